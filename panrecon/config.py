@@ -1,0 +1,156 @@
+"""Settings of every stage: pydantic models, read from YAML and overridden with `section.key=value`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+
+from panrecon.errors import InputError
+
+
+class StageSettings(BaseModel):
+    """Frozen and strict: an unknown key is an error that names itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ScanSettings(StageSettings):
+    classes: Path | None = Field(None, description="class table (CSV); default: classes.csv of the raw scene, else ScanNet-20")
+    frame_stride: PositiveInt = Field(1, description="take every n-th frame")
+    depth_scale: PositiveFloat = Field(1000.0, description="depth image units per metre")
+    skip_invalid_poses: bool = Field(False, description="leave out frames whose pose is not finite (lost tracking)")
+
+
+class MeshSettings(StageSettings):
+    voxel_size: PositiveFloat = Field(0.02, description="edge of a TSDF voxel, m")
+    truncation: PositiveFloat = Field(4.0, description="truncation distance, voxels")
+    depth_max: PositiveFloat = Field(6.0, description="farther measurements are not fused, m")
+    weight_threshold: PositiveFloat = Field(0.5, description="observations a voxel needs to give surface")
+    min_component_faces: NonNegativeInt = Field(60, description="smaller loose pieces of surface are dropped, faces")
+
+
+class MasksSettings(StageSettings):
+    backend: Literal["precomputed"] = Field("precomputed", description="where detections come from")
+    detections: Path | None = Field(None, description="COCO results; default: detections.json of the raw scene")
+    min_area: NonNegativeInt = Field(25, description="smaller masks are dropped, pixels")
+
+
+class FeaturesSettings(StageSettings):
+    backend: Literal["precomputed"] = Field("precomputed", description="where dense features come from")
+    folder: Path | None = Field(None, description="<frame>.npy files; default: features/ of the raw scene")
+    dimensions: PositiveInt = Field(64, description="features are projected to at most this many principal components")
+
+
+class GraphSettings(StageSettings):
+    rule: Literal["panopticrecon"] = Field("panopticrecon", description="how masks vote on superfaces")
+    superface_threshold: PositiveFloat = Field(0.03, description="k of Felzenszwalb-Huttenlocher: larger merges more")
+    superface_min_vertices: PositiveInt = Field(20, description="smaller superfaces join a neighbour, vertices")
+    color_weight: float = Field(1.0, ge=0, description="share of colour distance in a superface edge; 0 = normals only")
+    overlap: float = Field(0.5, gt=0, le=1, description="share of a superface's visible pixels that puts it in a mask")
+    depth_tolerance: PositiveFloat = Field(0.05, description="measured and cast depth agree within this, m")
+    min_frames: PositiveInt = Field(3, description="an object needs masks in this many frames")
+
+
+class SemanticsSettings(StageSettings):
+    hidden_width: PositiveInt = Field(64, description="width of the classifier's hidden layer")
+    iterations: PositiveInt = Field(400, description="optimiser steps at most; a held-out split stops earlier")
+    min_confidence: float = Field(0.5, ge=0, le=1, description="unlabelled points keep void below this probability")
+    seed: int = 0
+
+
+class FieldSettings(StageSettings):
+    levels: PositiveInt = Field(12, description="resolutions of each hash volume")
+    features_per_level: PositiveInt = Field(2, description="numbers per level and volume")
+    base_resolution: PositiveInt = Field(16, description="cells along the longest side at the coarsest level")
+    finest_cell: PositiveFloat = Field(0.02, description="cell of the finest level, m")
+    log2_table_size: PositiveInt = Field(17, description="rows of a level's table, as a power of 2")
+    hidden_width: PositiveInt = Field(64, description="width of the heads' hidden layers")
+    rays: PositiveInt = Field(512, description="rays per optimiser step")
+    near_samples: PositiveInt = Field(8, description="samples per ray around the measured depth")
+    free_samples: PositiveInt = Field(4, description="samples per ray in front of it")
+    geometry_iterations: NonNegativeInt = Field(100, description="steps of the first pass: geometry alone")
+    frozen_iterations: NonNegativeInt = Field(100, description="steps of the second: the rest, SDF frozen")
+    joint_iterations: NonNegativeInt = Field(100, description="steps of the third: everything")
+    checkpoint_every: PositiveInt = Field(100, description="steps between resumable checkpoints")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where there is one")
+    seed: int = 0
+
+
+class PanopticSettings(StageSettings):
+    surface: Literal["tsdf", "field"] = Field("tsdf", description="which surface carries the labels")
+    rendered_frames: NonNegativeInt = Field(8, description="input poses at which colour, depth and labels are rendered")
+
+
+class QualitySettings(StageSettings):
+    protocol: Literal["strict"] = Field("strict", description="matching rule of panoptic quality")
+    radius: PositiveFloat = Field(0.05, description="a true vertex takes the nearest predicted label within this, m")
+    ground_truth: Path | None = Field(None, description="labelled PLY; default: the raw scene's own annotation")
+
+
+class Settings(StageSettings):
+    """One section a stage."""
+
+    scan: ScanSettings = ScanSettings()
+    mesh: MeshSettings = MeshSettings()
+    masks: MasksSettings = MasksSettings()
+    features: FeaturesSettings = FeaturesSettings()
+    graph: GraphSettings = GraphSettings()
+    semantics: SemanticsSettings = SemanticsSettings()
+    field: FieldSettings = FieldSettings()
+    panoptic: PanopticSettings = PanopticSettings()
+    quality: QualitySettings = QualitySettings()
+
+
+def load_settings(files: Sequence[Path] = (), overrides: Sequence[str] = ()) -> Settings:
+    """Defaults, then each YAML file, then each `section.key=value`; later ones win.
+
+    Raises:
+        InputError: a file is missing or no mapping, a key is unknown, or a value does not fit.
+    """
+    merged: dict[str, Any] = {}
+    for file in files:
+        merged = _merged(merged, _read_yaml(file))
+    for override in overrides:
+        merged = _merged(merged, _parse_override(override))
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        raise InputError(_first_problem(error)) from error
+
+
+def _read_yaml(file: Path) -> Mapping[str, Any]:
+    if not file.is_file():
+        raise InputError(f"The settings file {file} does not exist; name a YAML file.")
+    try:
+        content = yaml.safe_load(file.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise InputError(f"The settings file {file} is not YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(content, Mapping):
+        raise InputError(f"The settings file {file} holds {type(content).__name__}, not sections such as 'mesh:'.")
+    return content
+
+
+def _parse_override(override: str) -> Mapping[str, Any]:
+    key, equals, text = override.partition("=")
+    section, dot, name = key.partition(".")
+    if not (equals and dot and section and name):
+        raise InputError(f"The setting {override!r} is not of the form section.key=value, such as mesh.voxel_size=0.02.")
+    return {section: {name: yaml.safe_load(text)}}
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in changes.items():
+        old = result.get(key)
+        result[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"There is no setting {name!r}; `panrecon settings` lists them all."
+    return f"The setting {name} = {problem['input']!r} does not fit: {problem['msg'].lower()}."

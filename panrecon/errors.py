@@ -1,0 +1,5 @@
+"""The one exception for what a user can cause and mend."""
+
+
+class InputError(Exception):
+    """The user's input is wrong. The message is one sentence: what, where, the value, what to do. Exit code 2."""

@@ -1,0 +1,102 @@
+"""Projective and mesh geometry: pure functions over arrays (axes and units as in `panrecon.structures`)."""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from panrecon.structures import Camera
+
+
+def transform(to_from: Float[np.ndarray, "4 4"], points: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
+    """The points in the frame `to`."""
+    return np.asarray(points @ to_from[:3, :3].T + to_from[:3, 3])
+
+
+def invert(to_from: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
+    """`from_to` of a rigid transform."""
+    rotation, translation = to_from[:3, :3], to_from[:3, 3]
+    result = np.eye(4)
+    result[:3, :3] = rotation.T
+    result[:3, 3] = -rotation.T @ translation
+    return result
+
+
+def project(
+    camera: Camera, camera_points: Float[np.ndarray, "n 3"]
+) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
+    """Pixel coordinates (u, v) and depth (m); points at or behind the camera get pixel (-inf, -inf)."""
+    depth = camera_points[:, 2]
+    in_front = depth > 1e-6
+    safe = np.where(in_front, depth, 1.0)
+    u = camera.fx * camera_points[:, 0] / safe + camera.cx
+    v = camera.fy * camera_points[:, 1] / safe + camera.cy
+    pixels = np.where(in_front[:, None], np.stack([u, v], axis=1), -np.inf)
+    return pixels, depth
+
+
+def nearest_pixel(
+    camera: Camera, pixels: Float[np.ndarray, "n 2"]
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+    """Column, row and whether they lie inside the image (outside ones are set to 0)."""
+    inside = (
+        (pixels[:, 0] > -0.5)
+        & (pixels[:, 1] > -0.5)
+        & (pixels[:, 0] < camera.width - 0.5)
+        & (pixels[:, 1] < camera.height - 0.5)
+    )
+    rounded = np.rint(np.where(inside[:, None], pixels, 0.0)).astype(np.int64)
+    return rounded[:, 0], rounded[:, 1], inside
+
+
+def pixel_directions(camera: Camera) -> Float[np.ndarray, "h w 3"]:
+    """The camera-frame direction with z = 1 through every pixel centre."""
+    u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
+    x, y = (u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy
+    return np.stack([x, y, np.ones_like(x)], axis=-1)
+
+
+def unproject(camera: Camera, depth: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 3"]:
+    """Camera-frame points of a depth image."""
+    return pixel_directions(camera) * depth[..., None]
+
+
+def look_at(
+    eye: Float[np.ndarray, "3"], target: Float[np.ndarray, "3"], up: Float[np.ndarray, "3"] | None = None
+) -> Float[np.ndarray, "4 4"]:
+    """`world_from_camera` of a camera at `eye` that looks at `target`; `up` is world z if not given."""
+    up = np.array([0.0, 0.0, 1.0]) if up is None else up
+    forward = (target - eye) / np.linalg.norm(target - eye)
+    right = np.cross(forward, up)
+    right /= np.linalg.norm(right)
+    world_from_camera = np.eye(4)
+    world_from_camera[:3, :3] = np.stack([right, np.cross(forward, right), forward], axis=1)
+    world_from_camera[:3, 3] = eye
+    return world_from_camera
+
+
+def face_normals(
+    vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]
+) -> Float[np.ndarray, "F 3"]:
+    """Normals scaled by twice the face's area (m^2)."""
+    a, b, c = (vertices[faces[:, i]].astype(np.float64) for i in range(3))
+    return np.cross(b - a, c - a)
+
+
+def vertex_normals(
+    vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]
+) -> Float[np.ndarray, "V 3"]:
+    """Unit normals, area-weighted means of the adjacent faces'; zero at vertices of no face."""
+    weighted = face_normals(vertices, faces)
+    corners = faces.ravel()
+    repeated = np.repeat(weighted, 3, axis=0)
+    sums = np.stack([np.bincount(corners, repeated[:, i], minlength=len(vertices)) for i in range(3)], axis=1)
+    length = np.linalg.norm(sums, axis=1, keepdims=True)
+    return np.divide(sums, length, out=np.zeros_like(sums), where=length > 0)
+
+
+def mesh_edges(faces: Int[np.ndarray, "F 3"]) -> Int[np.ndarray, "E 2"]:
+    """Every undirected edge once, smaller vertex first, sorted."""
+    directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    directed = np.sort(directed.astype(np.int64), axis=1)
+    keys = np.unique(directed[:, 0] * (directed.max(initial=0) + 1) + directed[:, 1])
+    size = directed.max(initial=0) + 1
+    return np.stack([keys // size, keys % size], axis=1)
