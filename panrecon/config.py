@@ -17,7 +17,7 @@ class StageSettings(BaseModel):
 
 
 class ScanSettings(StageSettings):
-    classes: Path | None = Field(None, description="class table (CSV); default: classes.csv of the raw scene, else ScanNet-20")
+    classes: Path | None = Field(None, description="class table; default: classes.csv of the scene, else ScanNet-20")
     frame_stride: PositiveInt = Field(1, description="take every n-th frame")
     depth_scale: PositiveFloat = Field(1000.0, description="depth image units per metre")
     skip_invalid_poses: bool = Field(False, description="leave out frames whose pose is not finite (lost tracking)")
@@ -45,9 +45,9 @@ class FeaturesSettings(StageSettings):
 
 class GraphSettings(StageSettings):
     rule: Literal["panopticrecon"] = Field("panopticrecon", description="how masks vote on superfaces")
-    superface_threshold: PositiveFloat = Field(0.03, description="k of Felzenszwalb-Huttenlocher: larger merges more")
+    superface_threshold: PositiveFloat = Field(0.1, description="k of Felzenszwalb-Huttenlocher: larger merges more")
     superface_min_vertices: PositiveInt = Field(20, description="smaller superfaces join a neighbour, vertices")
-    color_weight: float = Field(1.0, ge=0, description="share of colour distance in a superface edge; 0 = normals only")
+    color_weight: float = Field(0.2, ge=0, description="weight of colour in a superface edge; 0 = normals only")
     overlap: float = Field(0.5, gt=0, le=1, description="share of a superface's visible pixels that puts it in a mask")
     depth_tolerance: PositiveFloat = Field(0.05, description="measured and cast depth agree within this, m")
     min_frames: PositiveInt = Field(3, description="an object needs masks in this many frames")
@@ -61,7 +61,7 @@ class SemanticsSettings(StageSettings):
 
 
 class FieldSettings(StageSettings):
-    levels: PositiveInt = Field(12, description="resolutions of each hash volume")
+    levels: PositiveInt = Field(8, description="resolutions of each hash volume")
     features_per_level: PositiveInt = Field(2, description="numbers per level and volume")
     base_resolution: PositiveInt = Field(16, description="cells along the longest side at the coarsest level")
     finest_cell: PositiveFloat = Field(0.02, description="cell of the finest level, m")
@@ -69,10 +69,11 @@ class FieldSettings(StageSettings):
     hidden_width: PositiveInt = Field(64, description="width of the heads' hidden layers")
     rays: PositiveInt = Field(512, description="rays per optimiser step")
     near_samples: PositiveInt = Field(8, description="samples per ray around the measured depth")
-    free_samples: PositiveInt = Field(4, description="samples per ray in front of it")
-    geometry_iterations: NonNegativeInt = Field(100, description="steps of the first pass: geometry alone")
-    frozen_iterations: NonNegativeInt = Field(100, description="steps of the second: the rest, SDF frozen")
-    joint_iterations: NonNegativeInt = Field(100, description="steps of the third: everything")
+    free_samples: NonNegativeInt = Field(4, description="samples per ray in front of it")
+    label_samples: PositiveInt = Field(2, description="samples per ray, the heaviest, that colour and labels are read at")
+    geometry_iterations: NonNegativeInt = Field(300, description="steps of the first pass: geometry alone")
+    frozen_iterations: NonNegativeInt = Field(400, description="steps of the second: the rest, SDF frozen")
+    joint_iterations: NonNegativeInt = Field(200, description="steps of the third: everything")
     checkpoint_every: PositiveInt = Field(100, description="steps between resumable checkpoints")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where there is one")
     seed: int = 0
@@ -136,7 +137,7 @@ def _parse_override(override: str) -> Mapping[str, Any]:
     key, equals, text = override.partition("=")
     section, dot, name = key.partition(".")
     if not (equals and dot and section and name):
-        raise InputError(f"The setting {override!r} is not of the form section.key=value, such as mesh.voxel_size=0.02.")
+        raise InputError(f"The setting {override!r} is not section.key=value, such as mesh.voxel_size=0.02.")
     return {section: {name: yaml.safe_load(text)}}
 
 

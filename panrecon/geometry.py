@@ -1,7 +1,8 @@
 """Projective and mesh geometry: pure functions over arrays (axes and units as in `panrecon.structures`)."""
 
+import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from panrecon.structures import Camera
 
@@ -57,6 +58,16 @@ def pixel_directions(camera: Camera) -> Float[np.ndarray, "h w 3"]:
 def unproject(camera: Camera, depth: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 3"]:
     """Camera-frame points of a depth image."""
     return pixel_directions(camera) * depth[..., None]
+
+
+def resample(
+    image: Shaped[np.ndarray, "h w *channels"], source: Camera, target: Camera, nearest: bool = False
+) -> Shaped[np.ndarray, "H W *channels"]:
+    """The image as `target` sees it from the same place and direction; black where `source` did not look."""
+    u = (np.arange(target.width) - target.cx) / target.fx * source.fx + source.cx
+    v = (np.arange(target.height) - target.cy) / target.fy * source.fy + source.cy
+    columns, rows = np.meshgrid(u.astype(np.float32), v.astype(np.float32))
+    return cv2.remap(image, columns, rows, cv2.INTER_NEAREST if nearest else cv2.INTER_AREA)
 
 
 def look_at(

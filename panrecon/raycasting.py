@@ -1,18 +1,18 @@
 """What a camera sees of a mesh, by exact ray casting (Open3D's RaycastingScene on Embree)."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from panrecon.geometry import pixel_directions
-from panrecon.structures import VOID, Camera, SurfaceImage, TriangleMesh
+from panrecon.geometry import invert, nearest_pixel, pixel_directions, project, transform
+from panrecon.structures import VOID, Camera, SurfaceImage, TriangleMesh, View
+from panrecon.system import import_open3d
 
 
 class Raycaster:
     """Casts cameras against one mesh; building it indexes the mesh once."""
 
     def __init__(self, mesh: TriangleMesh) -> None:
-        import open3d as o3d
-
+        o3d = import_open3d()
         self._to_tensor = o3d.core.Tensor
         self._scene = o3d.t.geometry.RaycastingScene()
         self._scene.add_triangles(
@@ -31,3 +31,23 @@ class Raycaster:
         missed = face == self._miss
         depth = np.where(missed, 0.0, hits["t_hit"].numpy())
         return SurfaceImage(depth.astype(np.float32), np.where(missed, VOID, face.astype(np.int64)).astype(np.int32))
+
+
+def confirmed_faces(surface: SurfaceImage, view: View, tolerance: float) -> Int[np.ndarray, "h w"]:
+    """The face at every pixel whose measured depth agrees with the mesh within `tolerance` (m), else `VOID`."""
+    agrees = (view.depth > 0) & (np.abs(surface.depth - view.depth) <= tolerance)
+    return np.where(agrees, surface.face, VOID)
+
+
+def visible_points(
+    points: Float[np.ndarray, "n 3"],
+    camera: Camera,
+    world_from_camera: Float[np.ndarray, "4 4"],
+    depth: Float[np.ndarray, "h w"],
+    tolerance: float,
+) -> tuple[Int[np.ndarray, " m"], Float[np.ndarray, "m 2"]]:
+    """Which points lie within `tolerance` (m) of the depth image, and their pixels (u, v)."""
+    pixels, distance = project(camera, transform(invert(world_from_camera), points))
+    column, row, inside = nearest_pixel(camera, pixels)
+    seen = inside & (depth[row, column] > 0) & (np.abs(depth[row, column] - distance) <= tolerance)
+    return np.flatnonzero(seen), pixels[seen]

@@ -53,10 +53,14 @@ class Frame:
 
 @dataclass(frozen=True)
 class Scan:
-    """A posed RGB-D sequence; every colour and depth image is seen by the same `camera`."""
+    """A posed RGB-D sequence; colour is registered to depth, so that one `camera` sees both.
+
+    `source_camera` saw the colour images as they came: precomputed detections and features lie on its pixels.
+    """
 
     scene: str
     camera: Camera
+    source_camera: Camera
     depth_scale: float  # depth image units per metre
     frames: tuple[Frame, ...]
 

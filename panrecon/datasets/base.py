@@ -1,0 +1,37 @@
+"""What a data set gives the pipeline: a posed RGB-D scan, and its annotation for scoring."""
+
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from panrecon.config import ScanSettings
+from panrecon.structures import CategoryTable, PanopticMesh, Scan
+
+DATASETS = ("scannet",)
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Reads one raw scene folder. Everything it can complain of is an InputError."""
+
+    def files(self, folder: Path) -> list[Path]:
+        """The files `scan` depends on, sorted."""
+
+    def scan(self, folder: Path, settings: ScanSettings) -> Scan:
+        """The scan, its frames' images still where they came from, in the order they were taken."""
+
+    def annotation_files(self, folder: Path) -> list[Path]:
+        """The files `annotation` reads; empty where the scene is not annotated."""
+
+    def annotation(self, folder: Path, table: CategoryTable) -> PanopticMesh:
+        """The true mesh; void where not annotated or of a class that the table does not list."""
+
+
+def dataset(name: str) -> Dataset:
+    """The reader of a data set by its name, one of `DATASETS`."""
+    match name:
+        case "scannet":
+            from panrecon.datasets.scannet import ScanNet
+
+            return ScanNet()
+        case _:
+            raise ValueError(f"There is no data set {name!r}; there is {', '.join(DATASETS)}.")

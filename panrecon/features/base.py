@@ -1,0 +1,14 @@
+"""What a dense feature extractor gives."""
+
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+from panrecon.structures import FeatureMap, Scan
+
+
+@runtime_checkable
+class FeatureExtractor(Protocol):
+    """Dense features of every frame, on the pixels of the scan's `source_camera`."""
+
+    def extract(self, scan: Scan) -> Iterator[FeatureMap]:
+        """One map a frame, in the scan's order."""

@@ -1,0 +1,28 @@
+"""3D objects back to the frames: masks with global ids and corrected classes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+from panrecon.masks.overlap import winners
+from panrecon.structures import VOID, CategoryTable, Detections, Labels, SceneObject
+
+
+def corrected_labels(
+    detections: Detections,
+    object_of_detection: Int[np.ndarray, " D"],
+    objects: Sequence[SceneObject],
+    table: CategoryTable,
+) -> Labels:
+    """The label image of a frame: masks carry their object's id and class (Yu et al., IROS 2024).
+
+    A thing mask of no object is void; stuff lies where no object does.
+    """
+    category_of_object = np.array([found.category for found in objects] + [VOID], dtype=np.int32)
+    thing = winners(detections, object_of_detection != VOID)
+    stuff = winners(detections, ~table.is_thing[detections.category])
+    instance = np.append(object_of_detection, VOID)[thing]
+    stuff_category = np.append(detections.category, VOID)[stuff]
+    category = np.where(instance != VOID, category_of_object[instance], stuff_category)
+    return Labels(category.astype(np.int32), instance.astype(np.int32))

@@ -1,0 +1,54 @@
+"""Loops that numpy cannot express, compiled once (numba) and cached."""
+
+import numba
+import numpy as np
+from jaxtyping import Float, Int
+
+
+@numba.njit(cache=True)
+def _root(parent: np.ndarray, node: int) -> int:
+    while parent[node] != node:
+        parent[node] = parent[parent[node]]
+        node = parent[node]
+    return node
+
+
+@numba.njit(cache=True)
+def _merge_by_internal_difference(
+    start: np.ndarray, end: np.ndarray, weight: np.ndarray, count: int, threshold: float, min_size: int
+) -> np.ndarray:
+    parent = np.arange(count)
+    size = np.ones(count, dtype=np.int64)
+    limit = np.full(count, threshold)
+    for edge in range(len(weight)):
+        a, b = _root(parent, start[edge]), _root(parent, end[edge])
+        if a != b and weight[edge] <= limit[a] and weight[edge] <= limit[b]:
+            parent[b] = a
+            size[a] += size[b]
+            limit[a] = weight[edge] + threshold / size[a]
+    for edge in range(len(weight)):
+        a, b = _root(parent, start[edge]), _root(parent, end[edge])
+        if a != b and (size[a] < min_size or size[b] < min_size):
+            parent[b] = a
+            size[a] += size[b]
+    for node in range(count):
+        parent[node] = _root(parent, node)
+    return parent
+
+
+def felzenszwalb_huttenlocher(
+    edges: Int[np.ndarray, "E 2"], weight: Float[np.ndarray, " E"], count: int, threshold: float, min_size: int
+) -> Int[np.ndarray, " count"]:
+    """Segment 0 .. S-1 of every node, numbered by first node (Felzenszwalb & Huttenlocher, IJCV 2004).
+
+    Two segments merge over an edge not heavier than either's largest inner edge + threshold / its size; those of fewer
+    than `min_size` nodes then join the neighbour of the lightest edge.
+    """
+    order = np.argsort(weight, kind="stable")
+    parent = _merge_by_internal_difference(
+        edges[order, 0], edges[order, 1], weight[order].astype(np.float64), count, threshold, min_size
+    )
+    _, first, segment = np.unique(parent, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int32)
+    rank[np.argsort(first)] = np.arange(len(first), dtype=np.int32)
+    return rank[segment]

@@ -1,0 +1,65 @@
+"""Class tables: CSV `id,name,thing,evaluated,synonyms,raw_ids` (lists joined by `|`; id 0 is void and not listed)."""
+
+import csv
+import io
+from pathlib import Path
+
+from panrecon.errors import InputError
+from panrecon.io.files import write_text
+from panrecon.structures import Category, CategoryTable
+
+COLUMNS = ("id", "name", "thing", "evaluated", "synonyms", "raw_ids")
+
+
+def read_categories(path: Path) -> CategoryTable:
+    """The table of a CSV file; `evaluated` is 1, `synonyms` and `raw_ids` are empty where their column is missing.
+
+    Raises:
+        InputError: a column is missing, a number is none, or an id or name stands twice.
+    """
+    if not path.is_file():
+        raise InputError(f"The class table {path} does not exist; set scan.classes to a CSV file.")
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        missing = {"id", "name", "thing"} - set(reader.fieldnames or ())
+        if missing:
+            raise InputError(f"The class table {path} has no column {', '.join(sorted(missing))}.")
+        categories = tuple(_category(path, reader.line_num, row) for row in reader)
+    if not categories:
+        raise InputError(f"The class table {path} lists no class.")
+    for what, values in (("id", [c.id for c in categories]), ("name", [c.name for c in categories])):
+        twice = next((value for value in values if values.count(value) > 1), None)
+        if twice is not None:
+            raise InputError(f"The class table {path} has the {what} {twice!r} twice.")
+    return CategoryTable(categories)
+
+
+def write_categories(path: Path, table: CategoryTable) -> None:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for category in table:
+        raw_ids = "|".join(map(str, category.raw_ids))
+        row = (category.id, category.name, int(category.thing), int(category.evaluated))
+        writer.writerow([*row, "|".join(category.synonyms), raw_ids])
+    write_text(path, buffer.getvalue())
+
+
+def _category(path: Path, line: int, row: dict[str, str | None]) -> Category:
+    def words(column: str) -> tuple[str, ...]:
+        return tuple(word.strip() for word in (row.get(column) or "").split("|") if word.strip())
+
+    try:
+        category = Category(
+            id=int(row["id"] or ""),
+            name=(row["name"] or "").strip(),
+            thing=bool(int(row["thing"] or "")),
+            evaluated=bool(int(row.get("evaluated") or 1)),
+            synonyms=words("synonyms"),
+            raw_ids=tuple(int(word) for word in words("raw_ids")),
+        )
+    except ValueError as error:
+        raise InputError(f"Line {line} of the class table {path} holds a word where a number belongs: {error}.") from error
+    if category.id < 1 or not category.name:
+        raise InputError(f"Line {line} of the class table {path} needs an id of 1 or more and a name.")
+    return category

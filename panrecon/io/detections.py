@@ -1,0 +1,86 @@
+"""Detections as COCO results: `image_id, category, score, bbox [x, y, w, h], segmentation (compressed RLE)`."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco
+
+from panrecon.errors import InputError
+from panrecon.io.files import read_json, write_text
+from panrecon.structures import VOID, CategoryTable, Detections
+
+
+@dataclass(frozen=True)
+class DetectionFile(Mapping[str, Detections]):
+    """Detections by frame name, their masks decoded when asked for; `skipped` counts words of no class."""
+
+    records: Mapping[str, list[dict[str, Any]]]
+    table: CategoryTable
+    skipped: Mapping[str, int]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, frame: str) -> Detections:
+        records = sorted(self.records[frame], key=lambda record: -record["score"])
+        return Detections(
+            np.array([self.table.row_of(record["category"]) for record in records], dtype=np.int32),
+            np.array([record["score"] for record in records], dtype=np.float32),
+            np.stack([coco.decode(record["segmentation"]).astype(bool) for record in records]),
+        )
+
+
+def read_detections(path: Path, table: CategoryTable) -> DetectionFile:
+    """All detections whose word is a name or synonym of the table.
+
+    Raises:
+        InputError: there is none, none is of a known class, or a record is incomplete.
+    """
+    content = read_json(path)
+    if not isinstance(content, list) or not content:
+        raise InputError(f"{path} holds no detection; a list of COCO results is needed.")
+    records: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    skipped: Counter[str] = Counter()
+    for number, record in enumerate(content):
+        _check(path, number, record)
+        if table.row_of(record["category"]) == VOID:
+            skipped[record["category"]] += 1
+        else:
+            records[str(record["image_id"])].append(record)
+    if not records:
+        words = ", ".join(sorted(skipped))
+        raise InputError(f"No detection of {path} is of a class of the table; its words are {words}: add them as synonyms.")
+    return DetectionFile(dict(records), table, dict(skipped))
+
+
+def write_detections(path: Path, frames: Iterable[tuple[str, Detections]], table: CategoryTable) -> None:
+    """One record a detection, a line each, in the order given."""
+    lines = [
+        json.dumps(_record(frame, table[category].name, float(score), mask))
+        for frame, detections in frames
+        for category, score, mask in zip(detections.category, detections.score, detections.mask, strict=True)
+    ]
+    write_text(path, "[\n" + ",\n".join(lines) + "\n]\n")
+
+
+def _record(frame: str, category: str, score: float, mask: np.ndarray) -> dict[str, Any]:
+    encoded = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
+    segmentation = {"size": encoded["size"], "counts": encoded["counts"].decode("ascii")}
+    bbox = [float(value) for value in coco.toBbox(encoded)]
+    return {"image_id": frame, "category": category, "score": round(score, 4), "bbox": bbox, "segmentation": segmentation}
+
+
+def _check(path: Path, number: int, record: Any) -> None:
+    missing = {"image_id", "category", "score", "segmentation"} - set(record if isinstance(record, dict) else ())
+    if missing:
+        raise InputError(f"Record {number} of {path} lacks {', '.join(sorted(missing))}.")
+    if not {"size", "counts"} <= set(record["segmentation"] if isinstance(record["segmentation"], dict) else ()):
+        raise InputError(f"Record {number} of {path} has a segmentation that is no RLE; polygons are not read.")

@@ -1,0 +1,61 @@
+"""Files that are whole or absent, and JSON and npz with the same bytes for the same content."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from panrecon.errors import InputError
+
+
+@contextmanager
+def aside(path: Path) -> Iterator[Path]:
+    """A path beside `path` (same suffix) to write to; it takes the place of `path` only if the block succeeds."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"{path.parent} cannot be a folder, a file is in its way; move it or name another.") from error
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    with aside(path) as partial:
+        partial.write_text(text)
+
+
+def write_json(path: Path, content: Any) -> None:
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The file's content.
+
+    Raises:
+        InputError: there is no such file, or it is not JSON.
+    """
+    if not path.is_file():
+        raise InputError(f"The file {path} does not exist.")
+    try:
+        return json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"The file {path} is not JSON: {error}; write it anew.") from error
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """One npz of named arrays."""
+    with aside(path) as partial:
+        np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]
+
+
+def read_arrays(path: Path) -> Mapping[str, np.ndarray]:
+    """All arrays of an npz, without executing anything it holds."""
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}

@@ -1,0 +1,102 @@
+"""The `graph` artifact: superfaces, votes, labels of superfaces, objects and the evidence for them, corrected 2D labels."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+import numpy as np
+from jaxtyping import Int
+
+from panrecon.io.files import read_arrays, read_json, write_arrays, write_json
+from panrecon.io.images import read_ids, read_instances, write_ids, write_instances
+from panrecon.io.mesh import ids_of_rows, rows_of_ids
+from panrecon.structures import VOID, CategoryTable, Instances, Labels, SceneObject, SuperfaceGraph
+
+
+def write_superfaces(folder: Path, superface_of_vertex: Int[np.ndarray, " V"]) -> None:
+    write_arrays(folder / "superfaces.npz", superface_of_vertex=superface_of_vertex)
+
+
+def read_superfaces(folder: Path) -> Int[np.ndarray, " V"]:
+    """The superface of every mesh vertex."""
+    return read_arrays(folder / "superfaces.npz")["superface_of_vertex"]
+
+
+def write_graph(folder: Path, graph: SuperfaceGraph) -> None:
+    arrays = {"first": graph.first, "second": graph.second}
+    write_arrays(folder / "graph.npz", **arrays, votes_for=graph.votes_for, votes_against=graph.votes_against)
+
+
+def read_graph(folder: Path) -> SuperfaceGraph:
+    return SuperfaceGraph(**read_arrays(folder / "graph.npz"))
+
+
+def write_instances_found(folder: Path, instances: Instances, table: CategoryTable) -> None:
+    """`instances.npz` (table rows and object numbers of superfaces) and `objects.json` (ids as in label files)."""
+    labels = instances.of_superface
+    write_arrays(folder / "instances.npz", category=labels.category, instance=labels.instance)
+    write_objects(folder / "objects.json", instances.objects, table)
+
+
+def read_instances_found(folder: Path, table: CategoryTable) -> Instances:
+    return Instances(Labels(**read_arrays(folder / "instances.npz")), read_objects(folder / "objects.json", table))
+
+
+def write_objects(path: Path, objects: Sequence[SceneObject], table: CategoryTable) -> None:
+    """Every object with its class and its evidence; `id` is the `instance` of the label files."""
+    write_json(path, [_object_record(number, found, table) for number, found in enumerate(objects)])
+
+
+def read_objects(path: Path, table: CategoryTable) -> tuple[SceneObject, ...]:
+    return tuple(
+        SceneObject(
+            table.row_of(item["category"]),
+            item["confidence"],
+            item["votes_for"],
+            item["votes_against"],
+            tuple(item["frames"]),
+        )
+        for item in read_json(path)
+    )
+
+
+def object_graph(instances: Instances, graph: SuperfaceGraph, table: CategoryTable) -> "nx.Graph[int]":
+    """The objects as nodes, the votes between them summed on edges; opens in other graph tools."""
+    result: nx.Graph[int] = nx.Graph()
+    for number, found in enumerate(instances.objects):
+        result.add_node(number - VOID, category=table[found.category].name, confidence=found.confidence)
+    ends = np.stack([instances.of_superface.instance[end] for end in (graph.first, graph.second)], axis=1)
+    between = (ends != VOID).all(axis=1) & (ends[:, 0] != ends[:, 1])
+    pairs, edge = np.unique(np.sort(ends[between], axis=1), axis=0, return_inverse=True)
+    votes = [np.bincount(edge.ravel(), v[between], len(pairs)) for v in (graph.votes_for, graph.votes_against)]
+    for (a, b), votes_for, votes_against in zip(pairs - VOID, *votes, strict=True):
+        result.add_edge(int(a), int(b), votes_for=float(votes_for), votes_against=float(votes_against))
+    return result
+
+
+def write_object_graph(folder: Path, objects: "nx.Graph[int]") -> None:
+    write_json(folder / "object_graph.json", nx.node_link_data(objects, edges="edges"))
+
+
+def write_frame_labels(folder: Path, frame: str, labels: Labels, table: CategoryTable) -> None:
+    """`semantic/<frame>.png` (class ids) and `instance/<frame>.png` (object ids), 0 = void and none."""
+    write_ids(folder / "semantic" / f"{frame}.png", ids_of_rows(labels.category, table))
+    write_instances(folder / "instance" / f"{frame}.png", labels.instance)
+
+
+def read_frame_labels(folder: Path, frame: str, table: CategoryTable) -> Labels:
+    category = rows_of_ids(read_ids(folder / "semantic" / f"{frame}.png"), table)
+    return Labels(category, read_instances(folder / "instance" / f"{frame}.png"))
+
+
+def _object_record(number: int, found: SceneObject, table: CategoryTable) -> dict[str, Any]:
+    return {
+        "id": number - VOID,
+        "category": table[found.category].name,
+        "category_id": table[found.category].id,
+        "confidence": round(found.confidence, 4),
+        "votes_for": found.votes_for,
+        "votes_against": found.votes_against,
+        "frames": list(found.frames),
+    }

@@ -1,0 +1,74 @@
+"""Colour, depth and label images."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from panrecon.errors import InputError
+from panrecon.io.files import aside
+from panrecon.structures import VOID
+
+
+def read_color(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """RGB, whatever the file holds."""
+    return np.ascontiguousarray(_read(path, cv2.IMREAD_COLOR)[..., ::-1])
+
+
+def read_depth(path: Path, depth_scale: float) -> Float[np.ndarray, "h w"]:
+    """Metres along the optical axis; 0 where not measured."""
+    raw = _read(path, cv2.IMREAD_UNCHANGED)
+    if raw.ndim != 2 or raw.dtype != np.uint16:
+        raise InputError(f"The depth image {path} is {raw.dtype} {raw.shape}; a 16-bit image of one channel is needed.")
+    return (raw / np.float32(depth_scale)).astype(np.float32)
+
+
+def read_ids(path: Path) -> Int[np.ndarray, "h w"]:
+    """An image of ids, 8 or 16 bit."""
+    raw = _read(path, cv2.IMREAD_UNCHANGED)
+    if raw.ndim != 2:
+        raise InputError(f"The label image {path} has shape {raw.shape}; one channel of ids is needed.")
+    return raw.astype(np.int32)
+
+
+def read_instances(path: Path) -> Int[np.ndarray, "h w"]:
+    """An instance image: numbers from 0, `VOID` where the file has 0."""
+    return read_ids(path) + VOID
+
+
+def write_image(path: Path, rgb: UInt8[np.ndarray, "h w 3"]) -> None:
+    """RGB as PNG or JPEG, by the suffix."""
+    _write(path, rgb[..., ::-1])
+
+
+def write_depth(path: Path, depth: Float[np.ndarray, "h w"], depth_scale: float = 1000.0) -> None:
+    """16-bit PNG in 1 / depth_scale metres; 0 = not measured."""
+    _write(path, np.clip(np.rint(depth * depth_scale), 0, 65535).astype(np.uint16))
+
+
+def write_ids(path: Path, ids: Int[np.ndarray, "h w"]) -> None:
+    """Ids as 16-bit PNG."""
+    if ids.max(initial=0) > 65535:
+        raise InputError(f"The id {ids.max()} does not fit the 16-bit image {path}; number the classes below 65536.")
+    _write(path, ids.astype(np.uint16))
+
+
+def write_instances(path: Path, instances: Int[np.ndarray, "h w"]) -> None:
+    """Instance numbers from 0 as 16-bit PNG, 0 where `VOID`."""
+    write_ids(path, instances - VOID)
+
+
+def _read(path: Path, flags: int) -> np.ndarray:
+    if not path.is_file():
+        raise InputError(f"The image {path} does not exist; every frame needs one.")
+    image = cv2.imdecode(np.fromfile(path, dtype=np.uint8), flags) if path.stat().st_size else None
+    if image is None:
+        raise InputError(f"The image {path} cannot be decoded; it is damaged or no image, replace it.")
+    return image
+
+
+def _write(path: Path, image: np.ndarray) -> None:
+    options = [cv2.IMWRITE_JPEG_QUALITY, 92] if path.suffix.lower() in (".jpg", ".jpeg") else []
+    with aside(path) as partial:
+        partial.write_bytes(cv2.imencode(path.suffix, np.ascontiguousarray(image), options)[1].tobytes())

@@ -1,0 +1,83 @@
+"""The `scan` artifact: `scan.json`, `classes.csv` and the images, the same for every data set."""
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from panrecon.errors import InputError
+from panrecon.geometry import resample
+from panrecon.io.files import read_json, write_json
+from panrecon.io.images import read_color, read_depth, write_image
+from panrecon.structures import Camera, Frame, Scan, View
+
+
+def write_scan(folder: Path, scan: Scan, frames: Iterable[Frame]) -> None:
+    """`scan.json` with the images of `frames` (raw; iterated once) beside it: colour registered to depth, else linked.
+
+    Raises:
+        InputError: an image cannot be read, or its size is not its camera's.
+    """
+    written = []
+    for frame in frames:
+        color = _check_size(frame.color, read_color(frame.color), scan.source_camera)
+        _check_size(frame.depth, read_depth(frame.depth, scan.depth_scale), scan.camera)
+        names = {"color": f"color/{frame.name}{frame.color.suffix}", "depth": f"depth/{frame.name}{frame.depth.suffix}"}
+        if scan.source_camera == scan.camera:
+            _link_or_copy(frame.color, folder / names["color"])
+        else:
+            write_image(folder / names["color"], resample(color, scan.source_camera, scan.camera))
+        _link_or_copy(frame.depth, folder / names["depth"])
+        written.append({"name": frame.name, **names, "world_from_camera": frame.world_from_camera.tolist()})
+    if not written:
+        raise InputError(f"The scan of {scan.scene} has no frame; at least one posed RGB-D frame is needed.")
+    cameras = {"camera": asdict(scan.camera), "source_camera": asdict(scan.source_camera)}
+    write_json(folder / "scan.json", {"scene": scan.scene, **cameras, "depth_scale": scan.depth_scale, "frames": written})
+
+
+def read_scan(folder: Path) -> Scan:
+    content = read_json(folder / "scan.json")
+    frames = tuple(
+        Frame(item["name"], folder / item["color"], folder / item["depth"], np.array(item["world_from_camera"]))
+        for item in content["frames"]
+    )
+    cameras = Camera(**content["camera"]), Camera(**content["source_camera"])
+    return Scan(content["scene"], *cameras, content["depth_scale"], frames)
+
+
+def read_view(scan: Scan, frame: Frame) -> View:
+    """The frame with its images.
+
+    Raises:
+        InputError: an image cannot be read, or its size is not the camera's.
+    """
+    color = _check_size(frame.color, read_color(frame.color), scan.camera)
+    depth = _check_size(frame.depth, read_depth(frame.depth, scan.depth_scale), scan.camera)
+    return View(frame.name, scan.camera, frame.world_from_camera, color, depth)
+
+
+def read_views(scan: Scan) -> Iterator[View]:
+    """All frames in order, one in memory at a time."""
+    return (read_view(scan, frame) for frame in scan.frames)
+
+
+def _check_size(path: Path, image: np.ndarray, camera: Camera) -> np.ndarray:
+    if image.shape[:2] != (camera.height, camera.width):
+        raise InputError(
+            f"The image {path} is {image.shape[1]} x {image.shape[0]} pixels, its camera is stated as "
+            f"{camera.width} x {camera.height}; export it again or mend the stated size."
+        )
+    return image
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """A hard link where the disk allows one: no second copy of the images, and none lost if the raw ones move."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,33 @@
+"""The `semantics` artifact: class probabilities of the mesh's vertices, completed superface labels, the classifier."""
+
+from pathlib import Path
+
+import numpy as np
+from safetensors.torch import save
+
+from panrecon.io.files import aside, read_arrays, write_arrays
+from panrecon.semantics.classifier import FittedClassifier
+from panrecon.structures import Labels, PointSemantics, TriangleMesh
+
+
+def write_point_semantics(folder: Path, mesh: TriangleMesh, semantics: PointSemantics) -> None:
+    probability = semantics.probability.astype(np.float16)
+    write_arrays(folder / "points.npz", points=mesh.vertices, probability=probability)
+
+
+def read_point_semantics(folder: Path) -> PointSemantics:
+    return PointSemantics(read_arrays(folder / "points.npz")["probability"].astype(np.float32))
+
+
+def write_superface_labels(folder: Path, labels: Labels) -> None:
+    write_arrays(folder / "labels.npz", category=labels.category, instance=labels.instance)
+
+
+def read_superface_labels(folder: Path) -> Labels:
+    return Labels(**read_arrays(folder / "labels.npz"))
+
+
+def write_classifier(folder: Path, classifier: FittedClassifier) -> None:
+    metadata = {"temperature": str(classifier.temperature), "held_out_accuracy": str(classifier.held_out_accuracy)}
+    with aside(folder / "classifier.safetensors") as partial:
+        partial.write_bytes(save(classifier.network.state_dict(), metadata))

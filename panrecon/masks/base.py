@@ -1,0 +1,14 @@
+"""What a 2D instance segmenter gives: the seam that Grounded-SAM fits."""
+
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+from panrecon.structures import CategoryTable, Detections, Scan
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """Finds the table's classes in every frame."""
+
+    def segment(self, scan: Scan, table: CategoryTable) -> Iterator[Detections]:
+        """The detections of every frame on the pixels of the scan's `camera`, in the scan's order; masks may overlap."""

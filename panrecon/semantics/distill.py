@@ -1,0 +1,78 @@
+"""Dense image features carried onto the points of the scene."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from panrecon.geometry import invert, project, transform, vertex_normals
+from panrecon.raycasting import Raycaster, visible_points
+from panrecon.structures import Camera, FeatureMap, Frame, TriangleMesh
+
+VISIBILITY_TOLERANCE = 0.03  # m between a vertex and the surface its pixel sees
+CAST_SCALE = 0.5  # visibility is tested on images of this scale
+MIN_COSINE = 0.1  # a glancing view keeps this weight
+
+
+@dataclass(frozen=True)
+class PointFeatures:
+    """Mean feature of every point and the weight of the views it comes from (0 = seen in none, feature 0)."""
+
+    feature: Float[np.ndarray, "V D"]
+    weight: Float[np.ndarray, " V"]
+
+
+def distill(mesh: TriangleMesh, camera: Camera, frames: Iterable[tuple[Frame, FeatureMap]]) -> PointFeatures:
+    """The features of the vertices, averaged over the views that see them.
+
+    Each view's feature counts with unit length, so that none shouts, times the cosine of the viewing angle over the
+    squared distance: the near and frontal view knows best. `camera` is the one the features' images came from.
+    """
+    raycaster, normals = Raycaster(mesh), vertex_normals(mesh.vertices, mesh.faces)
+    coarse = camera.scaled(CAST_SCALE)
+    feature, weight = np.zeros((len(mesh.vertices), 0), np.float32), np.zeros(len(mesh.vertices))
+    for frame, features in frames:
+        if not feature.shape[1]:
+            feature = np.zeros((len(mesh.vertices), features.values.shape[-1]), np.float32)
+        depth = raycaster.cast(coarse, frame.world_from_camera).depth
+        seen, _ = visible_points(mesh.vertices, coarse, frame.world_from_camera, depth, VISIBILITY_TOLERANCE)
+        trust = _trust(mesh.vertices[seen], normals[seen], frame)
+        pixels, _ = project(camera, transform(invert(frame.world_from_camera), mesh.vertices[seen]))
+        values = sample(features, camera, pixels)
+        length = np.linalg.norm(values, axis=1, keepdims=True)
+        feature[seen] += np.divide(values, length, out=np.zeros_like(values), where=length > 0) * trust[:, None]
+        weight[seen] += trust
+    scale = np.divide(1, weight, out=np.zeros_like(weight), where=weight > 0)
+    return PointFeatures(feature * scale[:, None].astype(np.float32), weight.astype(np.float32))
+
+
+def sample(features: FeatureMap, camera: Camera, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n D"]:
+    """The features at pixels (u, v) of `camera`, bilinear between cell centres, constant beyond the outermost."""
+    height, width, dimensions = features.values.shape
+    column = (pixels[:, 0] + 0.5) * width / camera.width - 0.5
+    row = (pixels[:, 1] + 0.5) * height / camera.height - 0.5
+    return _bilinear(features.values, column, row).reshape(len(pixels), dimensions)
+
+
+def _bilinear(
+    grid: Float[np.ndarray, "h w D"], column: Float[np.ndarray, " n"], row: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, "n D"]:
+    height, width, _ = grid.shape
+    column, row = column.clip(0, width - 1), row.clip(0, height - 1)
+    left, top = np.floor(column).astype(np.int64), np.floor(row).astype(np.int64)
+    right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
+    x, y = (column - left)[:, None].astype(np.float32), (row - top)[:, None].astype(np.float32)
+    upper = grid[top, left] * (1 - x) + grid[top, right] * x
+    lower = grid[bottom, left] * (1 - x) + grid[bottom, right] * x
+    return np.asarray(upper * (1 - y) + lower * y)
+
+
+def _trust(
+    points: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"], frame: Frame
+) -> Float[np.ndarray, " n"]:
+    """Cosine of the viewing angle over the squared distance."""
+    toward = frame.world_from_camera[:3, 3] - points
+    distance = np.linalg.norm(toward, axis=1)
+    cosine = np.einsum("ij,ij->i", toward, normals) / np.maximum(distance, 1e-6)
+    return np.asarray(np.maximum(cosine, MIN_COSINE) / np.maximum(distance, 0.1) ** 2)

@@ -1,0 +1,62 @@
+"""Labels for what no mask ever covered, from the point classifier."""
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.sparse import csr_array
+
+from panrecon.geometry import mesh_edges
+from panrecon.structures import VOID, CategoryTable, Labels, PointSemantics, TriangleMesh
+
+
+def propagate(
+    mesh: TriangleMesh,
+    superface_of_vertex: Int[np.ndarray, " V"],
+    of_superface: Labels,
+    semantics: PointSemantics,
+    table: CategoryTable,
+    min_confidence: float,
+) -> Labels:
+    """The labels of every superface, void ones filled where the classifier is sure enough.
+
+    A superface takes the most likely class of its points together. A thing class needs an object of that class next to
+    it, which it joins; otherwise the superface stays void: features tell classes apart, not objects.
+    """
+    count = len(of_superface.category)
+    probability = superface_mean(semantics.probability, superface_of_vertex, count)
+    likely = probability.argmax(axis=1)
+    void = (of_superface.category == VOID) & (probability.max(axis=1) >= min_confidence)
+    neighbour = _neighbour_object(mesh, superface_of_vertex, of_superface, likely)
+    fillable = void & (~table.is_thing[likely] | (neighbour != VOID))
+    category = np.where(fillable, likely, of_superface.category).astype(np.int32)
+    instance = np.where(fillable & table.is_thing[likely], neighbour, of_superface.instance).astype(np.int32)
+    return Labels(category, instance)
+
+
+def superface_mean(
+    values: Float[np.ndarray, "V C"], superface_of_vertex: Int[np.ndarray, " V"], count: int
+) -> Float[np.ndarray, "S C"]:
+    """The mean over the vertices of every superface that have values (0 where none has)."""
+    known = values.any(axis=1)
+    groups = csr_array(
+        (known.astype(np.float32), (superface_of_vertex, np.arange(len(values)))), (count, len(values))
+    )
+    total = np.asarray(groups.sum(axis=1)).reshape(-1, 1)
+    return np.asarray(groups @ values) / np.maximum(total, 1)
+
+
+def _neighbour_object(
+    mesh: TriangleMesh, superface_of_vertex: Int[np.ndarray, " V"], of_superface: Labels, wanted: Int[np.ndarray, " S"]
+) -> Int[np.ndarray, " S"]:
+    """The object of the wanted class with the longest border to every superface, `VOID` where none touches it."""
+    pairs = superface_of_vertex[mesh_edges(mesh.faces)]
+    pairs = np.concatenate([pairs, pairs[:, ::-1]])
+    here, there = pairs[pairs[:, 0] != pairs[:, 1]].T
+    fits = (of_superface.instance[there] != VOID) & (of_superface.category[there] == wanted[here])
+    here, instance = here[fits].astype(np.int64), of_superface.instance[there[fits]].astype(np.int64)
+    result = np.full(len(wanted), VOID, dtype=np.int32)
+    if len(here):
+        span = instance.max() + 1
+        keys, border = np.unique(here * span + instance, return_counts=True)
+        order = np.argsort(border, kind="stable")
+        result[keys[order] // span] = keys[order] % span
+    return result

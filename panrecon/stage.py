@@ -1,0 +1,176 @@
+"""What all stage scripts share: where a stage reads and writes, that it is whole or absent, and what it says of itself."""
+
+import hashlib
+import os
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from panrecon import __version__
+from panrecon.config import Settings, load_settings
+from panrecon.errors import InputError
+from panrecon.io.files import read_json, write_json
+
+# Every stage with the version of its output (raise it when the output changes) and the stages it reads.
+VERSIONS: Final = {
+    "scan": 1, "mesh": 1, "masks": 1, "features": 1, "graph": 1, "semantics": 1, "field": 1, "panoptic": 1, "quality": 1,
+}  # fmt: skip
+READS: Final[dict[str, tuple[str, ...]]] = {
+    "scan": (),
+    "mesh": ("scan",),
+    "masks": ("scan",),
+    "features": ("scan",),
+    "graph": ("scan", "mesh", "masks"),
+    "semantics": ("scan", "mesh", "features", "graph"),
+    "field": ("scan", "mesh", "features", "graph", "semantics"),
+    "panoptic": ("scan", "mesh", "graph", "semantics", "field"),
+    "quality": ("scan", "mesh", "graph", "semantics", "panoptic"),
+}
+PICTURES: Final = (".png", ".jpg", ".gif")  # of no weight for what later stages make of an artifact
+FINGERPRINT: Final = ".fingerprint.json"
+ERROR_FILE: Final = "PANRECON_ERROR_FILE"  # environment: where a stage under `panrecon run` leaves its sentence
+
+T = TypeVar("T")
+console = Console(stderr=True)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage at work on one scene; `output` is a folder aside that becomes the artifact when the stage succeeds."""
+
+    name: str
+    dataset: str
+    raw: Path
+    run: Path
+    settings: Settings
+    output: Path
+
+    def folder(self, stage: str) -> Path:
+        """The finished artifact of an earlier stage.
+
+        Raises:
+            InputError: it is not there.
+        """
+        assert stage in READS[self.name], f"{self.name} is not stated to read {stage}"
+        folder = self.run / stage
+        if not (folder / "settings.json").is_file():
+            raise InputError(f"{folder} is not there; run `panrecon run` or the stage {stage!r} first.")
+        return folder
+
+    def say(self, text: str) -> None:
+        console.print(f"[bold]{self.name}[/bold]: {text}", highlight=False)
+
+    def track(self, items: Iterable[T], what: str, total: int) -> Iterator[T]:
+        """The items, with a progress bar and the time left."""
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as progress:
+            yield from progress.track(items, total=total, description=f"{self.name}: {what}")
+
+
+def run_stage(work: Callable[[Stage], None]) -> None:
+    """The command line of a stage script: `work` fills `stage.output`, which then takes its place.
+
+    Exit code 0: done. 2: the input is wrong, said in one sentence, nothing written. 1: our fault, with a traceback.
+    """
+
+    def command(
+        dataset: str = typer.Option(..., help="data set of the raw scene, such as scannet"),
+        raw: Path = typer.Option(..., help="folder of the raw scene"),
+        run: Path = typer.Option(..., help="folder of the scene's run, which holds one folder a stage"),
+        settings: list[Path] = typer.Option([], help="YAML or JSON files of settings"),
+        override: list[str] = typer.Option([], "--set", help="section.key=value"),
+    ) -> None:
+        name = Path(sys.argv[0]).stem
+        with exit_on_input_error():
+            loaded = load_settings(settings, override)
+            stage = Stage(name, dataset, raw, run, loaded, run / f".{name}.partial")
+            _carry_out(stage, work)
+
+    typer.run(command)
+
+
+@contextmanager
+def exit_on_input_error() -> Iterator[None]:
+    """Says an InputError's one sentence and exits with 2."""
+    try:
+        yield
+    except InputError as error:
+        console.print(f"[bold red]error:[/bold red] {error}", highlight=False, soft_wrap=True)
+        if ERROR_FILE in os.environ:
+            Path(os.environ[ERROR_FILE]).write_text(str(error))
+        raise SystemExit(2) from error
+
+
+def _carry_out(stage: Stage, work: Callable[[Stage], None]) -> None:
+    started = time.perf_counter()
+    inputs = {name: read_json(stage.folder(name) / "settings.json")["digest"] for name in READS[stage.name]}
+    _prepare(stage, inputs)
+    try:
+        work(stage)
+    except InputError:
+        shutil.rmtree(stage.output, ignore_errors=True)
+        raise
+    (stage.output / FINGERPRINT).unlink()
+    record = _identity(stage, inputs) | {
+        "digest": digest(stage.output),
+        "device": _device(stage),
+        "seconds": round(time.perf_counter() - started, 2),
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+    write_json(stage.output / "settings.json", record)
+    final = stage.run / stage.name
+    shutil.rmtree(final, ignore_errors=True)
+    stage.output.replace(final)
+    stage.say(f"{record['seconds']:.1f} s, {record['peak_memory_mb']} MB -> {final}")
+
+
+def _prepare(stage: Stage, inputs: dict[str, str]) -> None:
+    """An output folder: what a killed run of the very same stage left there is kept, so that it can resume."""
+    identity = _identity(stage, inputs)
+    fingerprint = stage.output / FINGERPRINT
+    if not (fingerprint.is_file() and read_json(fingerprint) == identity):
+        shutil.rmtree(stage.output, ignore_errors=True)
+        write_json(fingerprint, identity)
+
+
+def _identity(stage: Stage, inputs: dict[str, str]) -> dict[str, Any]:
+    """What decides a stage's output."""
+    return {
+        "stage": stage.name,
+        "dataset": stage.dataset,
+        "scene": stage.run.name,
+        "settings": getattr(stage.settings, stage.name).model_dump(mode="json"),
+        "version": VERSIONS[stage.name],
+        "package": __version__,
+        "inputs": inputs,
+    }
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 over names and bytes of an artifact's files, pictures and its own settings.json left out."""
+    result = hashlib.sha256()
+    data = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "settings.json")
+    for path in data:
+        if path.suffix in PICTURES and path.parent == folder:
+            continue
+        with path.open("rb") as file:
+            result.update(f"{path.relative_to(folder)}\0".encode() + hashlib.file_digest(file, "sha256").digest())
+    return result.hexdigest()
+
+
+def _device(stage: Stage) -> str:
+    if stage.name == "field" and "torch" in sys.modules:
+        from panrecon.field.fit import pick_device
+
+        return str(pick_device(stage.settings.field.device))
+    return "cpu"
