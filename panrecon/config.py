@@ -61,27 +61,34 @@ class SemanticsSettings(StageSettings):
 
 
 class FieldSettings(StageSettings):
-    levels: PositiveInt = Field(8, description="resolutions of each hash volume")
-    features_per_level: PositiveInt = Field(2, description="numbers per level and volume")
+    levels: PositiveInt = Field(6, description="resolutions of each hash volume")
+    features_per_level: PositiveInt = Field(4, description="numbers per level and volume")
     base_resolution: PositiveInt = Field(16, description="cells along the longest side at the coarsest level")
     finest_cell: PositiveFloat = Field(0.02, description="cell of the finest level, m")
     log2_table_size: PositiveInt = Field(17, description="rows of a level's table, as a power of 2")
     hidden_width: PositiveInt = Field(64, description="width of the heads' hidden layers")
-    rays: PositiveInt = Field(512, description="rays per optimiser step")
-    near_samples: PositiveInt = Field(8, description="samples per ray around the measured depth")
+    rays: PositiveInt = Field(640, description="rays per optimiser step")
+    near_samples: PositiveInt = Field(6, description="samples per ray around the measured depth")
     free_samples: NonNegativeInt = Field(4, description="samples per ray in front of it")
-    label_samples: PositiveInt = Field(2, description="samples per ray, the heaviest, that colour and labels are read at")
-    geometry_iterations: NonNegativeInt = Field(300, description="steps of the first pass: geometry alone")
-    frozen_iterations: NonNegativeInt = Field(400, description="steps of the second: the rest, SDF frozen")
-    joint_iterations: NonNegativeInt = Field(200, description="steps of the third: everything")
+    label_samples: PositiveInt = Field(
+        2, description="samples per ray, the heaviest, that colour and labels are read at"
+    )
+    geometry_iterations: NonNegativeInt = Field(250, description="steps of the first pass: geometry alone")
+    frozen_iterations: NonNegativeInt = Field(1000, description="steps of the second: the rest, SDF frozen")
+    joint_iterations: NonNegativeInt = Field(100, description="steps of the third: everything")
     checkpoint_every: PositiveInt = Field(100, description="steps between resumable checkpoints")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where there is one")
     seed: int = 0
 
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of all three passes."""
+        return self.geometry_iterations + self.frozen_iterations + self.joint_iterations
+
 
 class PanopticSettings(StageSettings):
     surface: Literal["tsdf", "field"] = Field("tsdf", description="which surface carries the labels")
-    rendered_frames: NonNegativeInt = Field(8, description="input poses at which colour, depth and labels are rendered")
+    rendered_frames: NonNegativeInt = Field(4, description="input poses at which colour, depth and labels are rendered")
 
 
 class QualitySettings(StageSettings):

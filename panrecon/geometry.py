@@ -3,13 +3,15 @@
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
+from scipy.spatial import cKDTree
 
-from panrecon.structures import Camera
+from panrecon.structures import VOID, Camera
 
 
 def transform(to_from: Float[np.ndarray, "4 4"], points: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
-    """The points in the frame `to`."""
-    return np.asarray(points @ to_from[:3, :3].T + to_from[:3, 3])
+    """The points in the frame `to`, in their own precision."""
+    motion = to_from.astype(points.dtype)
+    return np.asarray(points @ motion[:3, :3].T + motion[:3, 3])
 
 
 def invert(to_from: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
@@ -84,17 +86,20 @@ def look_at(
     return world_from_camera
 
 
-def face_normals(
-    vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]
-) -> Float[np.ndarray, "F 3"]:
+def up_direction(world_from_camera: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "3"]:
+    """The world axis (with sign) closest to where cameras held upright have their upper edge."""
+    mean = -world_from_camera[:, :3, 1].mean(axis=0)
+    axis = int(np.abs(mean).argmax())
+    return np.asarray(np.sign(mean[axis]) * np.eye(3)[axis])
+
+
+def face_normals(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, "F 3"]:
     """Normals scaled by twice the face's area (m^2)."""
     a, b, c = (vertices[faces[:, i]].astype(np.float64) for i in range(3))
     return np.cross(b - a, c - a)
 
 
-def vertex_normals(
-    vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]
-) -> Float[np.ndarray, "V 3"]:
+def vertex_normals(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, "V 3"]:
     """Unit normals, area-weighted means of the adjacent faces'; zero at vertices of no face."""
     weighted = face_normals(vertices, faces)
     corners = faces.ravel()
@@ -111,3 +116,11 @@ def mesh_edges(faces: Int[np.ndarray, "F 3"]) -> Int[np.ndarray, "E 2"]:
     keys = np.unique(directed[:, 0] * (directed.max(initial=0) + 1) + directed[:, 1])
     size = directed.max(initial=0) + 1
     return np.stack([keys // size, keys % size], axis=1)
+
+
+def nearest_vertex(
+    points: Float[np.ndarray, "P 3"], vertices: Float[np.ndarray, "V 3"], radius: float
+) -> Int[np.ndarray, " P"]:
+    """The vertex next to every point; `VOID` where none lies within `radius` (m)."""
+    _, nearest = cKDTree(vertices).query(points, distance_upper_bound=radius, workers=-1)
+    return np.where(nearest == len(vertices), VOID, nearest)

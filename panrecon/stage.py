@@ -1,4 +1,4 @@
-"""What all stage scripts share: where a stage reads and writes, that it is whole or absent, and what it says of itself."""
+"""What all stage scripts share: where they read and write, output that is whole or absent, and its settings.json."""
 
 import hashlib
 import os
@@ -7,10 +7,10 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 from rich.console import Console
@@ -23,8 +23,16 @@ from panrecon.io.files import read_json, write_json
 
 # Every stage with the version of its output (raise it when the output changes) and the stages it reads.
 VERSIONS: Final = {
-    "scan": 1, "mesh": 1, "masks": 1, "features": 1, "graph": 1, "semantics": 1, "field": 1, "panoptic": 1, "quality": 1,
-}  # fmt: skip
+    "scan": 1,
+    "mesh": 1,
+    "masks": 1,
+    "features": 1,
+    "graph": 1,
+    "semantics": 1,
+    "field": 1,
+    "panoptic": 1,
+    "quality": 1,
+}
 READS: Final[dict[str, tuple[str, ...]]] = {
     "scan": (),
     "mesh": ("scan",),
@@ -72,9 +80,29 @@ class Stage:
 
     def track(self, items: Iterable[T], what: str, total: int) -> Iterator[T]:
         """The items, with a progress bar and the time left."""
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as progress:
-            yield from progress.track(items, total=total, description=f"{self.name}: {what}")
+        return track(items, f"{self.name}: {what}", total)
+
+    def bar(self, what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        """A progress bar with the time left; call what it gives with the number of steps done."""
+        return progress_bar(f"{self.name}: {what}", total)
+
+
+def track(items: Iterable[T], what: str, total: int) -> Iterator[T]:
+    """The items, with a progress bar and the time left."""
+    with progress_bar(what, total) as advance:
+        for number, item in enumerate(items):
+            yield item
+            advance(number + 1)
+
+
+@contextmanager
+def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal, nothing elsewhere; what it gives takes the number of steps done."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, *times, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done: progress.update(task, completed=done)
 
 
 def run_stage(work: Callable[[Stage], None]) -> None:
@@ -84,11 +112,11 @@ def run_stage(work: Callable[[Stage], None]) -> None:
     """
 
     def command(
-        dataset: str = typer.Option(..., help="data set of the raw scene, such as scannet"),
-        raw: Path = typer.Option(..., help="folder of the raw scene"),
-        run: Path = typer.Option(..., help="folder of the scene's run, which holds one folder a stage"),
-        settings: list[Path] = typer.Option([], help="YAML or JSON files of settings"),
-        override: list[str] = typer.Option([], "--set", help="section.key=value"),
+        dataset: Annotated[str, typer.Option(help="data set of the raw scene, such as scannet")],
+        raw: Annotated[Path, typer.Option(help="folder of the raw scene")],
+        run: Annotated[Path, typer.Option(help="folder of the scene's run, which holds one folder a stage")],
+        settings: Annotated[list[Path], typer.Option(help="YAML or JSON files of settings")] = [],  # noqa: B006
+        override: Annotated[list[str], typer.Option("--set", help="section.key=value")] = [],  # noqa: B006
     ) -> None:
         name = Path(sys.argv[0]).stem
         with exit_on_input_error():
@@ -169,8 +197,10 @@ def digest(folder: Path) -> str:
 
 
 def _device(stage: Stage) -> str:
-    if stage.name == "field" and "torch" in sys.modules:
-        from panrecon.field.fit import pick_device
+    """Where the stage computed: what its setting `device` comes to, else the CPU."""
+    wanted = getattr(getattr(stage.settings, stage.name), "device", "cpu")
+    if wanted != "auto":
+        return str(wanted)
+    import torch
 
-        return str(pick_device(stage.settings.field.device))
-    return "cpu"
+    return "cuda" if torch.cuda.is_available() else "cpu"

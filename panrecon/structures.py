@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, SupportsIndex
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -36,9 +36,7 @@ class Camera:
         """The camera of the same image resized by `factor`; pixel centres stay at integer coordinates."""
         width, height = round(self.width * factor), round(self.height * factor)
         x, y = width / self.width, height / self.height
-        return Camera(
-            width, height, self.fx * x, self.fy * y, (self.cx + 0.5) * x - 0.5, (self.cy + 0.5) * y - 0.5
-        )
+        return Camera(width, height, self.fx * x, self.fy * y, (self.cx + 0.5) * x - 0.5, (self.cy + 0.5) * y - 0.5)
 
 
 @dataclass(frozen=True)
@@ -63,6 +61,11 @@ class Scan:
     source_camera: Camera
     depth_scale: float  # depth image units per metre
     frames: tuple[Frame, ...]
+
+    @property
+    def poses(self) -> Float[np.ndarray, "n 4 4"]:
+        """`world_from_camera` of every frame."""
+        return np.stack([frame.world_from_camera for frame in self.frames])
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class CategoryTable:
     def __iter__(self) -> Iterator[Category]:
         return iter(self.categories)
 
-    def __getitem__(self, row: int) -> Category:
+    def __getitem__(self, row: SupportsIndex) -> Category:
         return self.categories[row]
 
     @cached_property

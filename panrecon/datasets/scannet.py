@@ -1,9 +1,9 @@
 """Scans in ScanNet's export layout (Dai et al., CVPR 2017).
 
-    color/<i>.jpg  depth/<i>.png (16 bit)  pose/<i>.txt (camera to world)  intrinsic/intrinsic_{color,depth}.txt (4x4)
-    <scene>.txt (stated sizes, optional)
-    <scene>_vh_clean_2.ply + .aggregation.json + _vh_clean_2.0.010000.segs.json, label-filt/, instance-filt/: annotation
-    ground_truth/labelled.ply: an annotation of one's own, instead of ScanNet's
+color/<i>.jpg  depth/<i>.png (16 bit)  pose/<i>.txt (camera to world)  intrinsic/intrinsic_{color,depth}.txt (4x4)
+<scene>.txt (stated sizes, optional)
+<scene>_vh_clean_2.ply + .aggregation.json + _vh_clean_2.0.010000.segs.json, label-filt/, instance-filt/: annotation
+ground_truth/labelled.ply: an annotation of one's own, instead of ScanNet's
 """
 
 from pathlib import Path
@@ -17,6 +17,8 @@ from panrecon.io.files import read_json
 from panrecon.io.images import read_color, read_depth, read_ids
 from panrecon.io.mesh import read_mesh, read_panoptic_mesh
 from panrecon.structures import VOID, Camera, CategoryTable, Frame, Labels, PanopticMesh, Scan
+
+SIDES = ("Height", "Width")  # as `<scene>.txt` calls the two axes of an image
 
 
 class ScanNet:
@@ -37,8 +39,8 @@ class ScanNet:
         if len(valid) < len(frames) and not settings.skip_invalid_poses:
             bad = next(frame.name for frame in frames if not np.isfinite(frame.world_from_camera).all())
             raise InputError(
-                f"The pose {folder / 'pose' / bad}.txt holds inf or nan (tracking was lost), as do {len(frames) - len(valid)} "
-                f"of {len(frames)}; set scan.skip_invalid_poses=true to leave such frames out."
+                f"The pose {folder / 'pose' / bad}.txt holds inf or nan, as do {len(frames) - len(valid)} of "
+                f"{len(frames)}; set scan.skip_invalid_poses=true to leave such frames out."
             )
         if not valid:
             raise InputError(f"No frame of {folder} has a finite pose; export the poses again.")
@@ -88,7 +90,9 @@ def _statement(folder: Path) -> Path:
 def _numbered(folder: Path) -> list[Path]:
     """Images in the order of their numbers (3, 5, ... 101), other names after them."""
     paths = [path for path in folder.glob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png")]
-    return sorted(paths, key=lambda path: (not path.stem.isdigit(), int(path.stem) if path.stem.isdigit() else 0, path.stem))
+    return sorted(
+        paths, key=lambda path: (not path.stem.isdigit(), int(path.stem) if path.stem.isdigit() else 0, path.stem)
+    )
 
 
 def _frame(folder: Path, color: Path) -> Frame:
@@ -112,13 +116,18 @@ def _matrix(path: Path) -> Float[np.ndarray, "4 4"]:
 
 def _cameras(folder: Path, first: Frame, depth_scale: float) -> tuple[Camera, Camera]:
     """Depth and colour camera; sizes as `<scene>.txt` states them, else those of the first frame."""
-    stated = _stated(_statement(folder))
-    depth_size = read_depth(first.depth, depth_scale).shape[::-1]
-    color_size = read_color(first.color).shape[1::-1]
-    width, height = stated.get("depthWidth", depth_size[0]), stated.get("depthHeight", depth_size[1])
-    depth = _camera(_matrix(folder / "intrinsic" / "intrinsic_depth.txt"), int(width), int(height))
-    width, height = stated.get("colorWidth", color_size[0]), stated.get("colorHeight", color_size[1])
-    return depth, _camera(_matrix(folder / "intrinsic" / "intrinsic_color.txt"), int(width), int(height))
+    images = {"depth": read_depth(first.depth, depth_scale), "color": read_color(first.color)}
+    found = {f"{kind}{side}": n for kind, i in images.items() for side, n in zip(SIDES, i.shape[:2], strict=True)}
+    sizes = found | _stated(_statement(folder))
+    depth, color = (
+        _camera(
+            _matrix(folder / "intrinsic" / f"intrinsic_{kind}.txt"),
+            width=int(sizes[f"{kind}Width"]),
+            height=int(sizes[f"{kind}Height"]),
+        )
+        for kind in images
+    )
+    return depth, color
 
 
 def _camera(matrix: Float[np.ndarray, "4 4"], width: int, height: int) -> Camera:

@@ -1,14 +1,14 @@
 """Strict panoptic quality (Kirillov et al., CVPR 2019, the rule of panopticapi) of labelled points.
 
-A segment is all points of one thing class and instance, or all points of one stuff class. Two segments of one class match
-if their IoU exceeds 0.5. Truth that is void or of a class that is not evaluated is neither a miss nor an error; what the
-prediction leaves void is a miss.
+A segment is all points of one thing class and instance, or all points of one stuff class. Two segments of one class
+match if their IoU exceeds 0.5. Truth that is void or of a class that is not evaluated is neither a miss nor an error;
+what the prediction leaves void is a miss.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from panrecon.structures import VOID, CategoryTable, Labels
 
@@ -49,7 +49,7 @@ class PanopticQuality:
 
 
 @dataclass(frozen=True)
-class _Segments:
+class Segments:
     """The segments of one labelling: number of every point (`VOID` = none), and category and area of each segment."""
 
     of_point: Int[np.ndarray, " P"]
@@ -57,8 +57,30 @@ class _Segments:
     area: Int[np.ndarray, " S"]
 
 
-def panoptic_statistics(prediction: Labels, truth: Labels, table: CategoryTable) -> PanopticStatistics:
-    """Matches, false and missed segments of every class; one pass over the points, however they are ordered."""
+@dataclass(frozen=True)
+class Matching:
+    """The segments of both sides, and the pairs of them that match (one to one)."""
+
+    predicted: Segments
+    true: Segments
+    void_area: Int[np.ndarray, " S"]
+    prediction: Int[np.ndarray, " M"]
+    truth: Int[np.ndarray, " M"]
+    iou: Float[np.ndarray, " M"]
+
+    @property
+    def is_matched(self) -> Bool[np.ndarray, " P"]:
+        """Points that lie in both segments of a matched pair."""
+        partner = np.full(len(self.predicted.area) + 1, VOID, dtype=np.int64)
+        partner[self.prediction] = self.truth
+        return (self.true.of_point != VOID) & (partner[self.predicted.of_point] == self.true.of_point)
+
+
+def match(prediction: Labels, truth: Labels, table: CategoryTable) -> Matching:
+    """Pairs of one class whose IoU exceeds the threshold; one pass over the points, however they are ordered.
+
+    Predicted area on void truth is left out of the union.
+    """
     evaluated = np.append(table.is_evaluated, False)
     truth_category = np.where(evaluated[truth.category], truth.category, VOID)
     true = _segments(Labels(truth_category, truth.instance), table)
@@ -67,19 +89,22 @@ def panoptic_statistics(prediction: Labels, truth: Labels, table: CategoryTable)
     void_area = np.zeros(len(predicted.area), dtype=np.int64)
     on_void = (pair_truth == VOID) & (pair_prediction != VOID)
     void_area[pair_prediction[on_void]] = intersection[on_void]
-
     both = (pair_truth != VOID) & (pair_prediction != VOID)
     p, t, common = pair_prediction[both], pair_truth[both], intersection[both]
     iou = common / (predicted.area[p] + true.area[t] - common - void_area[p])
     matched = (iou > THRESHOLD) & (predicted.category[p] == true.category[t])
+    return Matching(predicted, true, void_area, p[matched], t[matched], iou[matched])
 
-    count = len(table)
-    matches = np.bincount(true.category[t[matched]], minlength=count)
-    excused = void_area > 0.5 * predicted.area
-    excused[p[matched]] = False
-    scored = evaluated[predicted.category] & ~excused
+
+def panoptic_statistics(matching: Matching, table: CategoryTable) -> PanopticStatistics:
+    """Matches, false and missed segments of every class; a prediction more than half on void truth is not false."""
+    predicted, true, count = matching.predicted, matching.true, len(table)
+    matches = np.bincount(true.category[matching.truth], minlength=count)
+    excused = matching.void_area > 0.5 * predicted.area
+    excused[matching.prediction] = False
+    scored = table.is_evaluated[predicted.category] & ~excused
     return PanopticStatistics(
-        np.bincount(true.category[t[matched]], iou[matched], minlength=count),
+        np.bincount(true.category[matching.truth], matching.iou, minlength=count).astype(np.float64),
         matches,
         np.bincount(predicted.category[scored], minlength=count) - matches,
         np.bincount(true.category, minlength=count) - matches,
@@ -95,7 +120,7 @@ def panoptic_quality(statistics: PanopticStatistics) -> PanopticQuality:
         return PanopticQuality(np.where(weight > 0, sq, np.nan), matches / weight, iou_sum / weight)
 
 
-def _segments(labels: Labels, table: CategoryTable) -> _Segments:
+def _segments(labels: Labels, table: CategoryTable) -> Segments:
     category = labels.category.astype(np.int64).ravel()
     is_thing = np.append(table.is_thing, False)[category]
     instance = np.where(is_thing, labels.instance.ravel(), VOID).astype(np.int64)
@@ -105,7 +130,7 @@ def _segments(labels: Labels, table: CategoryTable) -> _Segments:
     keys, inverse, area = np.unique(category[labelled] * span + key[labelled], return_inverse=True, return_counts=True)
     of_point = np.full(len(category), VOID, dtype=np.int64)
     of_point[labelled] = inverse
-    return _Segments(of_point, keys // span, area)
+    return Segments(of_point, keys // span, area)
 
 
 def _contingency(

@@ -8,7 +8,7 @@ from panrecon.structures import FeatureMap, Scan
 
 @runtime_checkable
 class FeatureExtractor(Protocol):
-    """Dense features of every frame, on the pixels of the scan's `source_camera`."""
+    """Dense features of every frame, over the image of the scan's `camera`."""
 
     def extract(self, scan: Scan) -> Iterator[FeatureMap]:
         """One map a frame, in the scan's order."""

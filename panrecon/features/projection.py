@@ -11,7 +11,7 @@ from panrecon.structures import FeatureMap
 
 @dataclass(frozen=True)
 class Projection:
-    """`(feature - mean) @ components`; keeps the directions of most variance."""
+    """`(feature - mean) @ components`: the directions of most variance, scaled so that features have mean square 1."""
 
     mean: Float[np.ndarray, " D"]
     components: Float[np.ndarray, "D K"]
@@ -21,7 +21,7 @@ class Projection:
 
 
 def fit_projection(maps: Iterable[FeatureMap], dimensions: int) -> Projection:
-    """The `dimensions` leading principal components of all maps (all of them where there are fewer), in bounded memory."""
+    """At most `dimensions` leading principal components of all maps, in bounded memory."""
     count, total, moment = 0, np.zeros(0), np.zeros((0, 0))
     for features in maps:
         rows = features.values.reshape(-1, features.values.shape[-1]).astype(np.float64)
@@ -29,7 +29,8 @@ def fit_projection(maps: Iterable[FeatureMap], dimensions: int) -> Projection:
             total, moment = np.zeros(rows.shape[1]), np.zeros((rows.shape[1], rows.shape[1]))
         count, total, moment = count + len(rows), total + rows.sum(axis=0), moment + rows.T @ rows
     mean = total / max(count, 1)
-    _, vectors = np.linalg.eigh(moment / max(count, 1) - np.outer(mean, mean))
+    variance, vectors = np.linalg.eigh(moment / max(count, 1) - np.outer(mean, mean))
     leading = vectors[:, ::-1][:, :dimensions]
     signs = np.sign(leading[np.abs(leading).argmax(axis=0), np.arange(leading.shape[1])])
-    return Projection(mean, leading * signs)
+    scale = np.sqrt(max(variance[::-1][:dimensions].sum(), 1e-12))
+    return Projection(mean, leading * signs / scale)

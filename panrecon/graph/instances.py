@@ -15,13 +15,16 @@ def infer_instances(
 ) -> tuple[Instances, Int[np.ndarray, " M"]]:
     """Labels of every superface with the objects behind them, and the object of every mask (`VOID` = none).
 
-    Edges with votes <= 0 are cut, the connected components are the objects (Yu et al., IROS 2024), kept where masks of at
-    least `min_frames` frames belong to them. Each mask belongs to the object that covers most of it.
+    Edges with votes <= 0 are cut, the connected components are the objects (Yu et al., IROS 2024), kept where masks of
+    at least `min_frames` frames belong to them. Each mask belongs to the object that covers most of it.
     """
     component = components(members, graph)
     component_of_mask = associate(evidence, component)
-    kept = [number for number in range(component.max(initial=VOID) + 1)
-            if len(np.unique(evidence.frame_of_mask[component_of_mask == number])) >= min_frames]
+    kept = [
+        number
+        for number in range(component.max(initial=VOID) + 1)
+        if len(np.unique(evidence.frame_of_mask[component_of_mask == number])) >= min_frames
+    ]
     object_of_component = np.full(component.max(initial=VOID) + 2, VOID, dtype=np.int32)
     object_of_component[kept] = np.arange(len(kept), dtype=np.int32)
     object_of_superface = object_of_component[component]

@@ -1,9 +1,10 @@
 """Votes of all masks on pairs of superfaces: rule `panopticrecon` (Yu et al., IROS 2024), our reading.
 
-The paper gives the rule, not its thresholds. Ours: a superface is *in* a mask that covers at least `overlap` of its visible
-pixels, the one with most covered pixels is the mask's centre; every edge (centre, member) of a thing mask gets a vote for;
-every pair in different instances of one frame, stuff included, gets a vote against. Only superfaces that two or more
-thing masks hold, and that things cover more than stuff does, are nodes: one leaking mask must not chain objects by a wall.
+The paper gives the rule, not its thresholds. Ours: a superface is *in* a mask that covers at least `overlap` of its
+visible pixels, the one with most covered pixels is the mask's centre; every edge (centre, member) of a thing mask
+gets a vote for; every pair in different instances of one frame, stuff included, gets a vote against. Only superfaces
+that two or more thing masks hold, and that things cover more than stuff does, are nodes: one leaking mask must not
+chain objects along a wall.
 """
 
 from dataclasses import dataclass
@@ -43,7 +44,9 @@ def vote(evidence: Evidence, members: Membership) -> SuperfaceGraph:
     keep = members.is_node.astype(np.float32)[:, None]
     things = csr_array(members.inside[:, evidence.thing_mask].multiply(keep))
     stuff = csr_array(members.inside[:, ~evidence.thing_mask].multiply(keep))
-    frame_of_thing, frame_of_stuff = (evidence.frame_of_mask[chosen] for chosen in (evidence.thing_mask, ~evidence.thing_mask))
+    frame_of_thing, frame_of_stuff = (
+        evidence.frame_of_mask[chosen] for chosen in (evidence.thing_mask, ~evidence.thing_mask)
+    )
     in_thing = _by_frame(things, frame_of_thing, len(evidence.frames))
     in_stuff = _by_frame(stuff, frame_of_stuff, len(evidence.frames))
     in_stuff = csr_array(in_stuff - in_stuff.multiply(in_thing))

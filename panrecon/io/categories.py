@@ -27,7 +27,8 @@ def read_categories(path: Path) -> CategoryTable:
         categories = tuple(_category(path, reader.line_num, row) for row in reader)
     if not categories:
         raise InputError(f"The class table {path} lists no class.")
-    for what, values in (("id", [c.id for c in categories]), ("name", [c.name for c in categories])):
+    columns: dict[str, list[int | str]] = {"id": [c.id for c in categories], "name": [c.name for c in categories]}
+    for what, values in columns.items():
         twice = next((value for value in values if values.count(value) > 1), None)
         if twice is not None:
             raise InputError(f"The class table {path} has the {what} {twice!r} twice.")
@@ -59,7 +60,9 @@ def _category(path: Path, line: int, row: dict[str, str | None]) -> Category:
             raw_ids=tuple(int(word) for word in words("raw_ids")),
         )
     except ValueError as error:
-        raise InputError(f"Line {line} of the class table {path} holds a word where a number belongs: {error}.") from error
+        raise InputError(
+            f"Line {line} of the class table {path} holds a word where a number belongs: {error}."
+        ) from error
     if category.id < 1 or not category.name:
         raise InputError(f"Line {line} of the class table {path} needs an id of 1 or more and a name.")
     return category

@@ -57,7 +57,9 @@ def read_detections(path: Path, table: CategoryTable) -> DetectionFile:
             records[str(record["image_id"])].append(record)
     if not records:
         words = ", ".join(sorted(skipped))
-        raise InputError(f"No detection of {path} is of a class of the table; its words are {words}: add them as synonyms.")
+        raise InputError(
+            f"No detection of {path} is of a class of the table; its words are {words}: add them as synonyms."
+        )
     return DetectionFile(dict(records), table, dict(skipped))
 
 
@@ -75,7 +77,13 @@ def _record(frame: str, category: str, score: float, mask: np.ndarray) -> dict[s
     encoded = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
     segmentation = {"size": encoded["size"], "counts": encoded["counts"].decode("ascii")}
     bbox = [float(value) for value in coco.toBbox(encoded)]
-    return {"image_id": frame, "category": category, "score": round(score, 4), "bbox": bbox, "segmentation": segmentation}
+    return {
+        "image_id": frame,
+        "category": category,
+        "score": round(score, 4),
+        "bbox": bbox,
+        "segmentation": segmentation,
+    }
 
 
 def _check(path: Path, number: int, record: Any) -> None:

@@ -1,4 +1,4 @@
-"""Dense features: `<frame>.npy` (float16, h x w x D) and `features.json`; `projection.npz` where they were projected."""
+"""Dense features: `<frame>.npy` (float16, h x w x D), `features.json`, and `projection.npz` where projected."""
 
 from collections.abc import Iterator
 from pathlib import Path

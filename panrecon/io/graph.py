@@ -1,4 +1,4 @@
-"""The `graph` artifact: superfaces, votes, labels of superfaces, objects and the evidence for them, corrected 2D labels."""
+"""The `graph` artifact: superfaces, votes, labels of superfaces, objects with their evidence, corrected 2D labels."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,6 +83,11 @@ def write_frame_labels(folder: Path, frame: str, labels: Labels, table: Category
     """`semantic/<frame>.png` (class ids) and `instance/<frame>.png` (object ids), 0 = void and none."""
     write_ids(folder / "semantic" / f"{frame}.png", ids_of_rows(labels.category, table))
     write_instances(folder / "instance" / f"{frame}.png", labels.instance)
+
+
+def has_frame_labels(folder: Path, frame: str) -> bool:
+    """Frames in which nothing was found have none."""
+    return (folder / "semantic" / f"{frame}.png").is_file()
 
 
 def read_frame_labels(folder: Path, frame: str, table: CategoryTable) -> Labels:

@@ -43,7 +43,8 @@ def read_panoptic_mesh(path: Path, table: CategoryTable) -> PanopticMesh:
     instance = properties.get("instance")
     if semantic is None or instance is None:
         raise InputError(
-            f"{path} has vertex properties {', '.join(properties) or 'none'}; integer 'category' and 'instance' are needed."
+            f"{path} has vertex properties {', '.join(properties) or 'none'}; "
+            "integer 'category' and 'instance' are needed."
         )
     category = rows_of_ids(semantic.astype(np.int64), table)
     is_thing = np.append(table.is_thing, False)[category]

@@ -35,7 +35,9 @@ def write_scan(folder: Path, scan: Scan, frames: Iterable[Frame]) -> None:
     if not written:
         raise InputError(f"The scan of {scan.scene} has no frame; at least one posed RGB-D frame is needed.")
     cameras = {"camera": asdict(scan.camera), "source_camera": asdict(scan.source_camera)}
-    write_json(folder / "scan.json", {"scene": scan.scene, **cameras, "depth_scale": scan.depth_scale, "frames": written})
+    write_json(
+        folder / "scan.json", {"scene": scan.scene, **cameras, "depth_scale": scan.depth_scale, "frames": written}
+    )
 
 
 def read_scan(folder: Path) -> Scan:

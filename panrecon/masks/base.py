@@ -11,4 +11,4 @@ class Segmenter(Protocol):
     """Finds the table's classes in every frame."""
 
     def segment(self, scan: Scan, table: CategoryTable) -> Iterator[Detections]:
-        """The detections of every frame on the pixels of the scan's `camera`, in the scan's order; masks may overlap."""
+        """Detections of every frame on the pixels of the scan's `camera`, in its order; masks may overlap."""

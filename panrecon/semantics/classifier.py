@@ -54,7 +54,7 @@ def fit_classifier(
 @torch.no_grad()
 def predict(classifier: FittedClassifier, points: PointFeatures) -> PointSemantics:
     """Class probabilities of every point that has a feature."""
-    chunks = torch.from_numpy(points.feature).split(PREDICT_CHUNK)
+    chunks = torch.split(torch.from_numpy(points.feature), PREDICT_CHUNK)
     logits = torch.cat([classifier.network(chunk) for chunk in chunks])
     probability = torch.softmax(logits / classifier.temperature, dim=1).numpy()
     return PointSemantics(np.where(points.weight[:, None] > 0, probability, 0).astype(np.float32))
@@ -110,10 +110,10 @@ def _optimise(
     """Adam on batches in which every class is equally likely; keeps the weights of the best look."""
     feature, target = train
     balanced = 1 / torch.bincount(target, minlength=categories).clamp(min=1)[target].double()
-    drawn = torch.multinomial(balanced, iterations * BATCH, replacement=True, generator=generator).split(BATCH)
+    drawn = torch.multinomial(balanced, iterations * BATCH, replacement=True, generator=generator)
     optimiser = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, weight_decay=1e-4)
     best, best_state, waited = float("inf"), _state(network), 0
-    for step, batch in enumerate(drawn):
+    for step, batch in enumerate(drawn.view(iterations, BATCH)):
         optimiser.zero_grad()
         nn.functional.cross_entropy(network(feature[batch]), target[batch]).backward()  # type: ignore[no-untyped-call]
         optimiser.step()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from panrecon.features.sampling import sample
 from panrecon.geometry import invert, project, transform, vertex_normals
 from panrecon.raycasting import Raycaster, visible_points
 from panrecon.structures import Camera, FeatureMap, Frame, TriangleMesh
@@ -27,7 +28,7 @@ def distill(mesh: TriangleMesh, camera: Camera, frames: Iterable[tuple[Frame, Fe
     """The features of the vertices, averaged over the views that see them.
 
     Each view's feature counts with unit length, so that none shouts, times the cosine of the viewing angle over the
-    squared distance: the near and frontal view knows best. `camera` is the one the features' images came from.
+    squared distance: the near and frontal view knows best.
     """
     raycaster, normals = Raycaster(mesh), vertex_normals(mesh.vertices, mesh.faces)
     coarse = camera.scaled(CAST_SCALE)
@@ -45,27 +46,6 @@ def distill(mesh: TriangleMesh, camera: Camera, frames: Iterable[tuple[Frame, Fe
         weight[seen] += trust
     scale = np.divide(1, weight, out=np.zeros_like(weight), where=weight > 0)
     return PointFeatures(feature * scale[:, None].astype(np.float32), weight.astype(np.float32))
-
-
-def sample(features: FeatureMap, camera: Camera, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n D"]:
-    """The features at pixels (u, v) of `camera`, bilinear between cell centres, constant beyond the outermost."""
-    height, width, dimensions = features.values.shape
-    column = (pixels[:, 0] + 0.5) * width / camera.width - 0.5
-    row = (pixels[:, 1] + 0.5) * height / camera.height - 0.5
-    return _bilinear(features.values, column, row).reshape(len(pixels), dimensions)
-
-
-def _bilinear(
-    grid: Float[np.ndarray, "h w D"], column: Float[np.ndarray, " n"], row: Float[np.ndarray, " n"]
-) -> Float[np.ndarray, "n D"]:
-    height, width, _ = grid.shape
-    column, row = column.clip(0, width - 1), row.clip(0, height - 1)
-    left, top = np.floor(column).astype(np.int64), np.floor(row).astype(np.int64)
-    right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
-    x, y = (column - left)[:, None].astype(np.float32), (row - top)[:, None].astype(np.float32)
-    upper = grid[top, left] * (1 - x) + grid[top, right] * x
-    lower = grid[bottom, left] * (1 - x) + grid[bottom, right] * x
-    return np.asarray(upper * (1 - y) + lower * y)
 
 
 def _trust(

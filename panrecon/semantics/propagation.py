@@ -36,11 +36,9 @@ def superface_mean(
     values: Float[np.ndarray, "V C"], superface_of_vertex: Int[np.ndarray, " V"], count: int
 ) -> Float[np.ndarray, "S C"]:
     """The mean over the vertices of every superface that have values (0 where none has)."""
-    known = values.any(axis=1)
-    groups = csr_array(
-        (known.astype(np.float32), (superface_of_vertex, np.arange(len(values)))), (count, len(values))
-    )
-    total = np.asarray(groups.sum(axis=1)).reshape(-1, 1)
+    known = np.asarray(values.any(axis=1), dtype=np.float32)
+    groups = csr_array((known, (superface_of_vertex, np.arange(len(values)))), (count, len(values)))
+    total = np.bincount(superface_of_vertex, known, minlength=count)[:, None]
     return np.asarray(groups @ values) / np.maximum(total, 1)
 
 

@@ -1,0 +1,62 @@
+# One word a stage, the same here, in pipelines/, in the settings and in the run's folders.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+PYTHON ?= python3
+PIP_FLAGS ?=
+RUN ?= default
+CORES ?= 2
+DATASET ?= scannet
+SEED ?= 0
+STAGES := scan mesh masks features graph semantics field panoptic quality
+
+BIN := .venv/bin
+PANRECON := $(BIN)/panrecon
+# make -n shows the plan of the stages instead of running them
+DRY := $(if $(findstring n,$(firstword -$(MAKEFLAGS))),--dry-run)
+OPTIONS = $(if $(DATA),--data $(DATA)) --run $(RUN) --cores $(CORES) $(foreach s,$(SET),--set $(s)) $(if $(CONFIG),--settings $(CONFIG)) $(DRY)
+
+.PHONY: help setup demo test check lint types bench clean $(STAGES)
+
+help:  ## this list
+	@grep -hE '^[a-z%/ ]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F: '{printf "  make %-22s %s\n", $$1, $$2}'
+
+setup: .venv/ready  ## virtual environment .venv with everything the CPU path needs
+
+.venv/ready: requirements.txt setup.cfg
+	+@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else "panrecon needs Python 3.11 or 3.12, this is %d.%d; name another with PYTHON=python3.11." % v)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m panrecon.system
+	@touch .venv/ready
+
+demo: setup  ## the built-in room, all stages, and its table of panoptic quality
+	+@test -f data/raw/scannet/room$(SEED)/features/features.json || $(PANRECON) simulate room data/raw/scannet/room$(SEED) --seed $(SEED)
+	+@$(PANRECON) run scannet/room$(SEED) --run demo --cores $(CORES) $(foreach s,$(SET),--set $(s)) $(DRY)
+	+@cat data/runs/demo/scannet/room$(SEED)/quality/quality.md
+	+@echo "panoptic mesh: data/runs/demo/scannet/room$(SEED)/panoptic/panoptic.ply"
+
+scannet/%: setup  ## all stages of data/raw/scannet/<scene>; DATA=<folder of scenes> RUN=<name> SET="section.key=value ..."
+	+@$(PANRECON) run $@ $(OPTIONS)
+
+$(STAGES): setup  ## one stage and what it needs: make mesh DATASET=scannet SCENE=<scene>
+	+@$(PANRECON) run $(DATASET)/$(SCENE) --until $@ $(OPTIONS)
+
+test: setup  ## the whole test suite
+	$(BIN)/python -m pytest -q
+
+check: lint types  ## style and types
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+bench: setup  ## the pipeline against a plain baseline: table and JSON
+	$(BIN)/python benchmarks/labels_against_baseline.py
+
+clean:  ## what tests and tools left; never data
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,98 @@
+"""The command line `panrecon`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from panrecon.simulate import simulate
+from panrecon.stage import VERSIONS, exit_on_input_error
+
+app = typer.Typer(
+    help="Zero-shot panoptic 3D reconstruction of posed RGB-D scans.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(simulate, name="simulate")
+
+Overrides = Annotated[list[str], typer.Option("--set", help="section.key=value; several are allowed")]
+SettingsFiles = Annotated[list[Path], typer.Option("--settings", help="YAML files of settings; later ones win")]
+
+
+@app.command()
+def run(
+    scenes: Annotated[list[str], typer.Argument(help="<dataset>/<scene>, such as scannet/scene0087_02")],
+    data: Annotated[Path | None, typer.Option(help="folder that holds <scene>/; default data/raw/<dataset>")] = None,
+    runs: Annotated[Path, typer.Option(help="folder of all runs")] = Path("data/runs"),
+    name: Annotated[str, typer.Option("--run", help="name of this run")] = "default",
+    until: Annotated[str | None, typer.Option(help="last stage; default quality, or panoptic without truth")] = None,
+    settings: SettingsFiles = [],  # noqa: B006  typer needs a list
+    override: Overrides = [],  # noqa: B006
+    cores: Annotated[int, typer.Option(help="stages that may run at once")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="only show what would be done")] = False,
+) -> None:
+    """All stages of scenes: reads <data>/<scene>/, writes <runs>/<run>/<dataset>/<scene>/<stage>/.
+
+    What is up to date is left alone. Exit code 2: the input is wrong, in one sentence.
+    """
+    from panrecon.errors import InputError
+    from panrecon.workflow import Plan, find_scene, last_stage, run_plan, settings_of
+
+    with exit_on_input_error():
+        if until is not None and until not in VERSIONS:
+            raise InputError(f"There is no stage {until!r}; there are {', '.join(VERSIONS)}.")
+        found = [find_scene(label, data, runs / name) for label in scenes]
+        of_dataset = {scene.dataset: settings_of(scene.dataset, settings, override) for scene in found}
+        codes = []
+        for stage in VERSIONS:
+            mine = [s for s in found if (until or last_stage(s, of_dataset[s.dataset])) == stage]
+            if mine:
+                codes.append(run_plan(Plan(mine, runs / name, stage, of_dataset, cores, dry_run)))
+    raise typer.Exit(max(codes, key=lambda code: (code == 1, code)))
+
+
+@app.command()
+def settings() -> None:
+    """Every setting with its default and meaning."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from panrecon.config import Settings
+
+    table = Table("setting", "default", "meaning")
+    for section, field in Settings.model_fields.items():
+        for name, setting in type(field.default).model_fields.items():
+            table.add_row(f"{section}.{name}", str(setting.default), setting.description or "")
+    Console().print(table)
+
+
+def _add_stage(stage: str) -> None:
+    """`panrecon <stage> ...`: the stage's own script, with its own options."""
+
+    @app.command(
+        name=stage,
+        add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        help=f"The stage {stage!r} alone, on what earlier stages left.",
+    )
+    def command(context: typer.Context) -> None:
+        import runpy
+
+        from panrecon.workflow import PIPELINES
+
+        sys.argv = [str(PIPELINES / f"{stage}.py"), *context.args]
+        runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+for _stage in VERSIONS:
+    _add_stage(_stage)
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""The panoptic field: signed distance, colour, class, instance and distilled feature of every point of a scene.
+
+Architecture: PanopticRecon (Yu et al. 2024); signed distance and sharpness: NeuS (Wang et al. 2021).
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from panrecon.config import FieldSettings
+from panrecon.field.encoding import Encoding, GeometryEncoding, HashVolumes, level_resolutions
+
+SOFTPLUS_BETA: Final = 100.0  # NeuS: nearly a ReLU, but with a second derivative
+INITIAL_SHARPNESS: Final = 0.4  # S: sharpness exp(10 S), a surface about 2 cm thick
+INITIAL_DISTANCE: Final = 0.1  # m: untrained space is free, just outside the truncation of nothing
+
+
+@dataclass(frozen=True)
+class SceneBox:
+    """The world region the field covers (m); `side` is its longest side, mapped to [0, 1]."""
+
+    origin: Float[np.ndarray, "3"]
+    size: Float[np.ndarray, "3"]
+
+    @property
+    def side(self) -> float:
+        return float(self.size.max())
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Signed distance (m, positive in free space), its gradient by world position, and the hidden layer behind it."""
+
+    sdf: Float[Tensor, " n"]
+    gradient: Float[Tensor, "n 3"]
+    hidden: Float[Tensor, "n H"]
+
+    def detach(self) -> "Geometry":
+        return Geometry(self.sdf.detach(), self.gradient.detach(), self.hidden.detach())
+
+
+@dataclass(frozen=True)
+class FieldSample:
+    """The field at n points: `color` in [0, 1], `category` and `instance` as logits (last instance: none)."""
+
+    geometry: Geometry
+    color: Float[Tensor, "n 3"]
+    feature: Float[Tensor, "n D"]
+    category: Float[Tensor, "n C"]
+    instance: Float[Tensor, "n I1"]
+
+
+class GeometryHead(nn.Module):
+    """An MLP of one hidden layer from position and features to signed distance, with its gradient in closed form."""
+
+    def __init__(self, encoding_width: int, hidden_width: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(encoding_width + 3, hidden_width)
+        self.distance = nn.Linear(hidden_width, 1)
+        nn.init.constant_(self.distance.bias, INITIAL_DISTANCE)
+
+    def forward(self, positions: Float[Tensor, "n 3"], encoding: GeometryEncoding) -> Geometry:
+        """Distance and gradient by `positions`, chained through the Jacobian of the encoding."""
+        before = self.hidden(torch.cat([encoding.features, positions], dim=1))
+        hidden = nn.functional.softplus(before, beta=SOFTPLUS_BETA)
+        slope = (self.distance.weight * torch.sigmoid(SOFTPLUS_BETA * before)) @ self.hidden.weight
+        through_features = (slope[:, None, :-3] @ encoding.jacobian).squeeze(1)
+        return Geometry(self.distance(hidden).squeeze(1), through_features + slope[:, -3:], hidden)
+
+
+class PanopticField(nn.Module):
+    """Signed distance, colour, feature, class and instance at world points.
+
+    Labels read the hidden layer of the geometry detached: noise in them cannot bend the surface.
+    """
+
+    def __init__(
+        self,
+        encoding: Encoding,
+        box: SceneBox,
+        hidden_width: int,
+        categories: int,
+        instances: int,
+        feature_width: int = 0,
+    ) -> None:
+        super().__init__()
+        self.encoding = encoding
+        self.side = box.side
+        self.origin: Float[Tensor, 3]
+        self.register_buffer("origin", torch.tensor(box.origin, dtype=torch.float32), persistent=False)
+        width = encoding.width
+        self.geometry_head = GeometryHead(width, hidden_width)
+        self.color_head = mlp(width + 6, hidden_width, 3, layers=3)
+        self.feature_head = mlp(width, hidden_width, feature_width, layers=2)
+        self.category_head = mlp(width + hidden_width, hidden_width, categories, layers=2)
+        self.instance_head = mlp(width, hidden_width, instances + 1, layers=2)
+        self.log_sharpness = nn.Parameter(torch.tensor(INITIAL_SHARPNESS))
+
+    @property
+    def sharpness(self) -> Float[Tensor, ""]:
+        """Slope of the sigmoid that turns distance into opacity, 1/m."""
+        return torch.exp(10 * self.log_sharpness)
+
+    def unit_positions(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+        """World points in the coordinates of the encoding."""
+        return (points - self.origin) / self.side
+
+    def geometry(self, points: Float[Tensor, "n 3"]) -> Geometry:
+        """The surface at world points, without the other volumes."""
+        positions = self.unit_positions(points)
+        return self._in_metres(self.geometry_head(positions, self.encoding.geometry(positions)))
+
+    def forward(
+        self,
+        points: Float[Tensor, "n 3"],
+        directions: Float[Tensor, "n 3"] | None = None,
+        surface_frozen: bool = False,
+    ) -> FieldSample:
+        """Everything at world points seen along unit `directions`; without them, straight onto the surface.
+
+        With the surface frozen, colour cannot reach the geometry volume through the normals.
+        """
+        positions = self.unit_positions(points)
+        encoding = self.encoding(positions)
+        geometry = self._in_metres(self.geometry_head(positions, encoding.geometry))
+        geometry = geometry.detach() if surface_frozen else geometry
+        normals = nn.functional.normalize(geometry.gradient, dim=1)
+        seen_along = -normals if directions is None else directions
+        return FieldSample(
+            geometry,
+            torch.sigmoid(self.color_head(torch.cat([encoding.color, normals, seen_along], dim=1))),
+            self.feature_head(encoding.semantics),
+            self.category_head(torch.cat([encoding.semantics, geometry.hidden.detach()], dim=1)),
+            self.instance_head(encoding.instances),
+        )
+
+    def _in_metres(self, unit: Geometry) -> Geometry:
+        return Geometry(unit.sdf, unit.gradient / self.side, unit.hidden)
+
+
+class NoOutput(nn.Module):
+    """The head of a quantity the scene does not have: zero columns."""
+
+    def forward(self, inputs: Float[Tensor, "n E"]) -> Float[Tensor, "n 0"]:
+        return inputs[:, :0]
+
+
+def mlp(inputs: int, hidden: int, outputs: int, layers: int) -> nn.Module:
+    """`layers` linear layers with ReLU between them; nothing where there are no outputs."""
+    if outputs == 0:
+        return NoOutput()
+    widths = [inputs, *[hidden] * (layers - 1), outputs]
+    modules: list[nn.Module] = []
+    for a, b in pairwise(widths):
+        modules += [nn.Linear(a, b), nn.ReLU()]
+    return nn.Sequential(*modules[:-1])
+
+
+def build_field(
+    box: SceneBox, settings: FieldSettings, categories: int, instances: int, feature_width: int
+) -> PanopticField:
+    """An untrained field whose finest cell is `settings.finest_cell` metres; drawn from torch's global generator."""
+    finest = max(settings.base_resolution, round(box.side / settings.finest_cell))
+    resolutions = level_resolutions(settings.levels, settings.base_resolution, finest)
+    encoding = HashVolumes(resolutions, settings.features_per_level, settings.log2_table_size)
+    return PanopticField(encoding, box, settings.hidden_width, categories, instances, feature_width)

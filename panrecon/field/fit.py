@@ -1,0 +1,248 @@
+"""Training of the field in three passes: geometry, then the rest on a frozen surface, then everything.
+
+Schedule and weights: PanopticRecon (Yu et al. 2024). On a CPU one seed gives one result, bit for bit, also when
+training stops at a checkpoint and goes on from it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from panrecon.config import FieldSettings
+from panrecon.field import losses
+from panrecon.field.field import PanopticField, build_field
+from panrecon.field.rendering import heaviest_samples, render, render_probability, render_weights
+from panrecon.field.sampling import FieldData, PixelBatch, PixelSampler, guided_depths
+from panrecon.field.threads import one_thread
+
+TABLE_RATE: Final = 1e-2
+HEAD_RATE: Final = 6e-3  # thirty times the authors': we take a fifth of their steps; labels of small objects need it
+JOINT_SHARE: Final = 0.3  # of the rates, where the last pass begins: it polishes what the first two found
+FINAL_RATE: Final = 0.1  # learning rates fall to this share over each pass
+TERMS: Final = tuple(losses.WEIGHTS)
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A stretch of training with an optimiser of its own."""
+
+    steps: range
+    geometry: bool
+    heads: bool
+
+    def rate_at(self, step: int) -> float:
+        """The share of the learning rates at a step."""
+        start = JOINT_SHARE if self.geometry and self.heads else 1.0
+        return float(start * FINAL_RATE ** ((step - self.steps.start) / len(self.steps)))
+
+
+@dataclass(frozen=True)
+class FittedField:
+    """The trained field and the unweighted value of every loss at every step; NaN where a term was not in use."""
+
+    field: PanopticField
+    losses: Mapping[str, Float[np.ndarray, " steps"]]
+
+
+def passes(settings: FieldSettings) -> tuple[Pass, Pass, Pass]:
+    """The schedule: geometry alone, the rest with the surface frozen, all together."""
+    a = settings.geometry_iterations
+    b = a + settings.frozen_iterations
+    c = b + settings.joint_iterations
+    return Pass(range(a), True, False), Pass(range(a, b), False, True), Pass(range(b, c), True, True)
+
+
+@one_thread()
+def fit(
+    data: FieldData,
+    settings: FieldSettings,
+    resume: Mapping[str, Tensor] | None = None,
+    on_step: Callable[[int, Mapping[str, float]], None] | None = None,
+    on_checkpoint: Callable[[int, State], None] | None = None,
+) -> FittedField:
+    """A field trained on the data, from the start or from a checkpoint's state.
+
+    `on_step` hears the number of every finished step and its losses, `on_checkpoint` the number of finished steps and
+    a state to resume from: contiguous tensors by name, ready for safetensors.
+
+    Raises:
+        FloatingPointError: a loss is not finite; the message names step and term.
+    """
+    training = Training(data, settings)
+    if resume is not None:
+        training.load(resume)
+    for step in training.remaining():
+        values = training.step(step)
+        if on_step is not None:
+            on_step(step, values)
+        if on_checkpoint is not None and (step + 1) % settings.checkpoint_every == 0:
+            on_checkpoint(step + 1, training.state())
+    history = training.history.numpy()
+    return FittedField(training.field, {term: history[:, column] for column, term in enumerate(TERMS)})
+
+
+class Training:
+    """Everything that changes while a field is trained."""
+
+    def __init__(self, data: FieldData, settings: FieldSettings) -> None:
+        self.settings = settings
+        self.device = _device(settings.device)
+        self.generator = torch.Generator().manual_seed(settings.seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            field = build_field(data.box, settings, data.categories, data.instances, data.feature_width)
+        self.field = field.to(self.device)
+        self.sampler = PixelSampler(data)
+        self.instance_weight = self.sampler.instance_weight().to(self.device)
+        self.finished = 0
+        self.history = torch.full((sum(len(part.steps) for part in passes(settings)), len(TERMS)), torch.nan)
+        self.optimizer: torch.optim.Adam | None = None
+
+    def remaining(self) -> Iterator[int]:
+        return iter(range(self.finished, len(self.history)))
+
+    def step(self, step: int) -> Mapping[str, float]:
+        """Trains one batch; the unweighted value of every loss in use."""
+        part = next(part for part in passes(self.settings) if step in part.steps)
+        optimizer = self._optimizer_at(step, part)
+        batch = self.sampler.draw(self.settings.rays, self.generator).to(self.device)
+        terms = self.terms(batch, part)
+        values = dict(zip(terms, torch.stack(list(terms.values())).tolist(), strict=True))
+        _require_finite(step, values)
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(torch.stack([losses.WEIGHTS[name] * term for name, term in terms.items()]).sum())
+        optimizer.step()
+        self.history[step] = torch.tensor([values.get(name, torch.nan) for name in TERMS])
+        self.finished = step + 1
+        return values
+
+    def terms(self, batch: PixelBatch, part: Pass) -> dict[str, Float[Tensor, ""]]:
+        """The losses of a pass on one batch of pixels."""
+        free = self.settings.free_samples if part.geometry else 0
+        depth = guided_depths(batch.depth, self.settings.near_samples, free, self.generator)
+        points = batch.rays.at(depth)
+        with torch.set_grad_enabled(part.geometry):
+            geometry = self.field.geometry(points.flatten(0, 1))
+            sdf = geometry.sdf.view(depth.shape)
+            weights = render_weights(sdf, self.field.sharpness)
+        terms: dict[str, Float[Tensor, ""]] = {}
+        if part.geometry:
+            terms |= _geometry_terms(batch, depth, sdf, geometry.gradient.view(*depth.shape, 3), weights)
+        if part.heads:
+            terms |= self._head_terms(batch, points, weights, surface_frozen=not part.geometry)
+        return terms
+
+    def _head_terms(
+        self,
+        batch: PixelBatch,
+        points: Float[Tensor, "n S 3"],
+        weights: Float[Tensor, "n S"],
+        surface_frozen: bool,
+    ) -> dict[str, Float[Tensor, ""]]:
+        """Losses of what lies on the surface, read only at the heaviest samples of each ray."""
+        heaviest = heaviest_samples(weights, self.settings.label_samples)
+        shape = heaviest.shares.shape
+        directions = nn.functional.normalize(batch.rays.direction, dim=1).repeat_interleave(shape[1], dim=0)
+        sample = self.field(heaviest.of(points).flatten(0, 1), directions, surface_frozen)
+        category = render_probability(heaviest.shares, sample.category.view(*shape, -1))
+        instance = render_probability(heaviest.shares, sample.instance.view(*shape, -1))
+        feature = render(heaviest.shares.detach(), sample.feature.view(*shape, -1))
+        return {
+            "color": losses.color_loss(render(heaviest.shares, sample.color.view(*shape, 3)), batch.color),
+            "category": losses.label_loss(category, batch.category, batch.confidence),
+            "instance": losses.label_loss(instance, batch.instance, batch.confidence, self.instance_weight),
+            "feature": losses.feature_loss(feature, batch.feature),
+        }
+
+    def _optimizer_at(self, step: int, part: Pass) -> torch.optim.Adam:
+        """The pass's Adam with the step's learning rates; a fresh one where a pass begins.
+
+        Fresh moments are zero, so columns of the table that get no gradient in a pass do not move at all.
+        """
+        if self.optimizer is None or step == part.steps.start:
+            self.optimizer = self._new_optimizer(part)
+        for group, rate in zip(self.optimizer.param_groups, (TABLE_RATE, HEAD_RATE), strict=True):
+            group["lr"] = rate * part.rate_at(step)
+        return self.optimizer
+
+    def _new_optimizer(self, part: Pass) -> torch.optim.Adam:
+        surface = {"log_sharpness", "geometry_head"}
+        for name, parameter in self.field.named_parameters():
+            is_surface = name.split(".")[0] in surface
+            parameter.requires_grad_(name.startswith("encoding.") or (part.geometry if is_surface else part.heads))
+        heads = [p for n, p in self.field.named_parameters() if p.requires_grad and not n.startswith("encoding.")]
+        groups = [{"params": list(self.field.encoding.parameters())}, {"params": heads}]
+        return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
+
+    def state(self) -> State:
+        """A copy of everything training needs to go on, by name."""
+        state = {f"field.{name}": value for name, value in self.field.state_dict().items()}
+        state |= {f"adam.{name}.{key}": value for name, key, value in self._moments()}
+        state |= {"generator": self.generator.get_state(), "history": self.history, "step": torch.tensor(self.finished)}
+        return {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Takes up training where `state` left it; its settings must be the same."""
+        self.field.load_state_dict({n.removeprefix("field."): v for n, v in state.items() if n.startswith("field.")})
+        self.generator.set_state(state["generator"])
+        self.history = state["history"].clone()
+        self.finished = int(state["step"])
+        part = next((part for part in passes(self.settings) if self.finished in part.steps), None)
+        if part is not None and self.finished > part.steps.start:
+            self.optimizer = self._new_optimizer(part)
+            self._load_moments(state)
+
+    def _moments(self) -> Iterator[tuple[str, str, Tensor]]:
+        if self.optimizer is None:
+            return
+        for name, parameter in self.field.named_parameters():
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                yield name, key, value
+
+    def _load_moments(self, state: Mapping[str, Tensor]) -> None:
+        assert self.optimizer is not None
+        for name, parameter in self.field.named_parameters():
+            prefix = f"adam.{name}."
+            moments = {n.removeprefix(prefix): v.clone() for n, v in state.items() if n.startswith(prefix)}
+            if moments:
+                self.optimizer.state[parameter] = {
+                    key: value if key == "step" else value.to(self.device) for key, value in moments.items()
+                }
+
+
+def _geometry_terms(
+    batch: PixelBatch,
+    depth: Float[Tensor, "n S"],
+    sdf: Float[Tensor, "n S"],
+    gradient: Float[Tensor, "n S 3"],
+    weights: Float[Tensor, "n S"],
+) -> dict[str, Float[Tensor, ""]]:
+    along_ray = losses.distance_along_ray(batch.depth, depth, batch.rays.direction)
+    cosine = losses.incidence_cosine(batch.rays.direction, gradient)
+    return {
+        "depth": losses.depth_loss((weights * depth).sum(dim=1), batch.depth),
+        "surface": losses.surface_loss(sdf, along_ray, cosine),
+        "free_space": losses.free_space_loss(sdf, along_ray),
+        "eikonal": losses.eikonal_loss(sdf, gradient),
+    }
+
+
+def _require_finite(step: int, values: Mapping[str, float]) -> None:
+    for name, value in values.items():
+        if not np.isfinite(value):
+            raise FloatingPointError(
+                f"The loss {name!r} is {value} at step {step}; look for values that are not finite in the input."
+            )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)

@@ -1,0 +1,84 @@
+"""What the field is taught: the frames at training size, with the labels of masks where there are any, else of 3D."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+from panrecon.field.field import SceneBox
+from panrecon.field.sampling import FieldData
+from panrecon.structures import VOID, FeatureMap, Labels, View
+
+LONGEST_SIDE = 320  # pixels of a training image's longer side
+MARGIN = 0.1  # m of empty space around the scene in the box
+DISPUTED = 0.3  # weight of a mask's label where the 3D labels say otherwise
+
+
+@dataclass(frozen=True)
+class TaughtFrame:
+    """One frame's images and labels, all at training size; `weight` is the confidence of a label in [0, 1]."""
+
+    view: View
+    labels: Labels
+    weight: Float[np.ndarray, "h w"]
+    features: FeatureMap
+
+
+def training_scale(width: int, height: int) -> float:
+    """The factor that brings images to training size; never above 1."""
+    return min(1.0, LONGEST_SIDE / max(width, height))
+
+
+def shrink_view(view: View, scale: float) -> View:
+    """The view at another size; depth takes the nearest pixel, for means over an edge measure nothing."""
+    camera = view.camera.scaled(scale)
+    size = (camera.width, camera.height)
+    color = cv2.resize(view.color, size, interpolation=cv2.INTER_AREA)
+    depth = cv2.resize(view.depth, size, interpolation=cv2.INTER_NEAREST)
+    return View(view.name, camera, view.world_from_camera, color, depth)
+
+
+def shrink_labels(labels: Labels, width: int, height: int) -> Labels:
+    """The label images at another size, by the nearest pixel."""
+    category, instance = (
+        cv2.resize(image.astype(np.int32), (width, height), interpolation=cv2.INTER_NEAREST)
+        for image in (labels.category, labels.instance)
+    )
+    return Labels(category, instance)
+
+
+def combine_labels(
+    of_masks: Labels, of_surface: Labels, surface_confidence: Float[np.ndarray, "h w"]
+) -> tuple[Labels, Float[np.ndarray, "h w"]]:
+    """The mask's label where there is one, less trusted where the surface's disagrees; else the surface's own."""
+    masked = of_masks.category != VOID
+    category = np.where(masked, of_masks.category, of_surface.category)
+    instance = np.where(masked, of_masks.instance, of_surface.instance)
+    agrees = (of_masks.category == of_surface.category) & (of_masks.instance == of_surface.instance)
+    weight = np.where(masked, np.where(agrees, 1.0, DISPUTED), surface_confidence)
+    return Labels(category, instance), weight.astype(np.float32)
+
+
+def field_data(frames: Sequence[TaughtFrame], box: SceneBox, category_count: int, instance_count: int) -> FieldData:
+    """All frames as arrays."""
+    return FieldData(
+        camera=frames[0].view.camera,
+        world_from_camera=np.stack([frame.view.world_from_camera for frame in frames]),
+        color=np.stack([frame.view.color for frame in frames]),
+        depth=np.stack([frame.view.depth for frame in frames]).astype(np.float32),
+        category=np.stack([frame.labels.category for frame in frames]),
+        instance=np.stack([frame.labels.instance for frame in frames]),
+        weight=np.stack([frame.weight for frame in frames]).astype(np.float32),
+        features=np.stack([frame.features.values for frame in frames]).astype(np.float16),
+        categories=category_count,
+        instances=instance_count,
+        box=box,
+    )
+
+
+def scene_box(vertices: Float[np.ndarray, "V 3"]) -> SceneBox:
+    """The box of the surface with some margin."""
+    low, high = vertices.min(axis=0).astype(np.float64) - MARGIN, vertices.max(axis=0).astype(np.float64) + MARGIN
+    return SceneBox(low, high - low)

@@ -1,0 +1,56 @@
+"""The `field` artifact: weights, what they need to be rebuilt, losses; and checkpoints to resume from."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from panrecon.config import FieldSettings
+from panrecon.field.field import PanopticField, SceneBox, build_field
+from panrecon.field.fit import FittedField
+from panrecon.field.sampling import FieldData
+from panrecon.io.files import aside, read_json, write_json, write_text
+
+
+def write_field(folder: Path, fitted: FittedField, data: FieldData, settings: FieldSettings) -> None:
+    """`field.safetensors`, `field.json` (box, sizes, settings) and `losses.csv`."""
+    _write_tensors(folder / "field.safetensors", fitted.field.state_dict())
+    box = {"origin": data.box.origin.tolist(), "size": data.box.size.tolist()}
+    sizes = {"categories": data.categories, "instances": data.instances, "feature_width": data.feature_width}
+    write_json(folder / "field.json", {"box": box, **sizes, "settings": settings.model_dump(mode="json")})
+    rows = np.stack(list(fitted.losses.values()), axis=1)
+    lines = [",".join([str(step), *(f"{value:.6g}" for value in row)]) for step, row in enumerate(rows)]
+    write_text(folder / "losses.csv", "\n".join([",".join(["step", *fitted.losses]), *lines]) + "\n")
+
+
+def read_field(folder: Path) -> tuple[PanopticField, SceneBox]:
+    """The trained field, on the CPU, and its box."""
+    content = read_json(folder / "field.json")
+    box = SceneBox(np.array(content["box"]["origin"]), np.array(content["box"]["size"]))
+    settings = FieldSettings.model_validate(content["settings"])
+    sizes = (content["categories"], content["instances"], content["feature_width"])
+    field = build_field(box, settings, *sizes)
+    field.load_state_dict(load_file(folder / "field.safetensors"))
+    return field.eval(), box
+
+
+def write_checkpoint(folder: Path, state: Mapping[str, Tensor]) -> None:
+    _write_tensors(folder / "checkpoint.safetensors", state)
+
+
+def read_checkpoint(folder: Path) -> dict[str, Tensor] | None:
+    """The state that a killed run left, `None` if it left none."""
+    path = folder / "checkpoint.safetensors"
+    return load_file(path) if path.is_file() else None
+
+
+def remove_checkpoint(folder: Path) -> None:
+    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    with aside(path) as partial:
+        partial.write_bytes(save({name: torch.clone(value).contiguous() for name, value in tensors.items()}))

@@ -1,0 +1,174 @@
+"""Pictures of what a stage did: meshes ray-cast without a display, overlays, legends, contact sheets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+from PIL import Image, ImageDraw
+
+from panrecon.geometry import face_normals, look_at
+from panrecon.raycasting import Raycaster
+from panrecon.structures import VOID, Camera, CategoryTable, Detections, Labels, TriangleMesh
+
+Rgb = UInt8[np.ndarray, "h w 3"]
+BACKGROUND = 255
+VOID_COLOR = (60, 60, 60)
+GOLDEN_RATIO = 0.618034  # hues this far apart stay distinct however many there are
+VIEW_ACROSS, VIEW_ALONG, VIEW_ABOVE = 0.62, 0.78, 1.35  # where the overview stands, by the axes of the room
+
+
+def palette(count: int, seed: int = 0) -> UInt8[np.ndarray, "n 3"]:
+    """Distinct colours for 0 .. count - 1; the last row, which `VOID` reads, is dark grey."""
+    number = np.arange(count)
+    hue = (number * GOLDEN_RATIO + 0.11 * seed) % 1 * 180
+    saturation, value = 130 + 50 * (number % 3), 255 - 45 * (number // 3 % 3)
+    hsv = np.stack([hue, saturation, value], axis=1).astype(np.uint8).reshape(1, -1, 3)
+    rgb = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB).reshape(-1, 3) if count else np.empty((0, 3), np.uint8)
+    return np.concatenate([rgb, np.array([VOID_COLOR], np.uint8)])
+
+
+def label_colors(labels: Labels, table: CategoryTable) -> UInt8[np.ndarray, "*points 3"]:
+    """Stuff in muted class colours, every object in a bright colour of its own, void dark grey."""
+    stuff = palette(len(table), seed=3)
+    muted = (0.55 * stuff + 0.45 * 190).astype(np.uint8)
+    muted[VOID] = VOID_COLOR
+    objects = palette(int(labels.instance.max(initial=VOID)) + 1)
+    is_object = (labels.instance != VOID)[..., None]
+    return np.where(is_object, objects[labels.instance], muted[labels.category]).astype(np.uint8)
+
+
+def error_colors(
+    is_right: Bool[np.ndarray, " V"], is_scored: Bool[np.ndarray, " V"], prediction: Labels
+) -> UInt8[np.ndarray, "V 3"]:
+    """Green where class and object are right, red where not, blue where nothing was said, grey where not scored."""
+    void = prediction.category == VOID
+    choices = [~is_scored, is_right, void]
+    colors = np.select(
+        [choice[:, None] for choice in choices], [(205, 205, 205), (120, 190, 120), (70, 110, 230)], (225, 70, 60)
+    )
+    return colors.astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class MeshView:
+    """A mesh seen from one place, its back faces cut away: rooms show their inside from above."""
+
+    face: Int[np.ndarray, "h w"]
+    shade: Float[np.ndarray, "h w"]
+
+    def paint(self, mesh: TriangleMesh, colors: UInt8[np.ndarray, "V 3"]) -> Rgb:
+        """The picture with these vertex colours, at half the resolution it was cast at."""
+        of_face = colors[mesh.faces].astype(np.float32).mean(axis=1)
+        lit = of_face[self.face] * self.shade[..., None]
+        image = np.where((self.face != VOID)[..., None], lit, BACKGROUND).clip(0, 255)
+        return cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.uint8)
+
+
+def overview(mesh: TriangleMesh, up: Float[np.ndarray, "3"], height: int = 540, width: int = 720) -> MeshView:
+    """The mesh from obliquely above, a corner towards the viewer."""
+    low, high = np.percentile(mesh.vertices, (1, 99), axis=0)
+    centre, radius = (low + high) / 2, float(np.linalg.norm(high - low) / 2)
+    side = np.cross(up, np.eye(3)[np.abs(up).argmin()])
+    side /= np.linalg.norm(side)
+    direction = VIEW_ACROSS * side + VIEW_ALONG * np.cross(up, side) + VIEW_ABOVE * up
+    eye = centre + direction / np.linalg.norm(direction) * radius * 2.4
+    focal = 2.25 * width
+    camera = Camera(2 * width, 2 * height, focal, focal, width - 0.5, height - 0.5)
+    return mesh_view(mesh, camera, look_at(eye, centre, up))
+
+
+def mesh_view(mesh: TriangleMesh, camera: Camera, world_from_camera: Float[np.ndarray, "4 4"]) -> MeshView:
+    """The mesh from a given camera, without the faces that turn their back on it."""
+    normals = face_normals(mesh.vertices, mesh.faces)
+    length = np.linalg.norm(normals, axis=1)
+    toward = world_from_camera[:3, 3] - mesh.vertices[mesh.faces[:, 0]]
+    cosine = np.einsum("ij,ij->i", normals, toward) / np.maximum(length * np.linalg.norm(toward, axis=1), 1e-12)
+    front = np.flatnonzero(cosine > 0)
+    surface = Raycaster(TriangleMesh(mesh.vertices, mesh.faces[front], mesh.colors)).cast(camera, world_from_camera)
+    face = np.where(surface.face == VOID, VOID, front[surface.face])
+    return MeshView(face, (0.55 + 0.45 * cosine[face]).astype(np.float32))
+
+
+def overlay(color: Rgb, labels: Labels, table: CategoryTable) -> Rgb:
+    """The labels over the image, borders drawn dark."""
+    painted = label_colors(labels, table)
+    border = _border(labels.category * 10_007 + labels.instance)
+    blended = np.where((labels.category != VOID)[..., None], 0.45 * color + 0.55 * painted, color)
+    return np.where(border[..., None], 25, blended).astype(np.uint8)
+
+
+def detection_overlay(color: Rgb, detections: Detections, table: CategoryTable) -> Rgb:
+    """Every mask's outline and tint in a colour of its own, its word and score beside it."""
+    colors = palette(len(detections))
+    image = color.astype(np.float32)
+    for mask, tint in zip(detections.mask, colors, strict=False):
+        image[mask] = 0.7 * image[mask] + 0.3 * tint
+        image[_border(mask.astype(np.int32)) & mask] = tint
+    picture = Image.fromarray(image.astype(np.uint8))
+    draw = ImageDraw.Draw(picture)
+    for category, score, mask in zip(detections.category, detections.score, detections.mask, strict=True):
+        row, column = (int(np.median(axis)) for axis in np.nonzero(mask))
+        text = f"{table[category].name} {score:.2f}"
+        draw.text((column, row), text, fill="white", anchor="mm", stroke_width=2, stroke_fill="black")
+    return np.asarray(picture)
+
+
+def feature_picture(values: Float[np.ndarray, "h w D"], height: int, width: int) -> Rgb:
+    """The first three dimensions as colour, each stretched over its 2nd to 98th percentile."""
+    three = np.zeros((*values.shape[:2], 3), np.float32)
+    three[..., : min(3, values.shape[-1])] = values[..., :3]
+    low, high = np.percentile(three, (2, 98), axis=(0, 1))
+    stretched = ((three - low) / np.maximum(high - low, 1e-6)).clip(0, 1) * 255
+    return cv2.resize(stretched, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.uint8)
+
+
+def depth_picture(depth: Float[np.ndarray, "h w"], farthest: float = 6.0) -> Rgb:
+    """Near is bright, far is dark, nothing is black."""
+    value = np.where(depth > 0, 255 * (1 - depth / farthest).clip(0.08, 1), 0).astype(np.uint8)
+    return np.where((depth > 0)[..., None], cv2.applyColorMap(value, cv2.COLORMAP_INFERNO)[..., ::-1], 0).astype(
+        np.uint8
+    )
+
+
+def sheet(pictures: Sequence[Rgb], columns: int) -> Rgb:
+    """Pictures of one size in rows of `columns`."""
+    height, width = pictures[0].shape[:2]
+    rows = -(-len(pictures) // columns)
+    result = np.full((rows * height, columns * width, 3), BACKGROUND, np.uint8)
+    for number, picture in enumerate(pictures):
+        row, column = divmod(number, columns)
+        result[row * height : (row + 1) * height, column * width : (column + 1) * width] = picture
+    return result
+
+
+def with_legend(picture: Rgb, labels: Labels, table: CategoryTable) -> Rgb:
+    """The picture with the classes that occur, and how many objects each has, written below."""
+    present = [row for row in range(len(table)) if (labels.category == row).any()]
+    columns = max(1, picture.shape[1] // 150)
+    strip = Image.new("RGB", (picture.shape[1], 18 * -(-max(len(present), 1) // columns) + 4), "white")
+    draw = ImageDraw.Draw(strip)
+    for number, row in enumerate(present):
+        row_of_legend, column = divmod(number, columns)
+        left, top = 6 + column * 150, 3 + row_of_legend * 18
+        mine = labels.category == row
+        objects = np.unique(labels.instance[mine & (labels.instance != VOID)])
+        first = objects[0] if len(objects) else VOID
+        color = label_colors(Labels(np.array([row]), np.array([first])), table)[0]
+        draw.rectangle((left, top, left + 12, top + 12), fill=tuple(int(value) for value in color))
+        text = table[row].name + (f" x{len(objects)}" if table[row].thing else "")
+        draw.text((left + 17, top), text, fill="black")
+    return np.concatenate([picture, np.asarray(strip)])
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """At most `wanted` of the numbers 0 .. count - 1, evenly spread."""
+    return sorted({round(number) for number in np.linspace(0, count - 1, min(count, wanted))}) if count else []
+
+
+def _border(ids: Int[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    border = np.zeros(ids.shape, dtype=bool)
+    border[:, 1:] |= ids[:, 1:] != ids[:, :-1]
+    border[1:] |= ids[1:] != ids[:-1]
+    return border

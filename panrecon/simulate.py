@@ -1,0 +1,147 @@
+"""`panrecon simulate`: the test bench. It writes ordinary raw scenes and precomputed files; no stage knows it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from panrecon.stage import console, exit_on_input_error, track
+
+if TYPE_CHECKING:
+    from panrecon.structures import CategoryTable, Labels
+
+simulate = typer.Typer(
+    help="The test bench: a furnished room, simulated detections and features.", no_args_is_help=True
+)
+
+SceneFolder = Annotated[Path, typer.Argument(help="raw scene with label-filt/, instance-filt/ and classes.csv")]
+Seed = Annotated[int, typer.Option(help="another seed, other faults")]
+FaultLevel = Annotated[float, typer.Option(help="0 = perfect, 1 = like Grounded-SAM measured on real rooms, 2 = worse")]
+Faults = Annotated[list[str], typer.Option("--fault", help="one fault by name, such as miss=0.3")]
+
+
+@simulate.command()
+def room(
+    folder: Annotated[Path, typer.Argument(help="scene folder to write, such as data/raw/scannet/room0")],
+    seed: Annotated[int, typer.Option(help="another seed, another room")] = 0,
+    frames: Annotated[int, typer.Option(min=1, help="frames of the walk")] = 80,
+    width: Annotated[int, typer.Option(min=32, help="image width, pixels; the height is 3/4 of it")] = 480,
+    level: FaultLevel = 1.0,
+) -> None:
+    """A furnished room as a ScanNet export with exact truth, simulated detections and features.
+
+    Reads nothing; writes color/ depth/ pose/ intrinsic/ label-filt/ instance-filt/, the annotated mesh, classes.csv,
+    detections.json and features/.
+    """
+    from panrecon.io.categories import write_categories
+    from panrecon.io.scannet import AnnotatedMesh, write_frame, write_scene
+    from panrecon.simulation.ground_truth import ground_truth_mesh
+    from panrecon.simulation.path import hand_held_path
+    from panrecon.simulation.room import build_room
+    from panrecon.simulation.sensor import RoomCamera
+    from panrecon.structures import Camera, View
+
+    with exit_on_input_error():
+        built = build_room(seed)
+        focal = 0.82 * width  # 63 degrees across, as ScanNet's structure sensor
+        camera = Camera(width, width * 3 // 4, focal, focal, width / 2 - 0.5, width * 3 / 8 - 0.5)
+        renderer, views = RoomCamera(built), []
+        for number, pose in enumerate(track(hand_held_path(built, frames, seed), "render", frames)):
+            seen = renderer.render(camera, pose, seed=seed, frame=number, supersampling=2)
+            view = View(str(number), camera, seen.world_from_camera, seen.color, seen.depth)
+            write_frame(folder, view, seen.truth, built.categories)
+            views.append(seen)
+        truth = ground_truth_mesh(built, views)
+        write_scene(folder, camera, AnnotatedMesh(truth.mesh, truth.labels, truth.segment), built.categories)
+        write_categories(folder / "classes.csv", built.categories)
+        _write_detections(folder, folder / "detections.json", level, [], seed)
+        _write_features(folder, folder / "features", seed)
+        console.print(f"room {seed}: {frames} frames, {built.instance_count} objects -> {folder}", highlight=False)
+
+
+@simulate.command()
+def detections(
+    folder: SceneFolder,
+    out: Annotated[Path | None, typer.Option(help="file to write; default detections.json of the scene")] = None,
+    level: FaultLevel = 1.0,
+    fault: Faults = [],  # noqa: B006  typer needs a list
+    seed: Seed = 0,
+) -> None:
+    """Detections made of the truth, with chosen faults: COCO results with RLE."""
+    with exit_on_input_error():
+        _write_detections(folder, out or folder / "detections.json", level, fault, seed)
+
+
+@simulate.command()
+def features(
+    folder: SceneFolder,
+    out: Annotated[Path | None, typer.Option(help="folder to write; default features/ of the scene")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Dense features made of the truth: class and object signal, noise, artefacts."""
+    with exit_on_input_error():
+        _write_features(folder, out or folder / "features", seed)
+
+
+def _write_detections(folder: Path, out: Path, level: float, fault: list[str], seed: int) -> None:
+    from panrecon.io.detections import write_detections
+    from panrecon.simulation.detections import DetectionFaults, exact_detections, simulated_detections
+    from panrecon.simulation.mask_quality import mask_quality
+
+    table, frames = _truth(folder)
+    faults = DetectionFaults(**(vars(DetectionFaults.at_level(level)) | _rates(fault)))
+    found, exact = [], []
+    for number, (name, truth) in enumerate(frames):
+        detected = simulated_detections(truth, table, faults, seed=seed, frame=number)
+        found.append((name, detected))
+        exact.append(exact_detections(truth, table))
+    write_detections(out, found, table)
+    measured = mask_quality([detected for _, detected in found], exact)
+    console.print(
+        f"simulated detections: {sum(len(d) for _, d in found)} masks, recall {measured.recall:.2f}, "
+        f"precision {measured.precision:.2f}, SQ {measured.segmentation_quality:.2f} -> {out}",
+        highlight=False,
+    )
+
+
+def _write_features(folder: Path, out: Path, seed: int) -> None:
+    from panrecon.io.features import write_features
+    from panrecon.io.files import write_json
+    from panrecon.simulation.features import simulated_features
+
+    table, frames = _truth(folder)
+    for number, (name, truth) in enumerate(frames):
+        write_features(out, name, simulated_features(truth, table, seed=seed, frame=number))
+    write_json(out / "features.json", {"source": "panrecon simulate features", "seed": seed})
+
+
+def _truth(folder: Path) -> "tuple[CategoryTable, Iterator[tuple[str, Labels]]]":
+    """The scene's class table and the exact labels of its frames, in order."""
+    from panrecon.config import ScanSettings
+    from panrecon.datasets.base import dataset
+    from panrecon.errors import InputError
+    from panrecon.io.categories import read_categories
+    from panrecon.io.scannet import read_truth
+
+    table = read_categories(folder / "classes.csv")
+    if not table.row_of_raw_id:
+        raise InputError(
+            f"{folder / 'classes.csv'} has no raw_ids; they say which ids of label-filt/ mean which class."
+        )
+    scan = dataset("scannet").scan(folder, ScanSettings())
+    return table, ((frame.name, read_truth(folder, frame.name, table)) for frame in scan.frames)
+
+
+def _rates(fault: list[str]) -> dict[str, float]:
+    from panrecon.errors import InputError
+    from panrecon.simulation.detections import DetectionFaults
+
+    known = [name for name, value in vars(DetectionFaults()).items() if isinstance(value, float)]
+    rates = {}
+    for text in fault:
+        name, _, value = text.partition("=")
+        if name not in known or not value.replace(".", "", 1).isdigit():
+            raise InputError(f"The fault {text!r} is not name=rate with a name of {', '.join(known)}.")
+        rates[name] = float(value)
+    return rates

@@ -1,0 +1,97 @@
+"""A simulated feature extractor: exact images become patch features with chosen faults. A test bench, not DINOv2."""
+
+import zlib
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Int
+
+from panrecon.structures import VOID, CategoryTable, FeatureMap, Labels, normalised
+
+
+@dataclass(frozen=True)
+class FeatureFaults:
+    """Deviations of the parts of a feature, per dimension and relative to a class signal of deviation 1."""
+
+    class_signal: float = 1.0
+    instance_signal: float = 0.35
+    view_noise: float = 0.3
+    patch_noise: float = 0.5
+    position_artefact: float = 0.35
+    blur: float = 0.6  # cells, over label boundaries
+
+
+def simulated_features(
+    truth: Labels,
+    categories: CategoryTable,
+    faults: FeatureFaults | None = None,
+    *,
+    seed: int = 0,
+    frame: int = 0,
+    cell: int = 8,
+    dimensions: int = 64,
+) -> FeatureMap:
+    """Features of one frame, one every `cell` pixels; a function of truth, `seed` and `frame` alone.
+
+    The class signal is a fixed random vector of the class's name: it is the same in every scene. Void has noise only.
+    """
+    faults = FeatureFaults() if faults is None else faults
+    height, width = truth.category.shape
+    rows, columns = max(1, height // cell), max(1, width // cell)
+    segments, number = _segments(truth)
+    coverage = _coverage(number, len(segments), (rows, columns), faults.blur)
+    signals = np.stack([_signal(segment, categories, faults, seed, frame, dimensions) for segment in segments])
+    rng = np.random.default_rng([seed, frame, 61])
+    noise = faults.patch_noise * rng.standard_normal((rows, columns, dimensions))
+    artefact = faults.position_artefact * _position_waves(rows, columns, seed, dimensions)
+    return FeatureMap((coverage @ signals + noise + artefact).astype(np.float32))
+
+
+def _segments(truth: Labels) -> tuple[Int[np.ndarray, "s 2"], Int[np.ndarray, "h w"]]:
+    """Distinct (category, instance) pairs and the pair's number at every pixel."""
+    base = int(truth.instance.max(initial=0)) + 2
+    keys = (truth.category.astype(np.int64) + 1) * base + truth.instance + 1
+    distinct, number = np.unique(keys, return_inverse=True)
+    pairs = np.stack([distinct // base - 1, distinct % base - 1], axis=1)
+    return pairs, number.reshape(truth.category.shape)
+
+
+def _coverage(
+    number: Int[np.ndarray, "h w"], count: int, shape: tuple[int, int], blur: float
+) -> Float[np.ndarray, "r c s"]:
+    """The share of every cell that each segment covers, blurred over neighbouring cells."""
+    shares = []
+    for segment in range(count):
+        share = cv2.resize((number == segment).astype(np.float32), shape[::-1], interpolation=cv2.INTER_AREA)
+        shares.append(cv2.GaussianBlur(share, (0, 0), blur) if blur > 0 else share)
+    return np.stack(shares, axis=-1)
+
+
+def _signal(
+    segment: Int[np.ndarray, "2"],
+    categories: CategoryTable,
+    faults: FeatureFaults,
+    seed: int,
+    frame: int,
+    dimensions: int,
+) -> Float[np.ndarray, " D"]:
+    """What a segment adds to the features of its cells; zero for void."""
+    category, instance = int(segment[0]), int(segment[1])
+    if category == VOID:
+        return np.zeros(dimensions)
+    name = zlib.crc32(normalised(categories[category].name).encode())
+    identity = [seed, name, instance + 1]
+    return (
+        faults.class_signal * np.random.default_rng([seed, name]).standard_normal(dimensions)
+        + faults.instance_signal * np.random.default_rng([*identity, 62]).standard_normal(dimensions)
+        + faults.view_noise * np.random.default_rng([*identity, frame, 63]).standard_normal(dimensions)
+    )
+
+
+def _position_waves(rows: int, columns: int, seed: int, dimensions: int) -> Float[np.ndarray, "r c D"]:
+    """Waves over the image that are the same in every frame, of unit deviation."""
+    rng = np.random.default_rng([seed, 64])
+    y, x = np.meshgrid(np.linspace(0, 1, rows), np.linspace(0, 1, columns), indexing="ij")
+    frequency, phase = rng.normal(0, 3, (2, dimensions)), rng.uniform(0, 2 * np.pi, dimensions)
+    return np.sqrt(2) * np.sin(y[..., None] * frequency[0] + x[..., None] * frequency[1] + phase)

@@ -1,0 +1,304 @@
+"""Procedural materials: the colour of any point of a surface, in the frame of the part it belongs to."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.ndimage import gaussian_filter
+
+RGB = tuple[float, float, float]
+Values = Float[np.ndarray, " n"]
+Colors = Float[np.ndarray, "n 3"]
+
+
+@dataclass(frozen=True)
+class Material:
+    """How a surface looks: the pattern's name, two colours (RGB in [0, 1]), its size and number, and its own light."""
+
+    pattern: str
+    color: RGB
+    accent: RGB = (1.0, 1.0, 1.0)
+    scale: float = 1.0
+    seed: int = 0
+    glow: float = 0.0
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points of surfaces of one pattern.
+
+    `u` and `v` are metres along the surface (v up on upright surfaces), `relative` the point in the part's box
+    (-0.5 .. 0.5 along each axis), `axis` the part's axis that the surface faces and `lengthwise` whether u is longer.
+    """
+
+    u: Values
+    v: Values
+    relative: Float[np.ndarray, "n 3"]
+    axis: Int[np.ndarray, " n"]
+    lengthwise: Bool[np.ndarray, " n"]
+    color: Colors
+    accent: Colors
+    seed: Int[np.ndarray, " n"]
+
+
+def surface_points(
+    points: Float[np.ndarray, "n 3"],
+    normals: Float[np.ndarray, "n 3"],
+    extent: Float[np.ndarray, "n 3"],
+    color: Colors,
+    accent: Colors,
+    scale: Values,
+    seed: Int[np.ndarray, " n"],
+) -> Points:
+    """Texture coordinates of points and normals given in their part's frame."""
+    axis = np.abs(normals).argmax(axis=1)
+    first, second = np.where(axis == 0, 1, 0), np.where(axis == 2, 1, 2)
+    row = np.arange(len(points))
+    return Points(
+        u=points[row, first] / scale,
+        v=points[row, second] / scale,
+        relative=points / np.maximum(extent, 1e-6),
+        axis=axis,
+        lengthwise=extent[row, first] >= extent[row, second],
+        color=color,
+        accent=accent,
+        seed=seed,
+    )
+
+
+def noise(u: Values, v: Values, seed: Int[np.ndarray, " n"]) -> Values:
+    """Smooth noise of unit deviation whose blobs are about one unit wide."""
+    tile = _noise_tile()
+    column = np.floor(16 * (u + 17.31 * seed)).astype(np.int64) & (len(tile) - 1)
+    row = np.floor(16 * (v + 9.17 * seed)).astype(np.int64) & (len(tile) - 1)
+    return tile[row, column]
+
+
+def cell(i: Values, j: Values, seed: Int[np.ndarray, " n"]) -> Values:
+    """A random number in [0, 1) for every integer cell."""
+    hashed = i.astype(np.int64) * 73856093 ^ j.astype(np.int64) * 19349663 ^ seed.astype(np.int64) * 83492791
+    hashed = (hashed ^ (hashed >> 13)) * 1274126177
+    return ((hashed ^ (hashed >> 16)) & 0xFFFF) / 65536.0
+
+
+@cache
+def _noise_tile() -> Float[np.ndarray, "s s"]:
+    white = np.random.default_rng(7).standard_normal((1024, 1024))
+    smooth = gaussian_filter(white, 7, mode="wrap")
+    return (smooth / smooth.std()).astype(np.float32)
+
+
+def _blend(a: Colors, b: Colors, share: Values) -> Colors:
+    return a + (b - a) * np.clip(share, 0.0, 1.0)[:, None]
+
+
+def _shaded(color: Colors, factor: Values) -> Colors:
+    return np.clip(color * factor[:, None], 0.0, 1.0)
+
+
+def _line(position: Values, width: float) -> Values:
+    """1 within `width` of an integer position, else 0; soft at its edge."""
+    distance = np.abs(position - np.rint(position))
+    return np.clip(1.5 - distance / width, 0.0, 1.0)
+
+
+def plain(p: Points) -> Colors:
+    return _shaded(p.color, 1 + 0.025 * noise(8 * p.u, 8 * p.v, p.seed))
+
+
+def plaster(p: Points) -> Colors:
+    fine, broad = noise(45 * p.u, 45 * p.v, p.seed), noise(1.3 * p.u, 1.3 * p.v, p.seed + 1)
+    return _shaded(p.color, 1 + 0.012 * fine + 0.012 * broad)
+
+
+def wallpaper(p: Points) -> Colors:
+    """Broad soft stripes with a lattice of small diamonds."""
+    stripe = 0.5 + 0.5 * np.tanh(6 * np.sin(2 * np.pi * p.u / 0.36))
+    column = np.floor(p.u / 0.18)
+    a, b = p.u / 0.18 - column - 0.5, (p.v / 0.26 + 0.5 * (column % 2)) % 1.0 - 0.5
+    diamond = np.clip(8 * (0.22 - np.abs(a) - 1.1 * np.abs(b)), 0, 1)
+    base = _blend(p.color, p.accent, 0.18 * stripe + 0.45 * diamond)
+    return _shaded(base, 1 + 0.015 * noise(30 * p.u, 30 * p.v, p.seed))
+
+
+def wood(p: Points) -> Colors:
+    along, across = np.where(p.lengthwise, p.u, p.v), np.where(p.lengthwise, p.v, p.u)
+    bend = across + 0.012 * noise(2.5 * along, 5 * across, p.seed)
+    rings = np.sin(2 * np.pi * (bend * 16 + 0.7 * noise(0.8 * along, 3 * bend, p.seed + 3)))
+    grain = noise(6 * along, 130 * across, p.seed + 5)
+    return _shaded(_blend(p.color, p.accent, 0.3 + 0.22 * rings), 1 + 0.05 * grain)
+
+
+def planks(p: Points) -> Colors:
+    """Floor boards of 14 cm with staggered joints."""
+    row = np.floor(p.v / 0.14)
+    shifted = p.u / 1.1 + cell(row, row, p.seed)
+    column = np.floor(shifted)
+    tone = cell(row, column, p.seed + 1)
+    shift = 7.3 * tone
+    rings = np.sin(2 * np.pi * (8 * p.v + noise(1.1 * p.u + shift, 9 * p.v, p.seed + 2)))
+    grain = noise(7 * p.u + shift, 110 * p.v, p.seed + 3)
+    base = _blend(p.color, p.accent, 0.75 * tone + 0.12 * rings)
+    gap = np.maximum(_line(p.v / 0.14, 0.014), _line(shifted, 0.002))
+    return _shaded(base, (1 + 0.05 * grain) * (1 - 0.55 * gap))
+
+
+def carpet(p: Points) -> Colors:
+    """A woven rug: field with a lattice of lozenges, double border."""
+    edge = np.minimum(*(0.5 - np.abs(p.relative[:, i]) for i in (0, 1)))
+    lozenge = np.abs((p.u / 0.34) % 1 - 0.5) + np.abs((p.v / 0.34) % 1 - 0.5)
+    pattern = 0.75 * (np.abs(lozenge - 0.5) < 0.09) + 0.9 * (lozenge < 0.16)
+    border = (edge < 0.035) | ((edge > 0.06) & (edge < 0.075))
+    base = _blend(p.color, p.accent, np.where(edge < 0.085, 0.9 * border, pattern))
+    return _shaded(base, 1 + 0.07 * noise(120 * p.u, 120 * p.v, p.seed) + 0.03 * np.sin(2 * np.pi * p.v / 0.012))
+
+
+def fabric(p: Points) -> Colors:
+    weave = np.sin(2 * np.pi * p.u / 0.014) * np.sin(2 * np.pi * p.v / 0.014)
+    return _shaded(p.color, 1 + 0.05 * weave + 0.04 * noise(9 * p.u, 9 * p.v, p.seed))
+
+
+def stripes(p: Points) -> Colors:
+    """Cloth with bands across."""
+    band = (np.abs((p.u / 0.11) % 1 - 0.5) < 0.17) | (np.abs((p.u / 0.11) % 1 - 0.02) < 0.03)
+    return _shaded(_blend(p.color, p.accent, 0.85 * band), 1 + 0.04 * noise(70 * p.u, 70 * p.v, p.seed))
+
+
+def checks(p: Points) -> Colors:
+    """Cloth with a tartan of two colours."""
+    share = 0.45 * ((p.u / 0.16) % 1 < 0.45) + 0.45 * ((p.v / 0.16) % 1 < 0.45)
+    return _shaded(_blend(p.color, p.accent, share), 1 + 0.04 * noise(70 * p.u, 70 * p.v, p.seed))
+
+
+def ceramic(p: Points) -> Colors:
+    """Glaze with two painted rings."""
+    ring = (np.abs(p.relative[:, 2] - 0.78) < 0.05) | (np.abs(p.relative[:, 2] - 0.62) < 0.02)
+    return _blend(p.color, p.accent, 0.9 * ring)
+
+
+def cardboard(p: Points) -> Colors:
+    """Brown card with a strip of tape over the middle and a label in front."""
+    tape = (np.abs(p.relative[:, 0]) < 0.09) & ((p.axis == 2) | (p.relative[:, 2] > 0.3))
+    label = (p.axis == 1) & (np.abs(p.relative[:, 0] - 0.2) < 0.15) & (np.abs(p.relative[:, 2] + 0.1) < 0.15)
+    base = _blend(_blend(p.color, p.accent, 0.6 * tape), np.ones_like(p.color), 0.8 * label)
+    return _shaded(base, 1 + 0.03 * noise(20 * p.u, 3 * p.v, p.seed))
+
+
+def book(p: Points) -> Colors:
+    """Cloth cover with a title plate on the spine (facing -y) and bands; paper at top and bottom."""
+    height, side = p.relative[:, 2], p.relative[:, 0]
+    bands = (np.abs(np.abs(height) - 0.4) < 0.018) | (np.abs(height + 0.25) < 0.012)
+    plate = (np.abs(height - 0.12) < 0.14) & (np.abs(side) < 0.32)
+    print_lines = plate & (np.abs((height * 34) % 1 - 0.5) < 0.22) & (np.abs(side) < 0.22)
+    cover = _blend(p.color, p.accent, 0.85 * np.where(p.axis == 1, bands | plate, np.abs(height) > 0.44))
+    cover = _blend(cover, np.full_like(cover, 0.15), 0.8 * (print_lines & (p.axis == 1)))
+    paper = np.full_like(cover, 0.9) * (1 - 0.12 * (np.abs((p.u * 700) % 1 - 0.5) < 0.2))[:, None]
+    pages = (p.axis == 2) & (np.abs(side) < 0.42)
+    return np.where(pages[:, None], paper, cover)
+
+
+def leafy(p: Points) -> Colors:
+    """A leaf with a light midrib and side veins."""
+    rib = np.clip(1 - np.abs(p.relative[:, 0]) / 0.05, 0, 1)
+    vein = 0.35 * _line((p.relative[:, 1] + 0.5 * np.abs(p.relative[:, 0])) * 9, 0.12)
+    return _shaded(_blend(p.color, p.accent, np.maximum(rib, vein)), 1 + 0.06 * noise(25 * p.u, 25 * p.v, p.seed))
+
+
+def soil(p: Points) -> Colors:
+    return _shaded(p.color, 1 + 0.25 * noise(90 * p.u, 90 * p.v, p.seed))
+
+
+def outdoors(p: Points) -> Colors:
+    """The view through a window: sky with clouds over hills and trees."""
+    x, y = p.u, p.relative[:, 1]
+    sky = _blend(np.full_like(p.color, 0.93), p.color, 0.25 + 1.3 * y)
+    cloud = np.clip(0.6 * noise(2.2 * x, 5 * y, p.seed) + 0.3 * noise(6 * x, 13 * y, p.seed + 1), 0, 1)
+    sky = _blend(sky, np.full_like(sky, 0.99), cloud)
+    hill = y < -0.12 + 0.05 * np.sin(2.7 * x + p.seed) + 0.02 * np.sin(7.1 * x)
+    tree = y < -0.3 + 0.045 * noise(5 * x, 0 * x, p.seed + 2)
+    green = _shaded(p.accent, 1 + 0.22 * noise(14 * x, 14 * y, p.seed + 3))
+    far = 0.5 * p.accent + np.array([0.24, 0.3, 0.36])
+    return np.where(tree[:, None], 0.75 * green, np.where(hill[:, None], far, sky))
+
+
+def keyboard(p: Points) -> Colors:
+    """The upper side of a laptop: rows of keys and a touch pad."""
+    x, y = p.relative[:, 0], p.relative[:, 1]
+    keys = (np.abs(x) < 0.44) & (y > -0.12) & (y < 0.4) & (_line(x * 16, 0.09) < 0.5) & (_line(y * 11, 0.09) < 0.5)
+    pad = (np.abs(x) < 0.16) & (y < -0.18) & (y > -0.42)
+    dark = (keys | pad) & (p.axis == 2)
+    return _blend(p.color, p.accent, np.where(keys, 0.9, 0.35) * dark)
+
+
+def screen(p: Points) -> Colors:
+    """A laptop's lid: a lit page with a title bar and lines of text on the side that faces -y."""
+    x, z = p.relative[:, 0], p.relative[:, 2]
+    glass = (p.axis == 1) & (np.abs(x) < 0.46) & (np.abs(z) < 0.45)
+    text = (np.abs(x + 0.1) < 0.3 * cell(np.floor(z * 22), np.floor(z * 22), p.seed) + 0.05) & ((z * 22) % 1 < 0.5)
+    page = np.where((z > 0.32)[:, None], p.accent, np.where(text[:, None], 0.35, 0.93))
+    return np.where(glass[:, None], page, p.color)
+
+
+def painting(p: Points) -> Colors:
+    """A picture in a mount; the seed chooses among a landscape, blocks, discs, waves and a flower."""
+    x, y = p.relative[:, 0], p.relative[:, 1]
+    inside = (np.abs(x) < 0.4) & (np.abs(y) < 0.4)
+    motif = p.seed % len(_MOTIFS)
+    image = np.empty_like(p.color)
+    for number, draw in enumerate(_MOTIFS):
+        chosen = motif == number
+        image[chosen] = draw(2.5 * x[chosen], 2.5 * y[chosen], p.color[chosen], p.accent[chosen], p.seed[chosen])
+    return np.where(inside[:, None], image, np.array([0.94, 0.93, 0.9]))
+
+
+def _landscape(x: Values, y: Values, a: Colors, b: Colors, seed: Int[np.ndarray, " n"]) -> Colors:
+    sky = _blend(np.broadcast_to([0.98, 0.85, 0.6], a.shape), a, y + 0.45)
+    sun = np.hypot(x - 0.45, y - 0.35) < 0.16
+    ridges = [(0.05, 4.0, 0.8), (-0.3, 6.5, 0.55), (-0.62, 5.0, 0.33)]
+    image = np.where(sun[:, None], [1.0, 0.95, 0.75], sky)
+    for level, waves, tone in ridges:
+        ridge = y < level + 0.14 * np.sin(waves * x + seed) + 0.05 * np.sin(11 * x + level)
+        image = np.where(ridge[:, None], tone * b + 0.12 * tone, image)
+    return image
+
+
+def _blocks(x: Values, y: Values, a: Colors, b: Colors, seed: Int[np.ndarray, " n"]) -> Colors:
+    column = np.floor(2.2 * (x + 1 + 0.3 * np.sin(seed)))
+    row = np.floor(2.6 * (y + 1) + 2 * cell(column, column, seed))
+    pick = cell(column, row, seed + 2)[:, None]
+    image = np.where(pick < 0.3, a, np.where(pick < 0.55, b, np.where(pick < 0.75, 0.95, [0.93, 0.72, 0.2])))
+    bars = (_line(2.2 * (x + 1 + 0.3 * np.sin(seed)), 0.05) > 0.5)[:, None]
+    return np.where(bars, 0.1, image)
+
+
+def _discs(x: Values, y: Values, a: Colors, b: Colors, seed: Int[np.ndarray, " n"]) -> Colors:
+    far = np.hypot(x + 0.2 * np.sin(seed), y + 0.1)
+    image = _blend(a, b, 1.0 * ((5 * far).astype(np.int64) % 2))
+    return np.where((far < 0.12)[:, None], [0.95, 0.55, 0.2], np.where((far > 0.85)[:, None], 0.92, image))
+
+
+def _waves(x: Values, y: Values, a: Colors, b: Colors, seed: Int[np.ndarray, " n"]) -> Colors:
+    phase = 5 * y + 0.8 * np.sin(3 * x + seed) + 0.3 * np.sin(7 * x)
+    return _blend(_blend(a, b, 0.5 + 0.5 * np.sin(np.pi * phase)), np.ones_like(a), 0.8 * _line(phase, 0.09))
+
+
+def _flower(x: Values, y: Values, a: Colors, b: Colors, seed: Int[np.ndarray, " n"]) -> Colors:
+    far, angle = np.hypot(x, y - 0.25), np.arctan2(y - 0.25, x)
+    petal = far < 0.32 + 0.16 * np.cos(6 * angle + seed)
+    stem = (np.abs(x + 0.08 * np.sin(3 * y)) < 0.03) & (y < 0.2)
+    image = np.where(stem[:, None], [0.25, 0.45, 0.22], np.where(petal[:, None], a, 0.25 * b + 0.7))
+    return np.where((far < 0.13)[:, None], [0.95, 0.78, 0.25], image)
+
+
+_MOTIFS: Final = (_landscape, _blocks, _discs, _waves, _flower)
+
+PATTERNS: Final[dict[str, Callable[[Points], Colors]]] = {
+    draw.__name__: draw
+    for draw in (
+        plain, plaster, wallpaper, wood, planks, carpet, fabric, stripes, checks, ceramic, cardboard, book, leafy, soil,
+        outdoors, keyboard, screen, painting,
+    )
+}  # fmt: skip

@@ -1,0 +1,145 @@
+"""Runs the stages of scenes through Snakemake: order, staleness and parallel scenes are its job."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import panrecon
+from panrecon.config import Settings, load_settings
+from panrecon.datasets.base import DATASETS, dataset
+from panrecon.errors import InputError
+from panrecon.io.files import write_json
+from panrecon.stage import ERROR_FILE, VERSIONS, console
+
+CHECKOUT = Path(panrecon.__file__).parents[1]
+PIPELINES = CHECKOUT / "pipelines"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A scene to work on: where its raw files lie and where its artifacts go."""
+
+    dataset: str
+    name: str
+    raw: Path
+    run: Path
+
+    @property
+    def label(self) -> str:
+        return f"{self.dataset}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is asked to do."""
+
+    scenes: Sequence[Scene]
+    run_folder: Path
+    until: str
+    settings: Mapping[str, Settings]
+    cores: int
+    dry_run: bool
+
+
+def find_scene(label: str, data: Path | None, run_folder: Path) -> Scene:
+    """The scene `<dataset>/<name>`; `data` is the folder that holds `<name>/`, by default data/raw/<dataset>.
+
+    Raises:
+        InputError: the label is malformed, the data set unknown, the folder absent, or a file is in the way.
+    """
+    kind, slash, name = label.partition("/")
+    if not slash or not name or "/" in name:
+        raise InputError(f"The scene {label!r} is not of the form <dataset>/<scene>, such as scannet/scene0087_02.")
+    if kind not in DATASETS:
+        raise InputError(f"There is no data set {kind!r}; there is {', '.join(DATASETS)}.")
+    raw = (data or Path("data") / "raw" / kind) / name
+    if not raw.is_dir():
+        raise InputError(f"There is no scene folder {raw}; set DATA (--data) to the folder that holds {name}/.")
+    run = run_folder / kind / name
+    blocking = next((path for path in (run, *run.parents) if path.exists() and not path.is_dir()), None)
+    if blocking is not None:
+        raise InputError(f"{blocking} is a file where a folder of the run belongs; move it or choose another RUN.")
+    return Scene(kind, name, raw.resolve(), run.resolve())
+
+
+def settings_of(kind: str, files: Sequence[Path], overrides: Sequence[str]) -> Settings:
+    """Defaults, then what the data set differs in, then the user's files and overrides."""
+    return load_settings([PIPELINES / "configs" / f"{kind}.yaml", *files], overrides)
+
+
+def run_plan(plan: Plan) -> int:
+    """Carries the plan out; the exit code: 0 done, 2 the input is wrong, 1 our fault.
+
+    What is up to date is left alone; what a killed run left is taken up again.
+    """
+    before = _times(plan)
+    with ExitStack() as stack:
+        for scene in plan.scenes:
+            stack.enter_context(_locked(scene))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        error_file = folder / "error"
+        environment = os.environ | {ERROR_FILE: str(error_file)}
+        result = subprocess.run(_command(plan, folder), cwd=plan.run_folder, env=environment, check=False)
+        sentence = error_file.exists()
+    if result.returncode:
+        return 2 if sentence else 1
+    if not plan.dry_run and _times(plan) == before:
+        console.print("Nothing to do: " + ", ".join(s.label for s in plan.scenes) + f" up to date ({plan.until}).")
+    return 0
+
+
+def last_stage(scene: Scene, settings: Settings) -> str:
+    """`quality` where there is a truth to score against, else `panoptic`."""
+    if settings.quality.ground_truth or dataset(scene.dataset).annotation_files(scene.raw):
+        return "quality"
+    console.print(f"{scene.label} is not annotated: it will be reconstructed, not scored.")
+    return "panoptic"
+
+
+def _command(plan: Plan, folder: Path) -> list[str]:
+    configuration = folder / "run.json"
+    settings_files = {}
+    for kind, settings in plan.settings.items():
+        settings_files[kind] = str(plan.run_folder.resolve() / f".settings.{kind}.json")
+        write_json(Path(settings_files[kind]), settings.model_dump(mode="json"))
+    content = {
+        "run_folder": str(plan.run_folder.resolve()),
+        "raw_folders": {scene.label: str(scene.raw) for scene in plan.scenes},
+        "settings_files": settings_files,
+        "python": sys.executable,
+    }
+    write_json(configuration, content)
+    targets = [str(scene.run / plan.until / "settings.json") for scene in plan.scenes]
+    quiet = [] if plan.dry_run else ["--quiet", "all"]
+    return [
+        *(sys.executable, "-m", "snakemake", "--snakefile", str(PIPELINES / "Snakefile")),
+        *("--configfile", str(configuration), "--cores", str(plan.cores), "--nolock", "--rerun-incomplete"),
+        *(["--dry-run", "--quiet", "host", "reason"] if plan.dry_run else []),
+        *quiet,
+        "--",
+        *targets,
+    ]
+
+
+def _times(plan: Plan) -> dict[Path, int]:
+    """When every artifact of the plan's scenes was finished."""
+    files = (scene.run / stage / "settings.json" for scene in plan.scenes for stage in VERSIONS)
+    return {file: file.stat().st_mtime_ns for file in files if file.is_file()}
+
+
+@contextmanager
+def _locked(scene: Scene) -> Iterator[None]:
+    """One run at a time works on a scene; the lock goes with the process, however it ends."""
+    scene.run.mkdir(parents=True, exist_ok=True)
+    with (scene.run / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(f"Another run is at work on {scene.run}; wait for it or choose another RUN.") from error
+        yield

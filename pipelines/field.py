@@ -1,0 +1,93 @@
+"""Optimise one neural field that knows distance, colour, class and instance at every point."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from panrecon.field.extract import render_view
+from panrecon.field.fit import fit
+from panrecon.field.supervision import (
+    TaughtFrame,
+    combine_labels,
+    field_data,
+    scene_box,
+    shrink_labels,
+    shrink_view,
+    training_scale,
+)
+from panrecon.io.categories import read_categories
+from panrecon.io.features import read_features
+from panrecon.io.field import read_checkpoint, remove_checkpoint, write_checkpoint, write_field
+from panrecon.io.graph import has_frame_labels, read_frame_labels, read_instances_found, read_superfaces
+from panrecon.io.images import write_image
+from panrecon.io.mesh import read_mesh
+from panrecon.io.scan import read_scan, read_views
+from panrecon.io.semantics import read_point_semantics, read_superface_labels
+from panrecon.pictures import depth_picture, label_colors, sheet, spread
+from panrecon.raycasting import Raycaster, confirmed_faces
+from panrecon.stage import Stage, run_stage
+from panrecon.structures import VOID, CategoryTable, Labels, Scan, TriangleMesh
+
+DEPTH_TOLERANCE = 0.05  # m between measured depth and the mesh whose labels a pixel takes
+
+
+def main(stage: Stage) -> None:
+    scan, mesh = read_scan(stage.folder("scan")), read_mesh(stage.folder("mesh") / "mesh.ply")
+    table = read_categories(stage.folder("scan") / "classes.csv")
+    instances = read_instances_found(stage.folder("graph"), table)
+    frames = list(stage.track(taught_frames(stage, scan, mesh, table), "labels", len(scan.frames)))
+    data = field_data(frames, scene_box(mesh.vertices), len(table), len(instances.objects))
+    settings = stage.settings.field
+    resume = read_checkpoint(stage.output)
+    if resume is not None:
+        stage.say(f"resumes at step {int(resume['step'])}")
+    with stage.bar("fit", settings.steps) as advance:
+        fitted = fit(
+            data,
+            settings,
+            resume=resume,
+            on_step=lambda step, _: advance(step + 1),
+            on_checkpoint=lambda _, state: write_checkpoint(stage.output, state),
+        )
+    write_field(stage.output, fitted, data, settings)
+    remove_checkpoint(stage.output)
+    rows = []
+    for number in spread(len(frames), 4):
+        view = frames[number].view
+        seen = render_view(fitted.field, data.box, view.camera, view.world_from_camera, view.depth)
+        rendered = label_colors(Labels(seen.category, seen.instance), table)
+        rows += [view.color, seen.color, depth_picture(seen.depth), rendered]
+    write_image(stage.output / "field.jpg", sheet(rows, columns=4))
+    last = {name: float(values[-1]) for name, values in fitted.losses.items() if np.isfinite(values[-1])}
+    stage.say(", ".join(f"{name} {value:.3g}" for name, value in last.items()))
+
+
+def taught_frames(stage: Stage, scan: Scan, mesh: TriangleMesh, table: CategoryTable) -> Iterator[TaughtFrame]:
+    """Every frame at training size with its labels: of its own masks, and of the surface it sees."""
+    superface_of_vertex = read_superfaces(stage.folder("graph"))
+    of_vertex = read_superface_labels(stage.folder("semantics")).at(superface_of_vertex)
+    confidence = read_point_semantics(stage.folder("semantics")).confidence
+    scale = training_scale(scan.camera.width, scan.camera.height)
+    raycaster, first_vertex = Raycaster(mesh), mesh.faces[:, 0]
+    for full in read_views(scan):
+        view = shrink_view(full, scale)
+        surface = raycaster.cast(view.camera, view.world_from_camera)
+        face = confirmed_faces(surface, view, DEPTH_TOLERANCE)
+        vertex = np.where(face == VOID, VOID, first_vertex[face])
+        of_surface = of_vertex.at(vertex)
+        surface_confidence = np.where(vertex == VOID, 0, confidence[vertex])
+        of_masks = mask_labels(stage, view.name, table, of_surface)
+        labels, weight = combine_labels(of_masks, of_surface, surface_confidence)
+        yield TaughtFrame(view, labels, weight, read_features(stage.folder("features"), view.name))
+
+
+def mask_labels(stage: Stage, frame: str, table: CategoryTable, like: Labels) -> Labels:
+    """The frame's corrected masks at the size of `like`; void where it has none."""
+    folder = stage.folder("graph") / "labels"
+    if not has_frame_labels(folder, frame):
+        return Labels(np.full_like(like.category, VOID), np.full_like(like.instance, VOID))
+    return shrink_labels(read_frame_labels(folder, frame, table), *like.category.shape[::-1])
+
+
+if __name__ == "__main__":
+    run_stage(main)

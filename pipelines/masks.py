@@ -1,0 +1,39 @@
+"""Detect the table's classes in every frame."""
+
+from panrecon.io.categories import read_categories
+from panrecon.io.detections import read_detections, write_detections
+from panrecon.io.images import write_image
+from panrecon.io.scan import read_scan, read_view
+from panrecon.masks.base import Segmenter
+from panrecon.masks.precomputed import PrecomputedSegmenter
+from panrecon.pictures import detection_overlay, sheet, spread
+from panrecon.stage import Stage, run_stage
+from panrecon.structures import CategoryTable
+
+
+def main(stage: Stage) -> None:
+    scan = read_scan(stage.folder("scan"))
+    table = read_categories(stage.folder("scan") / "classes.csv")
+    detections = list(stage.track(segmenter(stage, table).segment(scan, table), "frames", len(scan.frames)))
+    found = zip((frame.name for frame in scan.frames), detections, strict=True)
+    write_detections(stage.output / "detections.json", found, table)
+    shown = spread(len(scan.frames), 8)
+    views = [read_view(scan, scan.frames[number]) for number in shown]
+    overlays = [detection_overlay(view.color, detections[n], table) for n, view in zip(shown, views, strict=True)]
+    write_image(stage.output / "masks.jpg", sheet(overlays, columns=4))
+    stage.say(f"{sum(map(len, detections))} detections in {sum(map(bool, map(len, detections)))} frames")
+
+
+def segmenter(stage: Stage, table: CategoryTable) -> Segmenter:
+    settings = stage.settings.masks
+    match settings.backend:
+        case "precomputed":
+            file = read_detections(settings.detections or stage.raw / "detections.json", table)
+            if file.skipped:
+                skipped = ", ".join(f"{word} x{count}" for word, count in sorted(file.skipped.items()))
+                stage.say(f"skipped {sum(file.skipped.values())} detections whose word is in no class: {skipped}")
+            return PrecomputedSegmenter(file, settings.min_area)
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,82 @@
+"""Give every vertex its class and its object, and render both at the input poses."""
+
+import numpy as np
+from jaxtyping import Int
+
+from panrecon.field.extract import PointField, query, render_view, surface
+from panrecon.field.field import PanopticField, SceneBox
+from panrecon.field.labelling import panoptic_labels
+from panrecon.fusion.cleaning import keep_faces
+from panrecon.geometry import nearest_vertex, up_direction, vertex_normals
+from panrecon.io import graph as artifact
+from panrecon.io.categories import read_categories
+from panrecon.io.field import read_field
+from panrecon.io.images import write_depth, write_image
+from panrecon.io.mesh import read_mesh, write_panoptic_mesh
+from panrecon.io.scan import read_scan, read_view
+from panrecon.io.semantics import read_superface_labels
+from panrecon.pictures import depth_picture, label_colors, overview, sheet, spread, with_legend
+from panrecon.raycasting import Raycaster
+from panrecon.stage import Stage, run_stage
+from panrecon.structures import VOID, CategoryTable, Instances, Labels, PanopticMesh, Scan, TriangleMesh
+
+SURFACE_REACH = 3.0  # voxels between the field's surface and the fused mesh
+
+
+def main(stage: Stage) -> None:
+    scan, mesh = read_scan(stage.folder("scan")), read_mesh(stage.folder("mesh") / "mesh.ply")
+    table = read_categories(stage.folder("scan") / "classes.csv")
+    field, box = read_field(stage.folder("field"))
+    instances = artifact.read_instances_found(stage.folder("graph"), table)
+    superface_of_vertex = artifact.read_superfaces(stage.folder("graph"))
+    known = read_superface_labels(stage.folder("semantics")).at(superface_of_vertex)
+    if stage.settings.panoptic.surface == "field":
+        mesh, nearest = field_surface(field, box, mesh, stage.settings.mesh.voxel_size)
+        known = known.at(nearest)
+    labels = decide(query(field, mesh.vertices, vertex_normals(mesh.vertices, mesh.faces)), known, instances, table)
+    panoptic = PanopticMesh(mesh, labels)
+    write_panoptic_mesh(stage.output / "panoptic.ply", panoptic, table)
+    artifact.write_objects(stage.output / "objects.json", instances.objects, table)
+    picture = overview(mesh, up_direction(scan.poses)).paint(mesh, label_colors(labels, table))
+    write_image(stage.output / "panoptic.png", with_legend(picture, labels, table))
+    render(stage, scan, panoptic, field, box, table)
+    stage.say(f"{len(mesh.vertices)} vertices, {len(instances.objects)} objects")
+
+
+def field_surface(
+    field: PanopticField, box: SceneBox, mesh: TriangleMesh, cell: float
+) -> tuple[TriangleMesh, Int[np.ndarray, " V"]]:
+    """The field's zero level where the fused mesh vouches for it, and the fused vertex next to each of its vertices."""
+    found = surface(field, box, cell)
+    nearest = nearest_vertex(found.vertices, mesh.vertices, SURFACE_REACH * cell)
+    kept = keep_faces(found, (nearest[found.faces] != VOID).all(axis=1))
+    return kept, nearest_vertex(kept.vertices, mesh.vertices, SURFACE_REACH * cell)
+
+
+def decide(seen: PointField, known: Labels, instances: Instances, table: CategoryTable) -> Labels:
+    """The vertices' labels from the field and what was known before it."""
+    category_of_object = [found.category for found in instances.objects]
+    return panoptic_labels(seen.category_probability, seen.instance_probability, known, category_of_object, table)
+
+
+def render(
+    stage: Stage, scan: Scan, panoptic: PanopticMesh, field: PanopticField, box: SceneBox, table: CategoryTable
+) -> None:
+    """Colour and depth of the field, class and instance of the mesh, at some input poses."""
+    raycaster, first_vertex, rows = Raycaster(panoptic.mesh), panoptic.mesh.faces[:, 0], []
+    numbers = spread(len(scan.frames), stage.settings.panoptic.rendered_frames)
+    for number in stage.track(numbers, "render", len(numbers)):
+        view = read_view(scan, scan.frames[number])
+        hit = raycaster.cast(view.camera, view.world_from_camera)
+        seen = render_view(field, box, view.camera, view.world_from_camera, hit.depth)
+        labels = panoptic.labels.at(np.where(hit.face == VOID, VOID, first_vertex[hit.face]))
+        write_image(stage.output / "rendered" / "color" / f"{view.name}.png", seen.color)
+        write_depth(stage.output / "rendered" / "depth" / f"{view.name}.png", seen.depth)
+        artifact.write_frame_labels(stage.output / "rendered", view.name, labels, table)
+        rows += [view.color, seen.color, depth_picture(seen.depth), label_colors(labels, table)]
+    if rows:
+        write_image(stage.output / "rendered.jpg", sheet(rows, columns=4))
+
+
+if __name__ == "__main__":
+    run_stage(main)

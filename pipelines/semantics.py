@@ -1,0 +1,44 @@
+"""Learn class from features where masks gave labels, and label the points where they gave none."""
+
+from panrecon.geometry import up_direction
+from panrecon.io.categories import read_categories
+from panrecon.io.features import read_all_features
+from panrecon.io.graph import read_instances_found, read_superfaces
+from panrecon.io.images import write_image
+from panrecon.io.mesh import read_mesh
+from panrecon.io.scan import read_scan
+from panrecon.io.semantics import write_classifier, write_point_semantics, write_superface_labels
+from panrecon.pictures import label_colors, overview, with_legend
+from panrecon.semantics.classifier import fit_classifier, predict
+from panrecon.semantics.distill import distill
+from panrecon.semantics.propagation import propagate
+from panrecon.stage import Stage, run_stage
+from panrecon.structures import VOID
+
+
+def main(stage: Stage) -> None:
+    settings = stage.settings.semantics
+    scan, mesh = read_scan(stage.folder("scan")), read_mesh(stage.folder("mesh") / "mesh.ply")
+    table = read_categories(stage.folder("scan") / "classes.csv")
+    superface_of_vertex = read_superfaces(stage.folder("graph"))
+    of_superface = read_instances_found(stage.folder("graph"), table).of_superface
+    features = read_all_features(stage.folder("features"), scan)
+    frames = stage.track(zip(scan.frames, features, strict=True), "frames", len(scan.frames))
+    points = distill(mesh, scan.camera, frames)
+    category = of_superface.category[superface_of_vertex]
+    classifier = fit_classifier(points, category, superface_of_vertex, len(table), settings)
+    semantics = predict(classifier, points)
+    completed = propagate(mesh, superface_of_vertex, of_superface, semantics, table, settings.min_confidence)
+
+    write_point_semantics(stage.output, mesh, semantics)
+    write_superface_labels(stage.output, completed)
+    write_classifier(stage.output, classifier)
+    labels = completed.at(superface_of_vertex)
+    picture = overview(mesh, up_direction(scan.poses)).paint(mesh, label_colors(labels, table))
+    write_image(stage.output / "semantics.png", with_legend(picture, labels, table))
+    before, after = (float((c == VOID).mean()) for c in (category, labels.category))
+    stage.say(f"void {before:.1%} -> {after:.1%}; accuracy on held-out superfaces {classifier.held_out_accuracy:.1%}")
+
+
+if __name__ == "__main__":
+    run_stage(main)

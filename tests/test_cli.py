@@ -1,0 +1,117 @@
+"""The whole pipeline on the small room, as a user runs it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from panrecon.io.files import read_json
+from panrecon.stage import VERSIONS
+
+QUICK = [
+    "--set",
+    "field.geometry_iterations=30",
+    "--set",
+    "field.frozen_iterations=60",
+    "--set",
+    "field.joint_iterations=10",
+]
+
+
+def panrecon(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "panrecon.cli", *arguments]
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "200"}
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(raw_scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working folder of one finished run of all stages."""
+    folder = tmp_path_factory.mktemp("work")
+    done = panrecon("run", "scannet/room", "--data", str(raw_scenes), *QUICK, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def scene(folder: Path) -> Path:
+    return folder / "data" / "runs" / "default" / "scannet" / "room"
+
+
+def test_every_stage_leaves_its_artifact_and_a_picture(finished: Path) -> None:
+    for stage in VERSIONS:
+        record = read_json(scene(finished) / stage / "settings.json")
+        assert record["stage"] == stage
+        assert {"settings", "version", "package", "inputs", "digest", "seconds", "peak_memory_mb"} <= record.keys()
+        assert list((scene(finished) / stage).glob("*.png")) + list((scene(finished) / stage).glob("*.jpg"))
+    assert not list(scene(finished).glob(".*.partial"))
+
+
+def test_panoptic_quality_reaches_the_bound(finished: Path) -> None:
+    steps = read_json(scene(finished) / "quality" / "quality.json")["steps"]
+    assert steps["field"]["mean"]["pq"] > 0.4
+    assert steps["field"]["mean"]["uncovered"] < 0.1
+
+
+def test_a_second_run_does_nothing_and_says_so(finished: Path, raw_scenes: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in scene(finished).rglob("settings.json")}
+    again = panrecon("run", "scannet/room", "--data", str(raw_scenes), *QUICK, cwd=finished)
+    assert again.returncode == 0
+    assert "Nothing to do" in again.stderr
+    assert before == {path: path.stat().st_mtime_ns for path in scene(finished).rglob("settings.json")}
+
+
+def test_a_changed_setting_repeats_what_depends_on_it_only(finished: Path, raw_scenes: Path) -> None:
+    plan = panrecon(
+        "run", "scannet/room", "--data", str(raw_scenes), *QUICK, "--set", "semantics.seed=1", "--dry-run", cwd=finished
+    )
+    jobs = {line.split()[0] for line in plan.stdout.splitlines() if line.split() and line.split()[0] in VERSIONS}
+    assert jobs == {"semantics", "field", "panoptic", "quality"}
+    assert "semantics" in json.loads((scene(finished) / "semantics" / "settings.json").read_text())["stage"]
+
+
+@pytest.mark.parametrize("stage", ["scan", "mesh", "masks", "features", "graph", "semantics", "panoptic"])
+def test_the_same_input_gives_the_same_bytes(finished: Path, raw_scenes: Path, tmp_path: Path, stage: str) -> None:
+    copy = tmp_path / "room"
+    shutil.copytree(scene(finished), copy)
+    first = read_json(copy / stage / "settings.json")["digest"]
+    settings = finished / "data" / "runs" / "default" / ".settings.scannet.json"
+    options = [
+        "--dataset",
+        "scannet",
+        "--raw",
+        str(raw_scenes / "room"),
+        "--run",
+        str(copy),
+        "--settings",
+        str(settings),
+    ]
+    done = panrecon(stage, *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert read_json(copy / stage / "settings.json")["digest"] == first
+
+
+def test_a_killed_field_resumes_and_ends_with_the_same_bytes(finished: Path, raw_scenes: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "room"
+    shutil.copytree(scene(finished), copy)
+    expected = read_json(copy / "field" / "settings.json")["digest"]
+    options = ["--dataset", "scannet", "--raw", str(raw_scenes / "room"), "--run", str(copy), *QUICK]
+    options += ["--set", "field.checkpoint_every=20"]
+    first = panrecon("field", *options, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    reference = read_json(copy / "field" / "settings.json")["digest"]
+
+    killed = subprocess.Popen([sys.executable, "-m", "panrecon.cli", "field", *options], cwd=tmp_path)
+    checkpoint = copy / ".field.partial" / "checkpoint.safetensors"
+    while not checkpoint.is_file():
+        assert killed.poll() is None
+    killed.kill()
+    killed.wait()
+    resumed = panrecon("field", *options, cwd=tmp_path)
+    assert "resumes at step" in resumed.stderr
+    assert read_json(copy / "field" / "settings.json")["digest"] == reference
+    assert len(expected) == len(reference)
