@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image, ImageDraw
 
-from panrecon.geometry import face_normals, look_at
+from panrecon.geometry import face_normals, invert, look_at, transform
 from panrecon.raycasting import Raycaster
 from panrecon.structures import VOID, Camera, CategoryTable, Detections, Labels, TriangleMesh
 
@@ -17,6 +17,7 @@ BACKGROUND = 255
 VOID_COLOR = (60, 60, 60)
 GOLDEN_RATIO = 0.618034  # hues this far apart stay distinct however many there are
 VIEW_ACROSS, VIEW_ALONG, VIEW_ABOVE = 0.62, 0.78, 1.35  # where the overview stands, by the axes of the room
+VIEW_DISTANCE = 2.4  # half diagonals of the room between it and the overview
 
 
 def palette(count: int, seed: int = 0) -> UInt8[np.ndarray, "n 3"]:
@@ -67,16 +68,23 @@ class MeshView:
 
 
 def overview(mesh: TriangleMesh, up: Float[np.ndarray, "3"], height: int = 540, width: int = 720) -> MeshView:
-    """The mesh from obliquely above, a corner towards the viewer."""
+    """The mesh from obliquely above, a corner towards the viewer, filling the picture."""
     low, high = np.percentile(mesh.vertices, (1, 99), axis=0)
     centre, radius = (low + high) / 2, float(np.linalg.norm(high - low) / 2)
     side = np.cross(up, np.eye(3)[np.abs(up).argmin()])
     side /= np.linalg.norm(side)
     direction = VIEW_ACROSS * side + VIEW_ALONG * np.cross(up, side) + VIEW_ABOVE * up
-    eye = centre + direction / np.linalg.norm(direction) * radius * 2.4
-    focal = 2.25 * width
-    camera = Camera(2 * width, 2 * height, focal, focal, width - 0.5, height - 0.5)
-    return mesh_view(mesh, camera, look_at(eye, centre, up))
+    pose = look_at(centre + direction / np.linalg.norm(direction) * radius * VIEW_DISTANCE, centre, up)
+    return mesh_view(mesh, _filling_camera(mesh, pose, 2 * height, 2 * width), pose)
+
+
+def _filling_camera(mesh: TriangleMesh, world_from_camera: Float[np.ndarray, "4 4"], height: int, width: int) -> Camera:
+    """The camera at this pose whose image the mesh, but for its outermost crumbs, just fills."""
+    points = transform(invert(world_from_camera), mesh.vertices)
+    low, high = np.percentile(points[:, :2] / points[:, 2:], (0.5, 99.5), axis=0)
+    focal = float(0.92 * (np.array([width, height]) / np.maximum(high - low, 1e-6)).min())
+    cx, cy = (np.array([width, height]) / 2 - focal * (low + high) / 2).tolist()
+    return Camera(width, height, focal, focal, cx, cy)
 
 
 def mesh_view(mesh: TriangleMesh, camera: Camera, world_from_camera: Float[np.ndarray, "4 4"]) -> MeshView:

@@ -1,14 +1,16 @@
 """One label for every vertex from the field's probabilities and what graph and semantics already knew."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from panrecon.structures import VOID, CategoryTable, Labels
 
-FLOOR = 1e-4  # no probability counts as less: one head must not veto alone
-PRIOR_ODDS = 20.0  # of the label known before against any other
+FLOOR: Final = 1e-4  # no probability counts as less: one head must not veto alone
+PRIOR_ODDS: Final = 20.0  # of the label known before against any other
+FULL_TRUST: Final = 0.95  # a field that agrees with this share of the known labels counts in full
 
 
 def panoptic_labels(
@@ -21,7 +23,8 @@ def panoptic_labels(
     """The most probable segment of every vertex: a stuff class, or an object with its own class.
 
     Class and instance are decided together, P(stuff c) = p(c) p(none) and P(object o) = p(class of o) p(o), so that a
-    chair never carries a table's id. The label that graph and semantics gave is a prior of odds `PRIOR_ODDS` : 1.
+    chair never carries a table's id. The label that graph and semantics gave is a prior of odds `PRIOR_ODDS` : 1, and
+    the field counts as far as it agrees with them at large: one that was hardly trained changes nothing but void.
     """
     segments = _Segments(category_of_object, table)
     log_category = np.log(category_probability.clip(FLOOR))
@@ -29,10 +32,22 @@ def panoptic_labels(
     score = log_category[:, segments.category] + log_instance[:, segments.instance]
     row = segments.row_of(known)
     certain = np.flatnonzero(row != VOID)
+    score *= reliability(score[certain].argmax(axis=1) == row[certain])
     score[certain, row[certain]] += np.log(PRIOR_ODDS)
     best = score.argmax(axis=1)
     instance = np.where(best < segments.stuff_count, VOID, segments.instance[best])
     return Labels(segments.category[best].astype(np.int32), instance.astype(np.int32))
+
+
+def reliability(agrees: Bool[np.ndarray, " n"]) -> float:
+    """The weight of a voter that is right this often, by its log odds; in [0, 1], 1 from `FULL_TRUST` on.
+
+    Log odds are the weights of the best vote of independent judges (Nitzan & Paroush 1982). A little stays even
+    at 0, so that a vertex nobody else labelled still takes the field's most probable segment.
+    """
+    share = float(np.clip(np.mean(agrees), 0.5, FULL_TRUST)) if len(agrees) else FULL_TRUST
+    weight = np.log(share / (1 - share)) / np.log(FULL_TRUST / (1 - FULL_TRUST))
+    return float(max(weight, 1e-6))
 
 
 class _Segments:

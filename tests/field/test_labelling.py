@@ -1,0 +1,64 @@
+"""Class and object of a vertex are decided together, and an untrained field changes nothing."""
+
+import numpy as np
+import pytest
+
+from panrecon.field.labelling import FULL_TRUST, panoptic_labels, reliability
+from panrecon.structures import VOID, CategoryTable, Labels
+
+WALL, FLOOR, CHAIR, TABLE, CLUTTER = range(5)
+CATEGORY_OF_OBJECT = [CHAIR, CHAIR, TABLE]
+
+
+def one_hot(rows: list[int], count: int, certainty: float = 0.97) -> np.ndarray:
+    result = np.full((len(rows), count), (1 - certainty) / (count - 1))
+    result[np.arange(len(rows)), rows] = certainty
+    return result
+
+
+def labels(category: list[int], instance: list[int]) -> Labels:
+    return Labels(np.array(category, np.int32), np.array(instance, np.int32))
+
+
+def decide(category: list[int], instance: list[int], known: Labels, table: CategoryTable) -> Labels:
+    heads = one_hot(category, len(table)), one_hot(instance, len(CATEGORY_OF_OBJECT) + 1)
+    return panoptic_labels(*heads, known, CATEGORY_OF_OBJECT, table)
+
+
+def test_a_trained_field_fills_void(table: CategoryTable) -> None:
+    known = labels([WALL] * 50 + [VOID], [VOID] * 51)
+    found = decide([WALL] * 50 + [CHAIR], [3] * 50 + [1], known, table)
+    assert (found.category[-1], found.instance[-1]) == (CHAIR, 1)
+
+
+def test_an_object_has_one_class_whatever_the_heads_say(table: CategoryTable) -> None:
+    rng = np.random.default_rng(0)
+    known = labels([VOID] * 500, [VOID] * 500)
+    heads = rng.dirichlet(np.ones(len(table)), 500), rng.dirichlet(np.ones(4), 500)
+    found = panoptic_labels(*heads, known, CATEGORY_OF_OBJECT, table)
+    thing = found.instance != VOID
+    assert (found.category[thing] == np.array(CATEGORY_OF_OBJECT)[found.instance[thing]]).all()
+    assert (~table.is_thing[found.category[~thing]]).all()
+
+
+def test_a_field_that_contradicts_everything_changes_nothing(table: CategoryTable) -> None:
+    known = labels([WALL] * 30 + [CHAIR] * 20, [VOID] * 30 + [0] * 20)
+    found = decide([FLOOR] * 50, [3] * 50, known, table)
+    np.testing.assert_array_equal(found.category, known.category)
+    np.testing.assert_array_equal(found.instance, known.instance)
+
+
+def test_a_field_that_agrees_at_large_corrects_a_mistake(table: CategoryTable) -> None:
+    known = labels([WALL] * 99 + [FLOOR], [VOID] * 100)
+    assert decide([WALL] * 100, [3] * 100, known, table).category[-1] == WALL
+
+
+def test_a_scene_without_things(table: CategoryTable) -> None:
+    known = labels([WALL, VOID], [VOID, VOID])
+    found = panoptic_labels(one_hot([WALL, FLOOR], len(table)), np.ones((2, 1)), known, [], table)
+    assert found.category.tolist() == [WALL, FLOOR]
+
+
+@pytest.mark.parametrize(("share", "weight"), [(0.2, 1e-6), (0.5, 1e-6), (FULL_TRUST, 1.0), (1.0, 1.0)])
+def test_reliability_at_its_ends(share: float, weight: float) -> None:
+    assert reliability(np.arange(1000) < 1000 * share) == pytest.approx(weight)
