@@ -12,8 +12,10 @@ STAGES := scan mesh masks features graph semantics field panoptic quality
 
 BIN := .venv/bin
 PANRECON := $(BIN)/panrecon
+ROOM := data/raw/scannet/room$(SEED)
 # make -n shows the plan of the stages instead of running them
 DRY := $(if $(findstring n,$(firstword -$(MAKEFLAGS))),--dry-run)
+RUN_STAGES := $(if $(DRY),test ! -x $(PANRECON) ||) $(PANRECON) run
 OPTIONS = $(if $(DATA),--data $(DATA)) --run $(RUN) --cores $(CORES) $(foreach s,$(SET),--set $(s)) $(if $(CONFIG),--settings $(CONFIG)) $(DRY)
 
 .PHONY: help setup demo test check lint types bench clean $(STAGES)
@@ -32,16 +34,16 @@ setup: .venv/ready  ## virtual environment .venv with everything the CPU path ne
 	@touch .venv/ready
 
 demo: setup  ## the built-in room, all stages, and its table of panoptic quality
-	+@test -f data/raw/scannet/room$(SEED)/features/features.json || $(PANRECON) simulate room data/raw/scannet/room$(SEED) --seed $(SEED)
-	+@$(PANRECON) run scannet/room$(SEED) --run demo --cores $(CORES) $(foreach s,$(SET),--set $(s)) $(DRY)
-	+@cat data/runs/demo/scannet/room$(SEED)/quality/quality.md
-	+@echo "panoptic mesh: data/runs/demo/scannet/room$(SEED)/panoptic/panoptic.ply"
+	@test -f $(ROOM)/features/features.json || $(PANRECON) simulate room $(ROOM) --seed $(SEED)
+	+@$(RUN_STAGES) scannet/room$(SEED) --run demo --cores $(CORES) $(foreach s,$(SET),--set $(s)) $(DRY)
+	@cat data/runs/demo/scannet/room$(SEED)/quality/quality.md
+	@echo "panoptic mesh: data/runs/demo/scannet/room$(SEED)/panoptic/panoptic.ply"
 
 scannet/%: setup  ## all stages of data/raw/scannet/<scene>; DATA=<folder of scenes> RUN=<name> SET="section.key=value ..."
-	+@$(PANRECON) run $@ $(OPTIONS)
+	+@$(RUN_STAGES) $@ $(OPTIONS)
 
 $(STAGES): setup  ## one stage and what it needs: make mesh DATASET=scannet SCENE=<scene>
-	+@$(PANRECON) run $(DATASET)/$(SCENE) --until $@ $(OPTIONS)
+	+@$(RUN_STAGES) $(DATASET)/$(SCENE) --until $@ $(OPTIONS)
 
 test: setup  ## the whole test suite
 	$(BIN)/python -m pytest -q

@@ -49,6 +49,8 @@ class GraphSettings(StageSettings):
     superface_min_vertices: PositiveInt = Field(20, description="smaller superfaces join a neighbour, vertices")
     color_weight: float = Field(0.2, ge=0, description="weight of colour in a superface edge; 0 = normals only")
     overlap: float = Field(0.5, gt=0, le=1, description="share of a superface's visible pixels that puts it in a mask")
+    min_votes: float = Field(1.0, ge=0, description="an edge needs more votes than this; the paper cuts at 0")
+    against_weight: PositiveFloat = Field(1.5, description="what a vote against counts; the paper does not say")
     depth_tolerance: PositiveFloat = Field(0.05, description="measured and cast depth agree within this, m")
     min_frames: PositiveInt = Field(3, description="an object needs masks in this many frames")
 

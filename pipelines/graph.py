@@ -33,7 +33,7 @@ def main(stage: Stage) -> None:
     evidence = gather(stage.track(overlaps, "frames", len(scan.frames)), table, count)
     members = membership(evidence, settings.overlap)
     graph = vote(evidence, members)
-    instances, object_of_mask = infer_instances(evidence, members, graph, table, settings.min_frames)
+    instances, object_of_mask = infer_instances(evidence, members, graph, table, settings)
 
     artifact.write_superfaces(stage.output, superface_of_vertex)
     artifact.write_graph(stage.output, graph)

@@ -5,25 +5,26 @@ from jaxtyping import Float, Int
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
+from panrecon.config import GraphSettings
 from panrecon.graph.evidence import Evidence
 from panrecon.graph.voting import Membership
 from panrecon.structures import VOID, CategoryTable, Instances, Labels, SceneObject, SuperfaceGraph
 
 
 def infer_instances(
-    evidence: Evidence, members: Membership, graph: SuperfaceGraph, table: CategoryTable, min_frames: int
+    evidence: Evidence, members: Membership, graph: SuperfaceGraph, table: CategoryTable, settings: GraphSettings
 ) -> tuple[Instances, Int[np.ndarray, " M"]]:
     """Labels of every superface with the objects behind them, and the object of every mask (`VOID` = none).
 
-    Edges with votes <= 0 are cut, the connected components are the objects (Yu et al., IROS 2024), kept where masks of
-    at least `min_frames` frames belong to them. Each mask belongs to the object that covers most of it.
+    Edges without enough votes are cut, the connected components are the objects (Yu et al., IROS 2024), kept where
+    masks of at least `min_frames` frames belong to them. Each mask belongs to the object that covers most of it.
     """
-    component = components(members, graph)
+    component = components(members, graph, settings)
     component_of_mask = associate(evidence, component)
     kept = [
         number
         for number in range(component.max(initial=VOID) + 1)
-        if len(np.unique(evidence.frame_of_mask[component_of_mask == number])) >= min_frames
+        if len(np.unique(evidence.frame_of_mask[component_of_mask == number])) >= settings.min_frames
     ]
     object_of_component = np.full(component.max(initial=VOID) + 2, VOID, dtype=np.int32)
     object_of_component[kept] = np.arange(len(kept), dtype=np.int32)
@@ -40,9 +41,13 @@ def infer_instances(
     return Instances(Labels(category, object_of_superface), objects), object_of_mask
 
 
-def components(members: Membership, graph: SuperfaceGraph) -> Int[np.ndarray, " S"]:
-    """The connected component of every node over edges with more votes for than against, `VOID` for no node."""
-    held = graph.votes_for > graph.votes_against
+def components(members: Membership, graph: SuperfaceGraph, settings: GraphSettings) -> Int[np.ndarray, " S"]:
+    """The connected component of every node over edges with enough votes, `VOID` for no node.
+
+    The paper cuts edges with votes <= 0. One mask more is no consensus, though, and a single leak then joins two
+    objects for good: by default votes against count 1.5 and an edge needs more than 1 vote.
+    """
+    held = graph.votes_for - settings.against_weight * graph.votes_against > settings.min_votes
     size = len(members.is_node)
     links = coo_array((np.ones(held.sum(), bool), (graph.first[held], graph.second[held])), shape=(size, size))
     found = np.where(members.is_node, connected_components(links, directed=False)[1], VOID)
