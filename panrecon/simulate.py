@@ -25,7 +25,7 @@ Faults = Annotated[list[str], typer.Option("--fault", help="one fault by name, s
 def room(
     folder: Annotated[Path, typer.Argument(help="scene folder to write, such as data/raw/scannet/room0")],
     seed: Annotated[int, typer.Option(help="another seed, another room")] = 0,
-    frames: Annotated[int, typer.Option(min=1, help="frames of the walk")] = 80,
+    frames: Annotated[int, typer.Option(min=1, help="frames of the walk")] = 60,
     width: Annotated[int, typer.Option(min=32, help="image width, pixels; the height is 3/4 of it")] = 480,
     level: FaultLevel = 1.0,
 ) -> None:
@@ -48,7 +48,7 @@ def room(
         camera = Camera(width, width * 3 // 4, focal, focal, width / 2 - 0.5, width * 3 / 8 - 0.5)
         renderer, views = RoomCamera(built), []
         for number, pose in enumerate(track(hand_held_path(built, frames, seed), "render", frames)):
-            seen = renderer.render(camera, pose, seed=seed, frame=number, supersampling=2)
+            seen = renderer.render(camera, pose, seed=seed, frame=number)
             view = View(str(number), camera, seen.world_from_camera, seen.color, seen.depth)
             write_frame(folder, view, seen.truth, built.categories)
             views.append(seen)

@@ -8,7 +8,7 @@ import pytest
 import panrecon
 
 PACKAGE = Path(panrecon.__file__).parent
-FOUNDATION = {"structures", "errors", "geometry", "raycasting", "system", "pictures"}
+FOUNDATION = {"structures", "errors", "geometry", "raycasting", "system", "threads", "pictures"}
 ALGORITHMS = {"fusion", "masks", "features", "graph", "semantics", "field", "evaluation", "simulation"}
 ABOVE = {"io", "datasets", "stage", "cli", "simulate", "workflow"}
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from panrecon.field.field import FieldSample, PanopticField, SceneBox
 from panrecon.field.rendering import heaviest_samples, render, render_probability, render_weights
 from panrecon.field.sampling import FieldData, Rays, box_depths, camera_rays, near_depths
-from panrecon.field.threads import one_thread
 from panrecon.geometry import transform, unproject
 from panrecon.structures import VOID, Camera, TriangleMesh
+from panrecon.threads import one_thread
 
 CHUNK: Final = 2**15  # points or rays at a time
 COARSE_SAMPLES: Final = 96  # per ray, to find a surface that nothing else tells of

@@ -18,7 +18,7 @@ from panrecon.field import losses
 from panrecon.field.field import PanopticField, build_field
 from panrecon.field.rendering import heaviest_samples, render, render_probability, render_weights
 from panrecon.field.sampling import FieldData, PixelBatch, PixelSampler, guided_depths
-from panrecon.field.threads import one_thread
+from panrecon.threads import one_thread
 
 TABLE_RATE: Final = 1e-2
 HEAD_RATE: Final = 6e-3  # thirty times the authors': we take a fifth of their steps; labels of small objects need it

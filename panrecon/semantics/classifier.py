@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from panrecon.config import SemanticsSettings
 from panrecon.semantics.distill import PointFeatures
 from panrecon.structures import VOID, PointSemantics
+from panrecon.threads import one_thread
 
 BATCH = 4096
 LEARNING_RATE = 1e-2
@@ -28,6 +29,7 @@ class FittedClassifier:
     held_out_accuracy: float
 
 
+@one_thread()
 def fit_classifier(
     points: PointFeatures,
     category: Int[np.ndarray, " V"],
@@ -51,6 +53,7 @@ def fit_classifier(
     return FittedClassifier(network, temperature, _accuracy(network, *check))
 
 
+@one_thread()
 @torch.no_grad()
 def predict(classifier: FittedClassifier, points: PointFeatures) -> PointSemantics:
     """Class probabilities of every point that has a feature."""

@@ -232,18 +232,11 @@ def _named(scene: _Frame, segment: _Segment, *, repeated: bool) -> int:
 
 
 def _confuser(scene: _Frame, segment: _Segment, rng: np.random.Generator) -> int:
-    """A class of the list that this one is taken for, else any prompted class of its kind; itself if there is none."""
+    """A class of the confusion list that this one is taken for; itself if there is none that is prompted."""
     listed = [scene.categories.row_of(w) for w in CONFUSED.get(normalised(scene.categories[segment.category].name), ())]
-    alike = np.flatnonzero(scene.categories.is_thing == scene.categories.is_thing[segment.category])
-    for choices in (listed, alike):
-        rows = [
-            int(row)
-            for row in choices
-            if row not in (VOID, segment.category) and _is_prompted(int(row), scene.categories, scene.faults)
-        ]
-        if rows:
-            return rows[int(rng.integers(len(rows)))]
-    return segment.category
+    others = (row for row in listed if row not in (VOID, segment.category))
+    rows = [row for row in others if _is_prompted(row, scene.categories, scene.faults)]
+    return rows[int(rng.integers(len(rows)))] if rows else segment.category
 
 
 def _score(scene: _Frame, segment: _Segment, mask: Mask, rng: np.random.Generator) -> float:

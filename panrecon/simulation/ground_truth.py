@@ -37,7 +37,8 @@ def ground_truth_mesh(room: Room, views: Sequence[SimulatedView], edge: float = 
     seen = np.zeros(len(mesh.vertices), dtype=bool)
     for view in views:
         waiting = np.flatnonzero(~seen)
-        seen[waiting] = _measured(mesh.vertices[waiting], normals[waiting], view)
+        labels = room.labels.at(face_of_vertex[waiting])
+        seen[waiting] = _measured(mesh.vertices[waiting], normals[waiting], labels, view)
     kept_face = seen[mesh.faces].all(axis=1)
     kept = np.unique(mesh.faces[kept_face])
     number = np.full(len(mesh.vertices), -1, dtype=np.int32)
@@ -59,15 +60,22 @@ def _any_face(mesh: TriangleMesh, room_face: Int[np.ndarray, " F"]) -> Int[np.nd
 
 
 def _measured(
-    vertices: Float[np.ndarray, "V 3"], normals: Float[np.ndarray, "V 3"], view: SimulatedView
+    vertices: Float[np.ndarray, "V 3"], normals: Float[np.ndarray, "V 3"], labels: Labels, view: SimulatedView
 ) -> Bool[np.ndarray, " V"]:
-    """The vertices that face the camera, are not hidden and have valid depth at their pixel."""
+    """The vertices that face the camera, are not hidden and have valid depth at their pixel.
+
+    Their pixel shows their own object: the floor under a rug is near what is seen, and yet unseen.
+    """
     facing = np.flatnonzero(np.einsum("vi,vi->v", normals, view.world_from_camera[:3, 3] - vertices) > 0)
     pixels, depth = project(view.camera, transform(invert(view.world_from_camera), vertices[facing]))
     column, row, inside = nearest_pixel(view.camera, pixels)
     near = np.abs(view.true_depth[row, column] - depth) < TOLERANCE + 0.01 * np.maximum(depth, 0)
     result = np.zeros(len(vertices), dtype=bool)
-    result[facing] = inside & near & (view.depth[row, column] > 0)
+    shown = view.truth
+    own = (shown.category[row, column] == labels.category[facing]) & (
+        shown.instance[row, column] == labels.instance[facing]
+    )
+    result[facing] = inside & near & own & (view.depth[row, column] > 0)
     return result
 
 

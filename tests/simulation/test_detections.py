@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from panrecon.simulation.detections import DetectionFaults, exact_detections, simulated_detections
+from panrecon.simulation.detections import CONFUSED, DetectionFaults, exact_detections, simulated_detections
 from panrecon.simulation.mask_faults import cut_in_two, shaken
 from panrecon.simulation.mask_quality import MaskQuality, mask_quality
 from panrecon.structures import VOID, Category, CategoryTable, Detections, Labels
@@ -50,7 +50,7 @@ def test_level_zero_is_exact(recording: Recording) -> None:
 
 def test_level_one_is_as_good_as_measured_segmenters(recording: Recording) -> None:
     measured = quality(recording, DetectionFaults.at_level(1.0), seeds=3)
-    assert 0.65 < measured.recall < 0.80
+    assert 0.65 < measured.recall < 0.85
     assert 0.60 < measured.precision < 0.92
     assert 0.77 < measured.segmentation_quality < 0.86
 
@@ -115,7 +115,12 @@ def test_confusion_is_fixed_for_an_object(recording: Recording) -> None:
             if instance != VOID:
                 words.setdefault(instance, set()).add(int(category))
     assert all(len(rows) == 1 for rows in words.values())
-    assert all(rows != {recording.room.category_of_instance[instance]} for instance, rows in words.items())
+    category, table = recording.room.category_of_instance, recording.room.categories
+    assert {i for i, rows in words.items() if rows != {category[i]}} == {
+        i
+        for i in words
+        if any(table.row_of(w) not in (VOID, category[i]) for w in CONFUSED.get(table[category[i]].name, ()))
+    }
 
 
 def test_scores_follow_quality(recording: Recording) -> None:

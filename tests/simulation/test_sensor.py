@@ -152,3 +152,13 @@ def _uniform(labels: Labels) -> np.ndarray:
     height, width = key.shape
     shifted = [padded[i : i + height, j : j + width] for i in range(3) for j in range(3)]
     return np.asarray((np.stack(shifted) == key).all(axis=0))
+
+
+def test_the_floor_under_the_rug_is_not_seen(recording: Recording) -> None:
+    room, truth = recording.room, ground_truth_mesh(recording.room, recording.views, edge=0.1)
+    row = {category.name: number for number, category in enumerate(room.categories)}
+    rug = truth.mesh.vertices[truth.labels.category == row["rug"]]
+    floor = truth.mesh.vertices[truth.labels.category == row["floor"]]
+    low, high = rug[:, :2].min(axis=0) + 0.15, rug[:, :2].max(axis=0) - 0.15
+    assert len(rug) > 20
+    assert not ((floor[:, :2] > low) & (floor[:, :2] < high)).all(axis=1).any()

@@ -1,4 +1,4 @@
-"""How many CPU threads the field uses."""
+"""How many CPU threads torch uses."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
