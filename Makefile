@@ -36,8 +36,6 @@ setup: .venv/ready  ## virtual environment .venv with everything the CPU path ne
 demo: setup  ## the built-in room, all stages, and its table of panoptic quality
 	@test -f $(ROOM)/features/features.json || $(PANRECON) simulate room $(ROOM) --seed $(SEED)
 	+@$(RUN_STAGES) scannet/room$(SEED) --run demo --cores $(CORES) $(foreach s,$(SET),--set $(s)) $(DRY)
-	@cat data/runs/demo/scannet/room$(SEED)/quality/quality.md
-	@echo "panoptic mesh: data/runs/demo/scannet/room$(SEED)/panoptic/panoptic.ply"
 
 scannet/%: setup  ## all stages of data/raw/scannet/<scene>; DATA=<folder of scenes> RUN=<name> SET="section.key=value ..."
 	+@$(RUN_STAGES) $@ $(OPTIONS)

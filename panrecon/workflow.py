@@ -89,9 +89,20 @@ def run_plan(plan: Plan) -> int:
         sentence = error_file.exists()
     if result.returncode:
         return 2 if sentence else 1
-    if not plan.dry_run and _times(plan) == before:
-        console.print("Nothing to do: " + ", ".join(s.label for s in plan.scenes) + f" up to date ({plan.until}).")
+    if not plan.dry_run:
+        if _times(plan) == before:
+            console.print("Nothing to do: " + ", ".join(s.label for s in plan.scenes) + f" up to date ({plan.until}).")
+        for scene in plan.scenes:
+            _tell_results(scene, plan.until)
     return 0
+
+
+def _tell_results(scene: Scene, until: str) -> None:
+    """The table of panoptic quality, if there is one, and where the mesh lies."""
+    if until == "quality":
+        print((scene.run / "quality" / "quality.md").read_text())
+    if until in ("quality", "panoptic"):
+        print(f"panoptic mesh: {scene.run / 'panoptic' / 'panoptic.ply'}")
 
 
 def last_stage(scene: Scene, settings: Settings) -> str:

@@ -30,7 +30,6 @@ def main(stage: Stage) -> None:
     write_json(stage.output / "quality.json", record)
     write_text(stage.output / "quality.md", text)
     draw(stage, predictions["field"], truth, scores["field"], table)
-    print(text)
 
 
 def annotation(stage: Stage, ground_truth: Path | None, table: CategoryTable) -> PanopticMesh:
