@@ -13,7 +13,7 @@ from panrecon.errors import InputError
 class StageSettings(BaseModel):
     """Frozen and strict: an unknown key is an error that names itself."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ScanSettings(StageSettings):
@@ -48,7 +48,7 @@ class GraphSettings(StageSettings):
     superface_threshold: PositiveFloat = Field(0.1, description="k of Felzenszwalb-Huttenlocher: larger merges more")
     superface_min_vertices: PositiveInt = Field(20, description="smaller superfaces join a neighbour, vertices")
     color_weight: float = Field(0.2, ge=0, description="weight of colour in a superface edge; 0 = normals only")
-    overlap: float = Field(0.5, gt=0, le=1, description="share of a superface's visible pixels that puts it in a mask")
+    overlap: float = Field(0.5, ge=0.5, lt=1, description="a mask that covers a greater share of a superface holds it")
     min_votes: float = Field(1.0, ge=0, description="an edge needs more votes than this; the paper cuts at 0")
     against_weight: PositiveFloat = Field(1.5, description="what a vote against counts; the paper does not say")
     depth_tolerance: PositiveFloat = Field(0.05, description="measured and cast depth agree within this, m")
@@ -75,8 +75,8 @@ class FieldSettings(StageSettings):
     label_samples: PositiveInt = Field(
         2, description="samples per ray, the heaviest, that colour and labels are read at"
     )
-    geometry_iterations: NonNegativeInt = Field(250, description="steps of the first pass: geometry alone")
-    frozen_iterations: NonNegativeInt = Field(1000, description="steps of the second: the rest, SDF frozen")
+    geometry_iterations: NonNegativeInt = Field(200, description="steps of the first pass: geometry alone")
+    frozen_iterations: NonNegativeInt = Field(700, description="steps of the second: the rest, SDF frozen")
     joint_iterations: NonNegativeInt = Field(100, description="steps of the third: everything")
     checkpoint_every: PositiveInt = Field(100, description="steps between resumable checkpoints")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where there is one")
@@ -147,7 +147,10 @@ def _parse_override(override: str) -> Mapping[str, Any]:
     section, dot, name = key.partition(".")
     if not (equals and dot and section and name):
         raise InputError(f"The setting {override!r} is not section.key=value, such as mesh.voxel_size=0.02.")
-    return {section: {name: yaml.safe_load(text)}}
+    try:
+        return {section: {name: yaml.safe_load(text)}}
+    except yaml.YAMLError as error:
+        raise InputError(f"The value of the setting {override!r} is not YAML; write a number or a word.") from error
 
 
 def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

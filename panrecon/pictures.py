@@ -13,6 +13,7 @@ from panrecon.raycasting import Raycaster
 from panrecon.structures import VOID, Camera, CategoryTable, Detections, Labels, TriangleMesh
 
 Rgb = UInt8[np.ndarray, "h w 3"]
+Picture = UInt8[np.ndarray, "H W 3"]  # of another size than what it is made of
 BACKGROUND = 255
 VOID_COLOR = (60, 60, 60)
 GOLDEN_RATIO = 0.618034  # hues this far apart stay distinct however many there are
@@ -123,7 +124,7 @@ def detection_overlay(color: Rgb, detections: Detections, table: CategoryTable) 
     return np.asarray(picture)
 
 
-def feature_picture(values: Float[np.ndarray, "h w D"], height: int, width: int) -> Rgb:
+def feature_picture(values: Float[np.ndarray, "h w D"], height: int, width: int) -> Picture:
     """The first three dimensions as colour, each stretched over its 2nd to 98th percentile."""
     three = np.zeros((*values.shape[:2], 3), np.float32)
     three[..., : min(3, values.shape[-1])] = values[..., :3]
@@ -140,7 +141,7 @@ def depth_picture(depth: Float[np.ndarray, "h w"], farthest: float = 6.0) -> Rgb
     )
 
 
-def sheet(pictures: Sequence[Rgb], columns: int) -> Rgb:
+def sheet(pictures: Sequence[Rgb], columns: int) -> Picture:
     """Pictures of one size in rows of `columns`."""
     height, width = pictures[0].shape[:2]
     rows = -(-len(pictures) // columns)
@@ -151,7 +152,7 @@ def sheet(pictures: Sequence[Rgb], columns: int) -> Rgb:
     return result
 
 
-def with_legend(picture: Rgb, labels: Labels, table: CategoryTable) -> Rgb:
+def with_legend(picture: Rgb, labels: Labels, table: CategoryTable) -> Picture:
     """The picture with the classes that occur, and how many objects each has, written below."""
     present = [row for row in range(len(table)) if (labels.category == row).any()]
     columns = max(1, picture.shape[1] // 150)

@@ -121,7 +121,7 @@ def run_stage(work: Callable[[Stage], None]) -> None:
         name = Path(sys.argv[0]).stem
         with exit_on_input_error():
             loaded = load_settings(settings, override)
-            stage = Stage(name, dataset, raw, run, loaded, run / f".{name}.partial")
+            stage = Stage(name, dataset, raw, run.resolve(), loaded, run.resolve() / f".{name}.partial")
             _carry_out(stage, work)
 
     typer.run(command)

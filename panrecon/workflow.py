@@ -14,7 +14,7 @@ import panrecon
 from panrecon.config import Settings, load_settings
 from panrecon.datasets.base import DATASETS, dataset
 from panrecon.errors import InputError
-from panrecon.io.files import write_json
+from panrecon.io.files import read_json, write_json
 from panrecon.stage import ERROR_FILE, VERSIONS, console
 
 CHECKOUT = Path(panrecon.__file__).parents[1]
@@ -117,25 +117,35 @@ def _command(plan: Plan, folder: Path) -> list[str]:
     configuration = folder / "run.json"
     settings_files = {}
     for kind, settings in plan.settings.items():
-        settings_files[kind] = str(plan.run_folder.resolve() / f".settings.{kind}.json")
-        write_json(Path(settings_files[kind]), settings.model_dump(mode="json"))
+        settings_files[kind] = f".settings.{kind}.json"
+        write_json(plan.run_folder / settings_files[kind], settings.model_dump(mode="json"))
     content = {
-        "run_folder": str(plan.run_folder.resolve()),
         "raw_folders": {scene.label: str(scene.raw) for scene in plan.scenes},
         "settings_files": settings_files,
         "python": sys.executable,
     }
     write_json(configuration, content)
-    targets = [str(scene.run / plan.until / "settings.json") for scene in plan.scenes]
-    quiet = [] if plan.dry_run else ["--quiet", "all"]
+    targets = [f"{scene.label}/{plan.until}/settings.json" for scene in plan.scenes]
+    stale = [path for scene in plan.scenes for path in stale_artifacts(scene, plan.settings[scene.dataset])]
     return [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(PIPELINES / "Snakefile")),
         *("--configfile", str(configuration), "--cores", str(plan.cores), "--nolock", "--rerun-incomplete"),
-        *(["--dry-run", "--quiet", "host", "reason"] if plan.dry_run else []),
-        *quiet,
+        *(["--dry-run", "--quiet", "host", "reason"] if plan.dry_run else ["--quiet", "all"]),
+        *(["--forcerun", *stale] if stale else []),
         "--",
         *targets,
     ]
+
+
+def stale_artifacts(scene: Scene, settings: Settings) -> list[str]:
+    """The finished artifacts that other settings or another version of their stage made, below the run's folder."""
+    found = []
+    for stage, version in VERSIONS.items():
+        file = scene.run / stage / "settings.json"
+        wanted = {"settings": getattr(settings, stage).model_dump(mode="json"), "version": version}
+        if file.is_file() and any(read_json(file).get(key) != value for key, value in wanted.items()):
+            found.append(f"{scene.label}/{stage}/settings.json")
+    return found
 
 
 def _times(plan: Plan) -> dict[Path, int]:

@@ -7,6 +7,7 @@ ground_truth/labelled.ply: an annotation of one's own, instead of ScanNet's
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -145,7 +146,7 @@ def _stated(path: Path) -> dict[str, float]:
     return result
 
 
-def _objects(groups: list[dict[str, list[int]]], segment_of_vertex: Int[np.ndarray, " V"]) -> Int[np.ndarray, " V"]:
+def _objects(groups: list[dict[str, Any]], segment_of_vertex: Int[np.ndarray, " V"]) -> Int[np.ndarray, " V"]:
     """Position in `groups` of every vertex's object, `VOID` where none."""
     object_of_segment = np.full(segment_of_vertex.max(initial=0) + 2, VOID, dtype=np.int64)
     for number, group in enumerate(groups):
@@ -154,7 +155,7 @@ def _objects(groups: list[dict[str, list[int]]], segment_of_vertex: Int[np.ndarr
     return object_of_segment[segment_of_vertex]
 
 
-def _categories(folder: Path, groups: list[dict[str, str]], table: CategoryTable) -> Int[np.ndarray, " O"]:
+def _categories(folder: Path, groups: list[dict[str, Any]], table: CategoryTable) -> Int[np.ndarray, " O"]:
     """The class of every object: by its raw word, else by the raw id that its pixels carry in `label-filt`."""
     rows = np.array([table.row_of(group["label"]) for group in groups], dtype=np.int64)
     unknown = [number for number in np.flatnonzero(rows == VOID) if "objectId" in groups[number]]

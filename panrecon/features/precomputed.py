@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from panrecon.errors import InputError
 from panrecon.features.sampling import on_camera
 from panrecon.structures import FeatureMap, Scan
 
@@ -14,4 +15,15 @@ class PrecomputedExtractor:
     read: Callable[[str], FeatureMap]
 
     def extract(self, scan: Scan) -> Iterator[FeatureMap]:
-        return (on_camera(self.read(frame.name), scan.source_camera, scan.camera) for frame in scan.frames)
+        """Raises: InputError where a frame has another number of dimensions than the first."""
+        wanted: int | None = None
+        for frame in scan.frames:
+            features = self.read(frame.name)
+            dimensions = features.values.shape[-1]
+            wanted = dimensions if wanted is None else wanted
+            if dimensions != wanted:
+                raise InputError(
+                    f"The features of frame {frame.name} have {dimensions} dimensions, those of frame "
+                    f"{scan.frames[0].name} have {wanted}; extract all frames with one model."
+                )
+            yield on_camera(features, scan.source_camera, scan.camera)

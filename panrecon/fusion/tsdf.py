@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from panrecon.config import MeshSettings
+from panrecon.errors import InputError
 from panrecon.fusion.cleaning import canonical, without_small_components
 from panrecon.geometry import invert
 from panrecon.structures import TriangleMesh, View
@@ -46,6 +47,8 @@ class TSDFVolume:
 
     def surface(self) -> TriangleMesh:
         """The zero crossing by marching cubes (Lorensen & Cline 1987), where observed often enough."""
+        if not self._grid.hashmap().size():
+            return TriangleMesh(np.empty((0, 3), np.float32), np.empty((0, 3), np.int32), np.empty((0, 3), np.uint8))
         mesh = self._grid.extract_triangle_mesh(weight_threshold=self._settings.weight_threshold)
         vertices = mesh.vertex.positions.numpy().astype(np.float32)
         colors = np.clip(np.rint(mesh.vertex.colors.numpy() * 255), 0, 255).astype(np.uint8)
@@ -53,8 +56,18 @@ class TSDFVolume:
 
 
 def fuse(views: Iterable[View], settings: MeshSettings) -> TriangleMesh:
-    """One coloured mesh of all views, without loose crumbs, its vertices in an order that only the surface decides."""
+    """One coloured mesh of all views, without loose crumbs, its vertices in an order that only the surface decides.
+
+    Raises:
+        InputError: the views measure nothing that gives a surface.
+    """
     volume = TSDFVolume(settings)
     for view in views:
         volume.integrate(view)
-    return canonical(without_small_components(volume.surface(), settings.min_component_faces))
+    mesh = canonical(without_small_components(volume.surface(), settings.min_component_faces))
+    if not len(mesh.faces):
+        raise InputError(
+            f"The depth images give no surface within mesh.depth_max = {settings.depth_max:g} m "
+            f"of {settings.min_component_faces} faces or more; check scan.depth_scale and the depth images."
+        )
+    return mesh

@@ -1,11 +1,14 @@
 """Loops that numpy cannot express, compiled once (numba) and cached."""
 
+from typing import no_type_check
+
 import numba
 import numpy as np
 from jaxtyping import Float, Int
 
 
 @numba.njit(cache=True)
+@no_type_check  # numba cannot cache what the checker of shapes wraps
 def _root(parent: np.ndarray, node: int) -> int:
     while parent[node] != node:
         parent[node] = parent[parent[node]]
@@ -14,6 +17,7 @@ def _root(parent: np.ndarray, node: int) -> int:
 
 
 @numba.njit(cache=True)
+@no_type_check  # numba cannot cache what the checker of shapes wraps
 def _merge_by_internal_difference(
     start: np.ndarray, end: np.ndarray, weight: np.ndarray, count: int, threshold: float, min_size: int
 ) -> np.ndarray:

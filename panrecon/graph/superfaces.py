@@ -27,7 +27,7 @@ def bend(mesh: TriangleMesh, edges: Int[np.ndarray, "E 2"]) -> Float[np.ndarray,
     start, end = edges.T
     weight = 1 - np.einsum("ij,ij->i", normals[start], normals[end])
     along = (mesh.vertices[end] - mesh.vertices[start]).astype(np.float64)
-    convex = np.einsum("ij,ij->i", along, normals[end]) > 0
+    convex = np.einsum("ij,ij->i", along, normals[end] - normals[start]) > 0
     return np.where(convex, weight**2, weight).clip(0)
 
 

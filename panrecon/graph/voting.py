@@ -31,7 +31,7 @@ def membership(evidence: Evidence, overlap: float) -> Membership:
     """Superfaces in masks by their share of visible pixels, and the nodes among them."""
     covered = evidence.covered.tocoo()
     visible = np.asarray(evidence.visible[covered.row, evidence.frame_of_mask[covered.col]]).ravel()
-    chosen = covered.data >= overlap * visible
+    chosen = covered.data > overlap * visible
     inside = csr_array((np.ones(chosen.sum(), np.float32), (covered.row[chosen], covered.col[chosen])), covered.shape)
     thing = evidence.thing_mask.astype(np.float64)
     thing_pixels, stuff_pixels = evidence.covered @ thing, evidence.covered @ (1 - thing)
@@ -76,5 +76,7 @@ def _edges(together: csr_array, apart: csr_array) -> SuperfaceGraph:
     either = triu(together + apart, k=1).tocoo()
     chosen = either.data > 0
     first, second = either.row[chosen], either.col[chosen]
+    if not len(first):  # scipy then gives no array of values
+        return SuperfaceGraph(first, second, np.zeros(0, np.float32), np.zeros(0, np.float32))
     votes_for, votes_against = (np.asarray(matrix[first, second]).ravel() for matrix in (together, apart))
     return SuperfaceGraph(first, second, votes_for, votes_against.clip(0))

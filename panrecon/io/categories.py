@@ -19,12 +19,11 @@ def read_categories(path: Path) -> CategoryTable:
     """
     if not path.is_file():
         raise InputError(f"The class table {path} does not exist; set scan.classes to a CSV file.")
-    with path.open(newline="") as file:
-        reader = csv.DictReader(file)
-        missing = {"id", "name", "thing"} - set(reader.fieldnames or ())
-        if missing:
-            raise InputError(f"The class table {path} has no column {', '.join(sorted(missing))}.")
-        categories = tuple(_category(path, reader.line_num, row) for row in reader)
+    reader = csv.DictReader(io.StringIO(_text(path), newline=""))
+    missing = {"id", "name", "thing"} - set(reader.fieldnames or ())
+    if missing:
+        raise InputError(f"The class table {path} has no column {', '.join(sorted(missing))}.")
+    categories = tuple(_category(path, reader.line_num, row) for row in reader)
     if not categories:
         raise InputError(f"The class table {path} lists no class.")
     columns: dict[str, list[int | str]] = {"id": [c.id for c in categories], "name": [c.name for c in categories]}
@@ -44,6 +43,13 @@ def write_categories(path: Path, table: CategoryTable) -> None:
         row = (category.id, category.name, int(category.thing), int(category.evaluated))
         writer.writerow([*row, "|".join(category.synonyms), raw_ids])
     write_text(path, buffer.getvalue())
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")  # spreadsheets begin UTF-8 with a mark
+    except UnicodeDecodeError as error:
+        raise InputError(f"The class table {path} is not UTF-8 text: {error}; save it as CSV.") from error
 
 
 def _category(path: Path, line: int, row: dict[str, str | None]) -> Category:

@@ -1,6 +1,7 @@
 """Detections as COCO results: `image_id, category, score, bbox [x, y, w, h], segmentation (compressed RLE)`."""
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 from pycocotools import mask as coco
 
 from panrecon.errors import InputError
@@ -31,10 +33,14 @@ class DetectionFile(Mapping[str, Detections]):
 
     def __getitem__(self, frame: str) -> Detections:
         records = sorted(self.records[frame], key=lambda record: -record["score"])
+        masks = [_mask(frame, record["segmentation"]) for record in records]
+        sizes = sorted({mask.shape for mask in masks})
+        if len(sizes) > 1:
+            raise InputError(f"Masks of frame {frame} are of sizes {sizes} (rows, columns); an image has one size.")
         return Detections(
             np.array([self.table.row_of(record["category"]) for record in records], dtype=np.int32),
             np.array([record["score"] for record in records], dtype=np.float32),
-            np.stack([coco.decode(record["segmentation"]).astype(bool) for record in records]),
+            np.stack(masks),
         )
 
 
@@ -86,9 +92,21 @@ def _record(frame: str, category: str, score: float, mask: np.ndarray) -> dict[s
     }
 
 
+def _mask(frame: str, segmentation: dict[str, Any]) -> Bool[np.ndarray, "h w"]:
+    try:
+        return coco.decode(segmentation).astype(bool)
+    except (ValueError, TypeError, IndexError) as error:
+        raise InputError(f"A mask of frame {frame} is no compressed RLE ({error}); detect anew.") from error
+
+
 def _check(path: Path, number: int, record: Any) -> None:
     missing = {"image_id", "category", "score", "segmentation"} - set(record if isinstance(record, dict) else ())
     if missing:
         raise InputError(f"Record {number} of {path} lacks {', '.join(sorted(missing))}.")
+    word, score = record["category"], record["score"]
+    if not isinstance(word, str):
+        raise InputError(f"Record {number} of {path} has the category {word!r}; the word of a class is needed.")
+    if not isinstance(score, int | float) or not math.isfinite(score):
+        raise InputError(f"Record {number} of {path} has the score {score!r}; a number is needed.")
     if not {"size", "counts"} <= set(record["segmentation"] if isinstance(record["segmentation"], dict) else ()):
         raise InputError(f"Record {number} of {path} has a segmentation that is no RLE; polygons are not read.")

@@ -22,10 +22,13 @@ def read_features(folder: Path, frame: str) -> FeatureMap:
         raise InputError(f"Frame {frame} has no features {path}; extract them, or set features.folder.")
     try:
         values = np.load(path, allow_pickle=False)
-    except ValueError as error:
+    except (ValueError, EOFError) as error:
         raise InputError(f"The features {path} cannot be read: {error}.") from error
-    if values.ndim != 3 or not values.size:
-        raise InputError(f"The features {path} have shape {values.shape}; height x width x dimensions is needed.")
+    if values.ndim != 3 or not values.size or values.dtype.kind not in "fiu":
+        raise InputError(
+            f"The features {path} have shape {values.shape}, {values.dtype}; "
+            "numbers of height x width x dimensions are needed."
+        )
     if not np.isfinite(values).all():
         raise InputError(f"The features {path} hold inf or nan; extract them again.")
     return FeatureMap(values.astype(np.float32))

@@ -1,0 +1,77 @@
+"""Laws of files that are whole or absent."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from panrecon.errors import InputError
+from panrecon.io.files import aside, read_arrays, read_json, write_arrays, write_json, write_text
+
+
+def test_a_failed_write_leaves_nothing_and_keeps_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "file.txt"
+    for before in (set(), {path}):
+        with pytest.raises(RuntimeError), aside(path) as partial:
+            partial.write_text("half")
+            raise RuntimeError
+        assert set(path.parent.iterdir()) == before
+        write_text(path, "whole")
+    with pytest.raises(RuntimeError), aside(path) as partial:
+        partial.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "whole"
+
+
+def test_what_is_written_aside_lies_beside_and_ends_alike(tmp_path: Path) -> None:
+    with aside(tmp_path / "mesh.ply") as partial:
+        partial.write_text("x")
+        assert (partial.parent, partial.suffix) == (tmp_path, ".ply")
+        assert not (tmp_path / "mesh.ply").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["mesh.ply"]
+
+
+def test_a_file_where_a_folder_belongs_is_an_error_of_the_input(tmp_path: Path) -> None:
+    (tmp_path / "stage").write_text("in the way")
+    with pytest.raises(InputError, match="stage"):
+        write_text(tmp_path / "stage" / "file.txt", "")
+    with pytest.raises(InputError, match="stage"):
+        write_text(tmp_path / "stage" / "deeper" / "file.txt", "")
+
+
+@pytest.mark.parametrize("content", [{"ä": [1, 2.5, None, True], "b": {}}, [], "text", 3])
+def test_json_comes_back(tmp_path: Path, content: object) -> None:
+    write_json(tmp_path / "a.json", content)
+    assert read_json(tmp_path / "a.json") == content
+
+
+def test_json_that_is_none_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"missing\.json does not exist"):
+        read_json(tmp_path / "missing.json")
+    for bad in (b"{", b"", b"\xff\xfe\x00"):
+        (tmp_path / "bad.json").write_bytes(bad)
+        with pytest.raises(InputError, match=r"bad\.json is not JSON"):
+            read_json(tmp_path / "bad.json")
+
+
+def test_arrays_come_back_with_type_and_the_same_bytes(tmp_path: Path) -> None:
+    arrays: dict[str, np.ndarray] = {
+        "a": np.arange(6, dtype=np.int32).reshape(2, 3),
+        "b": np.empty((0, 4), np.float16),
+        "c": np.array([True]),
+    }
+    write_arrays(tmp_path / "one.npz", **arrays)
+    write_arrays(tmp_path / "two.npz", **arrays)
+    found = read_arrays(tmp_path / "one.npz")
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert found[name].dtype == array.dtype
+        assert_array_equal(found[name], array)
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+
+
+def test_pickled_arrays_are_not_opened(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", a=np.array([{}], dtype=object))
+    with pytest.raises(ValueError, match="pickle"):
+        read_arrays(tmp_path / "a.npz")

@@ -1,0 +1,91 @@
+"""Laws of colour, depth and label images."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from panrecon.errors import InputError
+from panrecon.io.images import (
+    read_color,
+    read_depth,
+    read_ids,
+    read_instances,
+    write_depth,
+    write_ids,
+    write_image,
+    write_instances,
+)
+from panrecon.structures import VOID
+
+
+def test_colour_comes_back_exactly_from_png_and_nearly_from_jpeg(tmp_path: Path) -> None:
+    x, y = np.meshgrid(np.arange(0, 240, 6), np.arange(0, 200, 8))
+    smooth = np.stack([x, y, np.full_like(x, 90)], axis=-1)
+    image = smooth.astype(np.uint8)
+    write_image(tmp_path / "a.png", image)
+    assert_array_equal(read_color(tmp_path / "a.png"), image)
+    write_image(tmp_path / "a.jpg", image)
+    assert np.abs(read_color(tmp_path / "a.jpg").astype(int) - image).mean() < 3
+
+
+def test_a_grey_or_transparent_image_is_read_as_rgb(tmp_path: Path) -> None:
+    grey = np.full((4, 5), 77, np.uint8)
+    cv2.imwrite(str(tmp_path / "grey.png"), grey)
+    cv2.imwrite(str(tmp_path / "alpha.png"), np.dstack([grey] * 4))
+    for name in ("grey.png", "alpha.png"):
+        assert_array_equal(read_color(tmp_path / name), np.full((4, 5, 3), 77))
+
+
+@pytest.mark.parametrize("scale", [1000.0, 5000.0])
+def test_depth_comes_back_within_half_a_unit(tmp_path: Path, scale: float) -> None:
+    depth = np.random.default_rng(0).uniform(0, 8, (6, 7)).astype(np.float32)
+    depth[0] = 0
+    write_depth(tmp_path / "d.png", depth, scale)
+    found = read_depth(tmp_path / "d.png", scale)
+    assert_allclose(found, depth, atol=0.5 / scale + 1e-6)
+    assert not found[0].any()
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.uint16), np.zeros((4, 4), np.float32)]
+)
+def test_depth_that_is_not_16_bit_of_one_channel_is_an_error(tmp_path: Path, image: np.ndarray) -> None:
+    path = tmp_path / ("d.tiff" if image.dtype == np.float32 else "d.png")
+    cv2.imwrite(str(path), image)
+    with pytest.raises(InputError, match="16-bit"):
+        read_depth(path, 1000.0)
+
+
+def test_ids_and_instances_come_back_and_zero_is_none(tmp_path: Path) -> None:
+    ids = np.array([[0, 1, 255], [256, 40_000, 65_535]], np.int32)
+    write_ids(tmp_path / "i.png", ids)
+    assert_array_equal(read_ids(tmp_path / "i.png"), ids)
+    instances = np.array([[VOID, 0, 1], [2, 300, VOID]], np.int32)
+    write_instances(tmp_path / "n.png", instances)
+    assert_array_equal(read_instances(tmp_path / "n.png"), instances)
+    assert_array_equal(read_ids(tmp_path / "n.png"), instances + 1)
+
+
+def test_ids_that_do_not_fit_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="65536"):
+        write_ids(tmp_path / "i.png", np.array([[65_536]], np.int32))
+    assert not list(tmp_path.iterdir())
+
+
+def test_ids_in_colour_are_an_error(tmp_path: Path) -> None:
+    write_image(tmp_path / "i.png", np.zeros((3, 3, 3), np.uint8))
+    with pytest.raises(InputError, match="one channel"):
+        read_ids(tmp_path / "i.png")
+
+
+@pytest.mark.parametrize("damage", [b"", b"not an image", None])
+def test_an_image_that_cannot_be_read_is_an_error_that_names_it(tmp_path: Path, damage: bytes | None) -> None:
+    path = tmp_path / "a.png"
+    if damage is not None:
+        path.write_bytes(damage)
+    for read in (read_color, read_ids, lambda which: read_depth(which, 1000.0)):
+        with pytest.raises(InputError, match=r"a\.png"):
+            read(path)
