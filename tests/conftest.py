@@ -1,13 +1,12 @@
-"""A small built-in room as a raw scan on disk, and shapes with a known surface."""
+"""A small built-in room as a raw scan on disk, and a class table."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from panrecon.structures import Category, CategoryTable, TriangleMesh
+from panrecon.structures import Category, CategoryTable
 
 FRAMES = 40
 
@@ -33,14 +32,3 @@ def table() -> CategoryTable:
             Category(11, "clutter", thing=True, evaluated=False, raw_ids=(40,)),
         )
     )
-
-
-def grid_mesh(columns: int, rows: int, cell: float = 0.05) -> TriangleMesh:
-    """A flat sheet at z = 0 facing +z, vertices row by row."""
-    x, y = np.meshgrid(np.arange(columns) * cell, np.arange(rows) * cell)
-    vertices = np.stack([x.ravel(), y.ravel(), np.zeros(x.size)], axis=1).astype(np.float32)
-    corner = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).ravel()
-    lower = np.stack([corner, corner + 1, corner + columns], axis=1)
-    upper = np.stack([corner + 1, corner + columns + 1, corner + columns], axis=1)
-    faces = np.concatenate([lower, upper]).astype(np.int32)
-    return TriangleMesh(vertices, faces, np.full((len(vertices), 3), 128, np.uint8))
