@@ -56,7 +56,7 @@ types: setup
 	$(BIN)/mypy
 
 bench: setup  ## the pipeline against a plain baseline: table and JSON
-	$(BIN)/python benchmarks/labels_against_baseline.py
+	$(BIN)/python -m benchmarks.labels_against_baseline
 
 clean:  ## what tests and tools left; never data
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,111 @@
+"""What a benchmark measures of a finished run: scores of the pipeline's steps and of the baseline, and their cost."""
+
+import resource
+import time
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+from benchmarks.plain_fusion import LabelFusion, frame_votes, surface_voxels
+from panrecon.config import MeshSettings
+from panrecon.errors import InputError
+from panrecon.evaluation.report import STEPS, summary
+from panrecon.evaluation.score import score
+from panrecon.io.categories import read_categories
+from panrecon.io.detections import read_detections
+from panrecon.io.files import read_json
+from panrecon.io.graph import read_instances_found, read_superfaces
+from panrecon.io.mesh import read_mesh, read_panoptic_mesh
+from panrecon.io.scan import read_scan, read_views
+from panrecon.io.semantics import read_superface_labels
+from panrecon.stage import VERSIONS
+from panrecon.structures import CategoryTable, PanopticMesh, TriangleMesh
+
+BASELINE: Final = "plain fusion"
+MIN_FRAMES: Final = {BASELINE: 1, f"{BASELINE}, >= 3 frames": 3}  # both variants of the baseline
+STAGE_OF_STEP: Final = dict(zip(STEPS, ("graph", "semantics", "panoptic"), strict=True))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Wall time (s) and the largest resident memory of the process (MB)."""
+
+    seconds: float
+    peak_memory_mb: int
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The mesh with the labels of every variant, and what all of them cost together."""
+
+    meshes: Mapping[str, PanopticMesh]
+    cost: Cost
+
+
+def stages_until(until: str) -> list[str]:
+    """The stages of a run whose last one is `until`.
+
+    Raises:
+        InputError: there is no such stage.
+    """
+    names = list(VERSIONS)
+    if until not in names:
+        raise InputError(f"There is no stage {until!r}; there are {', '.join(names)}.")
+    return names[: names.index(until) + 1]
+
+
+def stage_costs(run: Path, until: str) -> dict[str, Cost]:
+    """What each stage said of itself when it last ran."""
+    records = {stage: read_json(run / stage / "settings.json") for stage in stages_until(until)}
+    return {stage: Cost(record["seconds"], record["peak_memory_mb"]) for stage, record in records.items()}
+
+
+def run_baseline(run: Path, settings: MeshSettings) -> Baseline:
+    """The plain fusion of a run's scan, mesh and masks, in a process of its own for the sake of its memory."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_fuse, run, settings).result()
+
+
+def pipeline_steps(run: Path, table: CategoryTable, until: str) -> dict[str, PanopticMesh]:
+    """The pipeline's labels after each step that a run up to `until` takes, by the name of their row."""
+    mesh = read_mesh(run / "mesh" / "mesh.ply")
+    taken = [step for step in STEPS if STAGE_OF_STEP[step] in stages_until(until)]
+    return {f"after {step}": _after(step, run, mesh, table) for step in taken}
+
+
+def scores(
+    predictions: Mapping[str, PanopticMesh], truth: PanopticMesh, table: CategoryTable, radius: float
+) -> dict[str, dict[str, float]]:
+    """The strict means of every prediction, each in [0, 1]."""
+    return {method: summary(score(mesh, truth, table, radius), table) for method, mesh in predictions.items()}
+
+
+def _after(step: str, run: Path, mesh: TriangleMesh, table: CategoryTable) -> PanopticMesh:
+    match step:
+        case "graph":
+            of_superface = read_instances_found(run / "graph", table).of_superface
+        case "semantics":
+            of_superface = read_superface_labels(run / "semantics")
+        case "field":
+            return read_panoptic_mesh(run / "panoptic" / "panoptic.ply", table)
+        case _:
+            raise ValueError(f"There is no step {step!r}; there are {', '.join(STEPS)}.")
+    return PanopticMesh(mesh, of_superface.at(read_superfaces(run / "graph")))
+
+
+def _fuse(run: Path, settings: MeshSettings) -> Baseline:
+    started = time.perf_counter()
+    scan, mesh = read_scan(run / "scan"), read_mesh(run / "mesh" / "mesh.ply")
+    table = read_categories(run / "scan" / "classes.csv")
+    detections = read_detections(run / "masks" / "detections.json", table)
+    voxels = surface_voxels(mesh.vertices, settings.voxel_size)
+    fusion = LabelFusion(table, len(voxels.points))
+    for votes in frame_votes(read_views(scan), detections, voxels, settings.truncation * settings.voxel_size):
+        fusion.add(votes)
+    labels = {variant: fusion.labels(min_frames).at(voxels.of_vertex) for variant, min_frames in MIN_FRAMES.items()}
+    seconds = round(time.perf_counter() - started, 2)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return Baseline({variant: PanopticMesh(mesh, found) for variant, found in labels.items()}, Cost(seconds, peak))
