@@ -17,7 +17,8 @@ def infer_instances(
     """Labels of every superface with the objects behind them, and the object of every mask (`VOID` = none).
 
     Edges without enough votes are cut, the connected components are the objects (Yu et al., IROS 2024), kept where
-    masks of at least `min_frames` frames belong to them. Each mask belongs to the object that covers most of it.
+    masks of at least `min_frames` frames belong to them. Each mask belongs to the object that covers most of it; pieces
+    that no edge reached join the object whose masks hold them.
     """
     component = components(members, graph, settings)
     component_of_mask = associate(evidence, component)
@@ -28,8 +29,8 @@ def infer_instances(
     ]
     object_of_component = np.full(component.max(initial=VOID) + 2, VOID, dtype=np.int32)
     object_of_component[kept] = np.arange(len(kept), dtype=np.int32)
-    object_of_superface = object_of_component[component]
     object_of_mask = object_of_component[component_of_mask]
+    object_of_superface = adopt(evidence, object_of_component[component], object_of_mask, len(kept), settings.overlap)
     support = _category_support(evidence, object_of_mask, len(kept), len(table))
     objects = tuple(
         _scene_object(evidence, graph, object_of_superface, object_of_mask, number, support[number])
@@ -67,6 +68,30 @@ def associate(evidence: Evidence, component: Int[np.ndarray, " S"]) -> Int[np.nd
     best = covered.argmax(axis=0)
     belongs = (best < count - 1) & evidence.thing_mask & (covered.max(axis=0) > 0)
     return np.where(belongs, best, VOID).astype(np.int32)
+
+
+def adopt(
+    evidence: Evidence,
+    object_of_superface: Int[np.ndarray, " S"],
+    object_of_mask: Int[np.ndarray, " M"],
+    object_count: int,
+    overlap: float,
+) -> Int[np.ndarray, " S"]:
+    """The object of every superface, those of none joined to the one whose masks cover more than `overlap` of them.
+
+    The share is taken over the frames in which the object was detected at all: what was missed is no evidence against.
+    """
+    if not object_count:
+        return object_of_superface
+    belongs = np.flatnonzero(object_of_mask != VOID)
+    shape = (len(object_of_mask), object_count)
+    is_of = csr_array((np.ones(len(belongs)), (belongs, object_of_mask[belongs])), shape)
+    frames = (evidence.frame_of_mask[belongs], object_of_mask[belongs])
+    detected = csr_array((np.ones(len(belongs)), frames), (len(evidence.frames), object_count)).minimum(1)
+    covered = np.asarray((evidence.covered @ is_of).todense())
+    share = covered / np.maximum(np.asarray((evidence.visible @ detected).todense()), 1)
+    orphan = (object_of_superface == VOID) & (share.max(axis=1) > overlap)
+    return np.where(orphan, share.argmax(axis=1), object_of_superface).astype(np.int32)
 
 
 def stuff_of_superface(evidence: Evidence, table: CategoryTable) -> Int[np.ndarray, " S"]:

@@ -6,7 +6,7 @@ from numpy.testing import assert_array_equal
 from scipy.sparse import csr_array
 
 from panrecon.config import GraphSettings
-from panrecon.graph.instances import associate, components, stuff_of_superface
+from panrecon.graph.instances import adopt, associate, components, stuff_of_superface
 from panrecon.graph.voting import Membership, membership, vote
 from panrecon.structures import VOID, CategoryTable, Detections, SuperfaceGraph
 
@@ -124,6 +124,21 @@ def test_a_mask_belongs_to_the_component_it_covers_most(tiles: Tiles, table: Cat
     evidence = evidence_of([Shot("0", superface, found)], table, tiles.count)
     component = np.where(tiles.number.ravel() == 0, VOID, tiles.number.ravel() - 1).astype(np.int32)
     assert_array_equal(associate(evidence, component), [0, 2, VOID, VOID, VOID])
+
+
+def test_a_piece_joins_the_object_whose_masks_hold_it(tiles: Tiles, table: CategoryTable) -> None:
+    """Two of three frames detect chair 1, with a whole tile of the wall and less than half of the next."""
+    superface = tiles.superface_image()
+    wall, corner = superface == 1, (superface == 2) & (np.arange(superface.shape[1]) < 24)
+    chair = tiles.is_part(CHAIR, 1).ravel()[superface]
+    masks = [chair | wall | corner, chair | wall | corner]
+    shots = [Shot(str(number), superface, detections([CHAIR], [mask])) for number, mask in enumerate(masks)]
+    shots.append(Shot("2", superface, detections([FLOOR], [tiles.is_part(FLOOR, 0).ravel()[superface]])))
+    evidence = evidence_of(shots, table, tiles.count)
+    before = np.where(tiles.number.ravel() == 1, 0, VOID).astype(np.int32)
+    after = adopt(evidence, before, np.array([0, 0, VOID]), 1, 0.5)
+    assert_array_equal(np.flatnonzero(after != before), [1])
+    assert after[1] == 0
 
 
 def test_stuff_is_what_most_score_weighted_pixels_say(tiles: Tiles, table: CategoryTable) -> None:
