@@ -1,5 +1,6 @@
 """What all stage scripts share: where they read and write, output that is whole or absent, and its settings.json."""
 
+import fcntl
 import hashlib
 import os
 import resource
@@ -122,9 +123,28 @@ def run_stage(work: Callable[[Stage], None]) -> None:
         with exit_on_input_error():
             loaded = load_settings(settings, override)
             stage = Stage(name, dataset, raw, run.resolve(), loaded, run.resolve() / f".{name}.partial")
-            _carry_out(stage, work)
+            with locked(stage.run, name):
+                _carry_out(stage, work)
 
     typer.run(command)
+
+
+@contextmanager
+def locked(run: Path, name: str) -> Iterator[None]:
+    """One process at a time does `name` in a scene's run; the lock goes with the process, however it ends.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    with (run / f".{name}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(
+                f"Another process is at work on {run} ({name}); wait for it or choose another RUN."
+            ) from error
+        yield
 
 
 @contextmanager

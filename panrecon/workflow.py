@@ -1,12 +1,11 @@
 """Runs the stages of scenes through Snakemake: order, staleness and parallel scenes are its job."""
 
-import fcntl
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from panrecon.config import Settings, load_settings
 from panrecon.datasets.base import DATASETS, dataset
 from panrecon.errors import InputError
 from panrecon.io.files import read_json, write_json
-from panrecon.stage import ERROR_FILE, VERSIONS, console
+from panrecon.stage import ERROR_FILE, VERSIONS, console, locked
 
 CHECKOUT = Path(panrecon.__file__).parents[1]
 PIPELINES = CHECKOUT / "pipelines"
@@ -81,7 +80,7 @@ def run_plan(plan: Plan) -> int:
     before = _times(plan)
     with ExitStack() as stack:
         for scene in plan.scenes:
-            stack.enter_context(_locked(scene))
+            stack.enter_context(locked(scene.run, "run"))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         error_file = folder / "error"
         environment = os.environ | {ERROR_FILE: str(error_file)}
@@ -152,15 +151,3 @@ def _times(plan: Plan) -> dict[Path, int]:
     """When every artifact of the plan's scenes was finished."""
     files = (scene.run / stage / "settings.json" for scene in plan.scenes for stage in VERSIONS)
     return {file: file.stat().st_mtime_ns for file in files if file.is_file()}
-
-
-@contextmanager
-def _locked(scene: Scene) -> Iterator[None]:
-    """One run at a time works on a scene; the lock goes with the process, however it ends."""
-    scene.run.mkdir(parents=True, exist_ok=True)
-    with (scene.run / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(f"Another run is at work on {scene.run}; wait for it or choose another RUN.") from error
-        yield

@@ -8,7 +8,7 @@ import pytest
 
 from panrecon.errors import InputError
 from panrecon.io.files import read_json, write_json, write_text
-from panrecon.stage import ERROR_FILE, FINGERPRINT, READS, VERSIONS, Stage, digest, run_stage
+from panrecon.stage import ERROR_FILE, FINGERPRINT, READS, VERSIONS, Stage, digest, locked, run_stage
 
 Work = Callable[[Stage], None]
 Run = Callable[..., int]
@@ -52,7 +52,7 @@ def find_bad_input(stage: Stage) -> None:
 
 
 def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
+    return {path.name for path in folder.iterdir() if path.suffix != ".lock"}
 
 
 def test_every_stage_reads_stages_before_it_only() -> None:
@@ -166,3 +166,10 @@ def test_the_digest_follows_names_and_bytes_but_not_pictures(tmp_path: Path) -> 
         base,
     }
     assert len(others) == 5
+
+
+def test_a_stage_at_work_keeps_others_out(run: Run, scene: Path) -> None:
+    with locked(scene, "mesh"):
+        assert run(succeed) == 2
+    assert not (scene / "mesh").exists()
+    assert run(succeed) == 0
