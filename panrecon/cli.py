@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from panrecon.simulate import simulate
-from panrecon.stage import VERSIONS, exit_on_input_error
+from panrecon.stage import READS, VERSIONS, exit_on_input_error
 
 app = typer.Typer(
     help="Zero-shot panoptic 3D reconstruction of posed RGB-D scans.",
@@ -75,7 +75,7 @@ def _add_stage(stage: str) -> None:
         name=stage,
         add_help_option=False,
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-        help=f"The stage {stage!r} alone, on what earlier stages left.",
+        help=f"The stage alone: reads {', '.join(READS[stage]) or 'the raw scene'}; writes <run>/{stage}/.",
     )
     def command(context: typer.Context) -> None:
         import runpy

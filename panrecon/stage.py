@@ -126,6 +126,7 @@ def run_stage(work: Callable[[Stage], None]) -> None:
             with locked(stage.run, name):
                 _carry_out(stage, work)
 
+    command.__doc__ = sys.modules[work.__module__].__doc__
     typer.run(command)
 
 
