@@ -21,13 +21,13 @@ OPTIONS = $(if $(DATA),--data $(DATA)) --run $(RUN) --cores $(CORES) $(foreach s
 .PHONY: help setup demo test check lint types bench clean $(STAGES)
 
 help:  ## this list
-	@grep -hE '^[a-z%/ ]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F: '{printf "  make %-22s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z$$()A-Z%/ ]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F: '{printf "  make %-22s %s\n", $$1, $$2}'
 
 setup: .venv/ready  ## virtual environment .venv with everything the CPU path needs
 
 .venv/ready: requirements.txt setup.cfg
 	+@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else "panrecon needs Python 3.11 or 3.12, this is %d.%d; name another with PYTHON=python3.11." % v)'
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --requirement requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m panrecon.system
@@ -35,10 +35,13 @@ setup: .venv/ready  ## virtual environment .venv with everything the CPU path ne
 
 demo: setup  ## the built-in room, all stages, and its table of panoptic quality
 	@test -f $(ROOM)/features/features.json || $(PANRECON) simulate room $(ROOM) --seed $(SEED)
-	+@$(RUN_STAGES) scannet/room$(SEED) --run demo --cores $(CORES) $(foreach s,$(SET),--set $(s)) $(DRY)
+	+@$(if $(DRY),test ! -d $(ROOM) ||) $(RUN_STAGES) scannet/room$(SEED) --run demo --cores $(CORES) $(foreach s,$(SET),--set $(s)) $(DRY)
 
 scannet/%: setup  ## all stages of data/raw/scannet/<scene>; DATA=<folder of scenes> RUN=<name> SET="section.key=value ..."
 	+@$(RUN_STAGES) $@ $(OPTIONS)
+
+kitti360/%:
+	@echo "KITTI-360 is not read yet: see the status table in README.md." && exit 2
 
 $(STAGES): setup  ## one stage and what it needs: make mesh DATASET=scannet SCENE=<scene>
 	+@$(RUN_STAGES) $(DATASET)/$(SCENE) --until $@ $(OPTIONS)

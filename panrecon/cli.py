@@ -30,7 +30,7 @@ def run(
     until: Annotated[str | None, typer.Option(help="last stage; default quality, or panoptic without truth")] = None,
     settings: SettingsFiles = [],  # noqa: B006  typer needs a list
     override: Overrides = [],  # noqa: B006
-    cores: Annotated[int, typer.Option(help="stages that may run at once")] = 1,
+    cores: Annotated[int, typer.Option(min=1, help="stages that may run at once")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="only show what would be done")] = False,
 ) -> None:
     """All stages of scenes: reads <data>/<scene>/, writes <runs>/<run>/<dataset>/<scene>/<stage>/.
@@ -43,7 +43,7 @@ def run(
     with exit_on_input_error():
         if until is not None and until not in VERSIONS:
             raise InputError(f"There is no stage {until!r}; there are {', '.join(VERSIONS)}.")
-        found = [find_scene(label, data, runs / name) for label in scenes]
+        found = [find_scene(label, data, runs / name) for label in dict.fromkeys(scenes)]
         of_dataset = {scene.dataset: settings_of(scene.dataset, settings, override) for scene in found}
         codes = []
         for stage in VERSIONS:

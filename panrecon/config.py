@@ -2,12 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
 
 from panrecon.errors import InputError
+
+# A path of the user's, from where they stand: stages work in another folder.
+UserPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 
 
 class StageSettings(BaseModel):
@@ -17,7 +29,7 @@ class StageSettings(BaseModel):
 
 
 class ScanSettings(StageSettings):
-    classes: Path | None = Field(None, description="class table; default: classes.csv of the scene, else ScanNet-20")
+    classes: UserPath | None = Field(None, description="class table; default: the scene's classes.csv, else ScanNet-20")
     frame_stride: PositiveInt = Field(1, description="take every n-th frame")
     depth_scale: PositiveFloat = Field(1000.0, description="depth image units per metre")
     skip_invalid_poses: bool = Field(False, description="leave out frames whose pose is not finite (lost tracking)")
@@ -33,13 +45,13 @@ class MeshSettings(StageSettings):
 
 class MasksSettings(StageSettings):
     backend: Literal["precomputed"] = Field("precomputed", description="where detections come from")
-    detections: Path | None = Field(None, description="COCO results; default: detections.json of the raw scene")
+    detections: UserPath | None = Field(None, description="COCO results; default: detections.json of the raw scene")
     min_area: NonNegativeInt = Field(25, description="smaller masks are dropped, pixels")
 
 
 class FeaturesSettings(StageSettings):
     backend: Literal["precomputed"] = Field("precomputed", description="where dense features come from")
-    folder: Path | None = Field(None, description="<frame>.npy files; default: features/ of the raw scene")
+    folder: UserPath | None = Field(None, description="<frame>.npy files; default: features/ of the raw scene")
     dimensions: PositiveInt = Field(64, description="features are projected to at most this many principal components")
 
 
@@ -96,7 +108,7 @@ class PanopticSettings(StageSettings):
 class QualitySettings(StageSettings):
     protocol: Literal["strict"] = Field("strict", description="matching rule of panoptic quality")
     radius: PositiveFloat = Field(0.05, description="a true vertex takes the nearest predicted label within this, m")
-    ground_truth: Path | None = Field(None, description="labelled PLY; default: the raw scene's own annotation")
+    ground_truth: UserPath | None = Field(None, description="labelled PLY; default: the raw scene's own annotation")
 
 
 class Settings(StageSettings):

@@ -65,11 +65,18 @@ def unproject(camera: Camera, depth: Float[np.ndarray, "h w"]) -> Float[np.ndarr
 def resample(
     image: Shaped[np.ndarray, "h w *channels"], source: Camera, target: Camera, nearest: bool = False
 ) -> Shaped[np.ndarray, "H W *channels"]:
-    """The image as `target` sees it from the same place and direction; black where `source` did not look."""
+    """The image as `target` sees it from the same place and direction; black where `source` did not look.
+
+    Linear between pixels, or the nearest one; an image that becomes smaller is averaged first.
+    """
+    shrink = target.fx / source.fx
+    if shrink < 1 and not nearest:
+        source = source.scaled(shrink)
+        image = cv2.resize(image, (source.width, source.height), interpolation=cv2.INTER_AREA)
     u = (np.arange(target.width) - target.cx) / target.fx * source.fx + source.cx
     v = (np.arange(target.height) - target.cy) / target.fy * source.fy + source.cy
     columns, rows = np.meshgrid(u.astype(np.float32), v.astype(np.float32))
-    return cv2.remap(image, columns, rows, cv2.INTER_NEAREST if nearest else cv2.INTER_AREA)
+    return cv2.remap(image, columns, rows, cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR)
 
 
 def look_at(

@@ -15,10 +15,12 @@ from typing import Annotated, Any, Final, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from panrecon import __version__
 from panrecon.config import Settings, load_settings
+from panrecon.datasets.sources import fingerprint, source_files
 from panrecon.errors import InputError
 from panrecon.io.files import read_json, write_json
 
@@ -77,7 +79,7 @@ class Stage:
         return folder
 
     def say(self, text: str) -> None:
-        console.print(f"[bold]{self.name}[/bold]: {text}", highlight=False)
+        console.print(f"[bold]{self.name}[/bold]: {escape(text)}", highlight=False, soft_wrap=True)
 
     def track(self, items: Iterable[T], what: str, total: int) -> Iterator[T]:
         """The items, with a progress bar and the time left."""
@@ -131,8 +133,10 @@ def run_stage(work: Callable[[Stage], None]) -> None:
 
 
 @contextmanager
-def locked(run: Path, name: str) -> Iterator[None]:
+def locked(run: Path, name: str) -> Iterator[int]:
     """One process at a time does `name` in a scene's run; the lock goes with the process, however it ends.
+
+    Gives the lock's file descriptor: a child that inherits it holds the lock too.
 
     Raises:
         InputError: another process holds it.
@@ -145,7 +149,7 @@ def locked(run: Path, name: str) -> Iterator[None]:
             raise InputError(
                 f"Another process is at work on {run} ({name}); wait for it or choose another RUN."
             ) from error
-        yield
+        yield file.fileno()
 
 
 @contextmanager
@@ -154,7 +158,7 @@ def exit_on_input_error() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        console.print(f"[bold red]error:[/bold red] {error}", highlight=False, soft_wrap=True)
+        console.print(f"[bold red]error:[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True)
         if ERROR_FILE in os.environ:
             Path(os.environ[ERROR_FILE]).write_text(str(error))
         raise SystemExit(2) from error
@@ -168,8 +172,9 @@ def _carry_out(stage: Stage, work: Callable[[Stage], None]) -> None:
         work(stage)
     except InputError:
         shutil.rmtree(stage.output, ignore_errors=True)
+        if not (stage.run / stage.name / "settings.json").is_file():  # Snakemake took the declared files of the old one
+            shutil.rmtree(stage.run / stage.name, ignore_errors=True)
         raise
-    (stage.output / FINGERPRINT).unlink()
     record = _identity(stage, inputs) | {
         "digest": digest(stage.output),
         "device": _device(stage),
@@ -177,6 +182,7 @@ def _carry_out(stage: Stage, work: Callable[[Stage], None]) -> None:
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
     write_json(stage.output / "settings.json", record)
+    (stage.output / FINGERPRINT).unlink()
     final = stage.run / stage.name
     shutil.rmtree(final, ignore_errors=True)
     stage.output.replace(final)
@@ -198,17 +204,25 @@ def _identity(stage: Stage, inputs: dict[str, str]) -> dict[str, Any]:
         "stage": stage.name,
         "dataset": stage.dataset,
         "scene": stage.run.name,
-        "settings": getattr(stage.settings, stage.name).model_dump(mode="json"),
-        "version": VERSIONS[stage.name],
         "package": __version__,
         "inputs": inputs,
+    } | decisive(stage.name, stage.dataset, stage.raw, stage.settings)
+
+
+def decisive(name: str, dataset: str, raw: Path, settings: Settings) -> dict[str, Any]:
+    """What makes a finished artifact stale when it changes, earlier stages aside."""
+    return {
+        "settings": getattr(settings, name).model_dump(mode="json"),
+        "version": VERSIONS[name],
+        "files": fingerprint(source_files(name, dataset, raw, settings)),
     }
 
 
 def digest(folder: Path) -> str:
     """SHA-256 over names and bytes of an artifact's files, pictures and its own settings.json left out."""
     result = hashlib.sha256()
-    data = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "settings.json")
+    own = ("settings.json", FINGERPRINT)
+    data = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in own)
     for path in data:
         if path.suffix in PICTURES and path.parent == folder:
             continue

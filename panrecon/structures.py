@@ -6,7 +6,7 @@ Only files use the table's ids, where 0 means none (`panrecon.io`).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final, SupportsIndex
@@ -247,6 +247,3 @@ class PanopticMesh:
             raise ValueError(
                 f"{len(self.labels.category)} vertex labels do not fit a mesh of {len(self.mesh.vertices)} vertices."
             )
-
-    def recolored(self, colors: UInt8[np.ndarray, "V 3"]) -> "PanopticMesh":
-        return replace(self, mesh=replace(self.mesh, colors=colors))

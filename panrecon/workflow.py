@@ -14,7 +14,7 @@ from panrecon.config import Settings, load_settings
 from panrecon.datasets.base import DATASETS, dataset
 from panrecon.errors import InputError
 from panrecon.io.files import read_json, write_json
-from panrecon.stage import ERROR_FILE, VERSIONS, console, locked
+from panrecon.stage import ERROR_FILE, READS, VERSIONS, console, decisive, locked
 
 CHECKOUT = Path(panrecon.__file__).parents[1]
 PIPELINES = CHECKOUT / "pipelines"
@@ -64,7 +64,7 @@ def find_scene(label: str, data: Path | None, run_folder: Path) -> Scene:
     blocking = next((path for path in (run, *run.parents) if path.exists() and not path.is_dir()), None)
     if blocking is not None:
         raise InputError(f"{blocking} is a file where a folder of the run belongs; move it or choose another RUN.")
-    return Scene(kind, name, raw.resolve(), run.resolve())
+    return Scene(kind, name, raw.absolute(), run.resolve())
 
 
 def settings_of(kind: str, files: Sequence[Path], overrides: Sequence[str]) -> Settings:
@@ -78,14 +78,17 @@ def run_plan(plan: Plan) -> int:
     What is up to date is left alone; what a killed run left is taken up again.
     """
     before = _times(plan)
+    plan.run_folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        for scene in plan.scenes:
-            stack.enter_context(locked(scene.run, "run"))
+        locks = [] if plan.dry_run else [stack.enter_context(locked(scene.run, "run")) for scene in plan.scenes]
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         error_file = folder / "error"
         environment = os.environ | {ERROR_FILE: str(error_file)}
-        result = subprocess.run(_command(plan, folder), cwd=plan.run_folder, env=environment, check=False)
+        command = _command(plan, folder)
+        result = subprocess.run(command, cwd=plan.run_folder, env=environment, pass_fds=locks, check=False)
         sentence = error_file.exists()
+    if result.returncode and not sentence:
+        console.print(f"A stage or Snakemake failed; its log is the newest of {plan.run_folder}/.snakemake/log/.")
     if result.returncode:
         return 2 if sentence else 1
     if not plan.dry_run:
@@ -113,22 +116,21 @@ def last_stage(scene: Scene, settings: Settings) -> str:
 
 
 def _command(plan: Plan, folder: Path) -> list[str]:
-    configuration = folder / "run.json"
-    settings_files = {}
     for kind, settings in plan.settings.items():
-        settings_files[kind] = f".settings.{kind}.json"
-        write_json(plan.run_folder / settings_files[kind], settings.model_dump(mode="json"))
+        write_json(folder / f"{kind}.json", settings.model_dump(mode="json"))
+    configuration = folder / "run.json"
     content = {
         "raw_folders": {scene.label: str(scene.raw) for scene in plan.scenes},
-        "settings_files": settings_files,
+        "settings_folder": str(folder),
         "python": sys.executable,
     }
     write_json(configuration, content)
     targets = [f"{scene.label}/{plan.until}/settings.json" for scene in plan.scenes]
-    stale = [path for scene in plan.scenes for path in stale_artifacts(scene, plan.settings[scene.dataset])]
+    stale = [path for scene in plan.scenes for path in stale_artifacts(scene, plan.settings[scene.dataset], plan.until)]
     return [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(PIPELINES / "Snakefile")),
         *("--configfile", str(configuration), "--cores", str(plan.cores), "--nolock", "--rerun-incomplete"),
+        *("--rerun-triggers", "mtime", "input"),
         *(["--dry-run", "--quiet", "host", "reason"] if plan.dry_run else ["--quiet", "all"]),
         *(["--forcerun", *stale] if stale else []),
         "--",
@@ -136,15 +138,24 @@ def _command(plan: Plan, folder: Path) -> list[str]:
     ]
 
 
-def stale_artifacts(scene: Scene, settings: Settings) -> list[str]:
-    """The finished artifacts that other settings or another version of their stage made, below the run's folder."""
+def stale_artifacts(scene: Scene, settings: Settings, until: str) -> list[str]:
+    """The finished artifacts that other settings, files or versions made, below the run's folder; up to `until`."""
     found = []
-    for stage, version in VERSIONS.items():
+    for stage in needed(until):
         file = scene.run / stage / "settings.json"
-        wanted = {"settings": getattr(settings, stage).model_dump(mode="json"), "version": version}
+        wanted = decisive(stage, scene.dataset, scene.raw, settings)
         if file.is_file() and any(read_json(file).get(key) != value for key, value in wanted.items()):
             found.append(f"{scene.label}/{stage}/settings.json")
     return found
+
+
+def needed(until: str) -> list[str]:
+    """The stage and all that it reads, at first or second hand, in order."""
+    wanted = {until}
+    for stage in reversed(VERSIONS):
+        if stage in wanted:
+            wanted.update(READS[stage])
+    return [stage for stage in VERSIONS if stage in wanted]
 
 
 def _times(plan: Plan) -> dict[Path, int]:

@@ -50,7 +50,6 @@ def main(stage: Stage) -> None:
             on_checkpoint=lambda _, state: write_checkpoint(stage.output, state),
         )
     write_field(stage.output, fitted, data, settings)
-    remove_checkpoint(stage.output)
     rows = []
     for number in spread(len(frames), 4):
         view = frames[number].view
@@ -58,7 +57,10 @@ def main(stage: Stage) -> None:
         rendered = label_colors(Labels(seen.category, seen.instance), table)
         rows += [view.color, seen.color, depth_picture(seen.depth), rendered]
     write_image(stage.output / "field.jpg", sheet(rows, columns=4))
-    last = {name: float(values[-1]) for name, values in fitted.losses.items() if np.isfinite(values[-1])}
+    remove_checkpoint(stage.output)
+    last = {
+        name: float(values[-1]) for name, values in fitted.losses.items() if len(values) and np.isfinite(values[-1])
+    }
     stage.say(", ".join(f"{name} {value:.3g}" for name, value in last.items()))
 
 

@@ -77,13 +77,13 @@ def draw(
     write_image(stage.output / "superfaces.png", view_of_mesh.paint(mesh, pieces))
     objects = with_legend(view_of_mesh.paint(mesh, label_colors(labels, table)), labels, table)
     write_image(stage.output / "instances.png", objects)
+    labelled = [frame for frame in scan.frames if artifact.has_frame_labels(stage.output / "labels", frame.name)]
     overlays = []
-    for number in spread(len(scan.frames), 8):
-        view = read_view(scan, scan.frames[number])
-        if artifact.has_frame_labels(stage.output / "labels", view.name):
-            corrected = artifact.read_frame_labels(stage.output / "labels", view.name, table)
-            overlays.append(overlay(view.color, corrected, table))
-    write_image(stage.output / "labels.jpg", sheet(overlays, columns=4))
+    for number in spread(len(labelled), 8):
+        corrected = artifact.read_frame_labels(stage.output / "labels", labelled[number].name, table)
+        overlays.append(overlay(read_view(scan, labelled[number]).color, corrected, table))
+    if overlays:
+        write_image(stage.output / "labels.jpg", sheet(overlays, columns=4))
 
 
 if __name__ == "__main__":

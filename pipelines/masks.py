@@ -1,20 +1,21 @@
 """Detect the table's classes in every frame."""
 
+from panrecon.errors import InputError
 from panrecon.io.categories import read_categories
-from panrecon.io.detections import read_detections, write_detections
+from panrecon.io.detections import DetectionFile, read_detections, write_detections
 from panrecon.io.images import write_image
 from panrecon.io.scan import read_scan, read_view
 from panrecon.masks.base import Segmenter
 from panrecon.masks.precomputed import PrecomputedSegmenter
 from panrecon.pictures import detection_overlay, sheet, spread
 from panrecon.stage import Stage, run_stage
-from panrecon.structures import CategoryTable
+from panrecon.structures import CategoryTable, Scan
 
 
 def main(stage: Stage) -> None:
     scan = read_scan(stage.folder("scan"))
     table = read_categories(stage.folder("scan") / "classes.csv")
-    detections = list(stage.track(segmenter(stage, table).segment(scan, table), "frames", len(scan.frames)))
+    detections = list(stage.track(segmenter(stage, scan, table).segment(scan, table), "frames", len(scan.frames)))
     found = zip((frame.name for frame in scan.frames), detections, strict=True)
     write_detections(stage.output / "detections.json", found, table)
     shown = spread(len(scan.frames), 8)
@@ -24,7 +25,7 @@ def main(stage: Stage) -> None:
     stage.say(f"{sum(map(len, detections))} detections in {sum(map(bool, map(len, detections)))} frames")
 
 
-def segmenter(stage: Stage, table: CategoryTable) -> Segmenter:
+def segmenter(stage: Stage, scan: Scan, table: CategoryTable) -> Segmenter:
     settings = stage.settings.masks
     match settings.backend:
         case "precomputed":
@@ -32,7 +33,21 @@ def segmenter(stage: Stage, table: CategoryTable) -> Segmenter:
             if file.skipped:
                 skipped = ", ".join(f"{word} x{count}" for word, count in sorted(file.skipped.items()))
                 stage.say(f"skipped {sum(file.skipped.values())} detections whose word is in no class: {skipped}")
+            check_frames(stage, file, scan)
             return PrecomputedSegmenter(file, settings.min_area)
+
+
+def check_frames(stage: Stage, file: DetectionFile, scan: Scan) -> None:
+    """Says how many detections are of frames that the scan does not have, and refuses a file of no frame of it."""
+    frames = {frame.name for frame in scan.frames}
+    strangers = sum(len(records) for name, records in file.records.items() if name not in frames)
+    if not frames & file.records.keys():
+        raise InputError(
+            f"No image_id of the detections (such as {next(iter(file.records))!r}) is a frame of the scan (such as "
+            f"{scan.frames[0].name!r}); image_id must be the frame's name."
+        )
+    if strangers:
+        stage.say(f"left out {strangers} detections of frames that the scan does not have")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from panrecon.datasets.base import dataset
 from panrecon.errors import InputError
 from panrecon.evaluation.report import STEPS, quality_record, quality_table
@@ -23,6 +25,8 @@ def main(stage: Stage) -> None:
     settings = stage.settings.quality
     table = read_categories(stage.folder("scan") / "classes.csv")
     truth = annotation(stage, settings.ground_truth, table)
+    if not np.append(table.is_evaluated, False)[truth.labels.category].any():
+        raise InputError("No vertex of the truth is of an evaluated class; compare its ids with the class table's.")
     predictions = labelled_steps(stage, table)
     scores = {step: score(mesh, truth, table, settings.radius) for step, mesh in predictions.items()}
     record = quality_record(scores, table, settings.protocol, settings.radius)
@@ -54,6 +58,8 @@ def labelled_steps(stage: Stage, table: CategoryTable) -> dict[str, PanopticMesh
 
 def draw(stage: Stage, prediction: PanopticMesh, truth: PanopticMesh, found: Score, table: CategoryTable) -> None:
     """The scan, the truth, the prediction on it and its errors, as `error_colors` paints them."""
+    if not len(truth.mesh.faces):
+        return  # a labelled point cloud
     up = up_direction(read_scan(stage.folder("scan")).poses)
     view = overview(truth.mesh, up)
     labels = [label_colors(which, table) for which in (truth.labels, found.prediction)]

@@ -110,6 +110,10 @@ def change_records(room: Path, **changes: Any) -> None:
     write_json(room / "detections.json", [record | changes for record in records])
 
 
+def zero_intrinsics(room: Path) -> None:
+    (room / "intrinsic" / "intrinsic_depth.txt").write_text("0 0 0 0\n" * 4)
+
+
 def color_of(room: Path) -> Path:
     return room / "color" / "2.jpg"
 
@@ -128,6 +132,8 @@ BAD_SCANS: dict[str, tuple[Break, str]] = {
     "damaged colour": (lambda room: color_of(room).write_bytes(b"damaged"), "cannot be decoded"),
     "colour of another size": (lambda room: write_image(color_of(room), np.ones((9, 7, 3), np.uint8)), "7 x 9 pixels"),
     "no frame": (lambda room: empty(room / "color"), "There is no frame"),
+    "pose that is no rotation": (set_pose("7"), "2.txt is no rotation and shift"),
+    "focal length of 0": (lambda room: zero_intrinsics(room), "focal lengths 0.0"),
     "no intrinsics": (lambda room: empty(room / "intrinsic"), "intrinsic_depth.txt"),
     "class table without columns": (lambda room: (room / "classes.csv").write_text("1,wall\n"), "no column"),
 }
@@ -158,6 +164,7 @@ BAD_DETECTIONS: dict[str, tuple[Break, str]] = {
     "only unknown words": (lambda room: change_records(room, category="unicorn"), "unicorn"),
     "no JSON": (lambda room: truncate(room / "detections.json"), "is not JSON"),
     "polygons": (lambda room: change_records(room, segmentation=[[1, 2, 3, 4, 5, 6]]), "polygons"),
+    "frames that the scan lacks": (lambda room: change_records(room, image_id="000001"), "image_id"),
     "a score of words": (lambda room: change_records(room, score="high"), "score 'high'"),
 }
 

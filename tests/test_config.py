@@ -37,10 +37,10 @@ def test_later_files_win_and_overrides_win_over_all(tmp_path: Path) -> None:
 
 
 def test_settings_come_back_from_their_own_record(tmp_path: Path) -> None:
-    changed = load_settings([], ["mesh.voxel_size=0.07", "masks.detections=some/where.json"])
+    changed = load_settings([], ["mesh.voxel_size=0.07", "masks.detections=/some/where.json"])
     (tmp_path / "s.json").write_text(changed.model_dump_json())
     assert load_settings([tmp_path / "s.json"]) == changed
-    assert changed.masks.detections == Path("some/where.json")
+    assert changed.masks.detections == Path("/some/where.json")
 
 
 def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from panrecon.io.images import read_color, read_depth, read_ids
 from panrecon.io.mesh import read_mesh, read_panoptic_mesh
 from panrecon.structures import VOID, Camera, CategoryTable, Frame, Labels, PanopticMesh, Scan
 
+ROTATION_TOLERANCE = 0.01  # by which R R^T of a pose may differ from 1
 SIDES = ("Height", "Width")  # as `<scene>.txt` calls the two axes of an image
 
 
@@ -58,13 +59,13 @@ class ScanNet:
         if own in self.annotation_files(folder):
             return read_panoptic_mesh(own, table)
         mesh = read_mesh(_mesh(folder))
-        segment_of_vertex = np.asarray(read_json(_segments(folder))["segIndices"], dtype=np.int64)
+        segment_of_vertex = np.asarray(_entry(_segments(folder), "segIndices"), dtype=np.int64)
         if len(segment_of_vertex) != len(mesh.vertices):
             raise InputError(
                 f"{_segments(folder)} has {len(segment_of_vertex)} vertices, {_mesh(folder)} has {len(mesh.vertices)}; "
                 "both must come from the same release."
             )
-        groups = read_json(_aggregation(folder))["segGroups"]
+        groups = _entry(_aggregation(folder), "segGroups")
         object_of_vertex = _objects(groups, segment_of_vertex)
         category_of_object = _categories(folder, groups, table)
         category = np.append(category_of_object, VOID)[object_of_vertex].astype(np.int32)
@@ -88,6 +89,13 @@ def _statement(folder: Path) -> Path:
     return folder / f"{folder.name}.txt"
 
 
+def _entry(path: Path, key: str) -> Any:
+    content = read_json(path)
+    if not isinstance(content, dict) or key not in content:
+        raise InputError(f"{path} has no {key!r}; it is not the annotation that ScanNet publishes under this name.")
+    return content[key]
+
+
 def _numbered(folder: Path) -> list[Path]:
     """Images in the order of their numbers (3, 5, ... 101), other names after them."""
     paths = [path for path in folder.glob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png")]
@@ -102,7 +110,18 @@ def _frame(folder: Path, color: Path) -> Frame:
         raise InputError(f"Frame {color.stem} has no depth image {depth}; export it, or remove {color}.")
     if not pose.is_file():
         raise InputError(f"Frame {color.stem} has no pose file {pose}; export it, or remove {color}.")
-    return Frame(color.stem, color, depth, _matrix(pose))
+    return Frame(color.stem, color, depth, _rigid(pose))
+
+
+def _rigid(path: Path) -> Float[np.ndarray, "4 4"]:
+    """A pose: a rotation and a shift, or not finite where tracking was lost."""
+    matrix = _matrix(path)
+    rotation = matrix[:3, :3]
+    if np.isfinite(matrix).all() and not (
+        np.allclose(rotation @ rotation.T, np.eye(3), atol=ROTATION_TOLERANCE) and np.linalg.det(rotation) > 0
+    ):
+        raise InputError(f"The pose {path} is no rotation and shift; it must take points of the camera to the world.")
+    return matrix
 
 
 def _matrix(path: Path) -> Float[np.ndarray, "4 4"]:
@@ -122,7 +141,7 @@ def _cameras(folder: Path, first: Frame, depth_scale: float) -> tuple[Camera, Ca
     sizes = found | _stated(_statement(folder))
     depth, color = (
         _camera(
-            _matrix(folder / "intrinsic" / f"intrinsic_{kind}.txt"),
+            folder / "intrinsic" / f"intrinsic_{kind}.txt",
             width=int(sizes[f"{kind}Width"]),
             height=int(sizes[f"{kind}Height"]),
         )
@@ -131,8 +150,11 @@ def _cameras(folder: Path, first: Frame, depth_scale: float) -> tuple[Camera, Ca
     return depth, color
 
 
-def _camera(matrix: Float[np.ndarray, "4 4"], width: int, height: int) -> Camera:
+def _camera(path: Path, width: int, height: int) -> Camera:
+    matrix = _matrix(path)
     fx, fy, cx, cy = (float(matrix[index]) for index in ((0, 0), (1, 1), (0, 2), (1, 2)))
+    if not (np.isfinite([fx, fy, cx, cy]).all() and fx > 0 and fy > 0):
+        raise InputError(f"{path} states focal lengths {fx}, {fy} and centre {cx}, {cy}; export the intrinsics again.")
     return Camera(width, height, fx, fy, cx, cy)
 
 

@@ -27,6 +27,8 @@ def panoptic_labels(
     the field counts as far as it agrees with them at large: one that was hardly trained changes nothing but void.
     """
     segments = _Segments(category_of_object, table)
+    if not len(segments.category):
+        return known
     log_category = np.log(category_probability.clip(FLOOR))
     log_instance = np.log(instance_probability.clip(FLOOR))
     score = log_category[:, segments.category] + log_instance[:, segments.instance]

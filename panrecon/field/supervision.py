@@ -36,14 +36,14 @@ def shrink_view(view: View, scale: float) -> View:
     camera = view.camera.scaled(scale)
     size = (camera.width, camera.height)
     color = cv2.resize(view.color, size, interpolation=cv2.INTER_AREA)
-    depth = cv2.resize(view.depth, size, interpolation=cv2.INTER_NEAREST)
+    depth = cv2.resize(view.depth, size, interpolation=cv2.INTER_NEAREST_EXACT)
     return View(view.name, camera, view.world_from_camera, color, depth)
 
 
 def shrink_labels(labels: Labels, width: int, height: int) -> Labels:
     """The label images at another size, by the nearest pixel."""
     category, instance = (
-        cv2.resize(image.astype(np.int32), (width, height), interpolation=cv2.INTER_NEAREST)
+        cv2.resize(image.astype(np.int32), (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
         for image in (labels.category, labels.instance)
     )
     return Labels(category, instance)

@@ -69,6 +69,6 @@ def _category(path: Path, line: int, row: dict[str, str | None]) -> Category:
         raise InputError(
             f"Line {line} of the class table {path} holds a word where a number belongs: {error}."
         ) from error
-    if category.id < 1 or not category.name:
-        raise InputError(f"Line {line} of the class table {path} needs an id of 1 or more and a name.")
+    if not 1 <= category.id <= 65535 or not category.name:
+        raise InputError(f"Line {line} of the class table {path} needs an id from 1 to 65535 and a name.")
     return category

@@ -44,7 +44,7 @@ def test_a_word_finds_its_row_whatever_its_case(tmp_path: Path) -> None:
         ("id,name,thing\n1,wall\n", "Line 2 "),
         ("id,name,thing\n1.5,wall,0\n", "Line 2 .*'1.5'"),
         ("id,name,thing,evaluated,synonyms,raw_ids\n1,wall,0,1,,1|b\n", "Line 2 .*'b'"),
-        ("id,name,thing\n0,void,0\n", "id of 1 or more"),
+        ("id,name,thing\n0,void,0\n", "id from 1 to 65535"),
         ("id,name,thing\n3,,0\n", "a name"),
     ],
 )

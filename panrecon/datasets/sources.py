@@ -1,0 +1,41 @@
+"""The files outside a run that its stages read: what makes an artifact stale when it changes."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import panrecon
+from panrecon.config import Settings
+from panrecon.datasets.base import dataset
+
+DEFAULT_CLASSES = Path(panrecon.__file__).parents[1] / "data" / "categories" / "scannet20.csv"
+
+
+def class_table(raw: Path, settings: Settings) -> Path:
+    """The table of a setting, else the raw scene's own, else ScanNet's 20 classes."""
+    own = raw / "classes.csv"
+    return settings.scan.classes or (own if own.is_file() else DEFAULT_CLASSES)
+
+
+def source_files(stage: str, dataset_name: str, raw: Path, settings: Settings) -> list[Path]:
+    """The files that a stage reads beside the artifacts of earlier stages, sorted, whether they exist or not."""
+    reader = dataset(dataset_name)
+    match stage:
+        case "scan":
+            return [*reader.files(raw), class_table(raw, settings)]
+        case "masks":
+            return [settings.masks.detections or raw / "detections.json"]
+        case "features":
+            return sorted((settings.features.folder or raw / "features").glob("*.npy"))
+        case "quality":
+            own = settings.quality.ground_truth
+            return [own] if own else reader.annotation_files(raw)
+        case _:
+            return []
+
+
+def fingerprint(files: Sequence[Path]) -> str:
+    """Changes with any file's name, size or date; hashing gigabytes of images at every start would take too long."""
+    states = ((path, path.stat()) for path in files if path.is_file())
+    lines = [f"{path} {state.st_size} {state.st_mtime_ns}" for path, state in states]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
