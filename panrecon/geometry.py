@@ -9,9 +9,13 @@ from panrecon.structures import VOID, Camera
 
 
 def transform(to_from: Float[np.ndarray, "4 4"], points: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
-    """The points in the frame `to`, in their own precision."""
+    """The points in the frame `to`, in their own precision.
+
+    Written out, for a matrix product rounds differently with the number of threads.
+    """
     motion = to_from.astype(points.dtype)
-    return np.asarray(points @ motion[:3, :3].T + motion[:3, 3])
+    rotated = sum(points[..., axis, None] * motion[:3, axis] for axis in range(3))
+    return np.asarray(rotated + motion[:3, 3])
 
 
 def invert(to_from: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
