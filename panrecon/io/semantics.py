@@ -1,5 +1,6 @@
 """The `semantics` artifact: class probabilities of the mesh's vertices, completed superface labels, the classifier."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ def read_superface_labels(folder: Path) -> Labels:
 
 
 def write_classifier(folder: Path, classifier: FittedClassifier) -> None:
-    metadata = {"temperature": str(classifier.temperature), "held_out_accuracy": str(classifier.held_out_accuracy)}
+    known = {"temperature": classifier.temperature, "held_out_accuracy": classifier.held_out_accuracy}
+    metadata = {"panrecon": json.dumps(known)}  # one entry: safetensors writes several in any order
     with aside(folder / "classifier.safetensors") as partial:
         partial.write_bytes(save(classifier.network.state_dict(), metadata))

@@ -1,5 +1,6 @@
 """Every artifact comes back as it was written."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -210,4 +211,4 @@ def test_a_classifier_comes_back_weight_by_weight(tmp_path: Path) -> None:
     with safe_open(tmp_path / "classifier.safetensors", framework="pt") as file:
         for name, value in classifier.network.state_dict().items():
             assert torch.equal(file.get_tensor(name), value)
-        assert float(file.metadata()["temperature"]) == classifier.temperature
+        assert json.loads(file.metadata()["panrecon"])["temperature"] == classifier.temperature
