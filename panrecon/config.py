@@ -45,12 +45,16 @@ class MeshSettings(StageSettings):
 
 class MasksSettings(StageSettings):
     backend: Literal["precomputed"] = Field("precomputed", description="where detections come from")
-    detections: UserPath | None = Field(None, description="COCO results; default: detections.json of the raw scene")
+    detections: UserPath | None = Field(
+        None, description="COCO results; default: detections.json, else first of detections/"
+    )
     min_area: NonNegativeInt = Field(25, description="smaller masks are dropped, pixels")
 
 
 class FeaturesSettings(StageSettings):
-    backend: Literal["precomputed"] = Field("precomputed", description="where dense features come from")
+    backend: Literal["auto", "precomputed", "color"] = Field(
+        "auto", description="where dense features come from; auto: precomputed if there are any, else colour statistics"
+    )
     folder: UserPath | None = Field(None, description="<frame>.npy files; default: features/ of the raw scene")
     dimensions: PositiveInt = Field(64, description="features are projected to at most this many principal components")
 

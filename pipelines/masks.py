@@ -1,5 +1,6 @@
 """Detect the table's classes in every frame."""
 
+from panrecon.datasets.sources import detections_file
 from panrecon.errors import InputError
 from panrecon.io.categories import read_categories
 from panrecon.io.detections import DetectionFile, read_detections, write_detections
@@ -29,11 +30,13 @@ def segmenter(stage: Stage, scan: Scan, table: CategoryTable) -> Segmenter:
     settings = stage.settings.masks
     match settings.backend:
         case "precomputed":
-            file = read_detections(settings.detections or stage.raw / "detections.json", table)
+            path = detections_file(stage.raw, stage.settings)
+            file = read_detections(path, table)
             if file.skipped:
                 skipped = ", ".join(f"{word} x{count}" for word, count in sorted(file.skipped.items()))
                 stage.say(f"skipped {sum(file.skipped.values())} detections whose word is in no class: {skipped}")
             check_frames(stage, file, scan)
+            stage.say(f"takes the detections of {path}")
             return PrecomputedSegmenter(file, settings.min_area)
 
 

@@ -186,7 +186,6 @@ def save_features(path: Path, values: np.ndarray) -> None:
 
 
 BAD_FEATURES: dict[str, tuple[Break, str]] = {
-    "no folder": (lambda room: shutil.rmtree(room / "features"), "Frame 0 has no features"),
     "one frame missing": (lambda room: (room / "features" / "2.npy").unlink(), "Frame 2 has no features"),
     "truncated": (lambda room: truncate(room / "features" / "2.npy"), "2.npy cannot be read"),
     "not finite": (lambda room: save_features(room / "features" / "2.npy", np.full((2, 3, 64), np.inf)), "inf or nan"),
@@ -203,6 +202,26 @@ def test_bad_features(room: Path, scanned: Path, tmp_path: Path, capfd: pytest.C
     assert stage_exit_code("features", room, run) == 2
     assert_one_sentence(capfd.readouterr().err, complaint)
     assert_no_output(run, "features")
+
+
+def test_features_asked_for_and_not_there(
+    room: Path, scanned: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(room / "features")
+    run = Path(shutil.copytree(scanned, tmp_path / "run"))
+    assert stage_exit_code("features", room, run, ["features.backend=precomputed"]) == 2
+    assert_one_sentence(capfd.readouterr().err, "Frame 0 has no features")
+    assert_no_output(run, "features")
+
+
+def test_a_scan_without_features_takes_colour_and_says_so(
+    room: Path, scanned: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(room / "features")
+    run = Path(shutil.copytree(scanned, tmp_path / "run"))
+    assert stage_exit_code("features", room, run) == 0
+    assert "colour statistics" in capfd.readouterr().err
+    assert read_json(run / "features" / "features.json")["source"] == "color"
 
 
 BAD_COMMANDS: dict[str, tuple[list[str], str]] = {

@@ -17,6 +17,18 @@ def class_table(raw: Path, settings: Settings) -> Path:
     return settings.scan.classes or (own if own.is_file() else DEFAULT_CLASSES)
 
 
+def detections_file(raw: Path, settings: Settings) -> Path:
+    """The file of a setting, else the raw scene's `detections.json`, else the first file of its `detections/`."""
+    own = raw / "detections.json"
+    several = sorted((raw / "detections").glob("*.json"))
+    return settings.masks.detections or (several[0] if several and not own.is_file() else own)
+
+
+def features_folder(raw: Path, settings: Settings) -> Path:
+    """The folder of a setting, else the raw scene's `features/`."""
+    return settings.features.folder or raw / "features"
+
+
 def source_files(stage: str, dataset_name: str, raw: Path, settings: Settings) -> list[Path]:
     """The files that a stage reads beside the artifacts of earlier stages, sorted, whether they exist or not."""
     reader = dataset(dataset_name)
@@ -24,9 +36,9 @@ def source_files(stage: str, dataset_name: str, raw: Path, settings: Settings) -
         case "scan":
             return [*reader.files(raw), class_table(raw, settings)]
         case "masks":
-            return [settings.masks.detections or raw / "detections.json"]
+            return [detections_file(raw, settings)]
         case "features":
-            return sorted((settings.features.folder or raw / "features").glob("*.npy"))
+            return sorted(features_folder(raw, settings).glob("*.npy"))
         case "quality":
             own = settings.quality.ground_truth
             return [own] if own else reader.annotation_files(raw)
