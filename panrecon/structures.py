@@ -197,7 +197,10 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Labels:
-    """Category and instance of every point (vertex, superface, pixel ...); instances only on things."""
+    """Category and instance of every point (vertex, superface, pixel ...).
+
+    What the pipeline finds has instances only on things; annotations may number stuff too, which few protocols count.
+    """
 
     category: Int[np.ndarray, "*points"]
     instance: Int[np.ndarray, "*points"]
@@ -207,7 +210,7 @@ class Labels:
         found = index != VOID
         return Labels(
             np.where(found, self.category[index], VOID).astype(np.int32),
-            np.where(found, self.instance[index], VOID).astype(np.int32),
+            np.where(found, self.instance[index], VOID).astype(self.instance.dtype),
         )
 
 

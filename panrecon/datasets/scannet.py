@@ -2,10 +2,13 @@
 
 color/<i>.jpg  depth/<i>.png (16 bit)  pose/<i>.txt (camera to world)  intrinsic/intrinsic_{color,depth}.txt (4x4)
 <scene>.txt (stated sizes, optional)
-<scene>_vh_clean_2.ply + .aggregation.json + _vh_clean_2.0.010000.segs.json, label-filt/, instance-filt/: annotation
+<scene>_vh_clean_2.ply + .aggregation.json + _vh_clean_2.0.010000.segs.json: annotation of the mesh, by words
+label-filt/<i>.png (raw label ids)  instance-filt/<i>.png (object id + 1): annotation of the frames
+scannetv2-labels.combined.tsv (here or up to three folders above): which words the raw label ids stand for
 ground_truth/labelled.ply: an annotation of one's own, instead of ScanNet's
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,10 @@ from panrecon.config import ScanSettings
 from panrecon.errors import InputError
 from panrecon.io.files import read_json
 from panrecon.io.images import read_color, read_depth, read_ids
-from panrecon.io.mesh import read_mesh, read_panoptic_mesh
-from panrecon.structures import VOID, Camera, CategoryTable, Frame, Labels, PanopticMesh, Scan
+from panrecon.io.label_map import FILE_NAME, LabelMap, find_label_map, read_label_map
+from panrecon.io.labels import LabelFrames, in_order, paired_images
+from panrecon.io.mesh import numbers_of_ids, read_mesh, read_panoptic_mesh, rows_of_raw_ids
+from panrecon.structures import VOID, Camera, CategoryTable, Frame, Labels, PanopticMesh, Scan, normalised
 
 ROTATION_TOLERANCE = 0.01  # by which R R^T of a pose may differ from 1
 SIDES = ("Height", "Width")  # as `<scene>.txt` calls the two axes of an image
@@ -52,12 +57,21 @@ class ScanNet:
     def annotation_files(self, folder: Path) -> list[Path]:
         scannet = [_mesh(folder), _aggregation(folder), _segments(folder)]
         own = folder / "ground_truth" / "labelled.ply"
-        return scannet if all(path.is_file() for path in scannet) else [own] if own.is_file() else []
+        label_map = find_label_map(folder)
+        if all(path.is_file() for path in scannet):
+            return [*scannet, label_map] if label_map else scannet
+        return [own] if own.is_file() else []
 
-    def annotation(self, folder: Path, table: CategoryTable) -> PanopticMesh:
+    def annotation(self, folder: Path, table: CategoryTable, label_map: Path | None = None) -> PanopticMesh:
+        """The true mesh; objects are numbered as in `instance-filt`, those of stuff and of void too.
+
+        With a label map (given, or found in the folder or above it) the words of objects are first turned into raw
+        label ids, and `raw_ids` of the table decide; without one, names and synonyms of the classes do.
+        """
         own = folder / "ground_truth" / "labelled.ply"
         if own in self.annotation_files(folder):
             return read_panoptic_mesh(own, table)
+        groups = _groups(folder)
         mesh = read_mesh(_mesh(folder))
         segment_of_vertex = np.asarray(_entry(_segments(folder), "segIndices"), dtype=np.int64)
         if len(segment_of_vertex) != len(mesh.vertices):
@@ -65,12 +79,29 @@ class ScanNet:
                 f"{_segments(folder)} has {len(segment_of_vertex)} vertices, {_mesh(folder)} has {len(mesh.vertices)}; "
                 "both must come from the same release."
             )
-        groups = _entry(_aggregation(folder), "segGroups")
         object_of_vertex = _objects(groups, segment_of_vertex)
-        category_of_object = _categories(folder, groups, table)
+        category_of_object = _categories(folder, groups, table, _label_map(folder, label_map))
         category = np.append(category_of_object, VOID)[object_of_vertex].astype(np.int32)
-        is_thing = np.append(table.is_thing, False)[category]
-        return PanopticMesh(mesh, Labels(category, np.where(is_thing, object_of_vertex, VOID).astype(np.int32)))
+        number_of_object = np.array([*(group.get("objectId", n) for n, group in enumerate(groups)), VOID], np.int64)
+        return PanopticMesh(mesh, Labels(category, number_of_object[object_of_vertex]))
+
+    def label_frames(self, folder: Path, table: CategoryTable, label_map: Path | None = None) -> LabelFrames:
+        """The true label images; the class of a raw id is the one that lists it or, by the label map, has its word.
+
+        Raises:
+            InputError: images are missing, or neither raw ids nor a label map tell what a class is.
+        """
+        row_of_raw_id = _row_of_raw_id(table, _label_map(folder, label_map))
+        if not row_of_raw_id:
+            raise InputError(
+                f"No class of the table has an id of {folder / 'label-filt'}; give the table raw_ids, "
+                f"or put ScanNet's {FILE_NAME} into the folder and use its words as names."
+            )
+
+        def decode(raw: Int[np.ndarray, "h w"], instance: Int[np.ndarray, "h w"]) -> Labels:
+            return Labels(rows_of_raw_ids(raw, row_of_raw_id), numbers_of_ids(instance))
+
+        return LabelFrames(folder, paired_images(folder / "label-filt", folder / "instance-filt"), decode)
 
 
 def _mesh(folder: Path) -> Path:
@@ -97,11 +128,8 @@ def _entry(path: Path, key: str) -> Any:
 
 
 def _numbered(folder: Path) -> list[Path]:
-    """Images in the order of their numbers (3, 5, ... 101), other names after them."""
-    paths = [path for path in folder.glob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png")]
-    return sorted(
-        paths, key=lambda path: (not path.stem.isdigit(), int(path.stem) if path.stem.isdigit() else 0, path.stem)
-    )
+    """Images in the order of their numbers."""
+    return in_order(path for path in folder.glob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
 
 
 def _frame(folder: Path, color: Path) -> Frame:
@@ -168,6 +196,22 @@ def _stated(path: Path) -> dict[str, float]:
     return result
 
 
+def _groups(folder: Path) -> list[dict[str, Any]]:
+    """The annotated objects, each with its word and its segments."""
+    classes_only = folder / f"{folder.name}_vh_clean_2.labels.ply"
+    if classes_only.is_file() and not _aggregation(folder).is_file():
+        raise InputError(
+            f"{classes_only} has classes but no instances; add {_aggregation(folder).name} and "
+            f"{_segments(folder).name} of the same release."
+        )
+    groups: list[dict[str, Any]] = _entry(_aggregation(folder), "segGroups")
+    for number, group in enumerate(groups):
+        missing = next((key for key in ("label", "segments") if key not in group), None)
+        if missing:
+            raise InputError(f"Object {number} of {_aggregation(folder)} has no {missing!r}; download the file again.")
+    return groups
+
+
 def _objects(groups: list[dict[str, Any]], segment_of_vertex: Int[np.ndarray, " V"]) -> Int[np.ndarray, " V"]:
     """Position in `groups` of every vertex's object, `VOID` where none."""
     object_of_segment = np.full(segment_of_vertex.max(initial=0) + 2, VOID, dtype=np.int64)
@@ -177,13 +221,33 @@ def _objects(groups: list[dict[str, Any]], segment_of_vertex: Int[np.ndarray, " 
     return object_of_segment[segment_of_vertex]
 
 
-def _categories(folder: Path, groups: list[dict[str, Any]], table: CategoryTable) -> Int[np.ndarray, " O"]:
-    """The class of every object: by its raw word, else by the raw id that its pixels carry in `label-filt`."""
-    rows = np.array([table.row_of(group["label"]) for group in groups], dtype=np.int64)
-    unknown = [number for number in np.flatnonzero(rows == VOID) if "objectId" in groups[number]]
-    if unknown and table.row_of_raw_id:
+def _label_map(folder: Path, named: Path | None) -> LabelMap | None:
+    path = named or find_label_map(folder)
+    return read_label_map(path) if path else None
+
+
+def _row_of_raw_id(table: CategoryTable, label_map: LabelMap | None) -> Mapping[int, int]:
+    return label_map.row_of_raw_id(table) if label_map else table.row_of_raw_id
+
+
+def _categories(
+    folder: Path, groups: list[dict[str, Any]], table: CategoryTable, label_map: LabelMap | None
+) -> Int[np.ndarray, " O"]:
+    """The class of every object: by the raw id of its word, else by its word, else by the raw id its pixels carry."""
+    row_of_raw_id = _row_of_raw_id(table, label_map)
+    raw_id_of_word = label_map.raw_id_of_word if label_map else {}
+    raw_ids = [raw_id_of_word.get(normalised(group["label"])) for group in groups]
+    rows = np.array(
+        [
+            table.row_of(group["label"]) if raw_id is None else row_of_raw_id.get(raw_id, VOID)
+            for group, raw_id in zip(groups, raw_ids, strict=True)
+        ],
+        dtype=np.int64,
+    )
+    unknown = [n for n in np.flatnonzero(rows == VOID) if raw_ids[n] is None and "objectId" in groups[n]]
+    if unknown and row_of_raw_id:
         raw_id_of_object = _raw_ids(folder, [int(groups[number]["objectId"]) for number in unknown])
-        rows[unknown] = [table.row_of_raw_id.get(raw, VOID) for raw in raw_id_of_object]
+        rows[unknown] = [row_of_raw_id.get(raw, VOID) for raw in raw_id_of_object]
     return rows
 
 

@@ -8,7 +8,24 @@ from panrecon.errors import InputError
 from panrecon.io.files import write_text
 from panrecon.structures import Category, CategoryTable
 
+TABLES = Path(__file__).parents[2] / "data" / "categories"
 COLUMNS = ("id", "name", "thing", "evaluated", "synonyms", "raw_ids")
+
+
+def find_table(name_or_path: str | Path) -> Path:
+    """The file of a table that comes with the project, by its bare name (`scannet200`), or the path as it is.
+
+    Raises:
+        InputError: it is neither a file nor the name of a table.
+    """
+    path = Path(name_or_path)
+    named = TABLES / f"{path}.csv"
+    if path.is_file() or path.suffix == ".csv":
+        return path
+    if len(path.parts) == 1 and named.is_file():
+        return named
+    names = ", ".join(sorted(table.stem for table in TABLES.glob("*.csv")))
+    raise InputError(f"There is no class table {path}; name a CSV file, or one of {names}.")
 
 
 def read_categories(path: Path) -> CategoryTable:

@@ -1,13 +1,18 @@
 """Meshes as binary PLY; labelled ones carry the integer vertex properties `category` and `instance` (0 = none)."""
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import trimesh
+from jaxtyping import Int
 
 from panrecon.errors import InputError
 from panrecon.io.files import aside
 from panrecon.structures import VOID, CategoryTable, Labels, PanopticMesh, TriangleMesh
+
+CATEGORY_PROPERTIES = ("category", "semantic", "label")
 
 
 def write_mesh(path: Path, mesh: TriangleMesh) -> None:
@@ -27,29 +32,85 @@ def read_mesh(path: Path) -> TriangleMesh:
     """Vertices, faces and vertex colours (grey where the file has none).
 
     Raises:
-        InputError: there is no such file, it is no PLY, or it has no vertices.
+        InputError: there is no such file, it is no PLY, it has no vertices, or one of them is not finite.
     """
-    return _read(path)[0]
+    return read_vertices(path)[0]
+
+
+def read_vertices(path: Path) -> tuple[TriangleMesh, dict[str, np.ndarray]]:
+    """A mesh or point cloud, and every property of its vertices by name, in the file's own types.
+
+    Raises:
+        InputError: there is no such file, it is no PLY, it has no vertices, or one of them is not finite.
+    """
+    if not path.is_file():
+        raise InputError(f"The mesh {path} does not exist.")
+    try:
+        loaded = trimesh.load(path, file_type="ply", process=False)
+        raw = loaded.metadata["_ply_raw"]["vertex"]["data"]
+    except (ValueError, LookupError, TypeError, AttributeError, NameError) as error:  # whatever trimesh stumbles over
+        raise InputError(f"The mesh {path} cannot be read as PLY ({error}); write it anew.") from error
+    vertices = np.asarray(getattr(loaded, "vertices", np.empty((0, 3))), dtype=np.float32)
+    if not len(vertices):
+        raise InputError(f"The mesh {path} has no vertices.")
+    lost = int((~np.isfinite(vertices)).any(axis=1).sum())
+    if lost:
+        raise InputError(f"{lost} of {len(vertices)} vertices of {path} are nan or inf; remove them.")
+    triangles = getattr(loaded, "faces", None)  # a point cloud has none
+    faces = np.asarray(np.empty((0, 3)) if triangles is None else triangles, dtype=np.int32).reshape(-1, 3)
+    names = raw.dtype.names if isinstance(raw, np.ndarray) else tuple(raw)
+    properties = {name: np.asarray(raw[name]).reshape(-1) for name in names or ()}
+    if {"red", "green", "blue"} <= properties.keys():
+        colors = np.column_stack([properties[name] for name in ("red", "green", "blue")]).astype(np.uint8)
+    else:
+        colors = np.full((len(vertices), 3), 128, np.uint8)
+    return TriangleMesh(vertices, faces, colors), properties
 
 
 def read_panoptic_mesh(path: Path, table: CategoryTable) -> PanopticMesh:
-    """A labelled mesh; ids that the table does not list become void.
+    """A labelled mesh or point cloud; category ids that the table does not list become void.
+
+    Instance numbers are kept whatever the class, of stuff and of void too, for some protocols count them.
 
     Raises:
-        InputError: the file lacks a category (or `semantic`, `label`) or an `instance` property.
+        InputError: the file lacks a category (or `semantic`, `label`) or an `instance` property, or they are no ids.
     """
-    mesh, properties = _read(path)
-    semantic = next((properties[name] for name in ("category", "semantic", "label") if name in properties), None)
-    instance = properties.get("instance")
-    if semantic is None or instance is None:
+    mesh, properties = read_vertices(path)
+    category, instance = label_properties(path, properties)
+    return PanopticMesh(mesh, Labels(rows_of_ids(category, table), numbers_of_ids(instance)))
+
+
+def label_properties(
+    path: Path, properties: Mapping[str, np.ndarray]
+) -> tuple[Int[np.ndarray, " V"], Int[np.ndarray, " V"]]:
+    """The category ids and the instance ids among the vertex properties of the file at `path`."""
+    category = next((name for name in CATEGORY_PROPERTIES if name in properties), None)
+    if category is None or "instance" not in properties:
+        lacks = "'instance'" if category else "'category'" if "instance" in properties else "'category' and 'instance'"
         raise InputError(
-            f"{path} has vertex properties {', '.join(properties) or 'none'}; "
-            "integer 'category' and 'instance' are needed."
+            f"{path} has vertex properties {', '.join(properties) or 'none'}; it lacks {lacks}, "
+            "and integer 'category' and 'instance' are needed."
         )
-    category = rows_of_ids(semantic.astype(np.int64), table)
-    is_thing = np.append(table.is_thing, False)[category]
-    number = np.where(is_thing & (instance > 0), instance.astype(np.int64) + VOID, VOID)
-    return PanopticMesh(mesh, Labels(category, number.astype(np.int32)))
+    return whole_numbers(path, category, properties[category]), whole_numbers(path, "instance", properties["instance"])
+
+
+def whole_numbers(path: Path, name: str, values: np.ndarray) -> Int[np.ndarray, " V"]:
+    """A vertex property as 64-bit ids, whatever type the file gives it."""
+    if not np.issubdtype(values.dtype, np.number):
+        raise InputError(f"The property {name!r} of {path} is a list; write one integer a vertex.")
+    if not np.issubdtype(values.dtype, np.integer):
+        broken = ~np.isfinite(values) | (values != np.round(values))
+        if broken.any():
+            raise InputError(f"The property {name!r} of {path} holds {values[broken][0]:g}; write ids as integers.")
+    return values.astype(np.int64)
+
+
+def panoptic_digest(panoptic: PanopticMesh) -> str:
+    """SHA-256 of the points and labels as they were read, whatever the format."""
+    result = hashlib.sha256()
+    for values in (panoptic.mesh.vertices, panoptic.labels.category, panoptic.labels.instance):
+        result.update(values.tobytes())
+    return result.hexdigest()
 
 
 def ids_of_rows(rows: np.ndarray, table: CategoryTable) -> np.ndarray:
@@ -59,9 +120,20 @@ def ids_of_rows(rows: np.ndarray, table: CategoryTable) -> np.ndarray:
 
 def rows_of_ids(ids: np.ndarray, table: CategoryTable) -> np.ndarray:
     """Rows of the table; ids it does not list become `VOID`."""
-    order = np.argsort(table.ids)
-    slot = np.clip(np.searchsorted(table.ids[order], ids), 0, len(table) - 1)
-    return np.where(table.ids[order][slot] == ids, order[slot], VOID).astype(np.int32)
+    return rows_of_raw_ids(ids, {category.id: row for row, category in enumerate(table)})
+
+
+def rows_of_raw_ids(ids: np.ndarray, row_of_raw_id: Mapping[int, int]) -> np.ndarray:
+    """Rows by a data set's own ids; ids that are not among them become `VOID`."""
+    known = np.array(sorted(row_of_raw_id), dtype=np.int64)
+    rows = np.array([row_of_raw_id[raw_id] for raw_id in known.tolist()], dtype=np.int32)
+    slot = np.clip(np.searchsorted(known, ids), 0, len(known) - 1)
+    return np.where(known[slot] == ids, rows[slot], VOID).astype(np.int32)
+
+
+def numbers_of_ids(ids: np.ndarray) -> np.ndarray:
+    """Instance numbers from 0 of a file's ids; ids below 1 become `VOID`. 64 bits: ids may fill 32 without a sign."""
+    return np.maximum(ids.astype(np.int64), 0) + VOID
 
 
 def _ply(mesh: TriangleMesh, attributes: dict[str, np.ndarray]) -> bytes:
@@ -70,24 +142,3 @@ def _ply(mesh: TriangleMesh, attributes: dict[str, np.ndarray]) -> bytes:
     export.vertex_attributes.update(attributes)
     ply: bytes = trimesh.exchange.ply.export_ply(export, include_attributes=True, vertex_normal=False)
     return ply
-
-
-def _read(path: Path) -> tuple[TriangleMesh, dict[str, np.ndarray]]:
-    if not path.is_file():
-        raise InputError(f"The mesh {path} does not exist.")
-    try:
-        loaded = trimesh.load(path, process=False)
-    except (ValueError, IndexError, KeyError, TypeError) as error:
-        raise InputError(f"The mesh {path} cannot be read as PLY ({error}); write it anew.") from error
-    vertices = np.asarray(getattr(loaded, "vertices", np.empty((0, 3))), dtype=np.float32)
-    if not len(vertices):
-        raise InputError(f"The mesh {path} has no vertices.")
-    faces = np.asarray(getattr(loaded, "faces", np.empty((0, 3))), dtype=np.int32).reshape(-1, 3)
-    raw = loaded.metadata["_ply_raw"]["vertex"]["data"]
-    names = raw.dtype.names if isinstance(raw, np.ndarray) else tuple(raw)
-    properties = {name: np.asarray(raw[name]).reshape(-1) for name in names or ()}
-    if {"red", "green", "blue"} <= properties.keys():
-        colors = np.column_stack([properties[name] for name in ("red", "green", "blue")]).astype(np.uint8)
-    else:
-        colors = np.full((len(vertices), 3), 128, np.uint8)
-    return TriangleMesh(vertices, faces, colors), properties

@@ -15,15 +15,24 @@ from panrecon.datasets.base import Dataset, dataset
 from panrecon.datasets.scannet import ScanNet
 from panrecon.errors import InputError
 from panrecon.io.files import read_json, write_json, write_text
-from panrecon.io.images import write_image
+from panrecon.io.images import read_ids, write_ids, write_image
+from panrecon.io.label_map import FILE_NAME
+from panrecon.io.labels import LabelFrames
 from panrecon.io.mesh import write_panoptic_mesh
 from panrecon.io.scan import read_scan, read_view, write_scan
 from panrecon.io.scannet import AnnotatedMesh, read_truth, write_frame, write_scene
-from panrecon.structures import VOID, Camera, CategoryTable, Labels, PanopticMesh, TriangleMesh, View
+from panrecon.structures import VOID, Camera, Category, CategoryTable, Labels, PanopticMesh, TriangleMesh, View
 
 CAMERA = Camera(12, 8, 11.0, 10.0, 5.5, 3.5)
 WALL, FLOOR, CHAIR, TABLE, CLUTTER = range(5)
 NAMES = ("101", "3", "5")
+MAP = (  # rows of ScanNet's label map: id, raw_category, category, nyu40class
+    ("1", "wall", "wall", "wall"),
+    ("2", "chair", "chair", "chair"),
+    ("2", "stack of chairs", "chair", "chair"),
+    ("23", "armchair", "armchair", "chair"),
+    ("4", "table", "table", "table"),
+)
 
 
 def pose(name: str) -> Float[np.ndarray, "4 4"]:
@@ -65,6 +74,12 @@ def folder(tmp_path: Path, table: CategoryTable) -> Path:
         write_frame(scene, view(name), truth_image(), table)
     write_scene(scene, CAMERA, annotated(), table)
     return scene
+
+
+def things(labels: Labels, table: CategoryTable) -> Labels:
+    """The labels without the numbers of what is no thing."""
+    is_thing = np.append(table.is_thing, False)[labels.category]
+    return Labels(labels.category, np.where(is_thing, labels.instance, VOID))
 
 
 def same_objects(one: Labels, other: Labels) -> bool:
@@ -111,7 +126,16 @@ def test_the_annotation_comes_back(folder: Path, table: CategoryTable) -> None:
     found, expected = ScanNet().annotation(folder, table), annotated()
     assert_array_equal(found.mesh.vertices, expected.mesh.vertices)
     assert_array_equal(found.labels.category, expected.labels.category)
-    assert same_objects(found.labels, expected.labels)
+    assert same_objects(things(found.labels, table), expected.labels)
+
+
+def test_objects_of_stuff_keep_their_numbers(folder: Path, table: CategoryTable) -> None:
+    labels = ScanNet().annotation(folder, table).labels
+    of_object = [set(labels.instance[start : start + 4].tolist()) for start in range(0, 20, 4)]
+    assert all(len(numbers) == 1 for numbers in of_object)
+    assert len(set.union(*of_object[:4])) == 4
+    assert min(set.union(*of_object[:4])) >= 0
+    assert of_object[4] == {VOID}
 
 
 def test_words_outside_the_table_are_void_unless_pixels_tell_their_raw_id(folder: Path, table: CategoryTable) -> None:
@@ -126,7 +150,6 @@ def test_words_outside_the_table_are_void_unless_pixels_tell_their_raw_id(folder
     shutil.rmtree(folder / "label-filt")
     unknown = ScanNet().annotation(folder, table).labels
     assert_array_equal(unknown.category, np.where(expected.category == CHAIR, VOID, expected.category))
-    assert (unknown.instance[expected.category == CHAIR] == VOID).all()
 
 
 def test_synonyms_name_a_class_of_the_annotation(folder: Path, table: CategoryTable) -> None:
@@ -219,3 +242,104 @@ def test_an_object_of_no_pixel_and_an_unknown_word_is_void(folder: Path, table: 
 def test_a_table_without_raw_ids_reads_words_only(folder: Path, table: CategoryTable) -> None:
     without = CategoryTable(tuple(replace(category, raw_ids=()) for category in table))
     assert_array_equal(ScanNet().annotation(folder, without).labels.category, annotated().labels.category)
+
+
+def write_map(folder: Path) -> Path:
+    header = ("id", "raw_category", "category", "nyu40class")
+    (folder / FILE_NAME).write_text("\n".join("\t".join(row) for row in (header, *MAP)) + "\n")
+    return folder / FILE_NAME
+
+
+def rename_chairs(folder: Path, word: str) -> None:
+    path = folder / "scene0.aggregation.json"
+    path.write_text(path.read_text().replace('"chair"', f'"{word}"'))
+
+
+def by_words(table: CategoryTable) -> CategoryTable:
+    return CategoryTable(tuple(replace(category, raw_ids=()) for category in table))
+
+
+def labels_of_frames(frames: LabelFrames) -> set[tuple[int, int]]:
+    """Every category that has an object, with the object's number."""
+    read = [frames.read(name) for name in frames.files]
+    pairs = np.concatenate([np.stack([one.category, one.instance]).reshape(2, -1) for one in read], axis=1)
+    return {(category, number) for category, number in pairs.T.tolist() if VOID not in (category, number)}
+
+
+def test_label_images_of_frames_come_back(folder: Path, table: CategoryTable) -> None:
+    frames = ScanNet().label_frames(folder, table)
+    assert list(frames.files) == ["3", "5", "101"]
+    found, expected = frames.read("000003"), truth_image()
+    assert_array_equal(found.category, expected.category)
+    assert_array_equal(found.instance == VOID, found.category == VOID)
+    assert_array_equal(things(found, table).instance == VOID, expected.instance == VOID)
+    assert_array_equal(found.instance, read_ids(folder / "instance-filt" / "3.png") - 1)
+
+
+def test_both_truths_hold_the_same_objects(folder: Path, table: CategoryTable) -> None:
+    mesh = ScanNet().annotation(folder, table).labels
+    of_mesh = set(zip(mesh.category.tolist(), mesh.instance.tolist(), strict=True))
+    assert labels_of_frames(ScanNet().label_frames(folder, table)) <= of_mesh
+
+
+@pytest.mark.parametrize("above", [".", "..", "../.."])
+def test_a_label_map_gives_raw_ids_their_words(tmp_path: Path, folder: Path, table: CategoryTable, above: str) -> None:
+    scene = tmp_path / "release" / "scans" / "scene0"
+    shutil.copytree(folder, scene)
+    write_map(scene / above)
+    assert_array_equal(ScanNet().label_frames(scene, by_words(table)).read("3").category, truth_image().category)
+
+
+def test_a_label_map_may_be_named(tmp_path: Path, folder: Path, table: CategoryTable) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    label_map = write_map(tmp_path / "elsewhere")
+    frames = ScanNet().label_frames(folder, by_words(table), label_map)
+    assert_array_equal(frames.read("3").category, truth_image().category)
+
+
+def test_frames_without_raw_ids_and_without_a_label_map_are_an_error(folder: Path, table: CategoryTable) -> None:
+    with pytest.raises(InputError, match=r"No class of the table has an id of .*label-filt; give .* raw_ids"):
+        ScanNet().label_frames(folder, by_words(table))
+    write_map(folder)
+    strange = CategoryTable((Category(1, "unicorn", thing=True),))
+    with pytest.raises(InputError, match="No class of the table"):
+        ScanNet().label_frames(folder, strange)
+
+
+def test_words_become_raw_ids_by_the_label_map(folder: Path, table: CategoryTable) -> None:
+    rename_chairs(folder, "Stack of chairs")
+    shutil.rmtree(folder / "label-filt")
+    assert CHAIR not in ScanNet().annotation(folder, table).labels.category
+    write_map(folder)
+    assert len(ScanNet().annotation_files(folder)) == 4
+    assert_array_equal(ScanNet().annotation(folder, table).labels.category, annotated().labels.category)
+    assert_array_equal(ScanNet().annotation(folder, by_words(table)).labels.category, annotated().labels.category)
+
+
+def test_raw_ids_go_before_synonyms_where_a_label_map_knows_the_word(folder: Path, table: CategoryTable) -> None:
+    rename_chairs(folder, "armchair")
+    listed = CategoryTable(tuple(replace(c, synonyms=("armchair",)) if c.name == "chair" else c for c in table))
+    assert CHAIR in ScanNet().annotation(folder, listed).labels.category
+    write_map(folder)
+    assert CHAIR not in ScanNet().annotation(folder, listed).labels.category
+    assert CHAIR in ScanNet().annotation(folder, by_words(listed)).labels.category
+    for name in NAMES:
+        raw = read_ids(folder / "label-filt" / f"{name}.png")
+        write_ids(folder / "label-filt" / f"{name}.png", np.where(raw == 2, 23, raw))
+    assert CHAIR not in ScanNet().label_frames(folder, listed).read("3").category
+    assert CHAIR in ScanNet().label_frames(folder, by_words(listed)).read("3").category
+
+
+def test_classes_without_an_aggregation_are_an_error_that_says_so(folder: Path, table: CategoryTable) -> None:
+    (folder / "scene0.aggregation.json").unlink()
+    shutil.copy(folder / "scene0_vh_clean_2.ply", folder / "scene0_vh_clean_2.labels.ply")
+    with pytest.raises(InputError, match=r"labels\.ply has classes but no instances; add scene0\.aggregation\.json"):
+        ScanNet().annotation(folder, table)
+
+
+def test_an_object_without_word_or_segments_is_an_error(folder: Path, table: CategoryTable) -> None:
+    content = read_json(folder / "scene0.aggregation.json")
+    del content["segGroups"][1]["label"]
+    write_json(folder / "scene0.aggregation.json", content)
+    with pytest.raises(InputError, match=r"Object 1 of .*aggregation\.json has no 'label'"):
+        ScanNet().annotation(folder, table)

@@ -66,12 +66,12 @@ def test_ids_the_table_does_not_list_become_void(tmp_path: Path, mesh: TriangleM
     write_panoptic_mesh(tmp_path / "p.ply", labelled(mesh, [0, 1], [0, 1]), other)
     found = read_panoptic_mesh(tmp_path / "p.ply", table).labels
     assert_array_equal(found.category[:2], [2, VOID])
-    assert_array_equal(found.instance[:2], [0, VOID])
+    assert_array_equal(found.instance[:2], [0, 1])
 
 
-def test_stuff_has_no_instance_whatever_the_file_says(tmp_path: Path, mesh: TriangleMesh, table: CategoryTable) -> None:
+def test_stuff_keeps_the_instances_of_the_file(tmp_path: Path, mesh: TriangleMesh, table: CategoryTable) -> None:
     write_panoptic_mesh(tmp_path / "p.ply", labelled(mesh, [0, 2], [3, 3]), table)
-    assert_array_equal(read_panoptic_mesh(tmp_path / "p.ply", table).labels.instance[:2], [VOID, 3])
+    assert_array_equal(read_panoptic_mesh(tmp_path / "p.ply", table).labels.instance[:2], [3, 3])
 
 
 def test_rows_and_ids_are_inverse_even_in_an_unsorted_table() -> None:
@@ -98,6 +98,92 @@ def test_a_mesh_without_labels_is_an_error_that_lists_what_it_has(
     write_mesh(tmp_path / "m.ply", mesh)
     with pytest.raises(InputError, match=r"m\.ply has vertex properties x, y, z.*'category' and 'instance'"):
         read_panoptic_mesh(tmp_path / "m.ply", table)
+
+
+Properties = dict[str, tuple[str, list[float]]]  # PLY type and values of every vertex property
+TYPES = {"uchar": "u1", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4", "double": "f8"}
+
+
+def ply(form: str, values: Properties, faces: list[list[int]] | None = None, faces_first: bool = False) -> bytes:
+    """A PLY as others write it."""
+    count = len(next(iter(values.values()))[1])
+    declared = [f"element vertex {count}", *(f"property {kind} {name}" for name, (kind, _) in values.items())]
+    rows = np.empty(count, [(name, TYPES[kind]) for name, (kind, _) in values.items()])
+    for name, (_, column) in values.items():
+        rows[name] = column
+    parts = [(declared, [row.tolist() for row in rows], rows)]
+    if faces is not None:
+        corners = np.array([(3, face) for face in faces], [("n", "u1"), ("corners", "i4", 3)])
+        listed = [(3, *face) for face in faces]
+        parts.append(([f"element face {len(faces)}", "property list uchar int vertex_indices"], listed, corners))
+    parts = parts[::-1] if faces_first else parts
+    lines = ["ply", f"format {form} 1.0", *(line for element, _, _ in parts for line in element), "end_header\n"]
+    if form == "ascii":
+        lines[-1] = "end_header"
+        lines += [" ".join(map(repr, row)) for _, listed, _ in parts for row in listed]
+        return ("\n".join(lines) + "\n").encode()
+    big = form == "binary_big_endian"
+    body = (array.astype(array.dtype.newbyteorder(">" if big else "<")).tobytes() for _, _, array in parts)
+    return "\n".join(lines).encode() + b"".join(body)
+
+
+POSITIONS: Properties = {axis: ("float", [0.0, 1.0, 2.5, 4.0]) for axis in "xyz"}
+LABELS: Properties = {"instance": ("uint", [0, 1, 2**31, 2**32 - 1]), "semantic": ("ushort", [5, 1, 0, 77])}
+
+
+@pytest.mark.parametrize("form", ["ascii", "binary_little_endian", "binary_big_endian"])
+@pytest.mark.parametrize("order", ["points", "no faces", "faces", "faces first"])
+def test_labels_of_any_kind_of_ply_are_read(tmp_path: Path, table: CategoryTable, form: str, order: str) -> None:
+    faces = {"points": None, "no faces": []}.get(order, [[0, 1, 2], [1, 2, 3]])
+    content = ply(form, LABELS | POSITIONS, faces, faces_first=order == "faces first")
+    (tmp_path / "p.ply").write_bytes(content)
+    found = read_panoptic_mesh(tmp_path / "p.ply", table)
+    assert_array_equal(found.mesh.vertices, np.repeat([[0], [1], [2.5], [4]], 3, axis=1))
+    assert_array_equal(found.mesh.faces, np.reshape(faces or [], (-1, 3)))
+    assert_array_equal(found.labels.category, [2, 0, VOID, VOID])
+    assert_array_equal(found.labels.instance, [VOID, 0, 2**31 - 1, 2**32 - 2])
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"instance": None}, "lacks 'instance'"),
+        ({"semantic": None}, "lacks 'category'"),
+        ({"semantic": ("float", [5, 1, 0.5, 2])}, r"'semantic' of .*p\.ply holds 0\.5"),
+        ({"instance": ("double", [5, 1, float("nan"), 2])}, r"'instance' of .*p\.ply holds nan"),
+        ({"y": ("float", [0, float("nan"), 1, float("inf")])}, r"2 of 4 vertices of .*p\.ply are nan or inf"),
+    ],
+)
+def test_labels_that_are_none_are_an_error(
+    tmp_path: Path, table: CategoryTable, changes: dict[str, tuple[str, list[float]] | None], complaint: str
+) -> None:
+    values = {name: value for name, value in {**POSITIONS, **LABELS, **changes}.items() if value is not None}
+    (tmp_path / "p.ply").write_bytes(ply("binary_little_endian", values))
+    with pytest.raises(InputError, match=complaint):
+        read_panoptic_mesh(tmp_path / "p.ply", table)
+
+
+def test_ids_in_lists_are_an_error(tmp_path: Path, table: CategoryTable) -> None:
+    head = "".join(f"property float {axis}\n" for axis in "xyz") + "property int category\n"
+    rows = "0 0 0 5 1 7\n1 0 0 5 2 7 8\n"
+    header = f"ply\nformat ascii 1.0\nelement vertex 2\n{head}property list uchar int instance\nend_header\n"
+    (tmp_path / "p.ply").write_text(header + rows)
+    with pytest.raises(InputError, match=r"p\.ply"):
+        read_panoptic_mesh(tmp_path / "p.ply", table)
+
+
+def test_whole_numbers_may_come_as_floats(tmp_path: Path, table: CategoryTable) -> None:
+    values: Properties = POSITIONS | {"label": ("float", [5, 1, 0, 2]), "instance": ("double", [2**32 - 1, 0, -1, 7])}
+    (tmp_path / "p.ply").write_bytes(ply("ascii", values))
+    found = read_panoptic_mesh(tmp_path / "p.ply", table).labels
+    assert_array_equal(found.category, [2, 0, VOID, 1])
+    assert_array_equal(found.instance, [2**32 - 2, VOID, VOID, 6])
+
+
+def test_a_mesh_of_another_format_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "m.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    with pytest.raises(InputError, match=r"m\.obj cannot be read as PLY"):
+        read_mesh(tmp_path / "m.obj")
 
 
 def test_a_mesh_without_colours_is_grey_and_points_alone_have_no_faces(tmp_path: Path) -> None:

@@ -1,0 +1,110 @@
+"""The truth at a path, whatever data set wrote it, and how much of it is labelled."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from panrecon.datasets import kitti360
+from panrecon.datasets.scannet import ScanNet
+from panrecon.errors import InputError
+from panrecon.io.labels import LabelFrames, has_label_images, read_label_frames
+from panrecon.io.mesh import read_panoptic_mesh
+from panrecon.structures import VOID, CategoryTable, PanopticMesh
+
+OWN = "ground_truth"  # the folder of a scan's own annotation
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of a truth is labelled: points in all, of a class of the table, and of an evaluated class.
+
+    The rest is `void` to a score: neither a miss nor an error.
+    """
+
+    total: int
+    annotated: int
+    evaluated: int
+    noun: str = "points"
+
+    @property
+    def void(self) -> int:
+        return self.total - self.evaluated
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """All numbers by name."""
+        return {"total": self.total, "annotated": self.annotated, "evaluated": self.evaluated, "void": self.void}
+
+    def __add__(self, other: "Coverage") -> "Coverage":
+        counts = (self.total + other.total, self.annotated + other.annotated, self.evaluated + other.evaluated)
+        return Coverage(*counts, self.noun)
+
+    def __str__(self) -> str:
+        counts = {"annotated": self.annotated, "evaluated": self.evaluated, "void": self.void}
+        shares = (f"{100 * count / max(self.total, 1):.1f} % {what}" for what, count in counts.items())
+        return f"{self.total:,} {self.noun}: {', '.join(shares)}"
+
+
+def coverage_of(category: Int[np.ndarray, "*points"], table: CategoryTable, noun: str = "points") -> Coverage:
+    """The coverage of true categories; `noun` says what is counted (vertices, pixels)."""
+    evaluated = np.append(table.is_evaluated, False)[category]
+    return Coverage(category.size, int((category != VOID).sum()), int(evaluated.sum()), noun)
+
+
+def points(path: Path, table: CategoryTable, label_map: Path | None = None, visible_only: bool = False) -> PanopticMesh:
+    """The labelled mesh or points of a ScanNet scan, a KITTI-360 drive, a labelled PLY or a folder that holds one.
+
+    `label_map` is ScanNet's, where it does not lie with the scan; with `visible_only`, the points of KITTI-360 that no
+    camera saw are void.
+
+    Raises:
+        InputError: the path is none of these, or its files are.
+    """
+    if path.is_file() and path.suffix.lower() == ".ply":
+        is_window = kitti360.is_window(path)
+        return kitti360.window_points(path, table, visible_only) if is_window else read_panoptic_mesh(path, table)
+    if path.is_dir():
+        place = path.absolute()  # the name of the folder is the scan's, of `.` too
+        if ScanNet().annotation_files(place) or _is_scan(place):
+            return ScanNet().annotation(place, table, label_map)
+        if (place / "labelled.ply").is_file():
+            return read_panoptic_mesh(place / "labelled.ply", table)
+        drive = kitti360.find_drive(path, kitti360.SEMANTICS_3D)
+        if drive is not None:
+            return kitti360.drive_points(drive, table, visible_only)
+    raise _unknown(path, "labelled points", "a labelled PLY (integer vertex properties category and instance)")
+
+
+def frames(path: Path, table: CategoryTable, label_map: Path | None = None) -> LabelFrames:
+    """The label images of a ScanNet scan, a KITTI-360 drive or a folder of `semantic/` (`label/`) and `instance/`.
+
+    `label_map` is ScanNet's, where it does not lie with the scan.
+
+    Raises:
+        InputError: the path is none of these, or its files are.
+    """
+    if (path / "label-filt").is_dir():
+        return ScanNet().label_frames(path, table, label_map)
+    if path.is_dir():
+        drive = kitti360.find_drive(path, kitti360.SEMANTICS_2D)
+        if drive is not None:
+            return kitti360.label_frames(drive, table)
+    for folder in (path, path / OWN):
+        if has_label_images(folder):
+            return read_label_frames(folder, table)
+    raise _unknown(path, "label images", "a folder with semantic/ (or label/) and instance/ images")
+
+
+def _is_scan(folder: Path) -> bool:
+    return any(path.name.startswith(f"{folder.name}_vh_clean_2") for path in folder.iterdir())
+
+
+def _unknown(path: Path, what: str, own: str) -> InputError:
+    if not path.exists():
+        return InputError(f"The ground truth {path} does not exist.")
+    return InputError(
+        f"{path} holds no {what} known here; name a ScanNet scan folder, {own}, or of KITTI-360 the root of one drive, "
+        "its folder in data_2d_semantics/train or data_3d_semantics/train, or one of its static PLYs."
+    )

@@ -1,0 +1,134 @@
+"""Label images of a sequence: a semantic and an instance image a frame, in any data set's ids."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from panrecon.errors import InputError
+from panrecon.io.images import read_ids
+from panrecon.io.mesh import numbers_of_ids, rows_of_ids
+from panrecon.structures import CategoryTable, Labels
+
+Decode = Callable[[Int[np.ndarray, "h w"], Int[np.ndarray, "h w"]], Labels]
+SEMANTIC_FOLDERS = ("semantic", "label")
+
+
+@dataclass(frozen=True)
+class LabelFrames:
+    """Label images of a sequence, read one frame at a time.
+
+    `files` are the semantic and the instance image of every frame, in the order taken; `decode` makes labels of them.
+    Instance numbers are kept whatever the class, of stuff and of void too, for some protocols count them.
+    """
+
+    source: Path
+    files: Mapping[str, tuple[Path, Path]]
+    decode: Decode
+
+    def matching_frame(self, frame: str) -> str | None:
+        """The name here of a frame named elsewhere: `120` and `000120` are one frame."""
+        return self._name_of_frame.get(_frame(frame))
+
+    @cached_property
+    def _name_of_frame(self) -> dict[int | str, str]:
+        return {_frame(name): name for name in self.files}
+
+    def read(self, frame: str) -> Labels:
+        """The labels of a frame, by its name here or elsewhere.
+
+        Raises:
+            InputError: there is no such frame, or its two images differ in size or are no images of ids.
+        """
+        name = self.matching_frame(frame)
+        if name is None:
+            raise InputError(
+                f"{self.source} has no label image of frame {frame}, only of {_some(self.files)}; "
+                "score the frames that both sides have."
+            )
+        semantic, instance = (read_ids(path) for path in self.files[name])
+        if semantic.shape != instance.shape:
+            paths = self.files[name]
+            raise InputError(
+                f"{paths[0]} is {_size(semantic)} pixels, {paths[1]} is {_size(instance)}; export both at one size."
+            )
+        return self.decode(semantic, instance)
+
+
+def read_label_frames(folder: Path, table: CategoryTable) -> LabelFrames:
+    """`semantic/<frame>.png` (or `label/`) and `instance/<frame>.png`, 8 or 16 bit: the table's ids and instance ids.
+
+    0 means void and none; ids that the table does not list become void.
+
+    Raises:
+        InputError: a folder is missing or holds no image, or a frame has only one of its two images.
+    """
+
+    def decode(semantic: Int[np.ndarray, "h w"], instance: Int[np.ndarray, "h w"]) -> Labels:
+        return Labels(rows_of_ids(semantic, table), numbers_of_ids(instance))
+
+    return LabelFrames(folder, paired_images(semantic_folder(folder), folder / "instance"), decode)
+
+
+def has_label_images(folder: Path) -> bool:
+    """Whether `read_label_frames` knows this layout."""
+    return semantic_folder(folder).is_dir() and (folder / "instance").is_dir()
+
+
+def semantic_folder(folder: Path) -> Path:
+    """The one of `semantic/` and `label/` that is there."""
+    found = (folder / name for name in SEMANTIC_FOLDERS if (folder / name).is_dir())
+    return next(found, folder / SEMANTIC_FOLDERS[0])
+
+
+def paired_images(semantic: Path, instance: Path) -> dict[str, tuple[Path, Path]]:
+    """The PNGs of every frame in two folders, by the semantic image's stem, in the order of their numbers.
+
+    Raises:
+        InputError: a folder is missing or empty, names a frame twice, or a frame is in one folder only.
+    """
+    semantics, instances = _images_by_frame(semantic), _images_by_frame(instance)
+    for here, there, folder in ((semantics, instances, instance), (instances, semantics, semantic)):
+        alone = next((path for frame, path in here.items() if frame not in there), None)
+        if alone is not None:
+            raise InputError(f"{alone} has no partner in {folder}; export it, or remove {alone}.")
+    return {path.stem: (path, instances[frame]) for frame, path in semantics.items()}
+
+
+def in_order(paths: Iterable[Path]) -> list[Path]:
+    """In the order of the numbers that are their stems (3, 5, ... 101), other names after them."""
+
+    def place(path: Path) -> tuple[bool, int, str]:
+        frame = _frame(path.stem)
+        return (False, frame, path.stem) if isinstance(frame, int) else (True, 0, frame)
+
+    return sorted(paths, key=place)
+
+
+def _frame(name: str) -> int | str:
+    """What tells frames apart."""
+    return int(name) if name.isdecimal() else name
+
+
+def _images_by_frame(folder: Path) -> dict[int | str, Path]:
+    paths = in_order(path for path in folder.glob("*") if path.suffix.lower() == ".png")
+    if not paths:
+        raise InputError(f"There is no label image <frame>.png in {folder}; export them there.")
+    found: dict[int | str, Path] = {}
+    for path in paths:
+        first = found.setdefault(_frame(path.stem), path)
+        if first != path:
+            raise InputError(f"{first} and {path.name} are the same frame; remove one.")
+    return found
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    return ", ".join(listed) if len(listed) <= 4 else f"{', '.join(listed[:3])} ... {listed[-1]}"
+
+
+def _size(image: np.ndarray) -> str:
+    return f"{image.shape[1]} x {image.shape[0]}"

@@ -1,0 +1,92 @@
+"""Laws of the class tables that come with the project."""
+
+import pytest
+
+from panrecon.errors import InputError
+from panrecon.io.categories import TABLES, find_table, read_categories
+from panrecon.structures import CategoryTable, normalised
+
+NAMES = ["kitti360", "scannet20", "scannet200", "scene0087_02", "scene0088_00", "scene0420_01", "scene0628_02"]
+THINGS_OF_SCENE = {  # of PanopticRecon's four scenes
+    "scene0087_02": {"chair", "couch", "table"},
+    "scene0088_00": {"chair", "table"},
+    "scene0420_01": {"chair", "table", "trash can", "cabinet"},
+    "scene0628_02": {"chair", "table", "trash can", "backpack", "box", "laptop"},
+}
+STUFF_OF_SCENE = {
+    "scene0087_02": {"floor", "wall", "curtain", "door", "clothes"},
+    "scene0088_00": {"floor", "wall", "whiteboard", "door"},
+    "scene0420_01": {"floor", "wall", "window", "door", "blackboard"},
+    "scene0628_02": {"floor", "wall", "window", "door"},
+}
+
+
+def table(name: str) -> CategoryTable:
+    return read_categories(find_table(name))
+
+
+def evaluated(name: str, thing: bool) -> set[str]:
+    return {category.name for category in table(name) if category.evaluated and category.thing == thing}
+
+
+def test_these_are_the_tables() -> None:
+    assert sorted(path.stem for path in TABLES.glob("*.csv")) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_id_and_no_word_means_two_classes(name: str) -> None:
+    categories = table(name)
+    raw_ids = [raw_id for category in categories for raw_id in category.raw_ids]
+    assert len(raw_ids) == len(set(raw_ids))
+    assert all(category.raw_ids and min(category.raw_ids) > 0 for category in categories)
+    words = [normalised(word) for category in categories for word in (category.name, *category.synonyms)]
+    assert len(words) == len(set(words))
+
+
+@pytest.mark.parametrize("name", sorted(THINGS_OF_SCENE))
+def test_the_four_scenes_have_the_classes_of_the_paper(name: str) -> None:
+    assert evaluated(name, thing=True) == THINGS_OF_SCENE[name]
+    assert evaluated(name, thing=False) == STUFF_OF_SCENE[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "raw_id"),
+    [
+        ("scannet20", "chair", 1184),  # folded chair
+        ("scannet20", "wall", 128),  # shower wall
+        ("scannet20", "other furniture", 56),  # trash can
+        ("scannet200", "mattress", 1191),
+        ("scannet200", "laundry hamper", 1166),
+        ("kitti360", "building", 34),  # garage
+        ("kitti360", "fence", 35),  # gate
+        ("kitti360", "pole", 37),  # smallpole
+        ("kitti360", "car", 26),
+        ("scene0087_02", "couch", 39),  # couch cushions
+        ("scene0628_02", "trash can", 97),  # recycling bin
+    ],
+)
+def test_known_raw_ids(name: str, word: str, raw_id: int) -> None:
+    categories = table(name)
+    assert categories.row_of_raw_id[raw_id] == categories.row_of(word) >= 0
+
+
+def test_sizes_and_kinds() -> None:
+    assert len(table("scannet20")) == 20
+    scannet200, kitti360 = table("scannet200"), table("kitti360")
+    assert len(scannet200) == 200
+    assert {category.name for category in scannet200 if not category.thing} == {"wall", "floor", "ceiling"}
+    assert all(category.raw_ids == (category.id,) for category in scannet200)
+    assert evaluated("kitti360", thing=True) >= {"building", "pole", "traffic light", "traffic sign", "car", "truck"}
+    assert int(kitti360.is_evaluated.sum()) == 19  # its training ids 0 to 18
+    assert kitti360.ids.min() == 7
+
+
+def test_a_table_is_found_by_its_name_or_its_path() -> None:
+    assert find_table("scannet20") == TABLES / "scannet20.csv"
+    assert find_table(TABLES / "kitti360.csv") == TABLES / "kitti360.csv"
+    with pytest.raises(InputError, match=r"There is no class table scannet30; .*kitti360, scannet20, scannet200"):
+        find_table("scannet30")
+    with pytest.raises(InputError, match="does not exist"):
+        read_categories(find_table("here/classes.csv"))
+    with pytest.raises(InputError, match="There is no class table data/scannet20"):
+        find_table("data/scannet20")
