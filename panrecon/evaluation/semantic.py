@@ -1,32 +1,60 @@
 """Class quality of labelled points, whatever their instances."""
 
-import numpy as np
-from jaxtyping import Int
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Float
+
+from panrecon.evaluation.overlap import Overlap
 from panrecon.structures import VOID, CategoryTable
 
 
-def confusion(
-    prediction: Int[np.ndarray, " P"], truth: Int[np.ndarray, " P"], table: CategoryTable
-) -> Int[np.ndarray, "C C_1"]:
-    """Points by true (row) and predicted class (column; the last is void), where the truth is evaluated."""
+@dataclass(frozen=True)
+class SemanticQuality:
+    """IoU and accuracy of every class in [0, 1]; nan where a class is not counted."""
+
+    iou: Float[np.ndarray, " C"]
+    accuracy: Float[np.ndarray, " C"]
+
+    @property
+    def miou(self) -> float:
+        return _mean(self.iou)
+
+    @property
+    def macc(self) -> float:
+        return _mean(self.accuracy)
+
+
+def confusion(overlap: Overlap, table: CategoryTable) -> Float[np.ndarray, "C C_1"]:
+    """Area by true (row) and predicted class (column; the last is void), where the truth is evaluated."""
     count = len(table)
-    scored = np.append(table.is_evaluated, False)[truth]
-    column = np.where(prediction == VOID, count, prediction)
-    pairs = truth[scored].astype(np.int64) * (count + 1) + column[scored]
-    return np.bincount(pairs, minlength=count * (count + 1)).reshape(count, count + 1)
+    scored = np.append(table.is_evaluated, False)[overlap.true_category]
+    predicted = overlap.predicted_category[scored]
+    pairs = overlap.true_category[scored] * (count + 1) + np.where(predicted == VOID, count, predicted)
+    area = np.bincount(pairs, overlap.area[scored], minlength=count * (count + 1))
+    return area.astype(np.float64).reshape(count, count + 1)
 
 
-def mean_iou(matrix: Int[np.ndarray, "C C_1"]) -> float:
-    """Mean over the classes that the truth has; what is left void counts as missed."""
+def semantic_quality(matrix: Float[np.ndarray, "C C_1"]) -> SemanticQuality:
+    """Over the classes that the truth has; what is left void counts as missed."""
     truth, hit = matrix.sum(axis=1), np.diag(matrix)
     union = truth + matrix[:, :-1].sum(axis=0) - hit
-    present = truth > 0
-    return float((hit[present] / union[present]).mean()) if present.any() else float("nan")
+    with np.errstate(invalid="ignore"):
+        return SemanticQuality(np.where(truth > 0, hit / union, np.nan), hit / truth)
 
 
-def mean_accuracy(matrix: Int[np.ndarray, "C C_1"]) -> float:
-    """Mean share of each true class that is labelled so."""
-    truth = matrix.sum(axis=1)
-    present = truth > 0
-    return float((np.diag(matrix)[present] / truth[present]).mean()) if present.any() else float("nan")
+def frame_quality(frames: Sequence[Overlap], table: CategoryTable) -> SemanticQuality:
+    """Frame by frame, then averaged over the frames whose truth has the class, as PVLFF (Chen et al., RA-L 2024) does.
+
+    An evaluated class that no frame has counts as 0.
+    """
+    found = [semantic_quality(confusion(frame, table)) for frame in frames]
+    iou, accuracy = (np.stack([getattr(one, name) for one in found]) for name in ("iou", "accuracy"))
+    occurs = np.maximum((~np.isnan(iou)).sum(axis=0), 1)
+    means = (np.where(table.is_evaluated, np.nansum(values, axis=0) / occurs, np.nan) for values in (iou, accuracy))
+    return SemanticQuality(*means)
+
+
+def _mean(values: Float[np.ndarray, " C"]) -> float:
+    return float(np.nanmean(values)) if (~np.isnan(values)).any() else float("nan")

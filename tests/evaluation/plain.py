@@ -1,0 +1,247 @@
+"""Slow, plain twins of every protocol: sets of points, loops, nothing shared with the code they judge."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import numpy as np
+from hypothesis import strategies as st
+
+from panrecon.structures import VOID, Category, CategoryTable, Labels
+
+WALL, FLOOR, CHAIR, TABLE, CLUTTER = range(5)
+CLASSES = CategoryTable(
+    (
+        Category(1, "wall", thing=False),
+        Category(2, "floor", thing=False),
+        Category(3, "chair", thing=True),
+        Category(4, "table", thing=True),
+        Category(5, "clutter", thing=True, evaluated=False),
+    )
+)
+EVALUATED = {WALL, FLOOR, CHAIR, TABLE}
+THINGS = {CHAIR, TABLE, CLUTTER}
+
+Key = tuple[int, int]  # class, id
+Sets = dict[Key, set[int]]
+
+
+@dataclass
+class Counts:
+    """Sums per class, as the papers' scripts keep them."""
+
+    iou: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
+    tp: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
+    fp: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
+    fn: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
+
+    def pq(self, category: int) -> float:
+        below = self.tp[category] + 0.5 * self.fp[category] + 0.5 * self.fn[category]
+        return self.iou[category] / below if below else 0.0
+
+    def occur(self) -> set[int]:
+        return {c for c in range(len(CLASSES)) if self.tp[c] + self.fp[c] + self.fn[c]}
+
+
+def labels(*runs: tuple[int, int, int]) -> Labels:
+    """Runs of (points, category, instance)."""
+    category, instance = (np.concatenate([np.full(run[0], run[i], np.int64) for run in runs]) for i in (1, 2))
+    return Labels(category, instance)
+
+
+def sets_of(side: Labels, ids_on_stuff: bool, keep: set[int]) -> Sets:
+    found: Sets = {}
+    for point, (category, instance) in enumerate(zip(side.category.tolist(), side.instance.tolist(), strict=True)):
+        if category in keep:
+            key = (category, instance if ids_on_stuff or category in THINGS else VOID)
+            found.setdefault(key, set()).add(point)
+    return found
+
+
+def plain_strict(prediction: Labels, truth: Labels, threshold: float) -> Counts:
+    predicted = sets_of(prediction, False, EVALUATED | {CLUTTER})
+    true = sets_of(truth, False, EVALUATED)
+    void = set(range(len(truth.category))) - set().union(*true.values())
+    candidates = {
+        (p, t): len(predicted[p] & true[t]) / (len(predicted[p] | true[t]) - len(predicted[p] & void))
+        for p in predicted
+        for t in true
+        if p[0] == t[0] and predicted[p] & true[t]
+    }
+    candidates = {pair: iou for pair, iou in candidates.items() if iou > threshold}
+    matched = best_choice(candidates)
+    counts = Counts()
+    for (_, t), iou in matched.items():
+        counts.iou[t[0]] += iou
+        counts.tp[t[0]] += 1
+    for t in set(true) - {t for _, t in matched}:
+        counts.fn[t[0]] += 1
+    for p in set(predicted) - {p for p, _ in matched}:
+        if p[0] in EVALUATED and len(predicted[p] & void) <= 0.5 * len(predicted[p]):
+            counts.fp[p[0]] += 1
+    return counts
+
+
+def best_choice(candidates: dict[tuple[Key, Key], float]) -> dict[tuple[Key, Key], float]:
+    """Of all one-to-one choices that of the greatest total IoU, then of the most pairs: by trying them all."""
+    best: dict[tuple[Key, Key], float] = {}
+    parts = {key: [pair for pair in candidates if pair[1][0] == key] for key in range(len(CLASSES))}
+    for pairs in parts.values():
+        choices = (
+            some
+            for count in range(len(pairs) + 1)
+            for some in combinations(pairs, count)
+            if len({p for p, _ in some}) == count == len({t for _, t in some})
+        )
+        chosen = max(choices, key=lambda some: (round(sum(candidates[pair] for pair in some), 9), len(some)))
+        best |= {pair: candidates[pair] for pair in chosen}
+    return best
+
+
+def plain_remapped(prediction: Labels, truth: Labels, threshold: float) -> Counts:
+    predicted, true = remapped(prediction), remapped(truth)
+    void = set(range(len(truth.category))) - set().union(*(points for _, points in true))
+    counts = Counts()
+    matched_true, matched_predicted = set(), set()
+    for p, (category, points) in enumerate(predicted):
+        for t, (other_category, others) in enumerate(true):
+            iou = len(points & others) / (len(points | others) - len(points & void)) if points & others else 0.0
+            if category == other_category and iou > threshold:
+                counts.iou[category] += iou
+                counts.tp[category] += 1
+                matched_predicted.add(p)
+                matched_true.add(t)
+    for t, (category, _) in enumerate(true):
+        counts.fn[category] += t not in matched_true
+    for p, (category, points) in enumerate(predicted):
+        counts.fp[category] += p not in matched_predicted and len(points & void) <= 0.5 * len(points)
+    return counts
+
+
+def remapped(side: Labels) -> list[tuple[int, set[int]]]:
+    """Class and points of every segment: one by one, ids overwritten in place as the scripts do it."""
+    category, instance = side.category.tolist(), side.instance.tolist()
+    new_id = max(instance) + 1
+    ids = sorted(set(instance) - {VOID})
+    result = list(instance)
+    for c in sorted(EVALUATED):
+        without = [point for point in range(len(result)) if instance[point] == VOID and category[point] == c]
+        for point in without:
+            result[point] = new_id
+        new_id += bool(without)
+    stuff_id: dict[int, int] = {}
+    for i in ids:
+        points = [point for point in range(len(result)) if instance[point] == i]
+        c = most_common([category[point] for point in points])
+        if c not in EVALUATED:
+            to = VOID
+        elif c in THINGS:
+            to = i
+        else:
+            to = stuff_id.setdefault(c, i)
+        for point in points:
+            result[point] = to
+    groups: dict[int, set[int]] = {}
+    for point, i in enumerate(result):
+        if i != VOID:
+            groups.setdefault(i, set()).add(point)
+    return [(most_common([category[point] for point in points]), points) for points in groups.values()]
+
+
+def most_common(values: list[int]) -> int:
+    """Of equals the least."""
+    counts = Counter(values)
+    return min(value for value in counts if counts[value] == max(counts.values()))
+
+
+def plain_panoptic_lifting(prediction: Labels, truth: Labels, threshold: float) -> tuple[Counts, set[int]]:
+    labelled = [point for point, category in enumerate(truth.category.tolist()) if category != VOID]
+    sides = [Labels(side.category[labelled], side.instance[labelled]) for side in (prediction, truth)]
+    shares = [Counter(side.category.tolist()) for side in sides]
+    kept = {c for c in EVALUATED if shares[0][c] + shares[1][c]}
+    kept -= {c for share in shares for c in share if share[c] / len(labelled) < 0.005}
+    predicted, true = (sets_of(side, False, kept) for side in sides)
+    everything = set(range(len(labelled)))
+    void_true, void_predicted = (everything - set().union(*found.values()) for found in (true, predicted))
+    counts = Counts()
+    matched_true, matched_predicted = set(), set()
+    for p, points in predicted.items():
+        for t, others in true.items():
+            if p[0] != t[0] or not points & others:
+                continue
+            area = len(points - void_true) + len(others - void_predicted) - len(points & others)
+            if len(points & others) / area > threshold:
+                counts.iou[p[0]] += len(points & others) / area
+                counts.tp[p[0]] += 1
+                matched_true.add(t)
+                matched_predicted.add(p)
+    for t, others in true.items():
+        counts.fn[t[0]] += t not in matched_true and len(others & void_predicted) <= 0.5 * len(others)
+    for p, points in predicted.items():
+        counts.fp[p[0]] += p not in matched_predicted and len(points & void_true) <= 0.5 * len(points)
+    return counts, kept
+
+
+def plain_panogs(prediction: Labels, truth: Labels, threshold: float) -> Counts:
+    predicted, true = (sets_of(side, True, EVALUATED) for side in (prediction, truth))
+    counts = Counts()
+    free = dict(sorted(predicted.items()))
+    for t, others in sorted(true.items()):
+        best, best_iou = None, 0.0
+        for p, points in free.items():
+            iou = len(points & others) / len(points | others)
+            if p[0] == t[0] and iou > best_iou:
+                best, best_iou = p, iou
+        if best is not None and best_iou > threshold:
+            counts.tp[t[0]] += 1
+            counts.iou[t[0]] += best_iou
+            del free[best]
+        else:
+            counts.fn[t[0]] += 1
+    for p in free:
+        counts.fp[p[0]] += 1
+    return counts
+
+
+def plain_lidar(prediction: Labels, truth: Labels, threshold: float, min_points: int) -> Counts:
+    scored = [point for point, category in enumerate(truth.category.tolist()) if category in EVALUATED]
+    sides = (Labels(side.category[scored], side.instance[scored]) for side in (prediction, truth))
+    predicted, true = (sets_of(side, False, EVALUATED) for side in sides)
+    counts = Counts()
+    matched_true, matched_predicted = set(), set()
+    for p, points in predicted.items():
+        for t, others in true.items():
+            iou = len(points & others) / len(points | others)
+            if p[0] == t[0] and iou > threshold:
+                counts.tp[p[0]] += 1
+                counts.iou[p[0]] += iou
+                matched_true.add(t)
+                matched_predicted.add(p)
+    for t, others in true.items():
+        counts.fn[t[0]] += t not in matched_true and len(others) >= min_points
+    for p, points in predicted.items():
+        counts.fp[p[0]] += p not in matched_predicted and len(points) >= min_points
+    return counts
+
+
+@st.composite
+def label_pairs(draw: st.DrawFn, void: bool = True, highest: int = 2**31) -> tuple[Labels, Labels]:
+    """Two labellings of the same points, often of the same objects; ids on stuff, one class only, empty ones too."""
+    seed, count = draw(st.integers(0, 2**32 - 1)), draw(st.integers(1, 80))
+    highest_id = draw(st.sampled_from([1, 3, highest]))
+    only = draw(st.sampled_from([None, None, None, WALL, CHAIR]))
+    rng = np.random.default_rng(seed)
+    lowest = VOID if void else 0
+
+    def random() -> Labels:
+        category = rng.integers(lowest, len(CLASSES), count)
+        category = np.where(category == VOID, VOID, category if only is None else only)
+        return Labels(category, rng.choice([lowest, 0, highest_id // 2, highest_id], count))
+
+    truth, other = random(), random()
+    keep = rng.random(count) < draw(st.sampled_from([0.0, 0.6, 0.9, 1.0]))
+    sides = ((truth.category, other.category), (truth.instance, other.instance))
+    mixed = Labels(*(np.where(keep, a, b) for a, b in sides))
+    if void and draw(st.integers(0, 9)) == 0:
+        mixed = labels((count, VOID, VOID))
+    return mixed, truth

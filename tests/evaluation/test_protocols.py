@@ -1,0 +1,258 @@
+"""Every protocol: its known answers, its slow plain twin, and what must hold whatever the labels."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from torchmetrics.functional.detection import panoptic_quality as torchmetrics_quality
+
+from panrecon.errors import InputError
+from panrecon.evaluation.overlap import overlap
+from panrecon.evaluation.panoptic_quality import Matching, PanopticStatistics, panoptic_quality
+from panrecon.evaluation.protocols import RULES, protocol
+from panrecon.structures import VOID, Category, CategoryTable, Labels
+from tests.evaluation.plain import (
+    CHAIR,
+    CLASSES,
+    CLUTTER,
+    EVALUATED,
+    FLOOR,
+    TABLE,
+    WALL,
+    Counts,
+    label_pairs,
+    labels,
+    plain_lidar,
+    plain_panogs,
+    plain_panoptic_lifting,
+    plain_remapped,
+    plain_strict,
+)
+
+ONE_THING = CategoryTable((Category(1, "chair", thing=True),))
+ONE_STUFF = CategoryTable((Category(1, "wall", thing=False),))
+
+
+def match(prediction: Labels, truth: Labels, name: str, table: CategoryTable = CLASSES) -> Matching:
+    return protocol(name).match(overlap(prediction, truth), table)
+
+
+def mean(prediction: Labels, truth: Labels, name: str, table: CategoryTable = CLASSES) -> dict[str, float]:
+    return panoptic_quality(match(prediction, truth, name, table).statistics).mean()
+
+
+def assert_same(found: PanopticStatistics, plain: Counts, counted: set[int]) -> None:
+    for values, expected in (
+        (found.iou_sum, plain.iou),
+        (found.true_positives, plain.tp),
+        (found.false_positives, plain.fp),
+        (found.false_negatives, plain.fn),
+    ):
+        assert_allclose(values, [expected[category] for category in range(len(CLASSES))], atol=1e-12)
+    assert set(np.flatnonzero(found.counted)) == counted
+    pq = panoptic_quality(found).mean()["pq"]
+    expected_pq = np.mean([plain.pq(category) for category in counted]) if counted else np.nan
+    assert_allclose(pq, expected_pq, atol=1e-12)
+
+
+@settings(max_examples=300, deadline=None)
+@given(label_pairs(), st.sampled_from([0.1, 0.25, 0.4, 0.5, 0.7]))
+def test_strict_equals_its_twin(pair: tuple[Labels, Labels], threshold: float) -> None:
+    plain = plain_strict(*pair, threshold)
+    assert_same(match(*pair, f"strict@{threshold}").statistics, plain, plain.occur())
+
+
+@settings(max_examples=300, deadline=None)
+@given(label_pairs(), st.sampled_from([0.1, 0.3]))
+def test_panopticrecon_equals_its_twin(pair: tuple[Labels, Labels], threshold: float) -> None:
+    found = match(*pair, f"panopticrecon@{threshold}").statistics
+    assert_same(found, plain_remapped(*pair, threshold), EVALUATED)
+
+
+@settings(max_examples=300, deadline=None)
+@given(label_pairs())
+def test_pvlff_equals_its_twin(pair: tuple[Labels, Labels]) -> None:
+    plain = plain_remapped(*pair, 0.5)
+    assert_same(match(*pair, "pvlff").statistics, plain, plain.occur())
+
+
+@settings(max_examples=300, deadline=None)
+@given(label_pairs())
+def test_panoptic_lifting_equals_its_twin(pair: tuple[Labels, Labels]) -> None:
+    plain, kept = plain_panoptic_lifting(*pair, 0.5)
+    assert_same(match(*pair, "panoptic_lifting").statistics, plain, kept)
+
+
+@settings(max_examples=300, deadline=None)
+@given(label_pairs())
+def test_panogs_equals_its_twin(pair: tuple[Labels, Labels]) -> None:
+    plain = plain_panogs(*pair, 0.25)
+    assert_same(match(*pair, "panogs").statistics, plain, plain.occur())
+
+
+@settings(max_examples=300, deadline=None)
+@given(label_pairs(), st.sampled_from([1, 5, 15]))
+def test_lidar_equals_its_twin(pair: tuple[Labels, Labels], min_points: int) -> None:
+    plain = plain_lidar(*pair, 0.5, min_points)
+    found = protocol("lidar", min_points).match(overlap(*pair), CLASSES).statistics
+    assert_same(found, plain, plain.occur())
+
+
+@settings(max_examples=100, deadline=None)
+@given(label_pairs(void=False, highest=999), st.sampled_from(["strict", "panoptic_lifting"]))
+def test_agrees_with_torchmetrics_where_nothing_is_void(pair: tuple[Labels, Labels], name: str) -> None:
+    prediction, truth = (Labels(np.where(s.category == CLUTTER, TABLE, s.category), s.instance) for s in pair)
+    stacked = [
+        torch.from_numpy(np.stack([s.category, np.where(s.category >= CHAIR, s.instance + 1, 0)], axis=-1))[None]
+        for s in (prediction, truth)
+    ]
+    order = [CHAIR, TABLE, WALL, FLOOR]
+    expected = torchmetrics_quality(
+        stacked[0], stacked[1], things={CHAIR, TABLE}, stuffs={WALL, FLOOR}, return_per_class=True
+    )
+    found = panoptic_quality(match(prediction, truth, name).statistics).pq
+    assert_allclose(np.nan_to_num(found[order]), expected.numpy().ravel(), atol=1e-6)
+
+
+@settings(max_examples=100, deadline=None)
+@given(label_pairs(), st.sampled_from([name for name in RULES if name != "panogs"]), st.integers(0, 2**32 - 1))
+def test_neither_names_of_instances_nor_order_of_points_matter(
+    pair: tuple[Labels, Labels], name: str, seed: int
+) -> None:
+    order = np.random.default_rng(seed).permutation(len(pair[0].category))
+    prediction, truth = (
+        Labels(side.category[order], np.where(side.instance == VOID, VOID, 2**31 - side.instance)[order])
+        for side in pair
+    )
+    one, other = match(*pair, name).statistics, match(prediction, truth, name).statistics
+    assert_allclose(other.iou_sum, one.iou_sum, atol=1e-12)
+    assert_allclose(other.false_positives, one.false_positives)
+
+
+@settings(max_examples=100, deadline=None)
+@given(label_pairs(), st.sampled_from([*RULES, "strict@0.2"]))
+def test_qualities_lie_between_0_and_1(pair: tuple[Labels, Labels], name: str) -> None:
+    quality = panoptic_quality(match(*pair, name).statistics)
+    for values in (quality.pq, quality.sq, quality.rq):
+        assert ((values >= 0) & (values <= 1) | np.isnan(values)).all()
+
+
+@settings(max_examples=100, deadline=None)
+@given(label_pairs())
+def test_strict_never_gains_from_erasing_an_object(pair: tuple[Labels, Labels]) -> None:
+    """Whoever leaves void what was right loses; two released scripts reward it."""
+    _, truth = pair
+    erased = truth.instance == truth.instance[0]
+    prediction = Labels(np.where(erased, VOID, truth.category), np.where(erased, VOID, truth.instance))
+    before, after = (panoptic_quality(match(p, truth, "strict").statistics) for p in (truth, prediction))
+    assert (np.nan_to_num(after.pq) <= np.nan_to_num(before.pq)).all()
+
+
+@pytest.mark.parametrize("name", ["panopticrecon@0.1", "panopticrecon@0.3"])
+@pytest.mark.parametrize("flip", [False, True], ids=["one object in two pieces", "two objects in one"])
+def test_sixty_forty(name: str, flip: bool) -> None:
+    whole, pieces = labels((100, 0, 0)), labels((60, 0, 1), (40, 0, 2))
+    pair = (whole, pieces) if flip else (pieces, whole)
+    found = match(*pair, name, ONE_THING).statistics
+    assert found.true_positives.tolist() == [2]
+    assert_allclose(list(mean(*pair, name, ONE_THING).values()), [0.5, 0.5, 1.0])
+    assert_allclose(list(mean(*pair, "strict", ONE_THING).values()), [0.4, 0.6, 2 / 3])
+
+
+def test_a_perfect_wall_of_two_ids() -> None:
+    truth, prediction = labels((100, 0, VOID)), labels((60, 0, VOID), (40, 0, 7))
+    found = {name: mean(prediction, truth, name, ONE_STUFF)["pq"] for name in ("panopticrecon", "panopticrecon@0.5")}
+    assert_allclose(list(found.values()), [0.5, 0.4])
+    assert mean(prediction, truth, "strict", ONE_STUFF)["pq"] == 1
+
+
+def test_a_class_that_occurs_nowhere_halves_panopticrecon() -> None:
+    two = CategoryTable((Category(1, "chair", thing=True), Category(2, "table", thing=True)))
+    truth = labels((100, 0, 3))
+    assert mean(truth, truth, "panopticrecon", two)["pq"] == 0.5
+    for name in ("strict", "pvlff", "panogs", "panoptic_lifting", "lidar"):
+        assert mean(truth, truth, name, two)["pq"] == 1
+
+
+@pytest.mark.parametrize("name", ["strict", "panopticrecon", "pvlff", "panogs", "lidar"])
+def test_all_void_scores_nothing(name: str) -> None:
+    assert mean(labels((100, VOID, VOID)), labels((100, CHAIR, 0)), name)["pq"] == 0
+
+
+def test_what_is_left_void_is_missed_by_strict_and_excused_by_panoptic_lifting() -> None:
+    truth, prediction = labels((100, CHAIR, 0)), labels((40, CHAIR, 0), (60, VOID, VOID))
+    assert mean(prediction, truth, "strict")["pq"] == 0
+    assert mean(prediction, truth, "panoptic_lifting")["pq"] == 1
+
+
+def test_erasing_every_second_object_raises_panoptic_lifting_and_lowers_strict() -> None:
+    """Objects predicted at IoU 0.6 to 1; the worse half is erased."""
+    truth = labels(*[(100, CHAIR, i) for i in range(8)])
+    cover = [60, 65, 70, 75, 90, 95, 97, 100]
+    runs = [run for i, n in enumerate(cover) for run in ((n, CHAIR, i), (100 - n, TABLE, i))]
+    erased = [run if i >= 8 else (run[0], VOID, VOID) for i, run in enumerate(runs)]
+    before, after = (
+        {name: panoptic_quality(match(labels(*some), truth, name).statistics).pq[CHAIR] for name in RULES}
+        for some in (runs, erased)
+    )
+    assert after["panoptic_lifting"] > before["panoptic_lifting"]
+    assert after["strict"] < before["strict"]
+
+
+def test_semantickitti_example() -> None:
+    """The known answer of the data set's own evaluator: a grass, sky, person and dog problem."""
+    table = CategoryTable(
+        tuple(Category(i + 1, name, thing=i > 1) for i, name in enumerate(["grass", "sky", "person", "dog"]))
+    )
+    grass, sky, person, dog = range(4)
+    prediction = labels(
+        (50, VOID, VOID), (40, grass, 0), (10, sky, 0), (40, sky, 0), (10, grass, 0),
+        (50, person, 35), (200, person, 8), (100, person, 95),
+    )  # fmt: skip
+    truth = labels(
+        (50, VOID, VOID),
+        (50, grass, 0),
+        (50, sky, 0),
+        (50, dog, 22),
+        (150, person, 33),
+        (50, person, 42),
+        (100, person, 11),
+    )
+    found = protocol("lidar", min_points=1).match(overlap(prediction, truth), table).statistics
+    quality = panoptic_quality(found)
+    assert_allclose(quality.pq, [2 / 3, 2 / 3, 0.583333333, 0], atol=1e-9)
+    assert_allclose(list(quality.mean().values()), [0.479166667, 0.552083333, 2 / 3], atol=1e-9)
+
+
+def test_scans_of_lidar_add() -> None:
+    scans = [labels((60, CHAIR, 0)), labels((60, CHAIR, 0), (60, WALL, VOID))]
+    total = match(scans[0], scans[0], "lidar").statistics + match(scans[1], scans[1], "lidar").statistics
+    assert total.true_positives.tolist() == [1, 0, 2, 0, 0]
+
+
+def test_small_segments_are_neither_false_nor_missed_by_lidar() -> None:
+    truth, prediction = labels((49, CHAIR, 0), (51, WALL, VOID)), labels((49, TABLE, 0), (51, WALL, VOID))
+    found = match(prediction, truth, "lidar").statistics
+    assert (found.false_positives + found.false_negatives).tolist() == [0] * 5
+
+
+def test_right_rows_lie_in_matched_pairs() -> None:
+    truth, prediction = labels((100, CHAIR, 0)), labels((60, CHAIR, 3), (40, CHAIR, 4))
+    crossing = overlap(prediction, truth)
+    assert crossing.area[protocol("strict").match(crossing, CLASSES).is_right].tolist() == [60]
+
+
+@pytest.mark.parametrize("text", ["strikt", "strict@", "strict@x", "strict@1", "strict@-1", "lidar@0.3", "strict@nan"])
+def test_a_protocol_that_does_not_exist_is_named(text: str) -> None:
+    with pytest.raises(InputError, match=text.partition("@")[0]):
+        protocol(text)
+
+
+def test_a_protocol_prints_as_it_is_written() -> None:
+    assert [str(protocol(text)) for text in ("strict", "strict@0.25", "panopticrecon@0.1")] == [
+        "strict",
+        "strict@0.25",
+        "panopticrecon",
+    ]
