@@ -1,0 +1,42 @@
+"""How near a rendered view comes to the photograph taken from the same place."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+
+@dataclass(frozen=True)
+class ViewQuality:
+    """PSNR in decibels (infinite for equal images), SSIM in [-1, 1], mean absolute depth error in metres."""
+
+    psnr: float
+    ssim: float
+    depth_l1: float
+
+
+def view_quality(
+    rendered_color: UInt8[np.ndarray, "h w 3"],
+    color: UInt8[np.ndarray, "h w 3"],
+    rendered_depth: Float[np.ndarray, "h w"],
+    depth: Float[np.ndarray, "h w"],
+) -> ViewQuality:
+    """PSNR and SSIM (Wang et al., TIP 2004; 7 x 7 windows) over all pixels, depth over those that both sides have.
+
+    Depth in metres, 0 where there is none; its error is nan where no pixel has both.
+    """
+    with np.errstate(divide="ignore"):  # equal images
+        psnr = peak_signal_noise_ratio(color, rendered_color, data_range=255)  # type: ignore[no-untyped-call]
+    ssim = structural_similarity(color, rendered_color, data_range=255, channel_axis=-1)  # type: ignore[no-untyped-call]
+    both = (rendered_depth > 0) & (depth > 0)
+    error = np.abs(rendered_depth[both].astype(np.float64) - depth[both])
+    return ViewQuality(float(psnr), float(ssim), float(error.mean()) if both.any() else float("nan"))
+
+
+def mean_view_quality(views: Sequence[ViewQuality]) -> ViewQuality:
+    """The mean over views, each counting alike; depth over the views that have one, nan where none has."""
+    columns = np.array([(view.psnr, view.ssim, view.depth_l1) for view in views], dtype=np.float64).reshape(-1, 3)
+    known = [column[~np.isnan(column)] for column in columns.T]
+    return ViewQuality(*(float(values.mean()) if len(values) else float("nan") for values in known))
