@@ -8,13 +8,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image, ImageDraw
 
-from panrecon.geometry import face_normals, invert, look_at, transform
+from panrecon.geometry import face_normals, invert, look_at, nearest_pixel, project, transform
 from panrecon.raycasting import Raycaster
 from panrecon.structures import VOID, Camera, CategoryTable, Detections, Labels, TriangleMesh
 
 Rgb = UInt8[np.ndarray, "h w 3"]
 Picture = UInt8[np.ndarray, "H W 3"]  # of another size than what it is made of
 BACKGROUND = 255
+POINT_SIZE = 3  # pixels a point of a cloud covers each way
 VOID_COLOR = (60, 60, 60)
 GOLDEN_RATIO = 0.618034  # hues this far apart stay distinct however many there are
 VIEW_ACROSS, VIEW_ALONG, VIEW_ABOVE = 0.62, 0.78, 1.35  # where the overview stands, by the axes of the room
@@ -23,12 +24,14 @@ VIEW_DISTANCE = 2.4  # half diagonals of the room between it and the overview
 
 def palette(count: int, seed: int = 0) -> UInt8[np.ndarray, "n 3"]:
     """Distinct colours for 0 .. count - 1; the last row, which `VOID` reads, is dark grey."""
-    number = np.arange(count)
+    return np.concatenate([_distinct_colors(np.arange(count), seed), np.array([VOID_COLOR], np.uint8)])
+
+
+def _distinct_colors(number: Int[np.ndarray, " n"], seed: int = 0) -> UInt8[np.ndarray, "n 3"]:
     hue = (number * GOLDEN_RATIO + 0.11 * seed) % 1 * 180
     saturation, value = 130 + 50 * (number % 3), 255 - 45 * (number // 3 % 3)
     hsv = np.stack([hue, saturation, value], axis=1).astype(np.uint8).reshape(1, -1, 3)
-    rgb = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB).reshape(-1, 3) if count else np.empty((0, 3), np.uint8)
-    return np.concatenate([rgb, np.array([VOID_COLOR], np.uint8)])
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB).reshape(-1, 3) if len(number) else np.empty((0, 3), np.uint8)
 
 
 def label_colors(labels: Labels, table: CategoryTable) -> UInt8[np.ndarray, "*points 3"]:
@@ -36,47 +39,52 @@ def label_colors(labels: Labels, table: CategoryTable) -> UInt8[np.ndarray, "*po
     stuff = palette(len(table), seed=3)
     muted = (0.55 * stuff + 0.45 * 190).astype(np.uint8)
     muted[VOID] = VOID_COLOR
-    objects = palette(int(labels.instance.max(initial=VOID)) + 1)
-    is_object = (labels.instance != VOID)[..., None]
-    return np.where(is_object, objects[labels.instance], muted[labels.category]).astype(np.uint8)
+    is_object = np.append(table.is_thing, False)[labels.category] & (labels.instance != VOID)
+    numbers, inverse = np.unique(labels.instance[is_object], return_inverse=True)
+    colors = muted[labels.category]
+    colors[is_object] = _distinct_colors(numbers)[inverse.reshape(-1)]
+    return colors
 
 
 def error_colors(
-    is_right: Bool[np.ndarray, " V"], is_scored: Bool[np.ndarray, " V"], prediction: Labels
-) -> UInt8[np.ndarray, "V 3"]:
+    is_right: Bool[np.ndarray, "*points"], is_scored: Bool[np.ndarray, "*points"], prediction: Labels
+) -> UInt8[np.ndarray, "*points 3"]:
     """Green where class and object are right, red where not, blue where nothing was said, grey where not scored."""
     void = prediction.category == VOID
-    choices = [~is_scored, is_right, void]
-    colors = np.select(
-        [choice[:, None] for choice in choices], [(205, 205, 205), (120, 190, 120), (70, 110, 230)], (225, 70, 60)
-    )
+    choices = [choice[..., None] for choice in (~is_scored, is_right, void)]
+    colors = np.select(choices, [(205, 205, 205), (120, 190, 120), (70, 110, 230)], (225, 70, 60))
     return colors.astype(np.uint8)
 
 
 @dataclass(frozen=True)
 class MeshView:
-    """A mesh seen from one place, its back faces cut away: rooms show their inside from above."""
+    """A mesh seen from one place, its back faces cut away: rooms show their inside from above.
+
+    `face` of `corners` is what a pixel sees (`VOID` = nothing); of a point cloud each point is a face of its own.
+    """
 
     face: Int[np.ndarray, "h w"]
     shade: Float[np.ndarray, "h w"]
+    corners: Int[np.ndarray, "F k"]
 
-    def paint(self, mesh: TriangleMesh, colors: UInt8[np.ndarray, "V 3"]) -> Rgb:
+    def paint(self, colors: UInt8[np.ndarray, "V 3"]) -> Rgb:
         """The picture with these vertex colours, at half the resolution it was cast at."""
-        of_face = colors[mesh.faces].astype(np.float32).mean(axis=1)
+        of_face = colors[self.corners].astype(np.float32).mean(axis=1)
         lit = of_face[self.face] * self.shade[..., None]
         image = np.where((self.face != VOID)[..., None], lit, BACKGROUND).clip(0, 255)
         return cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
 def overview(mesh: TriangleMesh, up: Float[np.ndarray, "3"], height: int = 540, width: int = 720) -> MeshView:
-    """The mesh from obliquely above, a corner towards the viewer, filling the picture."""
+    """The mesh (or its points, if it has no faces) from obliquely above, a corner towards the viewer, in full."""
     low, high = np.percentile(mesh.vertices, (1, 99), axis=0)
     centre, radius = (low + high) / 2, float(np.linalg.norm(high - low) / 2)
     side = np.cross(up, np.eye(3)[np.abs(up).argmin()])
     side /= np.linalg.norm(side)
     direction = VIEW_ACROSS * side + VIEW_ALONG * np.cross(up, side) + VIEW_ABOVE * up
     pose = look_at(centre + direction / np.linalg.norm(direction) * radius * VIEW_DISTANCE, centre, up)
-    return mesh_view(mesh, _filling_camera(mesh, pose, 2 * height, 2 * width), pose)
+    camera = _filling_camera(mesh, pose, 2 * height, 2 * width)
+    return mesh_view(mesh, camera, pose) if len(mesh.faces) else _cloud_view(mesh.vertices, camera, pose)
 
 
 def _filling_camera(mesh: TriangleMesh, world_from_camera: Float[np.ndarray, "4 4"], height: int, width: int) -> Camera:
@@ -97,7 +105,24 @@ def mesh_view(mesh: TriangleMesh, camera: Camera, world_from_camera: Float[np.nd
     front = np.flatnonzero(cosine > 0)
     surface = Raycaster(TriangleMesh(mesh.vertices, mesh.faces[front], mesh.colors)).cast(camera, world_from_camera)
     face = np.where(surface.face == VOID, VOID, front[surface.face])
-    return MeshView(face, (0.55 + 0.45 * cosine[face]).astype(np.float32))
+    return MeshView(face, (0.55 + 0.45 * cosine[face]).astype(np.float32), mesh.faces)
+
+
+def _cloud_view(
+    points: Float[np.ndarray, "P 3"], camera: Camera, world_from_camera: Float[np.ndarray, "4 4"]
+) -> MeshView:
+    """Every pixel sees the nearest point whose square of `POINT_SIZE` pixels covers it."""
+    pixels, depth = project(camera, transform(invert(world_from_camera), points))
+    far_to_near = np.argsort(-depth, kind="stable")
+    columns, rows, inside = nearest_pixel(camera, pixels[far_to_near])
+    seen = np.full((camera.height + POINT_SIZE, camera.width + POINT_SIZE), VOID, dtype=np.int64)
+    for down, right in np.ndindex(POINT_SIZE, POINT_SIZE):
+        nearest = np.full(seen.shape, VOID, dtype=np.int64)
+        nearest[rows[inside] + down, columns[inside] + right] = np.flatnonzero(inside)  # the last, nearest one stays
+        seen = np.maximum(seen, nearest)
+    order = seen[: camera.height, : camera.width]
+    face = np.where(order == VOID, VOID, far_to_near[order])
+    return MeshView(face, np.ones(face.shape, np.float32), np.arange(len(points))[:, None])
 
 
 def overlay(color: Rgb, labels: Labels, table: CategoryTable) -> Rgb:

@@ -74,8 +74,8 @@ def draw(
     view_of_mesh = overview(mesh, up_direction(scan.poses))
     labels = instances.of_superface.at(superface_of_vertex)
     pieces = palette(int(superface_of_vertex.max()) + 1)[superface_of_vertex]
-    write_image(stage.output / "superfaces.png", view_of_mesh.paint(mesh, pieces))
-    objects = with_legend(view_of_mesh.paint(mesh, label_colors(labels, table)), labels, table)
+    write_image(stage.output / "superfaces.png", view_of_mesh.paint(pieces))
+    objects = with_legend(view_of_mesh.paint(label_colors(labels, table)), labels, table)
     write_image(stage.output / "instances.png", objects)
     labelled = [frame for frame in scan.frames if artifact.has_frame_labels(stage.output / "labels", frame.name)]
     overlays = []

@@ -13,7 +13,7 @@ def main(stage: Stage) -> None:
     scan = read_scan(stage.folder("scan"))
     mesh = fuse(stage.track(read_views(scan), "frames", len(scan.frames)), stage.settings.mesh)
     write_mesh(stage.output / "mesh.ply", mesh)
-    write_image(stage.output / "mesh.png", overview(mesh, up_direction(scan.poses)).paint(mesh, mesh.colors))
+    write_image(stage.output / "mesh.png", overview(mesh, up_direction(scan.poses)).paint(mesh.colors))
     stage.say(f"{len(mesh.vertices)} vertices, {len(mesh.faces)} faces")
 
 

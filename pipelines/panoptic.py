@@ -37,7 +37,7 @@ def main(stage: Stage) -> None:
     panoptic = PanopticMesh(mesh, labels)
     write_panoptic_mesh(stage.output / "panoptic.ply", panoptic, table)
     artifact.write_objects(stage.output / "objects.json", instances.objects, table)
-    picture = overview(mesh, up_direction(scan.poses)).paint(mesh, label_colors(labels, table))
+    picture = overview(mesh, up_direction(scan.poses)).paint(label_colors(labels, table))
     write_image(stage.output / "panoptic.png", with_legend(picture, labels, table))
     render(stage, scan, panoptic, field, box, table)
     stage.say(f"{len(mesh.vertices)} vertices, {len(instances.objects)} objects")

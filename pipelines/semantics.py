@@ -34,7 +34,7 @@ def main(stage: Stage) -> None:
     write_superface_labels(stage.output, completed)
     write_classifier(stage.output, classifier)
     labels = completed.at(superface_of_vertex)
-    picture = overview(mesh, up_direction(scan.poses)).paint(mesh, label_colors(labels, table))
+    picture = overview(mesh, up_direction(scan.poses)).paint(label_colors(labels, table))
     write_image(stage.output / "semantics.png", with_legend(picture, labels, table))
     before, after = (float((c == VOID).mean()) for c in (category, labels.category))
     stage.say(f"void {before:.1%} -> {after:.1%}; accuracy on held-out superfaces {classifier.held_out_accuracy:.1%}")

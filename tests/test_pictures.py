@@ -124,7 +124,7 @@ def test_an_overview_sees_into_a_room_from_above() -> None:
     colors = np.full((len(room.vertices), 3), (250, 10, 10), np.uint8)
     mesh = TriangleMesh(room.vertices.astype(np.float32), room.faces.astype(np.int32), colors)
     view = overview(mesh, np.array([0.0, 0.0, 1.0]), height=90, width=120)
-    picture = view.paint(mesh, mesh.colors)
+    picture = view.paint(mesh.colors)
     assert picture.shape == (90, 120, 3)
     shown = set(np.unique(view.face)) - {VOID}
     normals = face_normals(mesh.vertices, mesh.faces)[sorted(shown)]
@@ -133,6 +133,24 @@ def test_an_overview_sees_into_a_room_from_above() -> None:
     assert (picture[0, 0] == BACKGROUND).all()
     inner = picture[45, 60].astype(int)
     assert inner[0] > inner[1] + 50
+
+
+def test_a_point_cloud_hides_what_lies_behind() -> None:
+    square = np.stack(np.meshgrid(np.linspace(0, 1, 80), np.linspace(0, 1, 80)), axis=-1).reshape(-1, 2)
+    low, high = (np.column_stack([square, np.full(len(square), height)]) for height in (0.0, 0.5))
+    colors = np.repeat(np.array([(250, 10, 10), (10, 10, 250)], np.uint8), len(square), axis=0)
+    cloud = TriangleMesh(np.concatenate([low, high]).astype(np.float32), np.empty((0, 3), np.int32), colors)
+    picture = overview(cloud, np.array([0.0, 0.0, 1.0]), height=90, width=120).paint(colors)
+    assert (picture == BACKGROUND).all(axis=2).any()
+    assert picture[45, 60, 2] > picture[45, 60, 0] + 200  # the upper square lies before the lower one
+    assert (picture[..., 0].astype(int) > picture[..., 2].astype(int) + 100).any()  # which shows beside it
+
+
+def test_ids_of_any_size_are_coloured_and_ids_of_stuff_are_not(table: CategoryTable) -> None:
+    category = np.array([CHAIR, CHAIR, WALL, WALL], np.int32)
+    colors = label_colors(Labels(category, np.array([2**31, 2**31 - 1, 5, VOID], np.int64)), table)
+    assert len(np.unique(colors, axis=0)) == 3
+    assert_array_equal(colors[2], colors[3])
 
 
 def test_a_legend_leaves_the_picture_as_it_is(table: CategoryTable) -> None:
