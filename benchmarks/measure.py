@@ -12,8 +12,11 @@ from typing import Final
 from benchmarks.plain_fusion import LabelFusion, frame_votes, surface_voxels
 from panrecon.config import MeshSettings
 from panrecon.errors import InputError
-from panrecon.evaluation.report import STEPS, summary
-from panrecon.evaluation.score import score
+from panrecon.evaluation.protocols import protocol
+from panrecon.evaluation.record import means
+from panrecon.evaluation.report import STEPS
+from panrecon.evaluation.score import on_truth, score, share_left_void
+from panrecon.evaluation.semantic import confusion, semantic_quality
 from panrecon.io.categories import read_categories
 from panrecon.io.detections import read_detections
 from panrecon.io.files import read_json
@@ -80,7 +83,17 @@ def scores(
     predictions: Mapping[str, PanopticMesh], truth: PanopticMesh, table: CategoryTable, radius: float
 ) -> dict[str, dict[str, float]]:
     """The strict means of every prediction, each in [0, 1]."""
-    return {method: summary(score(mesh, truth, table, radius), table) for method, mesh in predictions.items()}
+    return {method: _score(mesh, truth, table, radius) for method, mesh in predictions.items()}
+
+
+def _score(prediction: PanopticMesh, truth: PanopticMesh, table: CategoryTable, radius: float) -> dict[str, float]:
+    strict = protocol("strict")
+    found = score([on_truth(prediction, truth, radius).overlap], table, [strict])
+    semantic = semantic_quality(confusion(found.overlap, table))
+    return means(found.statistics(strict), table) | {
+        "miou": semantic.miou,
+        "void": share_left_void(found.overlap, table),
+    }
 
 
 def _after(step: str, run: Path, mesh: TriangleMesh, table: CategoryTable) -> PanopticMesh:

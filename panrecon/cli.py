@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from panrecon.evaluate import evaluate
 from panrecon.simulate import simulate
 from panrecon.stage import READS, VERSIONS, exit_on_input_error
 
@@ -16,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(simulate, name="simulate")
+app.command()(evaluate)
 
 Overrides = Annotated[list[str], typer.Option("--set", help="section.key=value; several are allowed")]
 SettingsFiles = Annotated[list[Path], typer.Option("--settings", help="YAML files of settings; later ones win")]

@@ -110,9 +110,15 @@ class PanopticSettings(StageSettings):
 
 
 class QualitySettings(StageSettings):
-    protocol: Literal["strict"] = Field("strict", description="matching rule of panoptic quality")
+    protocols: tuple[str, ...] = Field(
+        ("strict", "panopticrecon", "pvlff", "panoptic_lifting", "panogs"),
+        min_length=1,
+        description="rules of panoptic quality, as name or name@threshold; the first is the headline",
+    )
     radius: PositiveFloat = Field(0.05, description="a true vertex takes the nearest predicted label within this, m")
+    by_area: bool = Field(False, description="a true vertex counts its area instead of 1")
     ground_truth: UserPath | None = Field(None, description="labelled PLY; default: the raw scene's own annotation")
+    seed: int = Field(0, ge=0, description="of the intervals and of the points sampled on surfaces")
 
 
 class Settings(StageSettings):

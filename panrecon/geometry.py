@@ -120,6 +120,12 @@ def vertex_normals(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F
     return np.divide(sums, length, out=np.zeros_like(sums), where=length > 0)
 
 
+def vertex_areas(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, " V"]:
+    """A third of the area of the faces at every vertex, m^2; they add to that of the mesh."""
+    area = np.linalg.norm(face_normals(vertices, faces), axis=1) / 2
+    return np.bincount(faces.ravel(), np.repeat(area / 3, 3), minlength=len(vertices)).astype(np.float64)
+
+
 def mesh_edges(faces: Int[np.ndarray, "F 3"]) -> Int[np.ndarray, "E 2"]:
     """Every undirected edge once, smaller vertex first, sorted."""
     directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])

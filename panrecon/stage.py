@@ -34,7 +34,7 @@ VERSIONS: Final = {
     "semantics": 1,
     "field": 1,
     "panoptic": 1,
-    "quality": 1,
+    "quality": 2,
 }
 READS: Final[dict[str, tuple[str, ...]]] = {
     "scan": (),
@@ -47,7 +47,7 @@ READS: Final[dict[str, tuple[str, ...]]] = {
     "panoptic": ("scan", "mesh", "graph", "semantics", "field"),
     "quality": ("scan", "mesh", "graph", "semantics", "panoptic"),
 }
-PICTURES: Final = (".png", ".jpg", ".gif")  # of no weight for what later stages make of an artifact
+PICTURES: Final = (".png", ".jpg", ".gif", ".html")  # of no weight for what later stages make of an artifact
 FINGERPRINT: Final = ".fingerprint.json"
 ERROR_FILE: Final = "PANRECON_ERROR_FILE"  # environment: where a stage under `panrecon run` leaves its sentence
 

@@ -1,44 +1,58 @@
 """Score the labels of every step against the true mesh; the only stage that reads annotations."""
 
-from pathlib import Path
-
-import numpy as np
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
 
 from panrecon.datasets.base import dataset
+from panrecon.datasets.ground_truth import Coverage, coverage_of
 from panrecon.errors import InputError
-from panrecon.evaluation.report import STEPS, quality_record, quality_table
-from panrecon.evaluation.score import Score, score
+from panrecon.evaluation.page import report_page
+from panrecon.evaluation.protocols import protocol
+from panrecon.evaluation.record import Resampling, protocols_record, semantic_record
+from panrecon.evaluation.report import STEPS, quality_tables
+from panrecon.evaluation.scene import Judged, Terms, judge_points, whole_record
+from panrecon.evaluation.score import on_truth, score
+from panrecon.evaluation.views import mean_view_quality, view_quality
 from panrecon.geometry import up_direction
 from panrecon.io.categories import read_categories
-from panrecon.io.files import write_json, write_text
-from panrecon.io.graph import read_instances_found, read_superfaces
-from panrecon.io.images import write_image
-from panrecon.io.mesh import read_mesh, read_panoptic_mesh
-from panrecon.io.scan import read_scan
+from panrecon.io.files import read_json, write_json, write_text
+from panrecon.io.graph import read_evidence, read_instances_found, read_superfaces
+from panrecon.io.images import read_color, read_depth, write_image
+from panrecon.io.mesh import panoptic_digest, read_mesh, read_panoptic_mesh
+from panrecon.io.scan import read_scan, read_view
 from panrecon.io.semantics import read_superface_labels
-from panrecon.pictures import error_colors, label_colors, overview, sheet
-from panrecon.stage import Stage, run_stage
+from panrecon.pictures import sheet
+from panrecon.stage import VERSIONS, Stage, run_stage
 from panrecon.structures import CategoryTable, PanopticMesh
 
 
 def main(stage: Stage) -> None:
     settings = stage.settings.quality
     table = read_categories(stage.folder("scan") / "classes.csv")
-    truth = annotation(stage, settings.ground_truth, table)
-    if not np.append(table.is_evaluated, False)[truth.labels.category].any():
+    protocols = tuple(protocol(name) for name in settings.protocols)
+    terms = Terms(table, protocols, settings.radius, settings.by_area, Resampling(seed=settings.seed))
+    truth = annotation(stage, table)
+    labelled = coverage_of(truth.labels.category, table, "vertices")
+    stage.say(f"truth: {labelled}")
+    if not labelled.evaluated:
         raise InputError("No vertex of the truth is of an evaluated class; compare its ids with the class table's.")
     predictions = labelled_steps(stage, table)
-    scores = {step: score(mesh, truth, table, settings.radius) for step, mesh in predictions.items()}
-    record = quality_record(scores, table, settings.protocol, settings.radius)
-    text = quality_table(stage.run.name, scores, table, settings.protocol)
-    write_json(stage.output / "quality.json", record)
-    write_text(stage.output / "quality.md", text)
-    draw(stage, predictions["field"], truth, scores["field"], table)
+    final, up = predictions[STEPS[-1]], up_direction(read_scan(stage.folder("scan")).poses)
+    judged = judge_points(final, truth, terms, read_evidence(stage.folder("panoptic") / "objects.json"), up)
+    scene = {
+        **origin(stage, final, truth, labelled),
+        **judged.record,
+        "steps": {step: step_record(mesh, truth, terms) for step, mesh in predictions.items()},
+        "views": rendered_quality(stage),
+        "stages": [],
+    }
+    write(stage, Judged(judged.score, scene, judged.pictures), terms)
 
 
-def annotation(stage: Stage, ground_truth: Path | None, table: CategoryTable) -> PanopticMesh:
-    if ground_truth is not None:
-        return read_panoptic_mesh(ground_truth, table)
+def annotation(stage: Stage, table: CategoryTable) -> PanopticMesh:
+    if stage.settings.quality.ground_truth is not None:
+        return read_panoptic_mesh(stage.settings.quality.ground_truth, table)
     reader = dataset(stage.dataset)
     if not reader.annotation_files(stage.raw):
         raise InputError(f"{stage.raw} has no annotation to score against; set quality.ground_truth to a labelled PLY.")
@@ -56,15 +70,55 @@ def labelled_steps(stage: Stage, table: CategoryTable) -> dict[str, PanopticMesh
     return dict(zip(STEPS, (*steps, final), strict=True))
 
 
-def draw(stage: Stage, prediction: PanopticMesh, truth: PanopticMesh, found: Score, table: CategoryTable) -> None:
-    """The scan, the truth, the prediction on it and its errors, as `error_colors` paints them."""
-    if not len(truth.mesh.faces):
-        return  # a labelled point cloud
-    up = up_direction(read_scan(stage.folder("scan")).poses)
-    view = overview(truth.mesh, up)
-    labels = [label_colors(which, table) for which in (truth.labels, found.prediction)]
-    colors = [truth.mesh.colors, *labels, error_colors(found.is_right, found.is_evaluated, found.prediction)]
-    write_image(stage.output / "quality.png", sheet([view.paint(truth.mesh, color) for color in colors], columns=2))
+def step_record(prediction: PanopticMesh, truth: PanopticMesh, terms: Terms) -> dict[str, Any]:
+    """The headline protocol and class quality of one step's labels."""
+    found = score([on_truth(prediction, truth, terms.radius).overlap], terms.table, terms.protocols[:1])
+    protocols = protocols_record(found, terms.table, terms.resampling)
+    return {"protocols": protocols, "semantic": semantic_record(found, terms.table)}
+
+
+def rendered_quality(stage: Stage) -> dict[str, Any] | None:
+    """How the rendered images of the field resemble the scan's."""
+    scan, rendered = read_scan(stage.folder("scan")), stage.folder("panoptic") / "rendered"
+    found = []
+    for frame in scan.frames:
+        if (rendered / "color" / f"{frame.name}.png").is_file():
+            view, color = read_view(scan, frame), read_color(rendered / "color" / f"{frame.name}.png")
+            depth = read_depth(rendered / "depth" / f"{frame.name}.png", depth_scale=1000.0)
+            found.append(view_quality(color, view.color, depth, view.depth))
+    return {**asdict(mean_view_quality(found)), "frames": len(found)} if found else None
+
+
+def origin(stage: Stage, final: PanopticMesh, truth: PanopticMesh, labelled: Coverage) -> dict[str, Any]:
+    """Which files were held against each other."""
+    true_path = stage.settings.quality.ground_truth or stage.raw.name
+    return {
+        "prediction": {"path": "panoptic/panoptic.ply", "sha256": panoptic_digest(final)},
+        "ground_truth": {"path": str(true_path), "sha256": panoptic_digest(truth)},
+        "truth": labelled.counts,
+    }
+
+
+def write(stage: Stage, judged: Judged, terms: Terms) -> None:
+    """The record and its tables; the report shows besides what the stages cost, which differs from run to run."""
+    scene = stage.run.name
+    record = whole_record({scene: judged}, terms, is_mesh=True)
+    write_json(stage.output / "quality.json", record)
+    write_text(stage.output / "quality.md", quality_tables(record))
+    write_image(stage.output / "quality.png", sheet(list(judged.pictures.values()), columns=2))
+    shown = {**record, "scenes": {scene: {**record["scenes"][scene], "stages": costs(stage)}}}
+    page = report_page(f"Panoptic quality of {scene}", shown, {scene: judged.pictures})
+    write_text(stage.output / "report.html", page)
+
+
+def costs(stage: Stage) -> list[Mapping[str, Any]]:
+    """Wall time (s) and peak memory (bytes) of every stage before this one."""
+    files = {name: stage.run / name / "settings.json" for name in VERSIONS if name != stage.name}
+    records = {name: read_json(file) for name, file in files.items() if file.is_file()}
+    return [
+        {"stage": name, "seconds": record["seconds"], "peak_memory": record["peak_memory_mb"] << 20}
+        for name, record in records.items()
+    ]
 
 
 if __name__ == "__main__":

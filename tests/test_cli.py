@@ -6,8 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 
+from panrecon.evaluation.record import schema
 from panrecon.io.files import read_json
 from panrecon.stage import VERSIONS
 
@@ -51,9 +53,19 @@ def test_every_stage_leaves_its_artifact_and_a_picture(finished: Path) -> None:
 
 
 def test_panoptic_quality_reaches_the_bound(finished: Path) -> None:
-    steps = read_json(scene(finished) / "quality" / "quality.json")["steps"]
-    assert steps["field"]["mean"]["pq"] > 0.4
-    assert steps["field"]["mean"]["uncovered"] < 0.1
+    found = read_json(scene(finished) / "quality" / "quality.json")["scenes"]["room"]
+    assert found["protocols"]["strict"]["mean"]["pq"] > 0.4
+    assert found["steps"]["field"]["protocols"]["strict"] == found["protocols"]["strict"]
+    assert found["uncovered"] < 0.1
+
+
+def test_the_record_keeps_its_schema_and_the_report_shows_every_stage(finished: Path) -> None:
+    record = read_json(scene(finished) / "quality" / "quality.json")
+    jsonschema.validate(record, schema(), cls=jsonschema.Draft202012Validator)
+    report = (scene(finished) / "quality" / "report.html").read_text()
+    for stage in VERSIONS:
+        if stage != "quality":
+            assert f">{stage}<" in report
 
 
 def test_a_second_run_does_nothing_and_says_so(finished: Path, raw_scenes: Path) -> None:
@@ -76,7 +88,7 @@ def stage_again(stage: str, raw_scenes: Path, copy: Path, *more: str) -> list[st
     return [stage, "--dataset", "scannet", "--raw", str(raw_scenes / "room"), "--run", str(copy), *QUICK, *more]
 
 
-@pytest.mark.parametrize("stage", ["scan", "mesh", "masks", "features", "graph", "semantics", "panoptic"])
+@pytest.mark.parametrize("stage", ["scan", "mesh", "masks", "features", "graph", "semantics", "panoptic", "quality"])
 def test_the_same_input_gives_the_same_bytes(finished: Path, raw_scenes: Path, tmp_path: Path, stage: str) -> None:
     copy = tmp_path / "room"
     shutil.copytree(scene(finished), copy)

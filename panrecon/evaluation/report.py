@@ -1,91 +1,124 @@
-"""Scores as a record for machines and as a table for people."""
+"""The record of an evaluation as the tables a paper would print, in Markdown."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
-
-import numpy as np
-
-from panrecon.evaluation.panoptic_quality import panoptic_quality
-from panrecon.evaluation.score import Score
-from panrecon.evaluation.semantic import mean_accuracy, mean_iou
-from panrecon.structures import CategoryTable
 
 STEPS: Final = ("graph", "semantics", "field")
 TITLES: Final = {"graph": "graph", "semantics": "+ semantics", "field": "+ field"}
-FORMAT_VERSION: Final = 1
+QUALITIES: Final = tuple(f"{name}{group}" for group in ("", "_things", "_stuff") for name in ("pq", "sq", "rq"))
+COLUMNS: Final = ("PQ", "SQ", "RQ", "PQ things", "SQ", "RQ", "PQ stuff", "SQ", "RQ")
+
+Scores = Mapping[str, Any]
 
 
-def summary(score: Score, table: CategoryTable) -> dict[str, float]:
-    """The means a paper would print, each in [0, 1]; nan where nothing is defined."""
-    quality = panoptic_quality(score.statistics)
-    groups = {"": None, "_things": table.is_thing, "_stuff": ~table.is_thing}
-    means = {f"{n}{suffix}": v for suffix, chosen in groups.items() for n, v in quality.mean(chosen).items()}
-    semantic = {"miou": mean_iou(score.confusion), "macc": mean_accuracy(score.confusion)}
-    return means | semantic | {"void": score.void, "uncovered": score.uncovered}
+def quality_tables(record: Scores) -> str:
+    """Per cent: of every scene all protocols (or the pipeline's steps) and the classes; of several their total too."""
+    parts = [_scene_tables(name, scene, record) for name, scene in record["scenes"].items()]
+    if record["total"] is not None:
+        parts.append(_total_table(record))
+    return "\n\n".join(parts) + "\n"
 
 
-def quality_record(scores: Mapping[str, Score], table: CategoryTable, protocol: str, radius: float) -> dict[str, Any]:
-    """Everything in `quality.json`; nan as null."""
-    steps = {
-        step: {"mean": _finite(summary(score, table)), "classes": _classes(score, table)}
-        for step, score in scores.items()
-    }
-    return {"version": FORMAT_VERSION, "protocol": protocol, "threshold": 0.5, "radius": radius, "steps": steps}
+def percent(value: float | None) -> str:
+    """One decimal; a dash where undefined."""
+    return "-" if value is None else f"{100 * value:.1f}"
 
 
-def quality_table(scene: str, scores: Mapping[str, Score], table: CategoryTable, protocol: str) -> str:
-    """Markdown: one row for the labels after each step, then one row a class for the last."""
-    head = "| labels after | PQ | SQ | RQ | PQ things | SQ | RQ | PQ stuff | SQ | RQ | mIoU | void |"
-    keys = [f"{name}{suffix}" for suffix in ("", "_things", "_stuff") for name in ("pq", "sq", "rq")]
-    rows = [
-        f"| {TITLES[step]} | {_cells(summary(score, table), [*keys, 'miou', 'void'])} |"
-        for step, score in scores.items()
+def _scene_tables(name: str, scene: Scores, record: Scores) -> str:
+    headline = record["protocols"][0]
+    place = "on the true vertices" if record["kind"] == "points" else f"on {scene['frames']} stacked frames"
+    interval = scene["protocols"][headline]["interval"]["pq"]
+    void = f"The prediction leaves {percent(scene['void'])} % of the evaluated truth void{_uncovered(scene)}."
+    parts = [
+        f"Panoptic quality of {name} {place}, protocol `{headline}`, per cent",
+        _steps(scene, headline) if "steps" in scene else _protocols(scene),
+        _classes(scene, record),
+        _further(scene),
+        f"{void} {_spread(interval, record, 'objects')}".strip(),
     ]
-    last = list(scores.values())[-1]
-    covered = f"{100 * (1 - last.uncovered):.1f} % of the evaluated truth has predicted surface nearby."
-    title = f"Panoptic quality of {scene}, 3D, protocol `{protocol}`, per cent"
-    classes = "| class | PQ | SQ | RQ | TP | FP | FN |"
-    parts = [title, "", head, _rule(head), *rows, "", classes, _rule(classes), *_class_rows(last, table), "", covered]
-    return "\n".join(parts) + "\n"
+    return "\n\n".join(parts)
 
 
-def _classes(score: Score, table: CategoryTable) -> dict[str, dict[str, float | int | None]]:
-    quality, found = panoptic_quality(score.statistics), score.statistics
-    return {
-        category.name: _finite(
-            {
-                "pq": float(quality.pq[row]),
-                "sq": float(quality.sq[row]),
-                "rq": float(quality.rq[row]),
-                "iou_sum": float(found.iou_sum[row]),
-                "true_positives": int(found.true_positives[row]),
-                "false_positives": int(found.false_positives[row]),
-                "false_negatives": int(found.false_negatives[row]),
-            }
-        )
-        for row, category in enumerate(table)
-        if not np.isnan(quality.pq[row])
-    }
+def _steps(scene: Scores, headline: str) -> str:
+    rows = [
+        [TITLES[step], *_means(scores, headline), percent(scores["semantic"]["miou"])]
+        for step, scores in scene["steps"].items()
+    ]
+    return _table(["labels after", *COLUMNS, "mIoU"], rows)
 
 
-def _class_rows(score: Score, table: CategoryTable) -> list[str]:
+def _protocols(scene: Scores) -> str:
+    rows = [
+        [f"`{name}`", *_means(scene, name), percent(scores["matched_iou"]), percent(scores["pq_dagger"])]
+        for name, scores in scene["protocols"].items()
+    ]
+    return _table(["protocol", *COLUMNS, "IoU of pairs", "PQ dagger"], rows)
+
+
+def _classes(scene: Scores, record: Scores) -> str:
+    scores = scene["protocols"][record["protocols"][0]]["classes"]
     rows = []
-    for name, values in _classes(score, table).items():
-        counts = " | ".join(str(values[key]) for key in ("true_positives", "false_positives", "false_negatives"))
-        thing = "*" if table[table.row_of(name)].thing else ""
-        rows.append(f"| {name}{thing} | {_cells(values, ['pq', 'sq', 'rq'])} | {counts} |")
-    return rows
+    for category in record["classes"]:
+        name = category["name"]
+        if name not in scores:
+            continue
+        counts = (str(scores[name][key]) for key in ("true_positives", "false_positives", "false_negatives"))
+        iou = scene["semantic"]["classes"].get(name, {"iou": None})["iou"]
+        quality = (percent(scores[name][key]) for key in ("pq", "sq", "rq"))
+        rows.append([name + ("*" if category["thing"] else ""), *quality, *counts, percent(iou)])
+    return _table(["class (* thing)", "PQ", "SQ", "RQ", "TP", "FP", "FN", "IoU"], rows)
 
 
-def _cells(values: Mapping[str, Any], keys: list[str]) -> str:
-    return " | ".join(
-        "-" if values[key] is None or np.isnan(values[key]) else f"{100 * values[key]:.1f}" for key in keys
-    )
+def _further(scene: Scores) -> str:
+    """What papers print beside PQ."""
+    semantic, covered, precision = scene["semantic"], scene["coverage"], scene["average_precision"]
+    values = {
+        "mIoU": semantic["miou"],
+        "mAcc": semantic["macc"],
+        "mIoU of frames": semantic["frame_miou"],
+        "mAcc of frames": semantic["frame_macc"],
+        "mCov": covered["mean"],
+        "mWCov": covered["weighted"],
+        "precision": covered["precision"],
+        "recall": covered["recall"],
+        "AP": precision["ap"],
+        "AP50": precision["ap50"],
+        "AP25": precision["ap25"],
+        "PQ at boundaries": scene["boundary"]["pq"] if scene["boundary"] else None,
+        "F-score at 5 cm": scene["geometry"]["thresholds"]["0.05"]["f_score"] if scene["geometry"] else None,
+    }
+    defined = {name: value for name, value in values.items() if value is not None}
+    return _table(list(defined), [[percent(value) for value in defined.values()]])
 
 
-def _rule(head: str) -> str:
-    return "|" + "---|" * (head.count("|") - 1)
+def _uncovered(scene: Scores) -> str:
+    if scene["uncovered"] is None:
+        return ""
+    return f" (no predicted surface is near {percent(scene['uncovered'])} %)"
 
 
-def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: None if isinstance(value, float) and np.isnan(value) else value for key, value in values.items()}
+def _total_table(record: Scores) -> str:
+    headline = record["protocols"][0]
+    rows = [
+        [name, *_means(scene, headline), percent(scene["semantic"]["miou"]), percent(scene["void"])]
+        for name, scene in record["scenes"].items()
+    ]
+    total = record["total"]
+    rows.append(["all", *_means(total, headline), percent(total["semantic"]["miou"]), ""])
+    spread = _spread(total["protocols"][headline]["interval"]["pq"], record, "scenes")
+    title = f"All scenes, protocol `{headline}`, statistics added, per cent"
+    return f"{title}\n\n{_table(['scene', *COLUMNS, 'mIoU', 'void'], rows)}\n\n{spread}".strip()
+
+
+def _spread(interval: Sequence[float] | None, record: Scores, over: str) -> str:
+    level = f"{100 * record['settings']['level']:g} %"
+    return f"{level} interval of PQ over {over}: {percent(interval[0])} to {percent(interval[1])}." if interval else ""
+
+
+def _means(scores: Scores, protocol: str) -> Iterable[str]:
+    return (percent(scores["protocols"][protocol]["mean"][name]) for name in QUALITIES)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

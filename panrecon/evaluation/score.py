@@ -1,46 +1,75 @@
-"""One prediction held against one true mesh."""
+"""One scene under judgement: its overlaps, and what every protocol makes of them."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Float, Int
 
-from panrecon.evaluation.panoptic_quality import PanopticStatistics, match, panoptic_statistics
-from panrecon.evaluation.semantic import confusion
+from panrecon.evaluation.overlap import Overlap, overlap_and_rows, total
+from panrecon.evaluation.panoptic_quality import Matching, PanopticStatistics, added
+from panrecon.evaluation.protocols import Protocol
 from panrecon.geometry import nearest_vertex
 from panrecon.structures import VOID, CategoryTable, Labels, PanopticMesh
 
 
 @dataclass(frozen=True)
 class Score:
-    """Statistics of a prediction, and its labels on the V true vertices.
+    """What the protocols make of a scene: of all its points stacked, or scan by scan, as each wants it.
 
-    `is_right` tells the vertices in both segments of a matched pair. `uncovered` is the share of the evaluated true
-    vertices that no predicted surface lies near, `void` the share left without a label, uncovered ones included.
+    `scans` are the overlaps of its frames (one for a mesh), `overlap` that of all.
     """
 
-    statistics: PanopticStatistics
-    confusion: Int[np.ndarray, "C C_1"]
-    prediction: Labels
-    is_right: Bool[np.ndarray, " V"]
-    is_evaluated: Bool[np.ndarray, " V"]
-    uncovered: float
-    void: float
+    scans: tuple[Overlap, ...]
+    overlap: Overlap
+    matchings: Mapping[Protocol, tuple[Matching, ...]]
+
+    def statistics(self, protocol: Protocol) -> PanopticStatistics:
+        return added([matching.statistics for matching in self.matchings[protocol]])
 
 
-def score(prediction: PanopticMesh, truth: PanopticMesh, table: CategoryTable, radius: float) -> Score:
-    """The labels of the nearest predicted vertices within `radius` (m), scored on the true vertices."""
+@dataclass(frozen=True)
+class OnTruth:
+    """A prediction brought to the true vertices; `nearest` predicted vertex of each, `VOID` if none is near.
+
+    `row` is the row of each vertex in `overlap`.
+    """
+
+    labels: Labels
+    nearest: Int[np.ndarray, " V"]
+    overlap: Overlap
+    row: Int[np.ndarray, " V"]
+
+
+def score(scans: Sequence[Overlap], table: CategoryTable, protocols: Sequence[Protocol]) -> Score:
+    """The segments of a scene, matched by every protocol."""
+    stacked = total(scans)
+    units = {protocol: scans if protocol.is_per_scan else [stacked] for protocol in protocols}
+    matchings = {protocol: tuple(protocol.match(one, table) for one in units[protocol]) for protocol in protocols}
+    return Score(tuple(scans), stacked, matchings)
+
+
+def on_truth(
+    prediction: PanopticMesh, truth: PanopticMesh, radius: float, weight: Float[np.ndarray, " V"] | None = None
+) -> OnTruth:
+    """Every true vertex takes the labels of the nearest predicted one within `radius` (m), or stays void.
+
+    A vertex counts 1, or its `weight` (m^2, say).
+    """
     nearest = nearest_vertex(truth.mesh.vertices, prediction.mesh.vertices, radius)
     labels = prediction.labels.at(nearest)
-    matching = match(labels, truth.labels, table)
-    is_evaluated = np.append(table.is_evaluated, False)[truth.labels.category]
-    count = max(int(is_evaluated.sum()), 1)
-    return Score(
-        statistics=panoptic_statistics(matching, table),
-        confusion=confusion(labels.category, truth.labels.category, table),
-        prediction=labels,
-        is_right=matching.is_matched,
-        is_evaluated=is_evaluated,
-        uncovered=float((nearest[is_evaluated] == VOID).sum() / count),
-        void=float((labels.category[is_evaluated] == VOID).sum() / count),
-    )
+    overlap, row = overlap_and_rows(labels, truth.labels, weight)
+    return OnTruth(labels, nearest, overlap, row)
+
+
+def share_left_void(overlap: Overlap, table: CategoryTable) -> float:
+    """Share of the evaluated truth that the prediction says nothing of; nan where nothing is evaluated."""
+    evaluated = np.append(table.is_evaluated, False)[overlap.true_category]
+    area = overlap.area[evaluated].sum()
+    return float(overlap.area[evaluated & (overlap.predicted_category == VOID)].sum() / area) if area else float("nan")
+
+
+def share_uncovered(found: OnTruth, truth: Labels, table: CategoryTable) -> float:
+    """Share of the evaluated true vertices that no predicted surface lies near; nan where none is evaluated."""
+    evaluated = np.append(table.is_evaluated, False)[truth.category]
+    return float((found.nearest[evaluated] == VOID).mean()) if evaluated.any() else float("nan")

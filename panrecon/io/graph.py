@@ -8,6 +8,8 @@ import networkx as nx
 import numpy as np
 from jaxtyping import Int
 
+from panrecon.errors import InputError
+from panrecon.evaluation.record import Evidence
 from panrecon.io.files import read_arrays, read_json, write_arrays, write_json
 from panrecon.io.images import read_ids, read_instances, write_ids, write_instances
 from panrecon.io.mesh import ids_of_rows, rows_of_ids
@@ -59,6 +61,24 @@ def read_objects(path: Path, table: CategoryTable) -> tuple[SceneObject, ...]:
         )
         for item in read_json(path)
     )
+
+
+def read_evidence(path: Path) -> dict[int, Evidence]:
+    """What any method's `objects.json` says of its objects, by instance number: a list of `id` and `confidence`.
+
+    `frames`, the supporting ones, may be missing.
+
+    Raises:
+        InputError: the file is no such list.
+    """
+    try:
+        lines = [(int(item["id"]), float(item["confidence"]), item.get("frames", [])) for item in read_json(path)]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path} is no list of objects with 'id' and 'confidence' ({error!r}).") from error
+    wrong = next((line for line in lines if not 0 <= line[1] <= 1), None)
+    if wrong:
+        raise InputError(f"Object {wrong[0]} of {path} has the confidence {wrong[1]}; it must lie between 0 and 1.")
+    return {number + VOID: Evidence(confidence, len(frames)) for number, confidence, frames in lines}
 
 
 def object_graph(instances: Instances, graph: SuperfaceGraph, table: CategoryTable) -> "nx.Graph[int]":
