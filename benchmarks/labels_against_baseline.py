@@ -3,24 +3,22 @@
 Both read the same scan, mesh and detections, and are scored on the same true mesh by the strict rule.
 """
 
-import os
-import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from benchmarks.measure import BASELINE, Cost, pipeline_steps, run_baseline, scores, stage_costs, stages_until
 from benchmarks.plain_fusion import MIN_OVERLAP
+from benchmarks.provenance import provenance
 from benchmarks.scenes import DATASET, BenchScene, prepare, room, run_pipeline, shared_scenes
 from benchmarks.tables import Rows, cost_table, margins, mean_rows, score_table
 from panrecon.config import Settings
 from panrecon.datasets.base import dataset
 from panrecon.errors import InputError
+from panrecon.evaluation.record import finite
 from panrecon.io.categories import read_categories
 from panrecon.io.files import write_json, write_text
 from panrecon.stage import console, exit_on_input_error
@@ -109,23 +107,14 @@ def record(
     override: Sequence[str],
 ) -> dict[str, Any]:
     """Everything in the JSON file; nan as null."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=CHECKOUT, capture_output=True, text=True, check=False)
     return {
-        "commit": commit.stdout.strip(),
-        "machine": f"{os.cpu_count()} cores, {platform.platform()}",
+        **provenance(),
         "until": until,
         "set": list(override),
         "protocol": "strict",
         "min_overlap": MIN_OVERLAP,
         "scenes": {scene: {"scores": finite(found), "cost": plain(costs[scene])} for scene, found in rows.items()},
         "means": {name: finite(found) for name, found in means.items()},
-    }
-
-
-def finite(rows: Rows) -> dict[str, dict[str, float | None]]:
-    return {
-        method: {name: None if np.isnan(value) else value for name, value in values.items()}
-        for method, values in rows.items()
     }
 
 

@@ -42,7 +42,7 @@ def score_table(scenes: Mapping[str, Rows]) -> str:
         for scene, methods in scenes.items()
         for method, values in methods.items()
     ]
-    return _table(["scene", "labels", *COLUMNS], rows)
+    return table_of(["scene", "labels", *COLUMNS], rows)
 
 
 def cost_table(scenes: Mapping[str, Mapping[str, Cost]]) -> str:
@@ -52,7 +52,7 @@ def cost_table(scenes: Mapping[str, Mapping[str, Cost]]) -> str:
         [scene, *(f"{cost.seconds:.0f} s, {cost.peak_memory_mb} MB" for cost in costs.values())]
         for scene, costs in scenes.items()
     ]
-    return _table(["scene", *stages], rows)
+    return table_of(["scene", *stages], rows)
 
 
 def margins(rows: Rows) -> str:
@@ -68,6 +68,6 @@ def _percent(value: float) -> str:
     return "-" if np.isnan(value) else f"{100 * value:.1f}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table_of(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
