@@ -1,0 +1,163 @@
+"""How fast are labels scored? Strict PQ of points against torchmetrics' PanopticQuality, and of a stacked 2D scene.
+
+Both get the same arrays without void, for torchmetrics' rule excuses void; their scores are compared as well. Every
+measurement takes a process of its own, so that its memory is its own; compiled code is warm, as in any second run.
+"""
+
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Annotated, Final
+
+import numpy as np
+import torch
+import typer
+from torchmetrics.functional.detection import panoptic_quality as torchmetrics_quality
+
+from benchmarks.provenance import provenance
+from benchmarks.tables import table_of
+from panrecon.evaluation.overlap import overlap
+from panrecon.evaluation.panoptic_quality import panoptic_quality
+from panrecon.evaluation.protocols import protocol
+from panrecon.evaluation.score import score
+from panrecon.io.files import write_json, write_text
+from panrecon.io.images import write_ids, write_instances
+from panrecon.io.labels import read_label_frames
+from panrecon.structures import Category, CategoryTable, Labels
+from panrecon.workflow import CHECKOUT
+
+NAME: Final = "evaluation_speed"
+THINGS, STUFF = 18, 2  # as ScanNet's
+OBJECTS: Final = 200
+WRONG: Final = 0.2  # share of points with another label
+TABLE: Final = CategoryTable(tuple(Category(i + 1, f"class {i + 1}", thing=i >= STUFF) for i in range(THINGS + STUFF)))
+HEIGHT, WIDTH = 480, 640
+STRICT: Final = protocol("strict")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Median wall time (s) of the repeats, memory beyond the input (MB) and the PQ found."""
+
+    what: str
+    points: int
+    seconds: float
+    extra_memory_mb: int
+    pq: float
+
+
+def main(
+    results: Annotated[Path, typer.Option(help="folder to write to")] = CHECKOUT / "benchmarks" / "results",
+    repeats: Annotated[int, typer.Option(min=1, help="of which the median counts")] = 5,
+) -> None:
+    """Strict PQ of 1 and 10 million points, torchmetrics' of 1 million, and 50 to 200 frames read from PNGs."""
+    rows = [
+        alone(points_by_panrecon, 1_000_000, repeats),
+        alone(points_by_torchmetrics, 1_000_000, repeats),
+        alone(points_by_panrecon, 10_000_000, repeats),
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        write_frames(Path(folder), 200)
+        rows += [alone(frames_by_panrecon, count, min(repeats, 3), Path(folder)) for count in (50, 100, 200)]
+    ratio = rows[1].seconds / rows[0].seconds
+    cells = [
+        [row.what, f"{row.points:,}", f"{row.seconds:.3f}", str(row.extra_memory_mb), f"{100 * row.pq:.4f}"]
+        for row in rows
+    ]
+    text = table_of(["what", "points", "seconds", "memory beyond the input, MB", "PQ"], cells)
+    text += f"\ntorchmetrics / panrecon at 1,000,000 points: {ratio:.0f} times the time.\n"
+    record = {**provenance(), "repeats": repeats, "ratio": ratio, "rows": [asdict(row) for row in rows]}
+    write_json(results / f"{NAME}.json", record)
+    write_text(results / f"{NAME}.md", text)
+    print(text)
+
+
+def alone(measure: Callable[..., Measured], *arguments: object) -> Measured:
+    """The measurement, in a fresh process."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(measure, *arguments).result()
+
+
+def points_by_panrecon(count: int, repeats: int) -> Measured:
+    prediction, truth = labelled_points(count)
+    strict_pq(*labelled_points(1000))  # loads what is compiled
+    return measured("panrecon, strict", count, repeats, lambda: strict_pq(prediction, truth))
+
+
+def points_by_torchmetrics(count: int, repeats: int) -> Measured:
+    things, stuff = set(range(STUFF, THINGS + STUFF)), set(range(STUFF))
+    stacked = [
+        torch.from_numpy(np.stack([side.category, side.instance + 1], axis=-1).astype(np.int64))[None]
+        for side in labelled_points(count)
+    ]
+
+    def run() -> float:
+        return float(torchmetrics_quality(stacked[0].clone(), stacked[1].clone(), things=things, stuffs=stuff))
+
+    return measured("torchmetrics PanopticQuality", count, repeats, run)
+
+
+def frames_by_panrecon(count: int, repeats: int, folder: Path) -> Measured:
+    """Label images of both sides, read and scored as one stacked scene."""
+    sides = [read_label_frames(folder / side, TABLE) for side in ("prediction", "truth")]
+    frames = list(sides[0].files)[:count]
+
+    def run() -> float:
+        scans = [overlap(sides[0].read(frame), sides[1].read(frame)) for frame in frames]
+        return panoptic_quality(score(scans, TABLE, [STRICT]).statistics(STRICT)).mean()["pq"]
+
+    strict_pq(*labelled_points(1000))
+    return measured(f"panrecon, {count} frames from PNGs", count * HEIGHT * WIDTH, repeats, run)
+
+
+def measured(what: str, points: int, repeats: int, run: Callable[[], float]) -> Measured:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds, found = [], 0.0
+    for _ in range(repeats):
+        started = time.perf_counter()
+        found = run()
+        seconds.append(time.perf_counter() - started)
+    extra = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
+    return Measured(what, points, statistics.median(seconds), extra, found)
+
+
+def strict_pq(prediction: Labels, truth: Labels) -> float:
+    return panoptic_quality(STRICT.match(overlap(prediction, truth), TABLE).statistics).mean()["pq"]
+
+
+def labelled_points(count: int, seed: int = 0) -> tuple[Labels, Labels]:
+    """Objects of any size in any order of points, a fifth of them labelled as another object."""
+    rng = np.random.default_rng(seed)
+    category_of_object = rng.integers(0, THINGS + STUFF, OBJECTS).astype(np.int32)
+    true = (OBJECTS * rng.random(count) ** 2).astype(np.int32)
+    wrong = rng.random(count) < WRONG
+    predicted = np.where(wrong, rng.integers(0, OBJECTS, count), true).astype(np.int32)
+    sides = (Labels(category_of_object[number], number) for number in (predicted, true))
+    prediction, truth = (Labels(s.category, np.where(s.category < STUFF, -1, s.instance)) for s in sides)
+    return prediction, truth
+
+
+def write_frames(folder: Path, count: int) -> None:
+    """Label images of discs on a floor that move from frame to frame, the predicted ones a few pixels off."""
+    rng = np.random.default_rng(0)
+    centres = rng.uniform((0, 0), (HEIGHT, WIDTH), (60, 2))
+    rows, columns = np.indices((HEIGHT, WIDTH))
+    for frame in range(count):
+        for side, shift in (("prediction", 3), ("truth", 0)):
+            instance = np.full((HEIGHT, WIDTH), -1, np.int32)
+            for number, (y, x) in enumerate(centres):
+                near = (rows - y) ** 2 + (columns - (x + 4 * frame) % WIDTH - shift) ** 2 < 30**2
+                instance[near] = number
+            category = np.where(instance < 0, 1, 3 + instance % THINGS)
+            write_ids(folder / side / "semantic" / f"{frame}.png", category.astype(np.int32))
+            write_instances(folder / side / "instance" / f"{frame}.png", instance)
+
+
+if __name__ == "__main__":
+    typer.run(main)

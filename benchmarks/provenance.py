@@ -1,0 +1,12 @@
+"""What a figure belongs to: the commit and the machine."""
+
+import os
+import platform
+import subprocess
+
+from panrecon.workflow import CHECKOUT
+
+
+def provenance() -> dict[str, str]:
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    return {"commit": commit.stdout.strip(), "machine": f"{os.cpu_count()} cores, {platform.platform()}"}
