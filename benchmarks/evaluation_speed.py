@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Final
@@ -28,7 +28,7 @@ from panrecon.evaluation.protocols import protocol
 from panrecon.evaluation.score import score
 from panrecon.io.files import write_json, write_text
 from panrecon.io.images import write_ids, write_instances
-from panrecon.io.labels import read_label_frames
+from panrecon.io.labels import LabelFrames, both_sides, read_label_frames
 from panrecon.structures import Category, CategoryTable, Labels
 from panrecon.workflow import CHECKOUT
 
@@ -105,15 +105,18 @@ def points_by_torchmetrics(count: int, repeats: int) -> Measured:
 
 def frames_by_panrecon(count: int, repeats: int, folder: Path) -> Measured:
     """Label images of both sides, read and scored as one stacked scene."""
-    sides = [read_label_frames(folder / side, TABLE) for side in ("prediction", "truth")]
-    frames = list(sides[0].files)[:count]
+    prediction, truth = (first(read_label_frames(folder / side, TABLE), count) for side in ("prediction", "truth"))
 
     def run() -> float:
-        scans = [overlap(sides[0].read(frame), sides[1].read(frame)) for frame in frames]
+        scans = [overlap(predicted, true) for predicted, true in both_sides(prediction, truth)]
         return panoptic_quality(score(scans, TABLE, [STRICT]).statistics(STRICT)).mean()["pq"]
 
     strict_pq(*labelled_points(1000))
     return measured(f"panrecon, {count} frames from PNGs", count * HEIGHT * WIDTH, repeats, run)
+
+
+def first(frames: LabelFrames, count: int) -> LabelFrames:
+    return replace(frames, files=dict(list(frames.files.items())[:count]))
 
 
 def measured(what: str, points: int, repeats: int, run: Callable[[], float]) -> Measured:

@@ -35,7 +35,10 @@ GroundTruths = Annotated[
         help="ScanNet scan folder, KITTI-360, labelled PLY or folder of label images; one for each prediction",
     ),
 ]
-Classes = Annotated[str, typer.Option("--classes", "-c", help="class table: a CSV, or one of data/categories by name")]
+Classes = Annotated[
+    list[str],
+    typer.Option("--classes", "-c", help="class table: a CSV, or one of data/categories by name; one, or one a scene"),
+]
 Protocols = Annotated[
     list[str], typer.Option("--protocol", help="name or name@threshold; repeat it for more, the first is the headline")
 ]
@@ -64,6 +67,7 @@ class Files:
     name: str
     prediction: Path
     ground_truth: Path
+    classes: str
     label_map: Path | None
     objects: Path | None
     visible_only: bool
@@ -76,7 +80,7 @@ class Files:
 def evaluate(
     prediction: Predictions,
     ground_truth: GroundTruths,
-    classes: Classes = "scannet20",
+    classes: Classes = ["scannet20"],  # noqa: B006
     protocol: Protocols = ["strict"],  # noqa: B006  typer needs a list
     name: Names = [],  # noqa: B006
     json_file: Json = None,
@@ -106,13 +110,15 @@ def evaluate(
     from panrecon.io.categories import find_table, read_categories
 
     with exit_on_input_error():
-        scenes = _scenes(prediction, ground_truth, name, objects, label_map, visible_only)
+        scenes = _scenes(prediction, ground_truth, classes, name, objects, label_map, visible_only)
         if radius <= 0:
             raise InputError(f"The radius is {radius} m; it must be positive (0.05 suits rooms, 0.2 streets).")
         protocols = tuple(dict.fromkeys(named(text, min_points) for text in protocol))
-        table = read_categories(find_table(classes))
-        terms = Terms(table, protocols, radius, by_area, Resampling(resamples, seed=seed))
-        judged = {files.name: _judge(files, terms, Crop(scale, crop_top)) for files in scenes}
+        crop, judged = Crop(scale, crop_top), {}
+        for files in scenes:
+            table = read_categories(find_table(files.classes))
+            terms = Terms(table, protocols, radius, by_area, Resampling(resamples, seed=seed))
+            judged[files.name] = _judge(files, terms, crop)
         record = whole_record(judged, terms, is_mesh=scenes[0].is_mesh)
         tables = quality_tables(record)
         print(tables)
@@ -122,13 +128,15 @@ def evaluate(
 def _scenes(
     predictions: Sequence[Path],
     ground_truths: Sequence[Path],
+    classes: Sequence[str],
     names: Sequence[str],
     objects: Sequence[Path],
     label_map: Path | None,
     visible_only: bool,
 ) -> list[Files]:
     """The files of every scene, each under a name of its own."""
-    for what, given in (("ground truths", ground_truths), ("names", names), ("objects files", objects)):
+    given_once = {"names": names, "objects files": objects, "class tables": [] if len(classes) == 1 else classes}
+    for what, given in {"ground truths": ground_truths, **given_once}.items():
         if len(given) != len(predictions) and (given or what == "ground truths"):
             raise InputError(f"There are {len(predictions)} predictions and {len(given)} {what}; give one for each.")
     for path in predictions:
@@ -140,8 +148,9 @@ def _scenes(
     if len(set(called)) < len(called):
         raise InputError(f"Two scenes are called {max(called, key=called.count)!r}; give each its own --name.")
     evidence: Sequence[Path | None] = objects or [None] * len(predictions)
-    rows = zip(called, predictions, ground_truths, evidence, strict=True)
-    return [Files(called, p, g, label_map, told, visible_only) for called, p, g, told in rows]
+    tables = list(classes) * len(predictions) if len(classes) == 1 else classes
+    rows = zip(called, predictions, ground_truths, tables, evidence, strict=True)
+    return [Files(called, p, g, table, label_map, told, visible_only) for called, p, g, table, told in rows]
 
 
 def _judge(files: Files, terms: "Terms", crop: "Crop") -> "Judged":
@@ -169,19 +178,18 @@ def _judge_images(files: Files, terms: "Terms", crop: "Crop") -> "Judged":
     from panrecon.datasets.ground_truth import coverage_of, frames
     from panrecon.evaluation.images import resized
     from panrecon.evaluation.scene import judge_frames
-    from panrecon.io.labels import read_label_frames
+    from panrecon.io.labels import both_sides, read_label_frames
 
     predicted = read_label_frames(files.prediction, terms.table)
     true = frames(files.ground_truth, terms.table, files.label_map)
     coverages: list[Coverage] = []
 
     def pairs() -> "Iterator[tuple[Labels, Labels]]":
-        for frame in track(predicted.files, files.name, len(predicted.files)):
-            truth = true.read(frame)
+        for prediction, truth in track(both_sides(predicted, true), files.name, len(predicted.files)):
             height, width = truth.category.shape
-            prediction, truth = crop(resized(predicted.read(frame), height, width)), crop(truth)
-            coverages.append(coverage_of(truth.category, terms.table, "pixels"))
-            yield prediction, truth
+            cropped = crop(truth)
+            coverages.append(coverage_of(cropped.category, terms.table, "pixels"))
+            yield crop(resized(prediction, height, width)), cropped
 
     judged = judge_frames(pairs(), len(predicted.files), terms, _evidence(files))
     labelled = sum(coverages[1:], start=coverages[0])

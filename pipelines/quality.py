@@ -1,7 +1,7 @@
 """Score the labels of every step against the true mesh; the only stage that reads annotations."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from panrecon.datasets.base import dataset
@@ -47,7 +47,7 @@ def main(stage: Stage) -> None:
         "views": rendered_quality(stage),
         "stages": [],
     }
-    write(stage, Judged(judged.score, scene, judged.pictures), terms)
+    write(stage, replace(judged, record=scene), terms)
 
 
 def annotation(stage: Stage, table: CategoryTable) -> PanopticMesh:
@@ -74,7 +74,7 @@ def step_record(prediction: PanopticMesh, truth: PanopticMesh, terms: Terms) -> 
     """The headline protocol and class quality of one step's labels."""
     found = score([on_truth(prediction, truth, terms.radius).overlap], terms.table, terms.protocols[:1])
     protocols = protocols_record(found, terms.table, terms.resampling)
-    return {"protocols": protocols, "semantic": semantic_record(found, terms.table)}
+    return {"protocols": protocols, "semantic": semantic_record(found.scans, found.overlap, terms.table)}
 
 
 def rendered_quality(stage: Stage) -> dict[str, Any] | None:

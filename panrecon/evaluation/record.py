@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from panrecon.evaluation.bootstrap import instance_interval, scene_interval
+from panrecon.evaluation.common_table import common_table, overlap_in, statistics_in
 from panrecon.evaluation.coverage import coverage, remapped_coverage
 from panrecon.evaluation.instance_ap import average_precision
 from panrecon.evaluation.overlap import Overlap, total
@@ -76,7 +77,7 @@ def scores_record(
     )
     return {
         "protocols": protocols_record(score, table, resampling),
-        "semantic": semantic_record(score, table),
+        "semantic": semantic_record(score.scans, score.overlap, table),
         "coverage": {
             "mean": covered.mean,
             "weighted": covered.weighted,
@@ -99,29 +100,41 @@ def protocols_record(score: Score, table: CategoryTable, resampling: Resampling)
     found = {}
     for protocol, matchings in score.matchings.items():
         interval = resampling.of_instances(matchings, table)
-        found[str(protocol)] = _protocol(protocol, score.statistics(protocol), interval, matchings, score, table)
+        found[str(protocol)] = _protocol(
+            protocol, score.statistics(protocol), interval, matchings, score.overlap, table
+        )
     return found
 
 
-def total_record(scores: Sequence[Score], table: CategoryTable, resampling: Resampling) -> dict[str, Any]:
-    """Several scenes as one: their statistics added, intervals over scenes."""
-    everything = Score(
-        tuple(scan for score in scores for scan in score.scans),
-        total([score.overlap for score in scores]),  # what ids of different scenes are equal does not matter here
-        {p: tuple(m for score in scores for m in score.matchings[p]) for p in scores[0].matchings},
-    )
+def total_record(scores: Sequence[Score], tables: Sequence[CategoryTable], resampling: Resampling) -> dict[str, Any]:
+    """Several scenes as one: their statistics added by the names of classes, intervals over scenes."""
+    table = common_table(tables)
+    pairs = list(zip(scores, tables, strict=True))
+    scans = [overlap_in(scan, own, table) for score, own in pairs for scan in score.scans]
+    stacked = total([overlap_in(score.overlap, own, table) for score, own in pairs])
     found = {}
-    for protocol, matchings in everything.matchings.items():
-        per_scene = [score.statistics(protocol) for score in scores]
+    for protocol in scores[0].matchings:
+        per_scene = [statistics_in(score.statistics(protocol), own, table) for score, own in pairs]
+        matchings = [matching for score in scores for matching in score.matchings[protocol]]
         interval = resampling.of_scenes(per_scene, table)
-        found[str(protocol)] = _protocol(protocol, added(per_scene), interval, matchings, everything, table)
-    return {"protocols": found, "semantic": semantic_record(everything, table)}
+        found[str(protocol)] = {
+            **_protocol(protocol, added(per_scene), interval, matchings, stacked, table),
+            "scene_mean": _mean_of_scenes(per_scene, table),
+        }
+    return {"protocols": found, "semantic": semantic_record(scans, stacked, table)}
 
 
-def semantic_record(score: Score, table: CategoryTable) -> dict[str, Any]:
+def _mean_of_scenes(per_scene: Sequence[PanopticStatistics], table: CategoryTable) -> dict[str, float]:
+    """The mean over scenes of every mean; where a scene does not define one, over the others."""
+    rows = [means(statistics, table) for statistics in per_scene]
+    defined = {name: [row[name] for row in rows if not np.isnan(row[name])] for name in MEANS}
+    return {name: float(np.mean(values)) if values else float("nan") for name, values in defined.items()}
+
+
+def semantic_record(scans: Sequence[Overlap], stacked: Overlap, table: CategoryTable) -> dict[str, Any]:
     """Class quality over all points and, of frames, frame by frame."""
-    whole = semantic_quality(confusion(score.overlap, table))
-    frames = frame_quality(score.scans, table) if len(score.scans) > 1 else None
+    whole = semantic_quality(confusion(stacked, table))
+    frames = frame_quality(scans, table) if len(scans) > 1 else None
     return {
         "miou": whole.miou,
         "macc": whole.macc,
@@ -188,12 +201,12 @@ def _protocol(
     statistics: PanopticStatistics,
     interval: Mapping[str, tuple[float, float]],
     matchings: Sequence[Matching],
-    score: Score,
+    stacked: Overlap,
     table: CategoryTable,
 ) -> dict[str, Any]:
     quality = panoptic_quality(statistics)
     iou = np.concatenate([matching.matched.iou for matching in matchings])
-    semantic = semantic_quality(confusion(score.overlap, table))
+    semantic = semantic_quality(confusion(stacked, table))
     return {
         "threshold": protocol.threshold,
         "mean": means(statistics, table),

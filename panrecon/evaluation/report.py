@@ -104,9 +104,11 @@ def _total_table(record: Scores) -> str:
         for name, scene in record["scenes"].items()
     ]
     total = record["total"]
-    rows.append(["all", *_means(total, headline), percent(total["semantic"]["miou"]), ""])
+    mean = total["protocols"][headline]["scene_mean"]
+    rows.append(["mean of scenes", *(percent(mean[name]) for name in QUALITIES), "", ""])
+    rows.append(["statistics added", *_means(total, headline), percent(total["semantic"]["miou"]), ""])
     spread = _spread(total["protocols"][headline]["interval"]["pq"], record, "scenes")
-    title = f"All scenes, protocol `{headline}`, statistics added, per cent"
+    title = f"All scenes, protocol `{headline}`, per cent"
     return f"{title}\n\n{_table(['scene', *COLUMNS, 'mIoU', 'void'], rows)}\n\n{spread}".strip()
 
 

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from panrecon.evaluation.boundary import near_boundary
 from panrecon.evaluation.calibration import expected_calibration_error, object_outcomes
+from panrecon.evaluation.common_table import common_table
 from panrecon.evaluation.geometric import surface_quality
 from panrecon.evaluation.overlap import Overlap, overlap, overlap_and_rows
 from panrecon.evaluation.panoptic_quality import Matching
@@ -54,6 +55,7 @@ class Judged:
     """A scene's share of `quality.json` and its pictures by caption."""
 
     score: Score
+    table: CategoryTable
     record: Mapping[str, Any]
     pictures: Mapping[str, Rgb]
 
@@ -86,7 +88,7 @@ def judge_points(
         "prediction": label_colors(shown, terms.table),
         "errors": errors,
     }
-    return Judged(scored, record, {caption: view.paint(painted) for caption, painted in colors.items()})
+    return Judged(scored, terms.table, record, {caption: view.paint(painted) for caption, painted in colors.items()})
 
 
 def judge_frames(
@@ -113,12 +115,12 @@ def judge_frames(
     for number, pair in kept.items():
         stacked, matching = (scans[number], headline[number]) if len(headline) > 1 else (scored.overlap, headline[0])
         pictures |= _frame_pictures(f"frame {number + 1} of {count}", *pair, stacked, matching, terms.table)
-    return Judged(scored, record, pictures)
+    return Judged(scored, terms.table, record, pictures)
 
 
 def whole_record(judged: Mapping[str, Judged], terms: Terms, is_mesh: bool) -> dict[str, Any]:
     """`quality.json` of one or more scenes; of more than one with their total."""
-    scores = [found.score for found in judged.values()]
+    scores, tables = [found.score for found in judged.values()], [found.table for found in judged.values()]
     return finite(
         {
             "version": FORMAT_VERSION,
@@ -133,10 +135,10 @@ def whole_record(judged: Mapping[str, Judged], terms: Terms, is_mesh: bool) -> d
             },
             "classes": [
                 {name: getattr(category, name) for name in ("id", "name", "thing", "evaluated")}
-                for category in terms.table
+                for category in common_table(tables)
             ],
             "scenes": {name: found.record for name, found in judged.items()},
-            "total": total_record(scores, terms.table, terms.resampling) if len(scores) > 1 else None,
+            "total": total_record(scores, tables, terms.resampling) if len(scores) > 1 else None,
         }
     )
 

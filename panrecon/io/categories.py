@@ -88,4 +88,6 @@ def _category(path: Path, line: int, row: dict[str, str | None]) -> Category:
         ) from error
     if not 1 <= category.id <= 65535 or not category.name:
         raise InputError(f"Line {line} of the class table {path} needs an id from 1 to 65535 and a name.")
+    if not all(0 <= raw_id <= 65535 for raw_id in category.raw_ids):
+        raise InputError(f"Line {line} of the class table {path} has raw ids beyond 0 to 65535, which no image holds.")
     return category

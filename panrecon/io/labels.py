@@ -1,6 +1,7 @@
 """Label images of a sequence: a semantic and an instance image a frame, in any data set's ids."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -71,6 +72,14 @@ def read_label_frames(folder: Path, table: CategoryTable) -> LabelFrames:
         return Labels(rows_of_ids(semantic, table), numbers_of_ids(instance))
 
     return LabelFrames(folder, paired_images(semantic_folder(folder), folder / "instance"), decode)
+
+
+def both_sides(prediction: LabelFrames, truth: LabelFrames) -> Iterator[tuple[Labels, Labels]]:
+    """The labels of every predicted frame and of its truth, one frame in memory at a time, both read at once."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for frame in prediction.files:
+            predicted, true = (pool.submit(side.read, frame) for side in (prediction, truth))
+            yield predicted.result(), true.result()
 
 
 def has_label_images(folder: Path) -> bool:

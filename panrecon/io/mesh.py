@@ -125,10 +125,10 @@ def rows_of_ids(ids: np.ndarray, table: CategoryTable) -> np.ndarray:
 
 def rows_of_raw_ids(ids: np.ndarray, row_of_raw_id: Mapping[int, int]) -> np.ndarray:
     """Rows by a data set's own ids; ids that are not among them become `VOID`."""
-    known = np.array(sorted(row_of_raw_id), dtype=np.int64)
-    rows = np.array([row_of_raw_id[raw_id] for raw_id in known.tolist()], dtype=np.int32)
-    slot = np.clip(np.searchsorted(known, ids), 0, len(known) - 1)
-    return np.where(known[slot] == ids, rows[slot], VOID).astype(np.int32)
+    highest = max(row_of_raw_id, default=0)
+    row_of_id = np.full(highest + 2, VOID, dtype=np.int32)
+    row_of_id[list(row_of_raw_id)] = list(row_of_raw_id.values())
+    return row_of_id[np.clip(ids, -1, highest + 1)]  # both ends are the last place, which stays void
 
 
 def numbers_of_ids(ids: np.ndarray) -> np.ndarray:
