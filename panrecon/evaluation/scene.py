@@ -145,7 +145,7 @@ def whole_record(judged: Mapping[str, Judged], terms: Terms, is_mesh: bool) -> d
 
 def boundary_record(prediction: Labels, truth: PanopticMesh, table: CategoryTable) -> dict[str, float] | None:
     """Strict quality of the true vertices near instance boundaries; None where there is no boundary."""
-    near = near_boundary(truth.mesh.vertices, truth.mesh.faces, truth.labels, table, BOUNDARY_DISTANCE)
+    near = near_boundary(truth.mesh.vertices, truth.labels, table, BOUNDARY_DISTANCE)
     if not near.any():
         return None
     here, there = (Labels(labels.category[near], labels.instance[near]) for labels in (prediction, truth.labels))
