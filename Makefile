@@ -58,7 +58,8 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-bench: setup  ## the pipeline against a plain baseline: table and JSON
+bench: setup  ## speed of the scores beside torchmetrics, quality of the pipeline beside a baseline: tables and JSON
+	$(BIN)/python -m benchmarks.evaluation_speed
 	$(BIN)/python -m benchmarks.labels_against_baseline
 
 clean:  ## what tests and tools left; never data

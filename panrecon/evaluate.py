@@ -1,6 +1,7 @@
 """`panrecon evaluate`: any panoptic PLY or label images against any truth, by every paper's rule."""
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,7 +47,10 @@ Names = Annotated[list[str], typer.Option("--name", help="of each scene; default
 Json = Annotated[Path | None, typer.Option("--json", help="write the record here")]
 Html = Annotated[Path | None, typer.Option("--html", help="write the report with its pictures here")]
 Markdown = Annotated[Path | None, typer.Option("--markdown", help="write the tables here")]
-Radius = Annotated[float, typer.Option(help="a true vertex takes the nearest predicted label within this, m")]
+Radius = Annotated[
+    float | None,
+    typer.Option(help="a true vertex takes the nearest predicted label within this, m; default 0.05, KITTI-360 0.2"),
+]
 ByArea = Annotated[bool, typer.Option("--by-area", help="a true vertex counts its area instead of 1")]
 MinPoints = Annotated[int, typer.Option(min=1, help="lidar: smaller segments are neither false nor missed")]
 MapFile = Annotated[
@@ -58,6 +62,8 @@ Scale = Annotated[float, typer.Option(min=0.01, max=1.0, help="images of both si
 CropTop = Annotated[int, typer.Option(min=0, help="rows then cut off above (KITTI-360 in PanopticRecon: 0.5 and 126)")]
 Resamples = Annotated[int, typer.Option(min=1, help="bootstrap resamples behind the intervals")]
 Seed = Annotated[int, typer.Option(min=0, help="of the intervals and of the points sampled on surfaces")]
+
+INDOORS, OUTDOORS = 0.05, 0.2  # m: how far a true vertex may be from the predicted one that labels it
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ def evaluate(
     json_file: Json = None,
     html_file: Html = None,
     markdown_file: Markdown = None,
-    radius: Radius = 0.05,
+    radius: Radius = None,
     by_area: ByArea = False,
     min_points: MinPoints = 50,
     label_map: MapFile = None,
@@ -102,6 +108,7 @@ def evaluate(
     Reads the files of any program, needs no run, and writes only what --json, --html and --markdown name.
     Exit code 2: the input is wrong, in one sentence.
     """
+    from panrecon.datasets.ground_truth import is_outdoors
     from panrecon.evaluation.images import Crop
     from panrecon.evaluation.protocols import protocol as named
     from panrecon.evaluation.record import Resampling
@@ -111,13 +118,14 @@ def evaluate(
 
     with exit_on_input_error():
         scenes = _scenes(prediction, ground_truth, classes, name, objects, label_map, visible_only)
-        if radius <= 0:
+        if radius is not None and not 0 < radius < math.inf:
             raise InputError(f"The radius is {radius} m; it must be positive (0.05 suits rooms, 0.2 streets).")
         protocols = tuple(dict.fromkeys(named(text, min_points) for text in protocol))
         crop, judged = Crop(scale, crop_top), {}
         for files in scenes:
             table = read_categories(find_table(files.classes))
-            terms = Terms(table, protocols, radius, by_area, Resampling(resamples, seed=seed))
+            reach = radius or (OUTDOORS if is_outdoors(files.ground_truth) else INDOORS)
+            terms = Terms(table, protocols, reach, by_area, Resampling(resamples, seed=seed))
             judged[files.name] = _judge(files, terms, crop)
         record = whole_record(judged, terms, is_mesh=scenes[0].is_mesh)
         tables = quality_tables(record)

@@ -53,6 +53,13 @@ def coverage_of(category: Int[np.ndarray, "*points"], table: CategoryTable, noun
     return Coverage(category.size, int((category != VOID).sum()), int(evaluated.sum()), noun)
 
 
+def is_outdoors(path: Path) -> bool:
+    """Whether the truth at a path is of streets, whose surfaces are measured less finely than those of rooms."""
+    if path.is_file():
+        return path.suffix.lower() == ".ply" and kitti360.is_window(path)
+    return path.is_dir() and kitti360.find_drive(path, kitti360.SEMANTICS_3D) is not None
+
+
 def points(path: Path, table: CategoryTable, label_map: Path | None = None, visible_only: bool = False) -> PanopticMesh:
     """The labelled mesh or points of a ScanNet scan, a KITTI-360 drive, a labelled PLY or a folder that holds one.
 

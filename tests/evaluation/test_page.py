@@ -54,6 +54,13 @@ def protocol(random: random.Random, threshold: float) -> dict[str, Any]:
     }
 
 
+def total(random: random.Random) -> dict[str, Any]:
+    found = labels(random)
+    for scores in found["protocols"].values():
+        scores["scene_mean"] = {key: random.random() for key in MEANS}
+    return found
+
+
 def labels(random: random.Random) -> dict[str, Any]:
     iou = {"wall": {"iou": 0.5, "accuracy": 0.6}, "chair": {"iou": random.random(), "accuracy": None}}
     absent = {"clutter": {"iou": None, "accuracy": None}}
@@ -123,7 +130,7 @@ def record() -> dict[str, Any]:
         "settings": {"radius": 0.05, "weight": "count", "min_points": 50, "seed": 0, "resamples": 1000, "level": 0.95},
         "classes": class_table(),
         "scenes": {"room <b>1</b>": full_scene(source), "room2": bare_scene(source)},
-        "total": labels(source),
+        "total": total(source),
     }
 
 
