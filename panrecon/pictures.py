@@ -15,6 +15,7 @@ from panrecon.structures import VOID, Camera, CategoryTable, Detections, Labels,
 Rgb = UInt8[np.ndarray, "h w 3"]
 Picture = UInt8[np.ndarray, "H W 3"]  # of another size than what it is made of
 BACKGROUND = 255
+SMALLEST_VIEW = 0.01  # m: of what has no extent itself
 POINT_SIZE = 3  # pixels a point of a cloud covers each way
 VOID_COLOR = (60, 60, 60)
 GOLDEN_RATIO = 0.618034  # hues this far apart stay distinct however many there are
@@ -78,7 +79,7 @@ class MeshView:
 def overview(mesh: TriangleMesh, up: Float[np.ndarray, "3"], height: int = 540, width: int = 720) -> MeshView:
     """The mesh (or its points, if it has no faces) from obliquely above, a corner towards the viewer, in full."""
     low, high = np.percentile(mesh.vertices, (1, 99), axis=0)
-    centre, radius = (low + high) / 2, float(np.linalg.norm(high - low) / 2)
+    centre, radius = (low + high) / 2, max(float(np.linalg.norm(high - low) / 2), SMALLEST_VIEW)
     side = np.cross(up, np.eye(3)[np.abs(up).argmin()])
     side /= np.linalg.norm(side)
     direction = VIEW_ACROSS * side + VIEW_ALONG * np.cross(up, side) + VIEW_ABOVE * up
@@ -104,7 +105,7 @@ def mesh_view(mesh: TriangleMesh, camera: Camera, world_from_camera: Float[np.nd
     cosine = np.einsum("ij,ij->i", normals, toward) / np.maximum(length * np.linalg.norm(toward, axis=1), 1e-12)
     front = np.flatnonzero(cosine > 0)
     surface = Raycaster(TriangleMesh(mesh.vertices, mesh.faces[front], mesh.colors)).cast(camera, world_from_camera)
-    face = np.where(surface.face == VOID, VOID, front[surface.face])
+    face = np.append(front, VOID)[surface.face]
     return MeshView(face, (0.55 + 0.45 * cosine[face]).astype(np.float32), mesh.faces)
 
 

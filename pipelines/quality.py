@@ -31,7 +31,7 @@ def main(stage: Stage) -> None:
     settings = stage.settings.quality
     table = read_categories(stage.folder("scan") / "classes.csv")
     protocols = tuple(protocol(name) for name in settings.protocols)
-    terms = Terms(table, protocols, settings.radius, settings.by_area, Resampling(seed=settings.seed))
+    terms = Terms(table, protocols, settings.radius, settings.by_area, resampling=Resampling(seed=settings.seed))
     truth = annotation(stage, table)
     labelled = coverage_of(truth.labels.category, table, "vertices")
     stage.say(f"truth: {labelled}")
@@ -74,7 +74,10 @@ def step_record(prediction: PanopticMesh, truth: PanopticMesh, terms: Terms) -> 
     """The headline protocol and class quality of one step's labels."""
     found = score([on_truth(prediction, truth, terms.radius).overlap], terms.table, terms.protocols[:1])
     protocols = protocols_record(found, terms.table, terms.resampling)
-    return {"protocols": protocols, "semantic": semantic_record(found.scans, found.overlap, terms.table)}
+    return {
+        "protocols": protocols,
+        "semantic": semantic_record(found.scans, found.overlap, terms.protocols[0], terms.table),
+    }
 
 
 def rendered_quality(stage: Stage) -> dict[str, Any] | None:

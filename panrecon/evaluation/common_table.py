@@ -31,6 +31,15 @@ def common_table(tables: Sequence[CategoryTable]) -> CategoryTable:
     return CategoryTable(tuple(replace(category, id=i) for i, category in enumerate(found.values(), start=1)))
 
 
+def with_common_names(tables: Sequence[CategoryTable]) -> list[CategoryTable]:
+    """The same tables, every class spelled as where it comes first."""
+    common = common_table(tables)
+    return [
+        CategoryTable(tuple(replace(category, name=common[common.row_of(category.name)].name) for category in table))
+        for table in tables
+    ]
+
+
 def overlap_in(overlap: Overlap, own: CategoryTable, common: CategoryTable) -> Overlap:
     """The overlap by the rows of the common table; what its own table does not evaluate becomes void truth."""
     row = np.append(_rows(own, common), VOID)

@@ -77,7 +77,8 @@ def _best_partners(
     p, t, common = p[best], t[best], common[best]
     partner, iou = np.full(len(crossing.true), VOID), np.zeros(len(crossing.true))
     partner[t] = p
-    iou[t] = common / (crossing.predicted_area[p] - excused[p] + crossing.true_area[t] - common)
+    union = crossing.predicted_area[p] - excused[p] + crossing.true_area[t] - common
+    iou[t] = common / np.maximum(union, np.finfo(float).tiny)  # 0 where nothing has an area
     return partner, iou
 
 

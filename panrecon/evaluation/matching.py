@@ -80,7 +80,7 @@ def pairs_of_one_class(
     both = (crossing.prediction != VOID) & (crossing.truth != VOID)
     p, t, common = crossing.prediction[both], crossing.truth[both], crossing.area[both]
     area = crossing.predicted_area[p] - excused_predicted[p] + crossing.true_area[t] - excused_true[t]
-    pairs = Pairs(p, t, common / (area - common))
+    pairs = Pairs(p, t, common / np.maximum(area - common, np.finfo(float).tiny))  # 0 where nothing has an area
     return pairs.where(crossing.predicted.category[p] == crossing.true.category[t])
 
 

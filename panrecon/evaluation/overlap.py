@@ -12,7 +12,7 @@ import numba
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from panrecon.structures import Labels
+from panrecon.structures import VOID, Labels
 
 CHUNK: Final = 1 << 16  # points counted at once: their 64-bit copies fit the cache of a core
 
@@ -49,9 +49,9 @@ class Overlap:
     def true_instance(self) -> Int[np.ndarray, " N"]:
         return self.labels[:, 3]
 
-    def where(self, chosen: Bool[np.ndarray, " N"]) -> "Overlap":
-        """The chosen rows alone."""
-        return Overlap(self.labels[chosen], self.area[chosen])
+    def only(self, chosen: Bool[np.ndarray, " N"]) -> "Overlap":
+        """The same rows with nothing said by either side in all but the chosen ones."""
+        return Overlap(np.where(chosen[:, None], self.labels, VOID), self.area)
 
     def rows_of(self, part: "Overlap") -> Int[np.ndarray, " n"]:
         """The row that holds every row of an overlap of some of the points."""

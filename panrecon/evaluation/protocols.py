@@ -47,7 +47,7 @@ class Protocol:
     min_points: int = MIN_POINTS
 
     def __str__(self) -> str:
-        return self.name if self.threshold == RULES[self.name].threshold else f"{self.name}@{self.threshold:g}"
+        return self.name if self.threshold == RULES[self.name].threshold else f"{self.name}@{self.threshold}"
 
     @property
     def is_per_scan(self) -> bool:
@@ -55,8 +55,8 @@ class Protocol:
         return self.name == "lidar"
 
     @property
-    def counts_ids_of_stuff(self) -> bool:
-        """Scores what other rules ignore: ids on stuff, and frames one by one."""
+    def is_released_script(self) -> bool:
+        """Whether its authors print coverage of remapped ids and class quality frame by frame beside it."""
         return self.name in ("panopticrecon", "pvlff")
 
     def match(self, overlap: Overlap, table: CategoryTable) -> Matching:
@@ -118,7 +118,7 @@ def _panopticrecon(overlap: Overlap, table: CategoryTable, protocol: Protocol) -
 
 def _panoptic_lifting(overlap: Overlap, table: CategoryTable, protocol: Protocol) -> Matching:
     """Points without truth are taken out first; then void on either side is left out of every union."""
-    labelled = overlap.where(overlap.true_category != VOID)
+    labelled = overlap.only(overlap.true_category != VOID)
     kept = _robust_classes(labelled, table)
     sides = (side.keeping(kept) for side in (predicted_side(labelled), true_side(labelled)))
     crossing = cross(labelled, *(panoptic_segments(side, table) for side in sides))
@@ -141,7 +141,7 @@ def _panogs(overlap: Overlap, table: CategoryTable, protocol: Protocol) -> Match
 def _lidar(overlap: Overlap, table: CategoryTable, protocol: Protocol) -> Matching:
     """Points whose truth is not evaluated are taken out first."""
     evaluated = np.append(table.is_evaluated, False)
-    scored = overlap.where(evaluated[overlap.true_category])
+    scored = overlap.only(evaluated[overlap.true_category])
     crossing = cross(
         scored,
         panoptic_segments(predicted_side(scored), table),
@@ -172,11 +172,12 @@ def _verdict(
 
 
 def _robust_classes(overlap: Overlap, table: CategoryTable) -> Bool[np.ndarray, " C"]:
-    """Evaluated classes that occur, and not as a mere sliver of either side."""
+    """Evaluated classes that occur, and not as a mere sliver of either side, where there is a truth."""
+    labelled = overlap.area[overlap.true_category != VOID].sum()
     shares = []
     for category in (overlap.predicted_category, overlap.true_category):
         area = np.bincount(category[category != VOID], overlap.area[category != VOID], minlength=len(table))
-        shares.append(area / max(overlap.area.sum(), np.finfo(float).tiny))
+        shares.append(area / max(labelled, np.finfo(float).tiny))
     occurs = (shares[0] > 0) | (shares[1] > 0)
     sliver = [(share > 0) & (share < ROBUST_SHARE) for share in shares]
     return table.is_evaluated & occurs & ~sliver[0] & ~sliver[1]

@@ -72,12 +72,10 @@ def scores_record(
     headline = next(iter(score.matchings))
     confidence = {instance: found.confidence for instance, found in evidence.items()}
     precision = average_precision(points, table, confidence)
-    covered = (remapped_coverage if headline.counts_ids_of_stuff else coverage)(
-        score.overlap, table, headline.threshold
-    )
+    covered = (remapped_coverage if headline.is_released_script else coverage)(score.overlap, table, headline.threshold)
     return {
         "protocols": protocols_record(score, table, resampling),
-        "semantic": semantic_record(score.scans, score.overlap, table),
+        "semantic": semantic_record(score.scans, score.overlap, headline, table),
         "coverage": {
             "mean": covered.mean,
             "weighted": covered.weighted,
@@ -121,7 +119,7 @@ def total_record(scores: Sequence[Score], tables: Sequence[CategoryTable], resam
             **_protocol(protocol, added(per_scene), interval, matchings, stacked, table),
             "scene_mean": _mean_of_scenes(per_scene, table),
         }
-    return {"protocols": found, "semantic": semantic_record(scans, stacked, table)}
+    return {"protocols": found, "semantic": semantic_record(scans, stacked, next(iter(scores[0].matchings)), table)}
 
 
 def _mean_of_scenes(per_scene: Sequence[PanopticStatistics], table: CategoryTable) -> dict[str, float]:
@@ -131,10 +129,12 @@ def _mean_of_scenes(per_scene: Sequence[PanopticStatistics], table: CategoryTabl
     return {name: float(np.mean(values)) if values else float("nan") for name, values in defined.items()}
 
 
-def semantic_record(scans: Sequence[Overlap], stacked: Overlap, table: CategoryTable) -> dict[str, Any]:
-    """Class quality over all points and, of frames, frame by frame."""
+def semantic_record(
+    scans: Sequence[Overlap], stacked: Overlap, headline: Protocol, table: CategoryTable
+) -> dict[str, Any]:
+    """Class quality over all points and, where the headline's script prints it, frame by frame."""
     whole = semantic_quality(confusion(stacked, table))
-    frames = frame_quality(scans, table) if len(scans) > 1 else None
+    frames = frame_quality(scans, table) if headline.is_released_script else None
     return {
         "miou": whole.miou,
         "macc": whole.macc,
@@ -151,6 +151,7 @@ def semantic_record(scans: Sequence[Overlap], stacked: Overlap, table: CategoryT
 def objects_record(matching: Matching, table: CategoryTable, evidence: Mapping[int, Evidence]) -> list[dict[str, Any]]:
     """A line for every predicted thing and for every true one that is missed; ids as in label files, 0 = none."""
     crossing, matched = matching.crossing, matching.matched
+    predicted_area, true_area = crossing.predicted_area, crossing.true_area
     best = {int(matched.prediction[pair]): int(pair) for pair in np.argsort(matched.iou, kind="stable")}
     lines = []
     for number in np.flatnonzero(table.is_thing[crossing.predicted.category]):
@@ -161,7 +162,7 @@ def objects_record(matching: Matching, table: CategoryTable, evidence: Mapping[i
             {
                 "instance": instance - VOID,
                 "category": table[crossing.predicted.category[number]].name,
-                "area": float(crossing.predicted_area[number]),
+                "area": float(predicted_area[number]),
                 "confidence": found.confidence if found else None,
                 "frames": found.frames if found else None,
                 "outcome": outcome,
@@ -174,7 +175,7 @@ def objects_record(matching: Matching, table: CategoryTable, evidence: Mapping[i
             {
                 "instance": None,
                 "category": table[crossing.true.category[number]].name,
-                "area": float(crossing.true_area[number]),
+                "area": float(true_area[number]),
                 "confidence": None,
                 "frames": None,
                 "outcome": "missed",

@@ -6,7 +6,7 @@ from typing import Any, Final
 STEPS: Final = ("graph", "semantics", "field")
 TITLES: Final = {"graph": "graph", "semantics": "+ semantics", "field": "+ field"}
 QUALITIES: Final = tuple(f"{name}{group}" for group in ("", "_things", "_stuff") for name in ("pq", "sq", "rq"))
-COLUMNS: Final = ("PQ", "SQ", "RQ", "PQ things", "SQ", "RQ", "PQ stuff", "SQ", "RQ")
+COLUMNS: Final = tuple(f"{name}{group}" for group in ("", " things", " stuff") for name in ("PQ", "SQ", "RQ"))
 
 Scores = Mapping[str, Any]
 
@@ -26,11 +26,15 @@ def percent(value: float | None) -> str:
 
 def _scene_tables(name: str, scene: Scores, record: Scores) -> str:
     headline = record["protocols"][0]
-    place = "on the true vertices" if record["kind"] == "points" else f"on {scene['frames']} stacked frames"
+    place = (
+        "on the true vertices"
+        if record["kind"] == "points"
+        else f"on {scene['frames']} of {scene['true_frames']} frames, stacked"
+    )
     interval = scene["protocols"][headline]["interval"]["pq"]
     void = f"The prediction leaves {percent(scene['void'])} % of the evaluated truth void{_uncovered(scene)}."
     parts = [
-        f"Panoptic quality of {name} {place}, protocol `{headline}`, per cent",
+        f"Panoptic quality of {' '.join(name.split())} {place}, protocol `{headline}`, per cent",
         _steps(scene, headline) if "steps" in scene else _protocols(scene),
         _classes(scene, record),
         _further(scene),
@@ -122,5 +126,10 @@ def _means(scores: Scores, protocol: str) -> Iterable[str]:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
+    lines = [head, ["---"] * len(head), *([_cell(text) for text in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """A name on one line, its bars escaped."""
+    return " ".join(text.split()).replace("|", r"\|")

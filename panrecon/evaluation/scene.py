@@ -11,6 +11,7 @@ from panrecon.evaluation.boundary import near_boundary
 from panrecon.evaluation.calibration import expected_calibration_error, object_outcomes
 from panrecon.evaluation.common_table import common_table
 from panrecon.evaluation.geometric import surface_quality
+from panrecon.evaluation.images import Crop
 from panrecon.evaluation.overlap import Overlap, overlap, overlap_and_rows
 from panrecon.evaluation.panoptic_quality import Matching
 from panrecon.evaluation.protocols import Protocol, protocol
@@ -40,13 +41,16 @@ Rgb = UInt8[np.ndarray, "h w 3"]
 class Terms:
     """How predictions are held against truths; the first protocol is the headline.
 
-    Of meshes, a true vertex takes the nearest predicted label within `radius` (m) and counts 1, or its area.
+    Of meshes, a true vertex takes the nearest predicted label within `radius` (m) and counts 1, or its area. What
+    `crop` leaves of images, and whether points that no camera saw are left out, whoever reads the files sees to.
     """
 
     table: CategoryTable
     protocols: tuple[Protocol, ...] = (STRICT,)
     radius: float = 0.05
     by_area: bool = False
+    crop: Crop = field(default_factory=Crop)
+    visible_only: bool = False
     resampling: Resampling = field(default_factory=Resampling)
 
 
@@ -74,8 +78,9 @@ def judge_points(
     headline = scored.matchings[terms.protocols[0]][0]
     record = {
         **_record(scored, overlap(found.labels, truth.labels), terms, evidence),
-        "uncovered": share_uncovered(found, truth.labels, terms.table),
+        "uncovered": share_uncovered(found, truth.labels, terms.table, weight),
         "frames": None,
+        "true_frames": None,
         "boundary": boundary_record(found.labels, truth, terms.table),
         "geometry": geometry_record(prediction, truth, terms.resampling.seed),
     }
@@ -131,6 +136,9 @@ def whole_record(judged: Mapping[str, Judged], terms: Terms, is_mesh: bool) -> d
                 "radius": terms.radius if is_mesh else None,
                 "weight": "area" if terms.by_area else "count",
                 "min_points": terms.protocols[0].min_points,
+                "scale": terms.crop.scale,
+                "crop_top": terms.crop.top,
+                "visible_only": terms.visible_only,
                 **asdict(terms.resampling),
             },
             "classes": [

@@ -69,7 +69,9 @@ def share_left_void(overlap: Overlap, table: CategoryTable) -> float:
     return float(overlap.area[evaluated & (overlap.predicted_category == VOID)].sum() / area) if area else float("nan")
 
 
-def share_uncovered(found: OnTruth, truth: Labels, table: CategoryTable) -> float:
-    """Share of the evaluated true vertices that no predicted surface lies near; nan where none is evaluated."""
-    evaluated = np.append(table.is_evaluated, False)[truth.category]
-    return float((found.nearest[evaluated] == VOID).mean()) if evaluated.any() else float("nan")
+def share_uncovered(
+    found: OnTruth, truth: Labels, table: CategoryTable, weight: Float[np.ndarray, " V"] | None = None
+) -> float:
+    """Share of the evaluated truth that no predicted surface lies near; nan where nothing is evaluated."""
+    area = np.append(table.is_evaluated, False)[truth.category] * (1.0 if weight is None else weight)
+    return float(area[found.nearest == VOID].sum() / area.sum()) if area.any() else float("nan")

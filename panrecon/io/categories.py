@@ -35,11 +35,17 @@ def read_categories(path: Path) -> CategoryTable:
         InputError: a column is missing, a number is none, or an id or name stands twice.
     """
     if not path.is_file():
-        raise InputError(f"The class table {path} does not exist; set scan.classes to a CSV file.")
+        raise InputError(f"The class table {path} does not exist; name a CSV file, or a table of data/categories.")
     reader = csv.DictReader(io.StringIO(_text(path), newline=""))
     missing = {"id", "name", "thing"} - set(reader.fieldnames or ())
     if missing:
         raise InputError(f"The class table {path} has no column {', '.join(sorted(missing))}.")
+    unknown = set(reader.fieldnames or ()) - set(COLUMNS)
+    if unknown:
+        raise InputError(
+            f"The class table {path} has the columns {', '.join(map(repr, sorted(unknown)))}, "
+            f"which mean nothing here; there are {', '.join(COLUMNS)}."
+        )
     categories = tuple(_category(path, reader.line_num, row) for row in reader)
     if not categories:
         raise InputError(f"The class table {path} lists no class.")

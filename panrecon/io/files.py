@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,33 @@ def aside(path: Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     with aside(path) as partial:
-        partial.write_text(text)
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_texts(texts: Mapping[Path, str]) -> None:
+    """All of them or none.
+
+    Raises:
+        InputError: a path cannot be written, for want of rights or room, or because it is a folder.
+    """
+    with ExitStack() as partials:
+        for path, text in texts.items():
+            try:
+                if path.is_dir():
+                    raise IsADirectoryError("it is a folder")
+                partials.enter_context(aside(path)).write_text(text, encoding="utf-8")
+            except OSError as error:
+                reason = error.strerror or str(error)
+                raise InputError(f"{path} cannot be written: {reason}; name another file.") from error
+
+
+def json_text(content: Any) -> str:
+    """JSON as this project writes it: the same text for the same content."""
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_json(path: Path, content: Any) -> None:
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json_text(content))
 
 
 def read_json(path: Path) -> Any:

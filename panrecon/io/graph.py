@@ -72,13 +72,15 @@ def read_evidence(path: Path) -> dict[int, Evidence]:
         InputError: the file is no such list.
     """
     try:
-        lines = [(int(item["id"]), float(item["confidence"]), item.get("frames", [])) for item in read_json(path)]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path} is no list of objects with 'id' and 'confidence' ({error!r}).") from error
+        lines = [(int(item["id"]), float(item["confidence"]), len(item.get("frames", []))) for item in read_json(path)]
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise InputError(
+            f"{path} is no list of objects with 'id', 'confidence' and perhaps 'frames', a list ({error!r})."
+        ) from error
     wrong = next((line for line in lines if not 0 <= line[1] <= 1), None)
     if wrong:
         raise InputError(f"Object {wrong[0]} of {path} has the confidence {wrong[1]}; it must lie between 0 and 1.")
-    return {number + VOID: Evidence(confidence, len(frames)) for number, confidence, frames in lines}
+    return {number + VOID: Evidence(confidence, frames) for number, confidence, frames in lines}
 
 
 def object_graph(instances: Instances, graph: SuperfaceGraph, table: CategoryTable) -> "nx.Graph[int]":

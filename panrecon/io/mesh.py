@@ -47,17 +47,23 @@ def read_vertices(path: Path) -> tuple[TriangleMesh, dict[str, np.ndarray]]:
         raise InputError(f"The mesh {path} does not exist.")
     try:
         loaded = trimesh.load(path, file_type="ply", process=False)
-        raw = loaded.metadata["_ply_raw"]["vertex"]["data"]
+        elements = loaded.metadata["_ply_raw"]
+        raw = elements["vertex"]["data"]
     except (ValueError, LookupError, TypeError, AttributeError, NameError) as error:  # whatever trimesh stumbles over
         raise InputError(f"The mesh {path} cannot be read as PLY ({error}); write it anew.") from error
     vertices = np.asarray(getattr(loaded, "vertices", np.empty((0, 3))), dtype=np.float32)
     if not len(vertices):
         raise InputError(f"The mesh {path} has no vertices.")
+    if len(vertices) != elements["vertex"]["length"]:
+        stated = elements["vertex"]["length"]
+        raise InputError(f"{path} is cut: it states {stated} vertices and holds {len(vertices)}; write it anew.")
     lost = int((~np.isfinite(vertices)).any(axis=1).sum())
     if lost:
         raise InputError(f"{lost} of {len(vertices)} vertices of {path} are nan or inf; remove them.")
     triangles = getattr(loaded, "faces", None)  # a point cloud has none
     faces = np.asarray(np.empty((0, 3)) if triangles is None else triangles, dtype=np.int32).reshape(-1, 3)
+    if len(faces) and not 0 <= faces.min() <= faces.max() < len(vertices):
+        raise InputError(f"A face of {path} names vertex {faces.max()}, it has {len(vertices)}; write it anew.")
     names = raw.dtype.names if isinstance(raw, np.ndarray) else tuple(raw)
     properties = {name: np.asarray(raw[name]).reshape(-1) for name in names or ()}
     if {"red", "green", "blue"} <= properties.keys():

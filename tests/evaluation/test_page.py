@@ -82,7 +82,9 @@ def scene_objects() -> list[dict[str, Any]]:
 
 def bare_scene(random: random.Random) -> dict[str, Any]:
     """A scene without anything that may be absent."""
-    undefined: dict[str, Any] = dict.fromkeys(("boundary", "geometry", "views", "calibration", "uncovered", "frames"))
+    undefined: dict[str, Any] = dict.fromkeys(
+        ("boundary", "geometry", "views", "calibration", "uncovered", "frames", "true_frames")
+    )
     empty = {
         "coverage": dict.fromkeys(("mean", "weighted", "precision", "recall")),
         "average_precision": {"ap": None, "ap50": None, "ap25": None, "classes": {}},
@@ -127,7 +129,17 @@ def record() -> dict[str, Any]:
         "kind": "points",
         "unit": "vertices",
         "protocols": list(PROTOCOLS),
-        "settings": {"radius": 0.05, "weight": "count", "min_points": 50, "seed": 0, "resamples": 1000, "level": 0.95},
+        "settings": {
+            "radius": 0.05,
+            "weight": "count",
+            "min_points": 50,
+            "scale": 1.0,
+            "crop_top": 0,
+            "visible_only": False,
+            "seed": 0,
+            "resamples": 1000,
+            "level": 0.95,
+        },
         "classes": class_table(),
         "scenes": {"room <b>1</b>": full_scene(source), "room2": bare_scene(source)},
         "total": total(source),
@@ -271,13 +283,13 @@ def test_what_is_undefined_is_a_dash(record: dict[str, Any]) -> None:
 
 def test_frames_are_said_to_be_frames(record: dict[str, Any]) -> None:
     for scene in record["scenes"].values():
-        scene["frames"] = 17
+        scene["frames"], scene["true_frames"] = 17, 18
         scene["semantic"] |= {"frame_miou": 0.4567, "frame_macc": 0.5678}
     record |= {"kind": "frames", "unit": "pixels"}
     record["settings"] |= {"radius": None}
     jsonschema.validate(record, SCHEMA)
     page = report_page("Rooms", record, {})
-    assert all(text in page for text in ("4,000 pixels in 17 frames", "45.7", "56.8"))
+    assert all(text in page for text in ("4,000 pixels in 17 of 18 frames", "45.7", "56.8"))
 
 
 def test_areas_are_square_metres_where_points_count_by_area(record: dict[str, Any]) -> None:

@@ -1,0 +1,457 @@
+"""Laws of a scene judged whole: its record, its pictures, and the tables that show it."""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jaxtyping import Int
+from numpy.testing import assert_allclose, assert_array_equal
+
+from panrecon.evaluation.images import Crop, resized
+from panrecon.evaluation.page import report_page
+from panrecon.evaluation.protocols import RULES, protocol
+from panrecon.evaluation.record import Evidence, Resampling, finite
+from panrecon.evaluation.report import percent, quality_tables
+from panrecon.evaluation.scene import Judged, Terms, judge_frames, judge_points, whole_record
+from panrecon.pictures import error_colors, label_colors
+from panrecon.structures import VOID, Labels, PanopticMesh, TriangleMesh
+from tests.evaluation.plain import CHAIR, CLASSES, CLUTTER, FLOOR, TABLE, WALL, label_pairs, plain_strict
+
+HEIGHT, WIDTH = 12, 16
+UP = np.array([0.0, 0.0, 1.0])
+ALL = tuple(protocol(name) for name in RULES)
+TERMS = Terms(CLASSES, (protocol("strict"),), resampling=Resampling(30))
+RED, GREEN, GREY = (225, 70, 60), (120, 190, 120), (205, 205, 205)
+HEADLINES = ("strict", "panopticrecon", "lidar")  # one of each kind: of pairs, of remapped ids, of single scans
+SUMS = ("iou_sum", "true_positives", "false_positives", "false_negatives")
+
+
+def terms(headline: str = "strict") -> Terms:
+    protocols = (protocol(headline), *(other for other in ALL if other.name != headline))
+    return Terms(CLASSES, protocols, resampling=Resampling(30))
+
+
+def true_labels() -> Labels:
+    """A wall above a floor, two chairs, a table, clutter, and a corner of void."""
+    category, instance = np.full((HEIGHT, WIDTH), FLOOR), np.full((HEIGHT, WIDTH), VOID)
+    category[:3] = WALL
+    for rows, columns, what, number in (
+        (slice(4, 7), slice(1, 6), CHAIR, 4),
+        (slice(4, 7), slice(8, 13), CHAIR, 9),
+        (slice(8, 11), slice(1, 6), TABLE, 2),
+        (slice(8, 11), slice(8, 11), CLUTTER, 5),
+    ):
+        category[rows, columns], instance[rows, columns] = what, number
+    category[10:, 13:] = VOID
+    return Labels(category, instance)
+
+
+def predicted_labels() -> Labels:
+    """Other ids; the second chair too small, the table cut in halves, and a chair where the truth says nothing."""
+    truth = true_labels()
+    category, instance = truth.category.copy(), np.where(truth.instance == VOID, VOID, 50 + truth.instance)
+    category[4:7, 12], instance[4:7, 12] = FLOOR, VOID
+    instance[8:11, 3:6] = 77
+    category[8, 1:6], instance[8, 1:6] = VOID, VOID
+    category[10:, 13:], instance[10:, 13:] = CHAIR, 80
+    return Labels(category, instance)
+
+
+def grid_mesh(height: int = HEIGHT, width: int = WIDTH) -> TriangleMesh:
+    rows, columns = np.mgrid[:height, :width]
+    vertices = (
+        np.stack([0.03 * columns, 0.03 * rows, 0.02 * np.sin(columns)], axis=-1).reshape(-1, 3).astype(np.float32)
+    )
+    corner = np.arange(height * width).reshape(height, width)[:-1, :-1].ravel()
+    right, below = corner + 1, corner + width
+    faces = np.concatenate([np.stack([corner, right, below], 1), np.stack([right, below + 1, below], 1)])
+    return TriangleMesh(vertices, faces.astype(np.int32), np.full((len(vertices), 3), 128, np.uint8))
+
+
+def on_grid(labels: Labels) -> PanopticMesh:
+    return PanopticMesh(grid_mesh(*labels.category.shape), Labels(labels.category.ravel(), labels.instance.ravel()))
+
+
+def judged_points(
+    prediction: Labels, truth: Labels, by: Terms = TERMS, evidence: dict[int, Evidence] | None = None
+) -> Judged:
+    return judge_points(on_grid(prediction), on_grid(truth), by, evidence or {}, UP)
+
+
+def judged_frames(
+    pairs: list[tuple[Labels, Labels]], by: Terms = TERMS, evidence: dict[int, Evidence] | None = None
+) -> Judged:
+    return judge_frames(pairs, len(pairs), by, evidence or {})
+
+
+def stacked(pairs: list[tuple[Labels, Labels]]) -> tuple[Labels, Labels]:
+    """All frames of either side as one array."""
+    predictions, truths = zip(*pairs, strict=True)
+    return tuple(  # type: ignore[return-value]
+        Labels(
+            np.concatenate([one.category.ravel() for one in side]),
+            np.concatenate([one.instance.ravel() for one in side]),
+        )
+        for side in (predictions, truths)
+    )
+
+
+def renamed(labels: Labels, seed: int = 0) -> Labels:
+    """The same objects under other numbers, far apart."""
+    found = np.unique(labels.instance[labels.instance != VOID])
+    numbers = np.random.default_rng(seed).permutation(2**32 - 1 - np.arange(len(found)) * 1000)
+    instance = np.full(labels.instance.shape, VOID, dtype=np.int64)
+    for old, new in zip(found.tolist(), numbers.tolist(), strict=True):
+        instance[labels.instance == old] = new
+    return Labels(labels.category, instance)
+
+
+def without_ids(content: Any) -> Any:
+    """A record without the numbers of objects, which lie in no order then."""
+    if isinstance(content, dict):
+        return {key: without_ids(value) for key, value in content.items() if key not in ("instance", "truth")}
+    if isinstance(content, list | tuple):
+        parts = [without_ids(value) for value in content]
+        return sorted(parts, key=str) if parts and isinstance(parts[0], dict) else parts
+    return content
+
+
+def assert_alike(one: Any, other: Any, at: str = "") -> None:
+    """The same but for the last digits, for sums of other order."""
+    if isinstance(one, dict):
+        assert list(one) == list(other), at
+        for key, value in one.items():
+            assert_alike(value, other[key], f"{at}/{key}")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), at
+        for number, (here, there) in enumerate(zip(one, other, strict=True)):
+            assert_alike(here, there, f"{at}/{number}")
+    elif isinstance(one, float):
+        assert_allclose(one, other, atol=1e-9, err_msg=at)
+    else:
+        assert one == other, at
+
+
+def strict_classes(record: Any, name: str = "strict") -> dict[str, Any]:
+    return dict(record["protocols"][name]["classes"])
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("headline", RULES)
+def test_a_truth_judged_by_itself_is_all_ones(headline: str) -> None:
+    """A truth of every evaluated class, for `panopticrecon` counts those that are absent as 0."""
+    record = judged_points(true_labels(), true_labels(), terms(headline)).record
+    for name, scores in record["protocols"].items():
+        assert_alike(scores["mean"], dict.fromkeys(scores["mean"], 1.0), name)
+        if name != "panopticrecon":  # which counts a class that no draw holds as 0
+            assert set(scores["interval"]["pq"]) == {1.0}, name
+        assert scores["matched_iou"] == scores["pq_dagger"] == 1
+    assert record["void"] == record["uncovered"] == 0
+    assert record["semantic"]["miou"] == record["semantic"]["macc"] == 1
+    assert {record["coverage"][key] for key in ("mean", "weighted", "recall")} == {1.0}
+    assert record["boundary"]["pq"] == 1
+    assert record["geometry"]["accuracy"] == record["geometry"]["completeness"] == 0
+    assert_allclose(record["geometry"]["normal_consistency"], 1, atol=1e-6)
+    assert {found["f_score"] for found in record["geometry"]["thresholds"].values()} == {1.0}
+    assert {line["outcome"] for line in record["objects"]} <= {"matched", "excused"}
+
+
+@pytest.mark.parametrize("headline", HEADLINES)
+@pytest.mark.parametrize("swapped", [False, True])
+def test_renamed_ids_change_no_number(headline: str, swapped: bool) -> None:
+    """But those of `panogs` and of AP25, whose scripts let true objects choose in the order of their ids."""
+    prediction, truth = (true_labels(), predicted_labels()) if swapped else (predicted_labels(), true_labels())
+    protocols = tuple(p for p in terms(headline).protocols if p.name != "panogs" or not swapped)
+    by = Terms(CLASSES, protocols, resampling=Resampling(50))
+    before = judged_points(prediction, truth, by).record
+    after = judged_points(renamed(prediction), renamed(truth, seed=1), by).record
+    assert_alike(without_ids(finite(after)), without_ids(finite(before)))
+
+
+def test_confidences_follow_renamed_ids() -> None:
+    truth, prediction = true_labels(), predicted_labels()
+    evidence = {54: Evidence(0.9, 4), 59: Evidence(0.3, 1)}
+    other = {7054: Evidence(0.9, 4), 7059: Evidence(0.3, 1)}
+    shifted = Labels(prediction.category, np.where(prediction.instance == VOID, VOID, prediction.instance + 7000))
+    before = judged_points(prediction, truth, evidence=evidence).record
+    after = judged_points(shifted, truth, evidence=other).record
+    assert before["calibration"] is not None
+    assert_alike(without_ids(finite(after)), without_ids(finite(before)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(label_pairs(), min_size=1, max_size=4))
+def test_frames_judged_one_by_one_are_their_stack_judged_at_once(pairs: list[tuple[Labels, Labels]]) -> None:
+    images = [tuple(Labels(s.category[None], s.instance[None]) for s in pair) for pair in pairs]
+    found = judged_frames(images, TERMS).record  # type: ignore[arg-type]
+    plain = plain_strict(*stacked(pairs), 0.5)
+    for row, category in enumerate(CLASSES):
+        expected = (plain.iou[row], plain.tp[row], plain.fp[row], plain.fn[row])
+        scores = strict_classes(found).get(category.name, dict.fromkeys(SUMS, 0))
+        assert_allclose([scores[key] for key in SUMS], expected, atol=1e-12)
+
+
+def test_frames_in_another_order_score_the_same() -> None:
+    pairs = [
+        (predicted_labels(), true_labels()),
+        (true_labels(), true_labels()),
+        (predicted_labels(), predicted_labels()),
+    ]
+    forth, back = judged_frames(pairs, terms()).record, judged_frames(pairs[::-1], terms()).record
+    for name in RULES:
+        for category, scores in strict_classes(forth, name).items():
+            other = strict_classes(back, name)[category]
+            assert_allclose([scores[key] for key in SUMS], [other[key] for key in SUMS], atol=1e-12)
+
+
+def test_an_object_must_keep_its_id_across_frames() -> None:
+    truth = true_labels()
+    pairs = [(truth, truth), (renamed(truth), truth)]
+    scores = strict_classes(judged_frames(pairs).record)
+    assert scores["chair"]["true_positives"] == 0  # half of each under either id: IoU 0.5, not above
+    assert scores["wall"]["true_positives"] == 1
+
+
+def test_the_total_is_the_sum_of_scenes() -> None:
+    judged = {
+        "a": judged_points(predicted_labels(), true_labels(), terms()),
+        "b": judged_points(true_labels(), true_labels(), terms()),
+        "c": judged_points(true_labels(), predicted_labels(), terms()),
+    }
+    record = whole_record(judged, terms(), is_mesh=True)
+    for name, total in record["total"]["protocols"].items():
+        for category, scores in total["classes"].items():
+            parts = [
+                strict_classes(scene, name).get(category, dict.fromkeys(SUMS, 0)) for scene in record["scenes"].values()
+            ]
+            assert_allclose(
+                [scores[key] for key in SUMS], [sum(part[key] for part in parts) for key in SUMS], atol=1e-12
+            )
+    pq = record["total"]["protocols"]["strict"]["classes"]["chair"]
+    below = pq["true_positives"] + 0.5 * pq["false_positives"] + 0.5 * pq["false_negatives"]
+    assert_allclose(pq["pq"], pq["iou_sum"] / below)
+
+
+def test_the_total_of_points_speaks_of_no_frames() -> None:
+    judged = {name: judged_points(true_labels(), true_labels()) for name in "ab"}
+    semantic = whole_record(judged, TERMS, is_mesh=True)["total"]["semantic"]
+    assert semantic["frame_miou"] is None
+    assert semantic["frame_macc"] is None
+
+
+def test_the_classes_of_the_record_keep_the_ids_of_their_table() -> None:
+    record = whole_record({"a": judged_points(true_labels(), true_labels())}, TERMS, is_mesh=True)
+    assert [row["id"] for row in record["classes"]] == CLASSES.ids.tolist()
+
+
+def test_a_nearer_vertex_lends_its_labels() -> None:
+    """Every true vertex between two predicted ones: counted with a loop over all of them."""
+    rng = np.random.default_rng(4)
+    truth, prediction = (rng.random((count, 3)).astype(np.float32) for count in (200, 150))
+    categories = (rng.integers(VOID, len(CLASSES), count) for count in (200, 150))
+    instances = (rng.integers(VOID, 4, count) for count in (200, 150))
+    clouds = [
+        PanopticMesh(
+            TriangleMesh(points, np.empty((0, 3), np.int32), np.zeros((len(points), 3), np.uint8)), Labels(c, i)
+        )
+        for points, c, i in zip((truth, prediction), categories, instances, strict=True)
+    ]
+    record = judge_points(clouds[1], clouds[0], Terms(CLASSES, radius=0.1, resampling=Resampling(5)), {}, UP).record
+    distance = np.linalg.norm(truth[:, None] - prediction[None], axis=-1)
+    nearest, near = distance.argmin(axis=1), distance.min(axis=1) <= 0.1
+    brought = Labels(
+        np.where(near, clouds[1].labels.category[nearest], VOID),
+        np.where(near, clouds[1].labels.instance[nearest], VOID),
+    )
+    plain = plain_strict(brought, clouds[0].labels, 0.5)
+    evaluated = np.append(CLASSES.is_evaluated, False)[clouds[0].labels.category]
+    assert_allclose(record["uncovered"], (~near & evaluated).sum() / evaluated.sum())
+    assert_allclose(record["void"], ((brought.category == VOID) & evaluated).sum() / evaluated.sum())
+    found = {name: tuple(scores[key] for key in SUMS[1:]) for name, scores in strict_classes(record).items()}
+    assert found == {CLASSES[row].name: (plain.tp[row], plain.fp[row], plain.fn[row]) for row in sorted(plain.occur())}
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
+
+
+def frame_pictures(prediction: Labels, truth: Labels, headline: str) -> tuple[Any, list[np.ndarray]]:
+    found = judged_frames([(prediction, truth)], terms(headline))
+    return found.record, [found.pictures[f"frame 1 of 1: {name}"] for name in ("truth", "prediction", "errors")]
+
+
+@pytest.mark.parametrize("headline", RULES)
+def test_every_protocol_may_be_the_headline_and_paints_its_errors(headline: str) -> None:
+    """Where a matched object lies on its partner it is green; where the truth is not scored, grey; else never green."""
+    prediction, truth = predicted_labels(), true_labels()
+    record, (_, _, errors) = frame_pictures(prediction, truth, headline)
+    evaluated = np.append(CLASSES.is_evaluated, False)[truth.category]
+    assert_array_equal((errors == GREY).all(axis=-1), ~evaluated)
+    matched = [line for line in record["objects"] if line["outcome"] == "matched"]
+    assert matched
+    for line in matched:
+        both = (prediction.instance == line["instance"] - 1) & (truth.instance == line["truth"] - 1) & evaluated
+        assert both.any()
+        assert (errors[both] == GREEN).all(), line
+    for line in record["objects"]:
+        if line["outcome"] == "false":
+            assert (errors[(prediction.instance == line["instance"] - 1) & evaluated] == RED).all()
+
+
+@pytest.mark.parametrize("headline", RULES)
+def test_points_are_painted_by_every_headline(headline: str) -> None:
+    found = judged_points(predicted_labels(), true_labels(), terms(headline))
+    assert list(found.pictures) == ["scan", "truth", "prediction", "errors"]
+
+
+@pytest.mark.parametrize("headline", RULES)
+def test_matched_objects_have_the_colour_of_their_truth(headline: str) -> None:
+    prediction, truth = predicted_labels(), true_labels()
+    record, (true_picture, picture, _) = frame_pictures(prediction, truth, headline)
+    matched = [line for line in record["objects"] if line["outcome"] == "matched"]
+    for line in matched:
+        mine, theirs = prediction.instance == line["instance"] - 1, truth.instance == line["truth"] - 1
+        assert_array_equal(np.unique(picture[mine], axis=0), np.unique(true_picture[theirs], axis=0))
+    same_stuff = (prediction.category == truth.category) & ~np.append(CLASSES.is_thing, False)[truth.category]
+    assert_array_equal(picture[same_stuff], true_picture[same_stuff])
+
+
+def test_a_false_object_has_the_colour_of_no_true_one() -> None:
+    prediction, truth = predicted_labels(), true_labels()
+    _, (true_picture, picture, _) = frame_pictures(prediction, truth, "strict")
+    true_colors = {tuple(color) for color in true_picture[truth.instance != VOID].tolist()}
+    assert not {tuple(color) for color in picture[prediction.instance == 80].tolist()} & true_colors
+
+
+def test_a_few_frames_of_many_are_kept_as_pictures() -> None:
+    found = judged_frames([(true_labels(), true_labels())] * 9)
+    captions = [caption for caption in found.pictures if caption.endswith("truth")]
+    assert captions == [f"frame {number} of 9: truth" for number in (1, 4, 6, 9)]
+    for caption in captions:
+        assert_array_equal(found.pictures[caption], label_colors(true_labels(), CLASSES))
+
+
+def test_every_frame_by_itself_is_painted_by_its_own_matching() -> None:
+    truth = true_labels()
+    found = judged_frames([(truth, truth), (predicted_labels(), truth)], terms("lidar"))
+    evaluated = np.append(CLASSES.is_evaluated, False)[truth.category]
+    expected = error_colors(np.ones(truth.category.shape, bool), evaluated, truth)
+    assert_array_equal(found.pictures["frame 1 of 2: errors"], expected)
+
+
+# --- tables and page --------------------------------------------------------------------------------------------------
+
+
+def signed(judged: Judged) -> Judged:
+    """With what only the files can tell."""
+    origin = {name: {"path": name, "sha256": "0" * 64} for name in ("prediction", "ground_truth")}
+    truth = {"truth": dict.fromkeys(("total", "annotated", "evaluated", "void"), 1)}
+    record = {**origin, **truth, **judged.record, "views": None, "stages": []}
+    return Judged(judged.score, judged.table, record, judged.pictures)
+
+
+def whole(headline: str = "strict", scenes: Sequence[str] = ("a", "b")) -> dict[str, Any]:
+    first = judged_points(predicted_labels(), true_labels(), terms(headline))
+    second = judged_points(true_labels(), true_labels(), terms(headline))
+    judged = {name: signed(one) for name, one in zip(scenes, (first, second), strict=False)}
+    return whole_record(judged, terms(headline), is_mesh=True)
+
+
+def rows(tables: str) -> list[list[str]]:
+    return [
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip("|"))]
+        for line in tables.splitlines()
+        if line.startswith("|")
+    ]
+
+
+@pytest.mark.parametrize("headline", HEADLINES)
+def test_the_tables_show_the_numbers_of_the_record(headline: str) -> None:
+    record = whole(headline)
+    found = rows(quality_tables(record))
+    for scene in record["scenes"].values():
+        for name, scores in scene["protocols"].items():
+            means = [percent(scores["mean"][f"{q}{g}"]) for g in ("", "_things", "_stuff") for q in ("pq", "sq", "rq")]
+            assert [f"`{name}`", *means, percent(scores["matched_iou"]), percent(scores["pq_dagger"])] in found
+        for row in record["classes"]:
+            scores = strict_classes(scene, headline).get(row["name"])
+            if scores is None:
+                continue
+            quality = [percent(scores[key]) for key in ("pq", "sq", "rq")]
+            counts = [str(scores[key]) for key in ("true_positives", "false_positives", "false_negatives")]
+            iou = percent(scene["semantic"]["classes"].get(row["name"], {"iou": None})["iou"])
+            assert [row["name"] + "*" * row["thing"], *quality, *counts, iou] in found
+    assert f"protocol `{headline}`" in quality_tables(record)
+
+
+def test_one_scene_has_no_total() -> None:
+    assert whole(scenes=("a",))["total"] is None
+    assert "All scenes" not in quality_tables(whole(scenes=("a",)))
+
+
+def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
+    for block in re.split(r"\n\n", quality_tables(whole())):
+        assert len({len(row) for row in rows(block)}) <= 1
+
+
+def test_a_name_cannot_break_the_table_or_the_page() -> None:
+    name = "a | b\n<script>"
+    record = whole(scenes=(name, "b"))
+    for block in re.split(r"\n\n", quality_tables(record)):
+        assert len({len(row) for row in rows(block)}) <= 1
+    assert report_page("title", record, {}).count("<script>") == 1  # the page's own
+
+
+def test_the_record_is_json_without_nan() -> None:
+    nothing = Labels(np.full((HEIGHT, WIDTH), VOID), np.full((HEIGHT, WIDTH), VOID))
+    judged = {"a": judged_points(nothing, true_labels(), terms()), "b": judged_points(true_labels(), nothing, terms())}
+    text = json.dumps(whole_record(judged, terms(), is_mesh=True), allow_nan=False)
+    assert "NaN" not in text
+
+
+# --- images -----------------------------------------------------------------------------------------------------------
+
+
+def image(ids: Int[np.ndarray, "h w"]) -> Labels:
+    return Labels(ids, ids * 10)
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 6))
+def test_images_made_larger_and_smaller_again_are_the_same(height: int, width: int, factor: int) -> None:
+    labels = image(np.arange(height * width).reshape(height, width))
+    larger = resized(labels, height * factor, width * factor)
+    assert_array_equal(larger.category, np.kron(labels.category, np.ones((factor, factor), int)))
+    back = resized(larger, height, width)
+    assert_array_equal(back.category, labels.category)
+    assert_array_equal(back.instance, labels.instance)
+
+
+@given(st.tuples(*[st.integers(1, 40)] * 4))
+def test_a_resized_image_mirrors_and_holds_only_ids_of_the_image(sizes: tuple[int, int, int, int]) -> None:
+    height, width, new_height, new_width = sizes
+    labels = image(np.arange(height * width).reshape(height, width))
+    small = resized(labels, new_height, new_width)
+    assert small.category.shape == (new_height, new_width)
+    assert_array_equal(small.instance, small.category * 10)
+    across = resized(Labels(labels.category.T, labels.instance.T), new_width, new_height)
+    assert_array_equal(across.category.T, small.category)
+
+
+def test_a_crop_scales_and_then_cuts_rows_above() -> None:
+    labels = image(np.arange(376 * 8).reshape(376, 8))
+    found = Crop(0.5, 126)(labels)
+    assert found.category.shape == (188 - 126, 4)
+    assert_array_equal(found.category, labels.category[1::2, 1::2][126:])
+    assert_array_equal(found.instance, found.category * 10)
+
+
+def test_no_crop_changes_nothing() -> None:
+    labels = true_labels()
+    assert_array_equal(Crop()(labels).category, labels.category)
+    assert_array_equal(Crop()(labels).instance, labels.instance)
