@@ -1,6 +1,6 @@
 """Where true segments meet: the points that decide whether objects are cut cleanly apart."""
 
-from typing import Final
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -9,8 +9,6 @@ from scipy.spatial import cKDTree
 from panrecon.evaluation.overlap import overlap_and_rows
 from panrecon.evaluation.segments import panoptic_segments, true_side
 from panrecon.structures import VOID, CategoryTable, Labels
-
-NEIGHBOURS: Final = 16  # looked at first; where all are of one segment and there may be more, four times as many
 
 
 def near_boundary(
@@ -23,41 +21,49 @@ def near_boundary(
     overlap, row = overlap_and_rows(labels, labels)
     segment = panoptic_segments(true_side(overlap), table).of_row[row]
     near = np.zeros(len(vertices), dtype=bool)
-    if not (segment != VOID).any():
-        return near
     labelled = np.flatnonzero(segment != VOID)
-    labelled = labelled[_among_others(vertices[labelled], segment[labelled], distance)]
-    tree, undecided, count = cKDTree(vertices[labelled].reshape(-1, 3)), labelled, NEIGHBOURS
-    while len(undecided):
-        index = np.asarray(tree.query(vertices[undecided], k=count, distance_upper_bound=distance, workers=-1)[1])
-        found = index < len(labelled)
-        meets = (found & (np.append(segment[labelled], VOID)[index] != segment[undecided, None])).any(axis=1)
-        near[undecided[meets]] = True
-        undecided = undecided[~meets & found.all(axis=1)]
-        count *= 4
+    labelled = labelled[np.argsort(segment[labelled], kind="stable")]
+    if not len(labelled):
+        return near
+    grid = _Grid.of(vertices[labelled], distance)
+    for mine in np.split(np.arange(len(labelled)), np.flatnonzero(np.diff(segment[labelled])) + 1):
+        around = grid.around(mine)
+        others = labelled[around[(around < mine[0]) | (around > mine[-1])]]
+        if len(others):
+            found = cKDTree(vertices[others]).query(vertices[labelled[mine]], distance_upper_bound=distance)[1]
+            near[labelled[mine]] = found < len(others)
     return near
 
 
-def _among_others(
-    points: Float[np.ndarray, "P 3"], segment: Int[np.ndarray, " P"], distance: float
-) -> Bool[np.ndarray, " P"]:
-    """The points whose cell of a grid, with the 26 around it, holds several segments; no other can be near one.
+@dataclass(frozen=True)
+class _Grid:
+    """Points sorted into cubes as wide as the distance asked for: what is so near lies in the 27 cubes around.
 
-    A cell is `distance` wide, so that a segment less than that away lies in a cell around.
+    `keys` number the cubes that hold points, in ascending order; `points` are ordered by cube, which begins at `start`.
     """
-    cells = np.floor(points / distance).astype(np.int64)
-    cells -= cells.min(axis=0) - 1
-    stride = np.array([1, cells[:, 0].max() + 2, 1])
-    stride[2] = stride[1] * (cells[:, 1].max() + 2)
-    keys, cell_of_point = np.unique(cells @ stride, return_inverse=True)
-    order = np.argsort(cell_of_point, kind="stable")
-    starts = np.searchsorted(cell_of_point[order], np.arange(len(keys)))
-    first, last = (reduce.reduceat(segment[order], starts) for reduce in (np.minimum, np.maximum))
-    least, greatest = first.copy(), last.copy()
-    for offset in np.ndindex(3, 3, 3):
-        wanted = keys + (np.array(offset) - 1) @ stride
-        place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        there = keys[place] == wanted
-        least[there] = np.minimum(least[there], first[place[there]])
-        greatest[there] = np.maximum(greatest[there], last[place[there]])
-    return (least != greatest)[cell_of_point]
+
+    keys: Int[np.ndarray, " K"]
+    key_of_point: Int[np.ndarray, " P"]
+    points: Int[np.ndarray, " P"]
+    start: Int[np.ndarray, " K_1"]
+    stride: Int[np.ndarray, "3"]
+
+    @classmethod
+    def of(cls, points: Float[np.ndarray, "P 3"], width: float) -> "_Grid":
+        cubes = np.floor(points / width).astype(np.int64)
+        cubes -= cubes.min(axis=0) - 1
+        stride = np.cumprod(np.append(1, cubes[:, :2].max(axis=0) + 2))
+        key_of_point = cubes @ stride
+        keys, counts = np.unique(key_of_point, return_counts=True)
+        return cls(keys, key_of_point, np.argsort(key_of_point, kind="stable"), np.append(0, counts.cumsum()), stride)
+
+    def around(self, some: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:
+        """All points in the cubes of some points and in those beside them."""
+        keys = np.unique(self.key_of_point[some])
+        offsets = (np.stack(np.meshgrid(*[[-1, 0, 1]] * 3), axis=-1).reshape(-1, 3) @ self.stride)[:, None]
+        wanted = np.unique(keys + offsets)
+        place = np.searchsorted(self.keys, wanted).clip(max=len(self.keys) - 1)
+        place = place[self.keys[place] == wanted]
+        length = self.start[place + 1] - self.start[place]
+        within = np.arange(length.sum()) - np.repeat(length.cumsum() - length, length)
+        return self.points[np.repeat(self.start[place], length) + within]

@@ -35,7 +35,8 @@ def _scene_tables(name: str, scene: Scores, record: Scores) -> str:
     void = f"The prediction leaves {percent(scene['void'])} % of the evaluated truth void{_uncovered(scene)}."
     parts = [
         f"Panoptic quality of {' '.join(name.split())} {place}, protocol `{headline}`, per cent",
-        _steps(scene, headline) if "steps" in scene else _protocols(scene),
+        *([_steps(scene, headline)] if "steps" in scene else []),
+        _protocols(scene),
         _classes(scene, record),
         _further(scene),
         f"{void} {_spread(interval, record, 'objects')}".strip(),
