@@ -4,9 +4,9 @@ Both get the same arrays without void, for torchmetrics' rule excuses void; thei
 measurement takes a process of its own, so that its memory is its own; compiled code is warm, as in any second run.
 """
 
-import resource
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import numpy as np
+import psutil
 import torch
 import typer
 from torchmetrics.functional.detection import panoptic_quality as torchmetrics_quality
@@ -120,14 +121,30 @@ def first(frames: LabelFrames, count: int) -> LabelFrames:
 
 
 def measured(what: str, points: int, repeats: int, run: Callable[[], float]) -> Measured:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds, found = [], 0.0
     for _ in range(repeats):
         started = time.perf_counter()
         found = run()
         seconds.append(time.perf_counter() - started)
-    extra = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
-    return Measured(what, points, statistics.median(seconds), extra, found)
+    return Measured(what, points, statistics.median(seconds), extra_memory(run) >> 20, found)
+
+
+def extra_memory(run: Callable[[], float]) -> int:
+    """The most that a run holds beyond what the process held before it (bytes), looked at every millisecond."""
+    process, stop = psutil.Process(), threading.Event()
+    before = most = process.memory_info().rss
+
+    def watch() -> None:
+        nonlocal most
+        while not stop.wait(0.001):
+            most = max(most, process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    run()
+    stop.set()
+    watcher.join()
+    return most - before
 
 
 def strict_pq(prediction: Labels, truth: Labels) -> float:

@@ -35,7 +35,11 @@ GroundTruths = Annotated[
 ]
 Classes = Annotated[
     list[str],
-    typer.Option("--classes", "-c", help="class table: a CSV, or one of data/categories by name; one, or one a scene"),
+    typer.Option(
+        "--classes",
+        "-c",
+        help="class table: a CSV, or one of data/categories by name; default: the truth's classes.csv, or data set's",
+    ),
 ]
 Protocols = Annotated[
     list[str],
@@ -65,7 +69,7 @@ INDOORS, OUTDOORS = 0.05, 0.2  # m: how far a true vertex may be from the predic
 def evaluate(
     prediction: Predictions,
     ground_truth: GroundTruths,
-    classes: Classes = ["scannet20"],  # noqa: B006
+    classes: Classes = [],  # noqa: B006
     protocol: Protocols = ["strict"],  # noqa: B006  typer needs a list
     name: Names = [],  # noqa: B006
     json_file: Json = None,
@@ -96,7 +100,7 @@ def evaluate(
     from panrecon.evaluation.record import Resampling
     from panrecon.evaluation.report import quality_tables
     from panrecon.evaluation.scene import Terms, whole_record
-    from panrecon.io.categories import find_table, read_categories
+    from panrecon.io.categories import read_categories
     from panrecon.judge import judge
 
     with exit_on_input_error():
@@ -105,7 +109,7 @@ def evaluate(
         _check_outputs(outputs, scenes)
         _check_numbers(radius, scenes[0].is_mesh, by_area, Crop(scale, crop_top))
         protocols = tuple(dict.fromkeys(named(text, min_points) for text in protocol))
-        tables = with_common_names([read_categories(find_table(files.classes)) for files in scenes])
+        tables = with_common_names([read_categories(files.classes) for files in scenes])
         terms = Terms(
             table=tables[0],
             protocols=protocols,
@@ -133,6 +137,8 @@ def _scenes(
     label_map: Path | None,
 ) -> "list[Files]":
     """The files of every scene, each under a name of its own."""
+    from panrecon.datasets.ground_truth import usual_table
+    from panrecon.io.categories import find_table
     from panrecon.judge import Files
 
     given_once = {"names": names, "objects files": objects, "class tables": [] if len(classes) == 1 else classes}
@@ -148,7 +154,8 @@ def _scenes(
     if len(set(called)) < len(called):
         raise InputError(f"Two scenes are called {max(called, key=called.count)!r}; give each its own --name.")
     evidence: Sequence[Path | None] = objects or [None] * len(predictions)
-    tables = list(classes) * len(predictions) if len(classes) == 1 else classes
+    tables = [find_table(name) for name in classes] or [usual_table(path) for path in ground_truths]
+    tables = tables * len(predictions) if len(tables) == 1 else tables
     rows = zip(called, predictions, ground_truths, tables, evidence, strict=True)
     return [Files(called, p, g, table, label_map, told) for called, p, g, table, told in rows]
 
@@ -157,7 +164,7 @@ def _usual_radius(scenes: "Sequence[Files]") -> float:
     """What suits the truths, if it is one for all."""
     from panrecon.datasets.ground_truth import is_outdoors
 
-    found = {OUTDOORS if is_outdoors(files.ground_truth) else INDOORS for files in scenes}
+    found = {OUTDOORS if files.is_mesh and is_outdoors(files.ground_truth) else INDOORS for files in scenes}
     if len(found) > 1:
         raise InputError("Some truths are rooms and some are KITTI-360's streets; give one --radius for all.")
     return found.pop()

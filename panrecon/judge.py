@@ -1,22 +1,22 @@
 """Both sides of a scene read from files of any program, and judged."""
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int
 
-from panrecon.datasets.ground_truth import Coverage, coverage_of, frames, points
+from panrecon.datasets.ground_truth import LabelledShare, frames, labelled_share, points
 from panrecon.errors import InputError
-from panrecon.evaluation.images import resized
 from panrecon.evaluation.record import Evidence
 from panrecon.evaluation.scene import Judged, Terms, judge_frames, judge_points
 from panrecon.io.graph import read_evidence
-from panrecon.io.labels import LabelFrames, both_sides, read_label_frames
-from panrecon.io.mesh import panoptic_digest, read_panoptic_mesh
+from panrecon.io.label_map import find_label_map
+from panrecon.io.labels import LabelFrames, both_sides, first_ids, read_label_frames
+from panrecon.io.mesh import label_properties, numbers_of_ids, panoptic_digest, read_vertices, rows_of_ids
 from panrecon.stage import console, track
-from panrecon.structures import Labels
+from panrecon.structures import CategoryTable, Labels, PanopticMesh
 
 STRETCH = 0.05  # by which the shapes of images may differ: ScanNet's colour and depth images differ by 0.4 %
 UP = np.array([0.0, 0.0, 1.0])  # foreign scans do not say; ScanNet and KITTI-360 agree
@@ -29,7 +29,7 @@ class Files:
     name: str
     prediction: Path
     ground_truth: Path
-    classes: str
+    classes: Path
     label_map: Path | None
     objects: Path | None
 
@@ -51,46 +51,59 @@ def _judge_mesh(files: Files, terms: Terms) -> Judged:
     truth = points(files.ground_truth, terms.table, files.label_map, terms.visible_only)
     if terms.by_area and not len(truth.mesh.faces):
         raise InputError(f"{files.ground_truth} is a cloud, its points have no area; leave --by-area out.")
-    labelled = coverage_of(truth.labels.category, terms.table, "vertices")
+    labelled = labelled_share(truth.labels.category, terms.table, "vertices")
     _announce(files, labelled, f"{labelled}")
-    prediction = read_panoptic_mesh(files.prediction, terms.table)
+    prediction = _predicted_mesh(files, terms.table)
     judged = judge_points(prediction, truth, terms, _evidence(files), UP)
     return _signed(judged, files, labelled, (panoptic_digest(prediction), panoptic_digest(truth)))
+
+
+def _predicted_mesh(files: Files, table: CategoryTable) -> PanopticMesh:
+    mesh, properties = read_vertices(files.prediction)
+    category, instance = label_properties(files.prediction, properties)
+    _say_unknown(files, np.unique(category), table)
+    return PanopticMesh(mesh, Labels(rows_of_ids(category, table), numbers_of_ids(instance)))
 
 
 def _judge_images(files: Files, terms: Terms) -> Judged:
     predicted = read_label_frames(files.prediction, terms.table)
     true = frames(files.ground_truth, terms.table, files.label_map)
-    coverages: list[Coverage] = []
-
-    def pairs() -> Iterator[tuple[Labels, Labels]]:
-        for prediction, truth in track(both_sides(predicted, true), files.name, len(predicted.files)):
-            height, width = truth.category.shape
-            cropped = terms.crop(truth)
-            if not cropped.category.size:
-                raise InputError(f"Cutting {terms.crop.top} rows off leaves nothing of {true.source}; cut fewer.")
-            _check_shape(files, prediction, truth)
-            coverages.append(coverage_of(cropped.category, terms.table, "pixels"))
-            yield terms.crop(resized(prediction, height, width)), cropped
-
-    judged = judge_frames(pairs(), len(predicted.files), terms, _evidence(files))
-    labelled = sum(coverages[1:], start=coverages[0])
-    _announce(files, labelled, f"{labelled}; {len(predicted.files)} of its {len(true.files)} frames are predicted")
+    _say_unknown(files, first_ids(predicted), terms.table)
+    count = len(predicted.files)
+    pairs = (
+        _cropped(files, prediction, truth, terms)
+        for prediction, truth in track(both_sides(predicted, true), files.name, count)
+    )
+    judged = judge_frames(pairs, count, terms, _evidence(files))
+    overlap = judged.score.overlap
+    labelled = labelled_share(overlap.true_category, terms.table, "pixels", overlap.area)
+    _announce(files, labelled, f"{labelled}; {count} of its {len(true.files)} frames are predicted")
     signed = _signed(judged, files, labelled, (_images_digest(predicted), _images_digest(true)))
     return replace(signed, record={**signed.record, "true_frames": len(true.files)})
 
 
-def _check_shape(files: Files, prediction: Labels, truth: Labels) -> None:
-    """Images of another size are resized, but never stretched."""
+def _cropped(files: Files, prediction: Labels, truth: Labels, terms: Terms) -> tuple[Labels, Labels]:
+    """Both sides as they are scored. Images of another size are resized, but never stretched."""
     (height, width), (true_height, true_width) = prediction.category.shape, truth.category.shape
     if abs(width * true_height / (height * true_width) - 1) > STRETCH:
         raise InputError(
             f"The images of {files.prediction} are {width} x {height}, those of {files.ground_truth} {true_width} x "
             f"{true_height}; export them in one shape."
         )
+    if terms.crop.size_of(truth)[0] <= terms.crop.top:
+        raise InputError(f"Cutting {terms.crop.top} rows off leaves nothing of {files.ground_truth}; cut fewer.")
+    return terms.crop(prediction, terms.crop.size_of(truth)), terms.crop(truth, terms.crop.size_of(truth))
 
 
-def _announce(files: Files, labelled: Coverage, text: str) -> None:
+def _say_unknown(files: Files, ids: Int[np.ndarray, " n"], table: CategoryTable) -> None:
+    """Which of the ids that a prediction uses mean nothing by the class table: their points are void."""
+    unknown = sorted(set(ids[ids > 0].tolist()) - set(table.ids.tolist()))
+    if unknown:
+        listed = ", ".join(map(str, unknown[:8])) + (" ..." if len(unknown) > 8 else "")
+        say(f"{files.name}: the prediction's category ids {listed} are not in the class table and count as void")
+
+
+def _announce(files: Files, labelled: LabelledShare, text: str) -> None:
     say(f"{files.name}: {text}")
     if not labelled.evaluated:
         raise InputError(
@@ -111,21 +124,33 @@ def _evidence(files: Files) -> dict[int, Evidence]:
         return {}
 
 
-def _signed(judged: Judged, files: Files, labelled: Coverage, digests: tuple[str, str]) -> Judged:
+def _signed(judged: Judged, files: Files, labelled: LabelledShare, digests: tuple[str, str]) -> Judged:
     """The judgement with the names and digests of what was judged."""
     origin = {
         "prediction": {"path": str(files.prediction), "sha256": digests[0]},
         "ground_truth": {"path": str(files.ground_truth), "sha256": digests[1]},
         "truth": labelled.counts,
+        "sources": [{"path": str(path), "sha256": _file_digest(path)} for path in _sources(files)],
     }
     return replace(judged, record={**origin, **judged.record, "views": None, "stages": []})
+
+
+def _sources(files: Files) -> list[Path]:
+    """What else decides the score: class table, label map, confidences."""
+    beside = files.objects or files.prediction.parent / "objects.json"
+    label_map = files.label_map or find_label_map(files.ground_truth)
+    return [path for path in (files.classes, label_map, beside) if path is not None and path.is_file()]
+
+
+def _file_digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _images_digest(frames: LabelFrames) -> str:
     """Of the names and bytes of all label images."""
     result = hashlib.sha256()
     for frame, paths in frames.files.items():
-        result.update(frame.encode() + b"".join(hashlib.sha256(path.read_bytes()).digest() for path in paths))
+        result.update(frame.encode() + "".join(map(_file_digest, paths)).encode())
     return result.hexdigest()
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from panrecon.datasets.base import dataset
-from panrecon.datasets.ground_truth import Coverage, coverage_of
+from panrecon.datasets.ground_truth import LabelledShare, labelled_share
 from panrecon.errors import InputError
 from panrecon.evaluation.page import report_page
 from panrecon.evaluation.protocols import protocol
@@ -33,7 +33,7 @@ def main(stage: Stage) -> None:
     protocols = tuple(protocol(name) for name in settings.protocols)
     terms = Terms(table, protocols, settings.radius, settings.by_area, resampling=Resampling(seed=settings.seed))
     truth = annotation(stage, table)
-    labelled = coverage_of(truth.labels.category, table, "vertices")
+    labelled = labelled_share(truth.labels.category, table, "vertices")
     stage.say(f"truth: {labelled}")
     if not labelled.evaluated:
         raise InputError("No vertex of the truth is of an evaluated class; compare its ids with the class table's.")
@@ -72,11 +72,13 @@ def labelled_steps(stage: Stage, table: CategoryTable) -> dict[str, PanopticMesh
 
 def step_record(prediction: PanopticMesh, truth: PanopticMesh, terms: Terms) -> dict[str, Any]:
     """The headline protocol and class quality of one step's labels."""
-    found = score([on_truth(prediction, truth, terms.radius).overlap], terms.table, terms.protocols[:1])
+    found = score(
+        [on_truth(prediction, truth, terms.radius, terms.weight_of(truth)).overlap], terms.table, terms.protocols[:1]
+    )
     protocols = protocols_record(found, terms.table, terms.resampling)
     return {
         "protocols": protocols,
-        "semantic": semantic_record(found.scans, found.overlap, terms.protocols[0], terms.table),
+        "semantic": semantic_record(found, terms.table),
     }
 
 
@@ -92,13 +94,14 @@ def rendered_quality(stage: Stage) -> dict[str, Any] | None:
     return {**asdict(mean_view_quality(found)), "frames": len(found)} if found else None
 
 
-def origin(stage: Stage, final: PanopticMesh, truth: PanopticMesh, labelled: Coverage) -> dict[str, Any]:
+def origin(stage: Stage, final: PanopticMesh, truth: PanopticMesh, labelled: LabelledShare) -> dict[str, Any]:
     """Which files were held against each other."""
     true_path = stage.settings.quality.ground_truth or stage.raw.name
     return {
         "prediction": {"path": "panoptic/panoptic.ply", "sha256": panoptic_digest(final)},
         "ground_truth": {"path": str(true_path), "sha256": panoptic_digest(truth)},
         "truth": labelled.counts,
+        "sources": [],
     }
 
 

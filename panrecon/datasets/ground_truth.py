@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from panrecon.datasets import kitti360
 from panrecon.datasets.scannet import ScanNet
 from panrecon.errors import InputError
+from panrecon.io.categories import find_table
 from panrecon.io.labels import LabelFrames, has_label_images, read_label_frames
 from panrecon.io.mesh import read_panoptic_mesh
 from panrecon.structures import VOID, CategoryTable, PanopticMesh
@@ -17,7 +18,7 @@ OWN = "ground_truth"  # the folder of a scan's own annotation
 
 
 @dataclass(frozen=True)
-class Coverage:
+class LabelledShare:
     """How much of a truth is labelled: points in all, of a class of the table, and of an evaluated class.
 
     The rest is `void` to a score: neither a miss nor an error.
@@ -37,9 +38,9 @@ class Coverage:
         """All numbers by name."""
         return {"total": self.total, "annotated": self.annotated, "evaluated": self.evaluated, "void": self.void}
 
-    def __add__(self, other: "Coverage") -> "Coverage":
+    def __add__(self, other: "LabelledShare") -> "LabelledShare":
         counts = (self.total + other.total, self.annotated + other.annotated, self.evaluated + other.evaluated)
-        return Coverage(*counts, self.noun)
+        return LabelledShare(*counts, self.noun)
 
     def __str__(self) -> str:
         counts = {"annotated": self.annotated, "evaluated": self.evaluated, "void": self.void}
@@ -47,10 +48,36 @@ class Coverage:
         return f"{self.total:,} {self.noun}: {', '.join(shares)}"
 
 
-def coverage_of(category: Int[np.ndarray, "*points"], table: CategoryTable, noun: str = "points") -> Coverage:
-    """The coverage of true categories; `noun` says what is counted (vertices, pixels)."""
+def labelled_share(
+    category: Int[np.ndarray, "*points"],
+    table: CategoryTable,
+    noun: str = "points",
+    count: Float[np.ndarray, "*points"] | None = None,
+) -> LabelledShare:
+    """How much of a truth of these categories is labelled; `noun` says what is counted, `count` how many each is."""
+    each = np.ones(category.shape) if count is None else count
     evaluated = np.append(table.is_evaluated, False)[category]
-    return Coverage(category.size, int((category != VOID).sum()), int(evaluated.sum()), noun)
+    annotated = each[category != VOID].sum()
+    return LabelledShare(int(each.sum()), int(annotated), int(each[evaluated].sum()), noun)
+
+
+def usual_table(path: Path) -> Path:
+    """The class table that belongs to a truth: `classes.csv` with it, else its data set's.
+
+    Raises:
+        InputError: there is none.
+    """
+    folder = path if path.is_dir() else path.parent
+    own = [place / "classes.csv" for place in (folder, folder.parent)]
+    found = next((table for table in own if table.is_file()), None)
+    if found:
+        return found
+    drives = (kitti360.find_drive(path, semantics) for semantics in (kitti360.SEMANTICS_2D, kitti360.SEMANTICS_3D))
+    if is_outdoors(path) or (path.is_dir() and any(drive is not None for drive in drives)):
+        return find_table("kitti360")
+    if path.is_dir() and (_is_scan(path.absolute()) or (path / "label-filt").is_dir()):
+        return find_table("scannet20")
+    raise InputError(f"No class table lies with {path}; name one with --classes.")
 
 
 def is_outdoors(path: Path) -> bool:

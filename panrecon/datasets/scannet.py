@@ -8,6 +8,7 @@ scannetv2-labels.combined.tsv (here or up to three folders above): which words t
 ground_truth/labelled.ply: an annotation of one's own, instead of ScanNet's
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,10 @@ from panrecon.io.images import read_color, read_depth, read_ids
 from panrecon.io.label_map import FILE_NAME, LabelMap, find_label_map, read_label_map
 from panrecon.io.labels import LabelFrames, in_order, paired_images
 from panrecon.io.mesh import numbers_of_ids, read_mesh, read_panoptic_mesh, rows_of_raw_ids
+from panrecon.pictures import spread
 from panrecon.structures import VOID, Camera, CategoryTable, Frame, Labels, PanopticMesh, Scan, normalised
 
+FRAMES_LOOKED_AT = 100  # for the raw ids of objects whose word tells no class
 ROTATION_TOLERANCE = 0.01  # by which R R^T of a pose may differ from 1
 SIDES = ("Height", "Width")  # as `<scene>.txt` calls the two axes of an image
 
@@ -233,13 +236,15 @@ def _row_of_raw_id(table: CategoryTable, label_map: LabelMap | None) -> Mapping[
 def _categories(
     folder: Path, groups: list[dict[str, Any]], table: CategoryTable, label_map: LabelMap | None
 ) -> Int[np.ndarray, " O"]:
-    """The class of every object: by the raw id of its word, else by its word, else by the raw id its pixels carry."""
+    """The class of every object: by the raw id of its word, else by the class of this name, else by the raw id that its
+    pixels carry, else by the class of which its word is a synonym.
+    """
     row_of_raw_id = _row_of_raw_id(table, label_map)
     raw_id_of_word = label_map.raw_id_of_word if label_map else {}
     raw_ids = [raw_id_of_word.get(normalised(group["label"])) for group in groups]
     rows = np.array(
         [
-            table.row_of(group["label"]) if raw_id is None else row_of_raw_id.get(raw_id, VOID)
+            _row_of_word(group["label"], table) if raw_id is None else row_of_raw_id.get(raw_id, VOID)
             for group, raw_id in zip(groups, raw_ids, strict=True)
         ],
         dtype=np.int64,
@@ -247,19 +252,29 @@ def _categories(
     unknown = [n for n in np.flatnonzero(rows == VOID) if raw_ids[n] is None and "objectId" in groups[n]]
     if unknown and row_of_raw_id:
         raw_id_of_object = _raw_ids(folder, [int(groups[number]["objectId"]) for number in unknown])
-        rows[unknown] = [row_of_raw_id.get(raw, VOID) for raw in raw_id_of_object]
+        rows[unknown] = [
+            row_of_raw_id.get(raw, VOID) if raw else table.row_of(groups[number]["label"])
+            for number, raw in zip(unknown, raw_id_of_object, strict=True)
+        ]
     return rows
 
 
+def _row_of_word(word: str, table: CategoryTable) -> int:
+    """The class of this name or synonym; of a class with raw ids, which say what it means exactly, the name alone."""
+    row = table.row_of(word)
+    exact = row != VOID and bool(table[row].raw_ids) and normalised(table[row].name) != normalised(word)
+    return VOID if exact else row
+
+
 def _raw_ids(folder: Path, object_ids: list[int]) -> list[int]:
-    """The raw label id most pixels of each object carry, 0 for an object of no pixel."""
-    counts: dict[int, dict[int, int]] = {object_id: {} for object_id in object_ids}
-    for path in _numbered(folder / "instance-filt"):
-        label = folder / "label-filt" / path.name
-        if not label.is_file():
-            continue
-        instance, raw = read_ids(path), read_ids(label)
-        for object_id, found in counts.items():
-            for raw_id, count in zip(*np.unique(raw[instance == object_id + 1], return_counts=True), strict=True):
-                found[int(raw_id)] = found.get(int(raw_id), 0) + int(count)
-    return [max(found, key=found.__getitem__) if found else 0 for found in counts.values()]
+    """The raw label id most pixels of each object carry in some frames, 0 for an object of no pixel there."""
+    paths = [path for path in _numbered(folder / "instance-filt") if (folder / "label-filt" / path.name).is_file()]
+    counts: Counter[tuple[int, int]] = Counter()
+    for number in spread(len(paths), FRAMES_LOOKED_AT):
+        instance, raw = read_ids(paths[number]), read_ids(folder / "label-filt" / paths[number].name)
+        pairs, count = np.unique(instance.astype(np.int64) << 16 | raw, return_counts=True)
+        counts.update({(pair >> 16, pair & 0xFFFF): n for pair, n in zip(pairs.tolist(), count.tolist(), strict=True)})
+    best: dict[int, int] = {}
+    for (instance_id, raw_id), _ in sorted(counts.items(), key=lambda item: (item[1], -item[0][1])):
+        best[instance_id] = raw_id
+    return [best.get(object_id + 1, 0) for object_id in object_ids]

@@ -4,17 +4,15 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import panrecon
 from panrecon.config import Settings
 from panrecon.datasets.base import dataset
-
-DEFAULT_CLASSES = Path(panrecon.__file__).parents[1] / "data" / "categories" / "scannet20.csv"
+from panrecon.io.categories import find_table
 
 
 def class_table(raw: Path, settings: Settings) -> Path:
     """The table of a setting, else the raw scene's own, else ScanNet's 20 classes."""
     own = raw / "classes.csv"
-    return settings.scan.classes or (own if own.is_file() else DEFAULT_CLASSES)
+    return settings.scan.classes or (own if own.is_file() else find_table("scannet20"))
 
 
 def detections_file(raw: Path, settings: Settings) -> Path:

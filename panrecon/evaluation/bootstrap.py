@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from panrecon.evaluation.panoptic_quality import Matching, PanopticStatistics, panoptic_quality
+from panrecon.evaluation.panoptic_quality import Matching, PanopticStatistics, added, panoptic_quality
 from panrecon.structures import CategoryTable
 
 MATCHED, FALSE, MISSED = range(3)
@@ -29,22 +29,22 @@ def instance_interval(
 ) -> dict[str, tuple[float, float]]:
     """Percentile intervals of the mean `pq`, `sq`, `rq`, also `_things` and `_stuff`, over resampled instances.
 
-    Every matched pair, false and missed segment of all matchings is drawn with equal chance, as often as there are
-    such outcomes. A class that a draw leaves out is not counted in it, unless it is counted without any outcome. Draws
-    that count no class are left out; nan if none is left.
+    Every matched pair, false and missed segment of all matchings is an outcome; those of each class are drawn with
+    equal chance, as often as the class has them, so that the classes stay those of the mean. Nan where it is undefined.
     """
     outcomes = _pooled(matchings)
     counted = np.any([matching.counted for matching in matchings], axis=0)
-    always = counted & (np.bincount(outcomes.category, minlength=len(table)) == 0)
+    of_class = np.bincount(outcomes.category, minlength=len(table))
+    first = (np.cumsum(of_class) - of_class)[outcomes.category]
 
-    def drawn(chosen: Int[np.ndarray, " N"]) -> PanopticStatistics:
+    def drawn(rng: np.random.Generator) -> PanopticStatistics:
+        chosen = first + rng.integers(of_class[outcomes.category]) if len(outcomes) else first
         category, kind = outcomes.category[chosen], outcomes.kind[chosen]
         iou_sum = np.bincount(category, outcomes.iou[chosen], minlength=len(table)).astype(np.float64)
         matched, false, missed = np.bincount(kind * len(table) + category, minlength=3 * len(table)).reshape(3, -1)
-        occurs = matched + false + missed > 0
-        return PanopticStatistics(iou_sum, matched, false, missed, always | (counted & occurs))
+        return PanopticStatistics(iou_sum, matched, false, missed, counted)
 
-    return _interval(drawn, len(outcomes), table, resamples, level, seed)
+    return _interval(drawn, added([matching.statistics for matching in matchings]), table, resamples, level, seed)
 
 
 def scene_interval(
@@ -61,16 +61,17 @@ def scene_interval(
     missed = np.stack([one.false_negatives for one in statistics])
     counted = np.stack([one.counted for one in statistics])
 
-    def drawn(chosen: Int[np.ndarray, " N"]) -> PanopticStatistics:
+    def drawn(rng: np.random.Generator) -> PanopticStatistics:
+        chosen = rng.integers(len(statistics), size=len(statistics))
         return PanopticStatistics(
             iou_sum[chosen].sum(axis=0),
             matched[chosen].sum(axis=0),
             false[chosen].sum(axis=0),
             missed[chosen].sum(axis=0),
-            counted[chosen].any(axis=0),
+            np.asarray(counted[chosen].any(axis=0)),
         )
 
-    return _interval(drawn, len(statistics), table, resamples, level, seed)
+    return _interval(drawn, added(statistics), table, resamples, level, seed)
 
 
 def _pooled(matchings: Sequence[Matching]) -> _Outcomes:
@@ -91,17 +92,20 @@ def _outcomes(matching: Matching) -> Iterator[_Outcomes]:
 
 
 def _interval(
-    drawn: Callable[[Int[np.ndarray, " N"]], PanopticStatistics],
-    count: int,
+    drawn: Callable[[np.random.Generator], PanopticStatistics],
+    observed: PanopticStatistics,
     table: CategoryTable,
     resamples: int,
     level: float,
     seed: int,
 ) -> dict[str, tuple[float, float]]:
-    """Percentiles of the means over `resamples` draws of `count` of `count` things with replacement."""
+    """Percentiles of the means over `resamples` draws, widened to what was observed if that lies outside."""
     rng = np.random.default_rng(seed)
-    draws = [_means(drawn(rng.integers(max(count, 1), size=count)), table) for _ in range(resamples)]
-    return {name: _percentiles(np.array([means[name] for means in draws]), level) for name in draws[0]}
+    draws = [_means(drawn(rng), table) for _ in range(resamples)]
+    return {
+        name: _percentiles(np.array([means[name] for means in draws]), value, level)
+        for name, value in _means(observed, table).items()
+    }
 
 
 def _means(statistics: PanopticStatistics, table: CategoryTable) -> dict[str, float]:
@@ -110,9 +114,9 @@ def _means(statistics: PanopticStatistics, table: CategoryTable) -> dict[str, fl
     return {f"{name}{suffix}": v for suffix, chosen in groups.items() for name, v in quality.mean(chosen).items()}
 
 
-def _percentiles(values: Float[np.ndarray, " R"], level: float) -> tuple[float, float]:
+def _percentiles(values: Float[np.ndarray, " R"], observed: float, level: float) -> tuple[float, float]:
     known = values[~np.isnan(values)]
-    if not len(known):
+    if not len(known) or np.isnan(observed):
         return float("nan"), float("nan")
     low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return min(float(low), observed), max(float(high), observed)

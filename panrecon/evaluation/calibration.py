@@ -47,14 +47,15 @@ def expected_calibration_error(
 def object_outcomes(
     matching: Matching, confidence: Mapping[int, float]
 ) -> tuple[Float[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
-    """Confidence of every predicted object (a segment with an instance number) and whether a true one matches it.
+    """Confidence of every predicted object that states one, and whether a true object matches it.
 
     Objects that are excused, neither matched nor false, are left out.
     """
     predicted = matching.crossing.predicted
     is_right = np.zeros(len(predicted), dtype=bool)
     is_right[matching.matched.prediction] = True
-    counted = (is_right | matching.is_false) & (predicted.instance != VOID)
+    stated = np.isin(predicted.instance, list(confidence))
+    counted = (is_right | matching.is_false) & (predicted.instance != VOID) & stated
     return object_confidence(predicted, confidence)[counted], is_right[counted]
 
 

@@ -49,7 +49,7 @@ def surface_quality(
     """Distances between `samples` points of either surface, drawn evenly over its area.
 
     Two tessellations of one surface are left about half the spacing of the samples apart (1 cm at 2,000 a square
-    metre); a mesh is 0 from itself, for both sides draw alike. A mesh without area is sampled at its vertices.
+    metre); a mesh is 0 from itself, for both sides draw alike. Of a mesh without area `samples` vertices are drawn.
     """
     ours, theirs = (_sampled(mesh, samples, seed) for mesh in (prediction, truth))
     to_truth, nearest_true = _nearest(ours.points, theirs.points)
@@ -70,9 +70,10 @@ def surface_quality(
 
 def _sampled(mesh: TriangleMesh, count: int, seed: int) -> _Samples:
     area = np.linalg.norm(face_normals(mesh.vertices, mesh.faces), axis=1)
-    if not area.any():
-        return _Samples(mesh.vertices.astype(np.float64), None)
     random = np.random.default_rng(seed)
+    if not area.any():
+        chosen = random.permutation(len(mesh.vertices))[:count]
+        return _Samples(mesh.vertices[chosen].astype(np.float64), None)
     upto = np.cumsum(area)
     faces = mesh.faces[np.searchsorted(upto, random.random(count) * upto[-1], side="right").clip(max=len(area) - 1)]
     root, along = np.sqrt(random.random(count)), random.random(count)  # evenly over a triangle (Osada et al., 2002)

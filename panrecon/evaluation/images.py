@@ -18,14 +18,20 @@ class Crop:
     scale: float = 1.0
     top: int = 0
 
-    def __call__(self, labels: Labels) -> Labels:
+    def size_of(self, labels: Labels) -> tuple[int, int]:
+        """Height and width of an image once it is resized."""
         height, width = (max(1, round(side * self.scale)) for side in labels.category.shape)
-        small = resized(labels, height, width)
+        return height, width
+
+    def __call__(self, labels: Labels, size: tuple[int, int]) -> Labels:
+        small = resized(labels, *size)
         return Labels(small.category[self.top :], small.instance[self.top :])
 
 
 def resized(labels: Labels, height: int, width: int) -> Labels:
     """Every pixel takes the labels of the one that its centre falls into."""
+    if labels.category.shape == (height, width):
+        return labels
     rows, columns = (_nearest(old, new) for old, new in zip(labels.category.shape, (height, width), strict=True))
     return Labels(labels.category[np.ix_(rows, columns)], labels.instance[np.ix_(rows, columns)])
 

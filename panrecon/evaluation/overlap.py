@@ -30,9 +30,6 @@ class Overlap:
     def __len__(self) -> int:
         return len(self.area)
 
-    def __add__(self, other: "Overlap") -> "Overlap":
-        return total([self, other])
-
     @property
     def predicted_category(self) -> Int[np.ndarray, " N"]:
         return self.labels[:, 0]

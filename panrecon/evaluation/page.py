@@ -29,7 +29,7 @@ MEANINGS: Final = {
     "pvlff": "After a remapping of both sides' ids every pair of one class above IoU {threshold:g} is a match, not one "
     "to one; mean over classes that occur (PVLFF, Chen et al., RA-L 2024).",
     "panoptic_lifting": "Matches above IoU {threshold:g}; what the prediction leaves void is excused, and classes "
-    "below 0.5 % of either side are dropped (Panoptic Lifting, Siddiqui et al., CVPR 2023, released script).",
+    "below 0.5 % of either side are dropped (Panoptic Lifting, Siddiqui et al., CVPR 2023, its function, void apart).",
     "panogs": "Greedy matches above IoU {threshold:g}; ids on stuff count, and predictions on void truth are not "
     "excused (PanoGS, Zhai et al., CVPR 2025, its script with statistics per class).",
     "lidar": "Matches above IoU {threshold:g} scan by scan; segments of fewer than {min_points} points are neither "

@@ -1,5 +1,6 @@
 """Panoptic quality (Kirillov et al., CVPR 2019) from matched, false and missed segments, whoever matched them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -91,6 +92,6 @@ def panoptic_quality(statistics: PanopticStatistics) -> PanopticQuality:
     return PanopticQuality(sq, rq, pq)
 
 
-def added(statistics: list[PanopticStatistics]) -> PanopticStatistics:
+def added(statistics: Sequence[PanopticStatistics]) -> PanopticStatistics:
     """The statistics of several scenes together."""
     return reduce(PanopticStatistics.__add__, statistics)

@@ -5,7 +5,7 @@
 | `strict` | Kirillov et al., CVPR 2019, as panopticapi does it; what is left void is missed |
 | `panopticrecon` | PanopticRecon (Yu et al., IROS 2024), released script: remapped ids, not one to one, threshold 0.1 |
 | `pvlff` | PVLFF (Chen et al., RA-L 2024): the same at 0.5, over classes that occur |
-| `panoptic_lifting` | Panoptic Lifting (Siddiqui et al., CVPR 2023), released script: excuses what is left void |
+| `panoptic_lifting` | Panoptic Lifting (Siddiqui et al., CVPR 2023), its function on stacked frames: excuses void |
 | `panogs` | PanoGS (Zhai et al., CVPR 2025), its script with statistics per class: greedy, threshold 0.25 |
 | `lidar` | SemanticKITTI (Behley et al., ICRA 2021) and nuScenes: per scan, small segments neither false nor missed |
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +21,8 @@ from panrecon.structures import VOID, CategoryTable
 
 FORMAT_VERSION: Final = 2
 SCHEMA: Final = Path(__file__).with_name("quality.schema.json")
+COVERED: Final = 0.5  # IoU from which on a true object counts as recalled, a predicted one as right
+DAGGERED: Final = ("strict", "lidar")  # protocols that PQ dagger is defined for
 GROUPS: Final = {"": None, "_things": True, "_stuff": False}
 MEANS: Final = tuple(f"{name}{group}" for group in GROUPS for name in ("pq", "sq", "rq"))
 
@@ -65,23 +67,16 @@ def means(statistics: PanopticStatistics, table: CategoryTable) -> dict[str, flo
 def scores_record(
     score: Score, points: Overlap, table: CategoryTable, evidence: Mapping[int, Evidence], resampling: Resampling
 ) -> dict[str, Any]:
-    """Everything that follows from the labels of one scene; the first protocol is the headline.
+    """Everything that follows from the labels of one scene.
 
     `points` is the scene's overlap with every point counting 1, as AP wants it.
     """
-    headline = next(iter(score.matchings))
     confidence = {instance: found.confidence for instance, found in evidence.items()}
     precision = average_precision(points, table, confidence)
-    covered = (remapped_coverage if headline.is_released_script else coverage)(score.overlap, table, headline.threshold)
     return {
         "protocols": protocols_record(score, table, resampling),
-        "semantic": semantic_record(score.scans, score.overlap, headline, table),
-        "coverage": {
-            "mean": covered.mean,
-            "weighted": covered.weighted,
-            "precision": covered.precision,
-            "recall": covered.recall,
-        },
+        "semantic": semantic_record(score, table),
+        "coverage": asdict(coverage(score.overlap, table, COVERED)),
         "average_precision": {
             **precision.mean(),
             "classes": {
@@ -98,17 +93,28 @@ def protocols_record(score: Score, table: CategoryTable, resampling: Resampling)
     found = {}
     for protocol, matchings in score.matchings.items():
         interval = resampling.of_instances(matchings, table)
-        found[str(protocol)] = _protocol(
-            protocol, score.statistics(protocol), interval, matchings, score.overlap, table
-        )
+        found[str(protocol)] = {
+            **_protocol(protocol, score.statistics(protocol), interval, matchings, score.overlap, table),
+            "script": script_record(protocol, score, table) if protocol.is_released_script else None,
+        }
     return found
+
+
+def script_record(protocol: Protocol, score: Score, table: CategoryTable) -> dict[str, Any]:
+    """What the released scripts of PanopticRecon and PVLFF print beside: classes that no frame has count as 0."""
+    frames = frame_quality(score.scans, table, absent=0.0) if score.is_frames else None
+    return {
+        "coverage": asdict(remapped_coverage(score.overlap, table, protocol.threshold)),
+        "frame_miou": frames.miou if frames else None,
+        "frame_macc": frames.macc if frames else None,
+    }
 
 
 def total_record(scores: Sequence[Score], tables: Sequence[CategoryTable], resampling: Resampling) -> dict[str, Any]:
     """Several scenes as one: their statistics added by the names of classes, intervals over scenes."""
     table = common_table(tables)
     pairs = list(zip(scores, tables, strict=True))
-    scans = [overlap_in(scan, own, table) for score, own in pairs for scan in score.scans]
+    scans = tuple(overlap_in(scan, own, table) for score, own in pairs for scan in score.scans)
     stacked = total([overlap_in(score.overlap, own, table) for score, own in pairs])
     found = {}
     for protocol in scores[0].matchings:
@@ -117,9 +123,11 @@ def total_record(scores: Sequence[Score], tables: Sequence[CategoryTable], resam
         interval = resampling.of_scenes(per_scene, table)
         found[str(protocol)] = {
             **_protocol(protocol, added(per_scene), interval, matchings, stacked, table),
+            "script": None,
             "scene_mean": _mean_of_scenes(per_scene, table),
         }
-    return {"protocols": found, "semantic": semantic_record(scans, stacked, next(iter(scores[0].matchings)), table)}
+    everything = Score(scans, stacked, {}, any(score.is_frames for score in scores))
+    return {"protocols": found, "semantic": semantic_record(everything, table)}
 
 
 def _mean_of_scenes(per_scene: Sequence[PanopticStatistics], table: CategoryTable) -> dict[str, float]:
@@ -129,12 +137,10 @@ def _mean_of_scenes(per_scene: Sequence[PanopticStatistics], table: CategoryTabl
     return {name: float(np.mean(values)) if values else float("nan") for name, values in defined.items()}
 
 
-def semantic_record(
-    scans: Sequence[Overlap], stacked: Overlap, headline: Protocol, table: CategoryTable
-) -> dict[str, Any]:
-    """Class quality over all points and, where the headline's script prints it, frame by frame."""
-    whole = semantic_quality(confusion(stacked, table))
-    frames = frame_quality(scans, table) if headline.is_released_script else None
+def semantic_record(score: Score, table: CategoryTable) -> dict[str, Any]:
+    """Class quality over all points and, of frames, frame by frame."""
+    whole = semantic_quality(confusion(score.overlap, table))
+    frames = frame_quality(score.scans, table) if score.is_frames else None
     return {
         "miou": whole.miou,
         "macc": whole.macc,
@@ -213,20 +219,26 @@ def _protocol(
         "mean": means(statistics, table),
         "interval": {name: interval[name] for name in MEANS},
         "matched_iou": float(iou.mean()) if len(iou) else None,
-        "pq_dagger": pq_dagger(quality.pq, semantic, table),
-        "classes": {
-            category.name: {
-                "pq": float(quality.pq[row]),
-                "sq": float(quality.sq[row]),
-                "rq": float(quality.rq[row]),
-                "iou_sum": float(statistics.iou_sum[row]),
-                "true_positives": int(statistics.true_positives[row]),
-                "false_positives": int(statistics.false_positives[row]),
-                "false_negatives": int(statistics.false_negatives[row]),
-            }
-            for row, category in enumerate(table)
-            if statistics.counted[row]
-        },
+        "pq_dagger": pq_dagger(quality.pq, semantic, table) if protocol.name in DAGGERED else None,
+        "classes": classes_record(statistics, table),
+    }
+
+
+def classes_record(statistics: PanopticStatistics, table: CategoryTable) -> dict[str, Any]:
+    """Qualities and counts of every counted class."""
+    quality = panoptic_quality(statistics)
+    return {
+        category.name: {
+            "pq": float(quality.pq[row]),
+            "sq": float(quality.sq[row]),
+            "rq": float(quality.rq[row]),
+            "iou_sum": float(statistics.iou_sum[row]),
+            "true_positives": int(statistics.true_positives[row]),
+            "false_positives": int(statistics.false_positives[row]),
+            "false_negatives": int(statistics.false_negatives[row]),
+        }
+        for row, category in enumerate(table)
+        if statistics.counted[row]
     }
 
 

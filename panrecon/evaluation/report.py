@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from panrecon.evaluation.record import MEANS
+
 STEPS: Final = ("graph", "semantics", "field")
 TITLES: Final = {"graph": "graph", "semantics": "+ semantics", "field": "+ field"}
-QUALITIES: Final = tuple(f"{name}{group}" for group in ("", "_things", "_stuff") for name in ("pq", "sq", "rq"))
 COLUMNS: Final = tuple(f"{name}{group}" for group in ("", " things", " stuff") for name in ("PQ", "SQ", "RQ"))
 
 Scores = Mapping[str, Any]
@@ -39,6 +40,7 @@ def _scene_tables(name: str, scene: Scores, record: Scores) -> str:
         _protocols(scene),
         _classes(scene, record),
         _further(scene),
+        *_scripts(scene),
         f"{void} {_spread(interval, record, 'objects')}".strip(),
     ]
     return "\n\n".join(parts)
@@ -96,6 +98,17 @@ def _further(scene: Scores) -> str:
     return _table(list(defined), [[percent(value) for value in defined.values()]])
 
 
+def _scripts(scene: Scores) -> list[str]:
+    """What released scripts print beside their panoptic quality."""
+    found = {name: scores["script"] for name, scores in scene["protocols"].items() if scores["script"]}
+    rows = [
+        [f"`{name}`", *map(percent, (*script["coverage"].values(), script["frame_miou"], script["frame_macc"]))]
+        for name, script in found.items()
+    ]
+    head = ["as its script prints", "mCov", "mWCov", "mPrec", "mRec", "mIoU of frames", "mAcc of frames"]
+    return [_table(head, rows)] if rows else []
+
+
 def _uncovered(scene: Scores) -> str:
     if scene["uncovered"] is None:
         return ""
@@ -110,7 +123,7 @@ def _total_table(record: Scores) -> str:
     ]
     total = record["total"]
     mean = total["protocols"][headline]["scene_mean"]
-    rows.append(["mean of scenes", *(percent(mean[name]) for name in QUALITIES), "", ""])
+    rows.append(["mean of scenes", *(percent(mean[name]) for name in MEANS), "", ""])
     rows.append(["statistics added", *_means(total, headline), percent(total["semantic"]["miou"]), ""])
     spread = _spread(total["protocols"][headline]["interval"]["pq"], record, "scenes")
     title = f"All scenes, protocol `{headline}`, per cent"
@@ -123,7 +136,7 @@ def _spread(interval: Sequence[float] | None, record: Scores, over: str) -> str:
 
 
 def _means(scores: Scores, protocol: str) -> Iterable[str]:
-    return (percent(scores["protocols"][protocol]["mean"][name]) for name in QUALITIES)
+    return (percent(scores["protocols"][protocol]["mean"][name]) for name in MEANS)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -7,6 +7,8 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from panrecon import __version__
+from panrecon.errors import InputError
 from panrecon.evaluation.boundary import near_boundary
 from panrecon.evaluation.calibration import expected_calibration_error, object_outcomes
 from panrecon.evaluation.common_table import common_table
@@ -19,6 +21,7 @@ from panrecon.evaluation.record import (
     FORMAT_VERSION,
     Evidence,
     Resampling,
+    classes_record,
     finite,
     means,
     objects_record,
@@ -53,6 +56,14 @@ class Terms:
     visible_only: bool = False
     resampling: Resampling = field(default_factory=Resampling)
 
+    def __post_init__(self) -> None:
+        if self.by_area and any(protocol.is_per_scan for protocol in self.protocols):
+            raise InputError("The protocol lidar counts points (its min_points), not areas; leave one of the two out.")
+
+    def weight_of(self, truth: PanopticMesh) -> Float[np.ndarray, " V"] | None:
+        """What every true vertex counts; None: 1."""
+        return vertex_areas(truth.mesh.vertices, truth.mesh.faces) if self.by_area else None
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -72,7 +83,7 @@ def judge_points(
     up: Float[np.ndarray, "3"],
 ) -> Judged:
     """A labelled mesh (or cloud) on the vertices of the true one; `up` is the world's, for the pictures."""
-    weight = vertex_areas(truth.mesh.vertices, truth.mesh.faces) if terms.by_area else None
+    weight = terms.weight_of(truth)
     found = on_truth(prediction, truth, terms.radius, weight)
     scored = score([found.overlap], terms.table, terms.protocols)
     headline = scored.matchings[terms.protocols[0]][0]
@@ -107,7 +118,7 @@ def judge_frames(
         scans.append(overlap(prediction, truth))
         if number in wanted:
             kept[number] = (prediction, truth)
-    scored = score(scans, terms.table, terms.protocols)
+    scored = score(scans, terms.table, terms.protocols, is_frames=True)
     record = {
         **_record(scored, scored.overlap, terms, evidence),
         "uncovered": None,
@@ -129,6 +140,7 @@ def whole_record(judged: Mapping[str, Judged], terms: Terms, is_mesh: bool) -> d
     return finite(
         {
             "version": FORMAT_VERSION,
+            "package": __version__,
             "kind": "points" if is_mesh else "frames",
             "unit": "vertices" if is_mesh else "pixels",
             "protocols": [str(protocol) for protocol in terms.protocols],
@@ -151,13 +163,18 @@ def whole_record(judged: Mapping[str, Judged], terms: Terms, is_mesh: bool) -> d
     )
 
 
-def boundary_record(prediction: Labels, truth: PanopticMesh, table: CategoryTable) -> dict[str, float] | None:
+def boundary_record(prediction: Labels, truth: PanopticMesh, table: CategoryTable) -> dict[str, Any] | None:
     """Strict quality of the true vertices near instance boundaries; None where there is no boundary."""
     near = near_boundary(truth.mesh.vertices, truth.labels, table, BOUNDARY_DISTANCE)
     if not near.any():
         return None
     here, there = (Labels(labels.category[near], labels.instance[near]) for labels in (prediction, truth.labels))
-    return {"distance": BOUNDARY_DISTANCE, **means(STRICT.match(overlap(here, there), table).statistics, table)}
+    statistics = STRICT.match(overlap(here, there), table).statistics
+    return {
+        "distance": BOUNDARY_DISTANCE,
+        **means(statistics, table),
+        "classes": classes_record(statistics, table),
+    }
 
 
 def geometry_record(prediction: PanopticMesh, truth: PanopticMesh, seed: int) -> dict[str, Any]:

@@ -23,6 +23,7 @@ class Score:
     scans: tuple[Overlap, ...]
     overlap: Overlap
     matchings: Mapping[Protocol, tuple[Matching, ...]]
+    is_frames: bool
 
     def statistics(self, protocol: Protocol) -> PanopticStatistics:
         return added([matching.statistics for matching in self.matchings[protocol]])
@@ -41,12 +42,14 @@ class OnTruth:
     row: Int[np.ndarray, " V"]
 
 
-def score(scans: Sequence[Overlap], table: CategoryTable, protocols: Sequence[Protocol]) -> Score:
+def score(
+    scans: Sequence[Overlap], table: CategoryTable, protocols: Sequence[Protocol], is_frames: bool = False
+) -> Score:
     """The segments of a scene, matched by every protocol."""
     stacked = total(scans)
     units = {protocol: scans if protocol.is_per_scan else [stacked] for protocol in protocols}
     matchings = {protocol: tuple(protocol.match(one, table) for one in units[protocol]) for protocol in protocols}
-    return Score(tuple(scans), stacked, matchings)
+    return Score(tuple(scans), stacked, matchings, is_frames)
 
 
 def on_truth(

@@ -44,15 +44,20 @@ def semantic_quality(matrix: Float[np.ndarray, "C C_1"]) -> SemanticQuality:
         return SemanticQuality(np.where(truth > 0, hit / union, np.nan), hit / truth)
 
 
-def frame_quality(frames: Sequence[Overlap], table: CategoryTable) -> SemanticQuality:
+def frame_quality(frames: Sequence[Overlap], table: CategoryTable, absent: float = np.nan) -> SemanticQuality:
     """Frame by frame, then averaged over the frames whose truth has the class, as PVLFF (Chen et al., RA-L 2024) does.
 
-    An evaluated class that no frame has counts as 0.
+    `absent` is what an evaluated class counts that no frame has: 0 in the released scripts, nan leaves it out.
     """
     found = [semantic_quality(confusion(frame, table)) for frame in frames]
     iou, accuracy = (np.stack([getattr(one, name) for one in found]) for name in ("iou", "accuracy"))
-    occurs = np.maximum((~np.isnan(iou)).sum(axis=0), 1)
-    means = (np.where(table.is_evaluated, np.nansum(values, axis=0) / occurs, np.nan) for values in (iou, accuracy))
+    occurs = (~np.isnan(iou)).sum(axis=0)
+    means = (
+        np.where(
+            occurs > 0, np.nansum(values, axis=0) / np.maximum(occurs, 1), np.where(table.is_evaluated, absent, np.nan)
+        )
+        for values in (iou, accuracy)
+    )
     return SemanticQuality(*means)
 
 

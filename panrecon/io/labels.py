@@ -12,6 +12,7 @@ from jaxtyping import Int
 from panrecon.errors import InputError
 from panrecon.io.images import read_ids
 from panrecon.io.mesh import numbers_of_ids, rows_of_ids
+from panrecon.pictures import spread
 from panrecon.structures import CategoryTable, Labels
 
 Decode = Callable[[Int[np.ndarray, "h w"], Int[np.ndarray, "h w"]], Labels]
@@ -80,6 +81,13 @@ def both_sides(prediction: LabelFrames, truth: LabelFrames) -> Iterator[tuple[La
         for frame in prediction.files:
             predicted, true = (pool.submit(side.read, frame) for side in (prediction, truth))
             yield predicted.result(), true.result()
+
+
+def first_ids(frames: LabelFrames, wanted: int = 8) -> Int[np.ndarray, " n"]:
+    """The semantic ids of some frames, as the files have them."""
+    names = list(frames.files)
+    chosen = [names[number] for number in spread(len(names), wanted)]
+    return np.unique(np.concatenate([np.unique(read_ids(frames.files[name][0])) for name in chosen]))
 
 
 def has_label_images(folder: Path) -> bool:

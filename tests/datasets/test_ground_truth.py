@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from panrecon.datasets.ground_truth import Coverage, coverage_of, frames, points
+from panrecon.datasets.ground_truth import LabelledShare, frames, labelled_share, points
 from panrecon.errors import InputError
 from panrecon.io.images import write_ids
 from panrecon.io.mesh import write_panoptic_mesh
@@ -113,10 +113,10 @@ def test_what_is_no_truth_is_an_error_that_lists_what_is(tmp_path: Path, table: 
 
 
 def test_coverage_counts_and_adds(table: CategoryTable) -> None:
-    one = coverage_of(CATEGORY, table, "vertices")
+    one = labelled_share(CATEGORY, table, "vertices")
     assert (one.total, one.annotated, one.evaluated, one.void) == (5, 4, 3, 2)
-    assert coverage_of(np.tile(CATEGORY, (2, 1)), table, "vertices") == one + one
+    assert labelled_share(np.tile(CATEGORY, (2, 1)), table, "vertices") == one + one
     assert str(one) == "5 vertices: 80.0 % annotated, 60.0 % evaluated, 40.0 % void"
-    large = Coverage(266_723, 243_252, 234_717, "vertices")
+    large = LabelledShare(266_723, 243_252, 234_717, "vertices")
     assert str(large) == "266,723 vertices: 91.2 % annotated, 88.0 % evaluated, 12.0 % void"
-    assert str(Coverage(0, 0, 0)) == "0 points: 0.0 % annotated, 0.0 % evaluated, 0.0 % void"
+    assert str(LabelledShare(0, 0, 0)) == "0 points: 0.0 % annotated, 0.0 % evaluated, 0.0 % void"

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 
 from panrecon.evaluation.bootstrap import instance_interval, scene_interval
 from panrecon.evaluation.overlap import overlap
-from panrecon.evaluation.panoptic_quality import Matching, PanopticStatistics, panoptic_quality
+from panrecon.evaluation.panoptic_quality import Matching, PanopticStatistics, added, panoptic_quality
 from panrecon.evaluation.protocols import protocol
 from panrecon.structures import VOID, Labels
 from tests.evaluation.plain import CHAIR, CLASSES, EVALUATED, FLOOR, TABLE, THINGS, WALL, label_pairs, labels
@@ -55,19 +55,21 @@ def plain_interval(pooled: list[Matching], always: set[int], resamples: int, lev
         outcomes += [(c, "no match 1", 0.0) for c, chosen in zip(predicted, matching.is_false, strict=True) if chosen]
         outcomes += [(c, "no match 2", 0.0) for c, chosen in zip(true, matching.is_missed, strict=True) if chosen]
     outcomes.sort()
+    classes = [[outcome for outcome in outcomes if outcome[0] == c] for c in sorted({c for c, _, _ in outcomes})]
     rng = np.random.default_rng(seed)
-    count = len(outcomes)
-    draws = [
-        plain_means(
-            [outcomes[i] for i in rng.integers(max(count, 1), size=count)], always - {c for c, _, _ in outcomes}
-        )
-        for _ in range(resamples)
-    ]
+    absent = always - {c for c, _, _ in outcomes}
+    draws = []
+    for _ in range(resamples):
+        # one number an outcome, below the number of outcomes of its class
+        numbers = np.asarray(rng.integers([len(some) for some in classes for _ in some]) if outcomes else [])
+        of_class = np.split(numbers, np.cumsum([len(some) for some in classes])[:-1]) if classes else []
+        draws.append(plain_means([some[i] for some, part in zip(classes, of_class, strict=True) for i in part], absent))
+    observed = plain_means(outcomes, absent)
     result = {}
     for name in NAMES:
         some = [draw[name] for draw in draws if not np.isnan(draw[name])]
         ends = np.percentile(some, [50 * (1 - level), 50 * (1 + level)]) if some else (np.nan, np.nan)
-        result[name] = (float(ends[0]), float(ends[1]))
+        result[name] = (min(float(ends[0]), observed[name]), max(float(ends[1]), observed[name]))
     return result
 
 
@@ -92,7 +94,10 @@ def test_scenes_equal_the_plain_definition(pairs: list[tuple[Labels, Labels]]) -
         first, *rest = (scenes[i] for i in rng.integers(len(scenes), size=len(scenes)))
         draws.append(panoptic_quality(sum(rest, first)).mean(CLASSES.is_thing)["sq"])
     some = [value for value in draws if not np.isnan(value)]
-    expected = np.percentile(some, [5, 95]) if some else [np.nan, np.nan]
+    first, *rest = scenes
+    observed = panoptic_quality(sum(rest, first)).mean(CLASSES.is_thing)["sq"]
+    ends = np.percentile(some, [5, 95]) if some else [np.nan, np.nan]
+    expected = [min(ends[0], observed), max(ends[1], observed)]
     assert_allclose(scene_interval(scenes, CLASSES, 20, 0.9, seed=5)["sq_things"], expected, atol=1e-12)
 
 
@@ -121,6 +126,22 @@ def test_neither_names_of_instances_nor_order_of_matchings_matter(
     other = instance_interval(matchings([(a, b) for a, b in renamed[::-1]]), CLASSES, 20, seed=seed)
     for name in NAMES:
         assert_allclose(other[name], one[name], rtol=0, atol=0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(PAIRS, st.sampled_from(["strict", "panopticrecon"]))
+def test_an_interval_holds_what_was_observed(pairs: list[tuple[Labels, Labels]], rule: str) -> None:
+    pooled = matchings(pairs, rule)
+    observed = plain_quality(pooled)
+    for name, (low, high) in instance_interval(pooled, CLASSES, 5).items():
+        assert np.isnan(observed[name]) == np.isnan(low)
+        assert np.isnan(low) or low <= observed[name] <= high
+
+
+def plain_quality(pooled: list[Matching]) -> dict[str, float]:
+    quality = panoptic_quality(added([matching.statistics for matching in pooled]))
+    groups = {"": None, "_things": CLASSES.is_thing, "_stuff": ~CLASSES.is_thing}
+    return {f"{name}{group}": v for group, chosen in groups.items() for name, v in quality.mean(chosen).items()}
 
 
 def test_nearly_always_holds_the_mean() -> None:

@@ -74,8 +74,8 @@ def test_outcomes_equal_the_plain_definition(pair: tuple[Labels, Labels], confid
         unions = {t: len(points | others) - len(points & void) for t, others in true.items() if t[0] == key[0]}
         is_right = any(len(points & true[t]) > 0.5 * union for t, union in unions.items())
         is_false = not is_right and key[0] in EVALUATED and len(points & void) <= 0.5 * len(points)
-        if key[1] != VOID and (is_right or is_false):
-            expected.append((confidence.get(key[1], 1.0), is_right))
+        if key[1] in confidence and (is_right or is_false):
+            expected.append((confidence[key[1]], is_right))
     assert sorted(zip(*(values.tolist() for values in object_outcomes(matching, confidence)), strict=True)) == sorted(
         expected
     )

@@ -50,6 +50,7 @@ def protocol(random: random.Random, threshold: float) -> dict[str, Any]:
         "interval": {key: sorted([random.random(), random.random()]) for key in MEANS} | {"rq_stuff": None},
         "matched_iou": random.random(),
         "pq_dagger": None,
+        "script": None,
         "classes": {"wall": quality | counts, EVIL: quality | counts | {"pq": random.random()}},
     }
 
@@ -94,6 +95,7 @@ def bare_scene(random: random.Random) -> dict[str, Any]:
     files = {
         "prediction": {"path": f"runs/{EVIL}.ply", "sha256": "0a" * 32},
         "ground_truth": {"path": "raw/room.ply", "sha256": "0b" * 32},
+        "sources": [{"path": "classes.csv", "sha256": "0c" * 32}],
     }
     truth = {"total": 4000, "annotated": 3500, "evaluated": 3000, "void": 1000}
     return files | undefined | empty | labels(random) | {"truth": truth, "void": random.random()}
@@ -108,7 +110,7 @@ def full_scene(random: random.Random) -> dict[str, Any]:
         "uncovered": random.random(),
         "average_precision": {"ap": 0.31, "ap50": 0.52, "ap25": 0.63, "classes": {"chair": ap}},
         "steps": {"graph": labels(random), "field": labels(random)},
-        "boundary": {"distance": 0.05} | {key: random.random() for key in MEANS},
+        "boundary": {"distance": 0.05, "classes": {}} | {key: random.random() for key in MEANS},
         "geometry": distances | {"thresholds": {"0.02": f_score}},
         "views": {"psnr": 23.456, "ssim": 0.8765, "depth_l1": 0.034, "frames": 20},
         "calibration": {"ece": 0.051, "bins": bins},
@@ -126,6 +128,7 @@ def record() -> dict[str, Any]:
     source = random.Random(0)
     return {
         "version": 2,
+        "package": "0.1.0",
         "kind": "points",
         "unit": "vertices",
         "protocols": list(PROTOCOLS),

@@ -39,12 +39,13 @@ def test_void_is_missed_and_true_void_is_not_scored() -> None:
     assert (found.miou, found.macc) == (0.6, 0.6)
 
 
-def test_frames_are_averaged_where_they_have_the_class_and_absent_classes_count_as_nothing() -> None:
+def test_frames_are_averaged_where_they_have_the_class() -> None:
     frames = [
         overlap(labels((50, WALL, 0), (50, VOID, 0)), labels((100, WALL, 0))),
         overlap(labels((10, WALL, 0), (90, CHAIR, 0)), labels((10, WALL, 0), (90, CHAIR, 0))),
     ]
-    found = frame_quality(frames, CLASSES)
+    assert frame_quality(frames, CLASSES).miou == 1.75 / 2
+    found = frame_quality(frames, CLASSES, absent=0.0)
     assert_allclose(found.iou[[WALL, CHAIR, FLOOR, TABLE]], [0.75, 1, 0, 0])
     assert np.isnan(found.iou[CLUTTER])
     assert found.miou == 1.75 / 4

@@ -74,7 +74,7 @@ def test_sizes_and_kinds() -> None:
     assert len(table("scannet20")) == 20
     scannet200, kitti360 = table("scannet200"), table("kitti360")
     assert len(scannet200) == 200
-    assert {category.name for category in scannet200 if not category.thing} == {"wall", "floor", "ceiling"}
+    assert {category.name for category in scannet200 if not category.thing} == {"wall", "floor"}
     assert all(category.raw_ids == (category.id,) for category in scannet200)
     assert evaluated("kitti360", thing=True) >= {"building", "pole", "traffic light", "traffic sign", "car", "truck"}
     assert int(kitti360.is_evaluated.sum()) == 19  # its training ids 0 to 18
