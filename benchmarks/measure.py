@@ -61,8 +61,9 @@ def stages_until(until: str) -> list[str]:
 
 
 def stage_costs(run: Path, until: str) -> dict[str, Cost]:
-    """What each stage said of itself when it last ran."""
-    records = {stage: read_json(run / stage / "settings.json") for stage in stages_until(until)}
+    """What each stage said of itself when it last ran; `graph` does without features."""
+    files = {stage: run / stage / "settings.json" for stage in stages_until(until)}
+    records = {stage: read_json(file) for stage, file in files.items() if file.is_file()}
     return {stage: Cost(record["seconds"], record["peak_memory_mb"]) for stage, record in records.items()}
 
 
