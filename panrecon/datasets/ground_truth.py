@@ -67,6 +67,8 @@ def usual_table(path: Path) -> Path:
     Raises:
         InputError: there is none.
     """
+    if not path.exists():
+        raise InputError(f"The ground truth {path} does not exist.")
     folder = path if path.is_dir() else path.parent
     own = [place / "classes.csv" for place in (folder, folder.parent)]
     found = next((table for table in own if table.is_file()), None)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from panrecon.datasets.ground_truth import LabelledShare, frames, labelled_share, points
+from panrecon.datasets.ground_truth import LabelledShare, frames, labelled_share, points, usual_table
 from panrecon.errors import InputError
 from panrecon.io.images import write_ids
 from panrecon.io.mesh import write_panoptic_mesh
@@ -110,6 +110,14 @@ def test_what_is_no_truth_is_an_error_that_lists_what_is(tmp_path: Path, table: 
         points(tmp_path / "truth.txt", table)
     with pytest.raises(InputError, match=r"truth\.txt holds no label images.*semantic/"):
         frames(tmp_path / "truth.txt", table)
+
+
+def test_a_truth_that_is_not_there_is_missed_before_its_class_table(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere does not exist"):
+        usual_table(tmp_path / "nowhere")
+    (tmp_path / "truth.ply").touch()
+    with pytest.raises(InputError, match=r"No class table lies with .*truth\.ply; name one with --classes"):
+        usual_table(tmp_path / "truth.ply")
 
 
 def test_coverage_counts_and_adds(table: CategoryTable) -> None:
