@@ -22,6 +22,16 @@ from panrecon.errors import InputError
 UserPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 
 
+def _known_protocols(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Checked with the settings: the stage that scores comes last."""
+    from panrecon.evaluation.protocols import protocol
+
+    try:
+        return tuple(str(protocol(name)) for name in names)
+    except InputError as error:
+        raise ValueError(str(error)) from error
+
+
 class StageSettings(BaseModel):
     """Frozen and strict: an unknown key is an error that names itself."""
 
@@ -110,7 +120,7 @@ class PanopticSettings(StageSettings):
 
 
 class QualitySettings(StageSettings):
-    protocols: tuple[str, ...] = Field(
+    protocols: Annotated[tuple[str, ...], AfterValidator(_known_protocols)] = Field(
         ("strict", "panopticrecon", "pvlff", "panoptic_lifting", "panogs"),
         min_length=1,
         description="rules of panoptic quality, as name or name@threshold; the first is the headline",
@@ -186,6 +196,7 @@ def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
 def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     name = ".".join(str(part) for part in problem["loc"])
+    reason = problem["msg"].lower().removeprefix("value error, ").rstrip(".")
     if problem["type"] == "extra_forbidden":
         return f"There is no setting {name!r}; `panrecon settings` lists them all."
-    return f"The setting {name} = {problem['input']!r} does not fit: {problem['msg'].lower()}."
+    return f"The setting {name} = {problem['input']!r} does not fit: {reason}."

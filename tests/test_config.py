@@ -67,6 +67,7 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
         (".=1", "is not section.key=value"),
         ("mesh.voxel_size=[", "mesh.voxel_size"),
         ("mesh.voxel_size=a: b: c", "mesh.voxel_size"),
+        ("quality.protocols=[strict, strikt]", "does not fit: there is no protocol 'strikt'"),
     ],
 )
 def test_a_setting_that_does_not_fit_names_itself(override: str, complaint: str) -> None:
