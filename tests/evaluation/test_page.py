@@ -197,7 +197,7 @@ def percents(record: dict[str, Any]) -> Iterator[str]:
 
 def test_the_record_is_as_the_schema_says(record: dict[str, Any]) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    jsonschema.validate(record, SCHEMA)
+    assert [error.message for error in jsonschema.Draft202012Validator(SCHEMA).iter_errors(record)] == []
 
 
 @pytest.mark.parametrize(
