@@ -32,7 +32,7 @@ class DetectionFile(Mapping[str, Detections]):
         return len(self.records)
 
     def __getitem__(self, frame: str) -> Detections:
-        records = sorted(self.records[frame], key=lambda record: -record["score"])
+        records = sorted(self.records[frame], key=_certain_first)
         masks = [_mask(frame, record["segmentation"]) for record in records]
         sizes = sorted({mask.shape for mask in masks})
         if len(sizes) > 1:
@@ -90,6 +90,11 @@ def _record(frame: str, category: str, score: float, mask: np.ndarray) -> dict[s
         "bbox": bbox,
         "segmentation": segmentation,
     }
+
+
+def _certain_first(record: dict[str, Any]) -> tuple[float, str, str]:
+    """Most certain first; equal scores in an order that only word and mask decide, whatever that of the file."""
+    return -record["score"], record["category"], str(record["segmentation"]["counts"])
 
 
 def _mask(frame: str, segmentation: dict[str, Any]) -> Bool[np.ndarray, "h w"]:

@@ -131,3 +131,19 @@ def test_masks_of_two_sizes_in_one_frame_are_an_error_of_the_input(table: Catego
     other = record(segmentation=rle(3, 3))
     with pytest.raises(InputError, match="frame 0 are of sizes"):
         DetectionFile({"0": [record(), other]}, table, {})["0"]
+
+
+def test_equal_scores_come_in_the_same_order_whatever_that_of_the_file(tmp_path: Path, table: CategoryTable) -> None:
+    masks = np.zeros((4, 6, 8), bool)
+    for number in range(4):
+        masks[number, number] = True
+    found = Detections(np.array([2, 0, 2, 0], np.int32), np.full(4, 0.5, np.float32), masks)
+    read = []
+    for number, order in enumerate(([0, 1, 2, 3], [3, 1, 2, 0], [2, 3, 0, 1])):
+        path = tmp_path / f"{number}.json"
+        shuffled = Detections(found.category[order], found.score[order], found.mask[order])
+        write_detections(path, [("0", shuffled)], table)
+        read.append(read_detections(path, table)["0"])
+    for one in read[1:]:
+        assert_array_equal(one.category, read[0].category)
+        assert_array_equal(one.mask, read[0].mask)
