@@ -70,15 +70,15 @@ class FeaturesSettings(StageSettings):
 
 
 class GraphSettings(StageSettings):
-    rule: Literal["panopticrecon"] = Field("panopticrecon", description="how masks vote on superfaces")
+    rule: Literal["consensus", "panopticrecon"] = Field(
+        "consensus", description="how masks vote on superfaces: by consensus of the frames, or as the paper writes"
+    )
     superface_threshold: PositiveFloat = Field(0.1, description="k of Felzenszwalb-Huttenlocher: larger merges more")
     superface_min_vertices: PositiveInt = Field(20, description="smaller superfaces join a neighbour, vertices")
     color_weight: float = Field(0.2, ge=0, description="weight of colour in a superface edge; 0 = normals only")
     overlap: float = Field(0.5, ge=0.5, lt=1, description="a mask that covers a greater share of a superface holds it")
-    min_votes: float = Field(1.0, ge=0, description="an edge needs more votes than this; the paper cuts at 0")
-    against_weight: PositiveFloat = Field(1.5, description="what a vote against counts; the paper does not say")
     depth_tolerance: PositiveFloat = Field(0.05, description="measured and cast depth agree within this, m")
-    min_frames: PositiveInt = Field(3, description="an object needs masks in this many frames")
+    min_frames: PositiveInt = Field(2, description="an object needs masks in this many frames")
 
 
 class SemanticsSettings(StageSettings):

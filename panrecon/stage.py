@@ -30,7 +30,7 @@ VERSIONS: Final = {
     "mesh": 1,
     "masks": 1,
     "features": 1,
-    "graph": 1,
+    "graph": 2,
     "semantics": 1,
     "field": 1,
     "panoptic": 1,

@@ -185,14 +185,34 @@ class SuperfaceGraph:
 
 
 @dataclass(frozen=True)
+class SupportingMask:
+    """A mask of an object: its frame, its place among the frame's detections, and what it says of the class."""
+
+    frame: str
+    detection: int
+    category: int
+    score: float
+
+
+@dataclass(frozen=True)
 class SceneObject:
-    """One thing of the scene and the evidence for it; `confidence` in [0, 1]."""
+    """One thing of the scene and the evidence for it; `confidence` in [0, 1].
+
+    Votes are those on pairs of its superfaces. `contradicting` are the frames that see it well and call it something
+    else, as another object's mask or as stuff.
+    """
 
     category: int
     confidence: float
     votes_for: float
     votes_against: float
-    frames: tuple[str, ...]
+    masks: tuple[SupportingMask, ...]
+    contradicting: tuple[str, ...]
+
+    @property
+    def frames(self) -> tuple[str, ...]:
+        """The frames that detected it, in order."""
+        return tuple(dict.fromkeys(mask.frame for mask in self.masks))
 
 
 @dataclass(frozen=True)

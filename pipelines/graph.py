@@ -1,25 +1,22 @@
 """Let all masks vote on superfaces: one id for every object, across all frames."""
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from panrecon.geometry import up_direction
 from panrecon.graph.correction import corrected_labels
-from panrecon.graph.evidence import FrameOverlap, frame_overlap, gather
 from panrecon.graph.instances import infer_instances
+from panrecon.graph.observation import FrameObservation, observe
 from panrecon.graph.superfaces import superfaces
-from panrecon.graph.voting import membership, vote
 from panrecon.io import graph as artifact
 from panrecon.io.categories import read_categories
 from panrecon.io.detections import DetectionFile, read_detections
 from panrecon.io.images import write_image
 from panrecon.io.mesh import read_mesh
-from panrecon.io.scan import read_scan, read_view, read_views
+from panrecon.io.scan import read_scan, read_view
 from panrecon.pictures import label_colors, overlay, overview, palette, sheet, spread, with_legend
-from panrecon.raycasting import Raycaster, confirmed_faces
 from panrecon.stage import Stage, run_stage
-from panrecon.structures import VOID, CategoryTable, Instances, Scan, TriangleMesh
+from panrecon.structures import CategoryTable, Frame, Instances, Scan, TriangleMesh
+from panrecon.threads import in_parallel
 
 
 def main(stage: Stage) -> None:
@@ -27,39 +24,31 @@ def main(stage: Stage) -> None:
     scan, mesh = read_scan(stage.folder("scan")), read_mesh(stage.folder("mesh") / "mesh.ply")
     table = read_categories(stage.folder("scan") / "classes.csv")
     detections = read_detections(stage.folder("masks") / "detections.json", table)
-    superface_of_vertex = superfaces(mesh, settings)
-    count = int(superface_of_vertex.max()) + 1
-    overlaps = project(stage, scan, mesh, superface_of_vertex, detections)
-    evidence = gather(stage.track(overlaps, "frames", len(scan.frames)), table, count)
-    members = membership(evidence, settings.overlap)
-    graph = vote(evidence, members)
-    instances, object_of_mask = infer_instances(evidence, members, graph, table, settings)
+    observations = observe_frames(stage, scan, mesh, detections)
+    found = infer_instances(observations, superfaces(mesh, settings), table, settings)
 
-    artifact.write_superfaces(stage.output, superface_of_vertex)
-    artifact.write_graph(stage.output, graph)
-    artifact.write_instances_found(stage.output, instances, table)
-    artifact.write_object_graph(stage.output, artifact.object_graph(instances, graph, table))
-    for number, frame in enumerate(evidence.frames):
-        if frame in detections:
-            mine = object_of_mask[evidence.frame_of_mask == number]
-            labels = corrected_labels(detections[frame], mine, instances.objects, table)
-            artifact.write_frame_labels(stage.output / "labels", frame, labels, table)
-    draw(stage, scan, mesh, superface_of_vertex, instances, table)
-    stage.say(f"{count} superfaces, {len(graph.first)} edges, {len(instances.objects)} objects")
+    artifact.write_superfaces(stage.output, found.superface_of_vertex)
+    artifact.write_graph(stage.output, found.graph)
+    artifact.write_instances_found(stage.output, found.instances, table)
+    artifact.write_object_graph(stage.output, artifact.object_graph(found.instances, found.graph, table))
+    for frame, object_of_detection in found.objects_of_frame.items():
+        labels = corrected_labels(detections[frame], object_of_detection, found.instances.objects, table)
+        artifact.write_frame_labels(stage.output / "labels", frame, labels, table)
+    draw(stage, scan, mesh, found.superface_of_vertex, found.instances, table)
+    counts = len(found.instances.of_superface.category), len(found.graph.first), len(found.instances.objects)
+    stage.say("{} superfaces, {} edges, {} objects".format(*counts))
 
 
-def project(
-    stage: Stage, scan: Scan, mesh: TriangleMesh, superface_of_vertex: np.ndarray, detections: DetectionFile
-) -> Iterator[FrameOverlap]:
-    """What every frame's masks cover of the superfaces that it sees."""
-    raycaster, count = Raycaster(mesh), int(superface_of_vertex.max()) + 1
-    superface_of_face = superface_of_vertex[mesh.faces[:, 0]]
-    for view in read_views(scan):
-        if view.name in detections:
-            surface = raycaster.cast(view.camera, view.world_from_camera)
-            face = confirmed_faces(surface, view, stage.settings.graph.depth_tolerance)
-            superface = np.where(face == VOID, VOID, superface_of_face[face])
-            yield frame_overlap(view.name, superface, detections[view.name], detections.table, count)
+def observe_frames(stage: Stage, scan: Scan, mesh: TriangleMesh, detections: DetectionFile) -> list[FrameObservation]:
+    """What every frame with detections sees of the mesh; frames run in parallel."""
+    frames = [frame for frame in scan.frames if frame.name in detections]
+    tolerance = stage.settings.graph.depth_tolerance
+
+    def observed(frame: Frame) -> FrameObservation:
+        view = read_view(scan, frame)
+        return observe(view, mesh.vertices, detections[frame.name], detections.table, tolerance)
+
+    return list(stage.track(in_parallel(observed, frames), "frames", len(frames)))
 
 
 def draw(

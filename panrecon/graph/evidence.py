@@ -1,90 +1,82 @@
-"""What every mask of every frame covers: the visible pixels that masks and superfaces share."""
+"""The evidence of all masks on units of surface: vertices, the superfaces they form, or the objects these form."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.sparse import csr_array
+from scipy.sparse import coo_array, csr_array
 
-from panrecon.masks.overlap import winners
-from panrecon.structures import VOID, CategoryTable, Detections
+from panrecon.structures import VOID
 
-MIN_VISIBLE_PIXELS = 10  # a superface of fewer pixels in a frame takes no part in it
-
-
-@dataclass(frozen=True)
-class FrameOverlap:
-    """One frame's pixel counts: of every visible superface, and of every (superface, mask) pair that meets."""
-
-    frame: str
-    category: Int[np.ndarray, " D"]
-    score: Float[np.ndarray, " D"]
-    visible: Int[np.ndarray, " S"]
-    superface: Int[np.ndarray, " N"]
-    detection: Int[np.ndarray, " N"]
-    pixels: Int[np.ndarray, " N"]
+MIN_VISIBLE: Final = 4  # a superface of which a frame sees fewer vertices takes no part in it
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """All frames' overlaps; masks are numbered through, F frames, M masks, S superfaces."""
+    """How many vertices of each of U units every one of F frames sees, and every one of its M masks covers.
+
+    Masks are numbered through; `detection_of_mask` is the place among the detections of its frame.
+    """
 
     frames: tuple[str, ...]
-    visible: csr_array  # S x F, pixels of the superface in the frame
-    covered: csr_array  # S x M, pixels of the superface in the mask
+    weight_of_frame: Float[np.ndarray, " F"]
     frame_of_mask: Int[np.ndarray, " M"]
     detection_of_mask: Int[np.ndarray, " M"]
     category_of_mask: Int[np.ndarray, " M"]
     score_of_mask: Float[np.ndarray, " M"]
     thing_mask: Bool[np.ndarray, " M"]
+    vertices_of_unit: Float[np.ndarray, " U"]  # how many
+    visible: coo_array  # U x F
+    covered: coo_array  # U x M
+
+    @property
+    def unit_count(self) -> int:
+        return int(self.visible.shape[0])
+
+    @property
+    def mask_count(self) -> int:
+        return len(self.frame_of_mask)
+
+    @cached_property
+    def size_of_mask(self) -> Float[np.ndarray, " M"]:
+        """Vertices that the mask covers."""
+        return column_sums(self.covered)
+
+    @cached_property
+    def weight_of_mask(self) -> Float[np.ndarray, " M"]:
+        """The weight of its frame."""
+        return self.weight_of_frame[self.frame_of_mask]
+
+    def grouped(self, group_of_unit: Int[np.ndarray, " U"], count: int) -> "Evidence":
+        """The same evidence on `count` groups of units; units of `VOID` are left out."""
+        visible, covered = (_grouped_rows(matrix, group_of_unit, count) for matrix in (self.visible, self.covered))
+        kept = group_of_unit != VOID
+        vertices = sums_by(group_of_unit[kept], self.vertices_of_unit[kept], count)
+        return replace(self, vertices_of_unit=vertices, visible=visible, covered=covered)
+
+    def on_objects(self, object_of_mask: Int[np.ndarray, " M"], count: int) -> tuple[csr_array, csr_array]:
+        """Weighted vertices (U x O) that each object's masks cover, and that frames see in which it has any mask."""
+        mine = np.flatnonzero(object_of_mask != VOID)
+        is_of = csr_array((self.weight_of_mask[mine], (mine, object_of_mask[mine])), (self.mask_count, count))
+        frame, number = np.unique(np.stack([self.frame_of_mask[mine], object_of_mask[mine]]), axis=1)
+        detected = csr_array((self.weight_of_frame[frame], (frame, number)), (len(self.frames), count))
+        return csr_array(self.covered.tocsr() @ is_of), csr_array(self.visible.tocsr() @ detected)
 
 
-def frame_overlap(
-    frame: str,
-    superface_image: Int[np.ndarray, "h w"],
-    detections: Detections,
-    table: CategoryTable,
-    superface_count: int,
-) -> FrameOverlap:
-    """Pixel counts of one frame. Things and stuff are made disjoint apart, so that a floor never hides a chair."""
-    visible = np.bincount(superface_image[superface_image != VOID], minlength=superface_count)
-    visible[visible < MIN_VISIBLE_PIXELS] = 0
-    is_thing = table.is_thing[detections.category]
-    pairs = [_pair_counts(superface_image, winners(detections, chosen)) for chosen in (is_thing, ~is_thing)]
-    superface, detection, pixels = (np.concatenate(column) for column in zip(*pairs, strict=True))
-    seen = visible[superface] > 0
-    return FrameOverlap(
-        frame, detections.category, detections.score, visible, superface[seen], detection[seen], pixels[seen]
-    )
+def sums_by(group: Int[np.ndarray, " n"], values: Float[np.ndarray, " n"], count: int) -> Float[np.ndarray, " count"]:
+    """The sum of the values of every group (numpy gives integers where there is nothing to add)."""
+    return np.bincount(group, values, minlength=count).astype(np.float64)
 
 
-def gather(overlaps: Iterable[FrameOverlap], table: CategoryTable, superface_count: int) -> Evidence:
-    """The frames' counts as two sparse matrices."""
-    frames = sorted(overlaps, key=lambda overlap: overlap.frame)
-    counts = np.array([len(overlap.category) for overlap in frames], dtype=np.int64)
-    offset = np.cumsum(counts) - counts
-    visible = np.stack([overlap.visible for overlap in frames], axis=1)
-    category = np.concatenate([overlap.category for overlap in frames]).astype(np.int32)
-    rows = np.concatenate([overlap.superface for overlap in frames])
-    columns = np.concatenate([overlap.detection + start for overlap, start in zip(frames, offset, strict=True)])
-    pixels = np.concatenate([overlap.pixels for overlap in frames])
-    return Evidence(
-        frames=tuple(overlap.frame for overlap in frames),
-        visible=csr_array(visible),
-        covered=csr_array((pixels, (rows, columns)), shape=(superface_count, int(counts.sum()))),
-        frame_of_mask=np.repeat(np.arange(len(frames)), counts),
-        detection_of_mask=np.concatenate([np.arange(count) for count in counts]),
-        category_of_mask=category,
-        score_of_mask=np.concatenate([overlap.score for overlap in frames]),
-        thing_mask=table.is_thing[category],
-    )
+def column_sums(matrix: coo_array | csr_array) -> Float[np.ndarray, " n"]:
+    return np.asarray(matrix.sum(axis=0), dtype=np.float64).ravel()
 
 
-def _pair_counts(
-    superface_image: Int[np.ndarray, "h w"], winner: Int[np.ndarray, "h w"]
-) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
-    both = (superface_image != VOID) & (winner != VOID)
-    span = int(winner.max(initial=0)) + 1
-    keys, pixels = np.unique(superface_image[both].astype(np.int64) * span + winner[both], return_counts=True)
-    return keys // span, keys % span, pixels
+def _grouped_rows(matrix: coo_array, group_of_row: Int[np.ndarray, " U"], count: int) -> coo_array:
+    group = group_of_row[matrix.row]
+    kept = group != VOID
+    summed = csr_array((matrix.data[kept], (group[kept], matrix.col[kept])), (count, matrix.shape[1]))
+    summed.sum_duplicates()
+    return summed.tocoo()

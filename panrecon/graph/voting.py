@@ -1,82 +1,98 @@
-"""Votes of all masks on pairs of superfaces: rule `panopticrecon` (Yu et al., IROS 2024), our reading.
-
-The paper gives the rule, not its thresholds. Ours: a superface is *in* a mask that covers at least `overlap` of its
-visible pixels, the one with most covered pixels is the mask's centre; every edge (centre, member) of a thing mask
-gets a vote for; every pair in different instances of one frame, stuff included, gets a vote against. Only superfaces
-that two or more thing masks hold, and that things cover more than stuff does, are nodes: one leaking mask must not
-chain objects along a wall.
-"""
+"""What masks say of pairs of units: held together by one mask, or kept apart by a frame."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Float, Int, Int8
 from scipy.sparse import csr_array, triu
 
-from panrecon.graph.evidence import Evidence
-from panrecon.structures import SuperfaceGraph
+from panrecon.graph.evidence import MIN_VISIBLE, Evidence
 
-MIN_THING_MASKS = 2  # a node is in at least this many thing masks
+UNSEEN, UNLABELLED, STUFF, THING = range(4)  # how a unit stands in a frame
+CHUNK: Final = 1 << 22  # pairs x frames looked at at once
 
 
 @dataclass(frozen=True)
 class Membership:
-    """Which superface is in which mask (S x M, boolean), and which may be part of an object."""
+    """Which unit is in which thing mask (U x M, boolean), and how it stands in every frame."""
 
-    inside: csr_array
-    is_node: Bool[np.ndarray, " S"]
+    in_thing_mask: csr_array
+    standing: Int8[np.ndarray, "U F"]
+
+    def frames_in(self, standing: int, weight_of_frame: Float[np.ndarray, " F"]) -> Float[np.ndarray, " U"]:
+        """The weight of the frames in which every unit stands so."""
+        return (self.standing == standing) @ weight_of_frame
+
+
+@dataclass(frozen=True)
+class PairVotes:
+    """What all frames say of P pairs of units, by weight of frames; first < second.
+
+    `together`: one thing mask holds both (or links them, by another rule). `apart`: two things hold them. `stuff`: a
+    thing holds one, stuff the other. `unlabelled`: a thing holds one, and no mask the other, which is in view.
+    """
+
+    first: Int[np.ndarray, " P"]
+    second: Int[np.ndarray, " P"]
+    together: Float[np.ndarray, " P"]
+    apart: Float[np.ndarray, " P"]
+    stuff: Float[np.ndarray, " P"]
+    unlabelled: Float[np.ndarray, " P"]
 
 
 def membership(evidence: Evidence, overlap: float) -> Membership:
-    """Superfaces in masks by their share of visible pixels, and the nodes among them."""
-    covered = evidence.covered.tocoo()
-    visible = np.asarray(evidence.visible[covered.row, evidence.frame_of_mask[covered.col]]).ravel()
-    chosen = covered.data > overlap * visible
-    inside = csr_array((np.ones(chosen.sum(), np.float32), (covered.row[chosen], covered.col[chosen])), covered.shape)
-    thing = evidence.thing_mask.astype(np.float64)
-    thing_pixels, stuff_pixels = evidence.covered @ thing, evidence.covered @ (1 - thing)
-    is_node = (inside @ thing >= MIN_THING_MASKS) & (thing_pixels > stuff_pixels)
-    return Membership(inside, is_node)
+    """A unit is in a mask that covers more than `overlap` of its visible vertices; things come before stuff."""
+    visible, covered = evidence.visible, evidence.covered
+    standing = np.full(visible.shape, UNSEEN, dtype=np.int8)
+    seen_by = np.zeros(visible.shape, dtype=np.float32)
+    seen_by[visible.row, visible.col] = np.where(visible.data >= MIN_VISIBLE, visible.data, 0)
+    standing[seen_by > 0] = UNLABELLED
+    seen = seen_by[covered.row, evidence.frame_of_mask[covered.col]]
+    inside = (seen > 0) & (covered.data > overlap * seen)
+    unit, mask = covered.row[inside], covered.col[inside]
+    thing = evidence.thing_mask[mask]
+    standing[unit[~thing], evidence.frame_of_mask[mask[~thing]]] = STUFF
+    standing[unit[thing], evidence.frame_of_mask[mask[thing]]] = THING
+    ones = np.ones(int(thing.sum()), np.float32)
+    return Membership(csr_array((ones, (unit[thing], mask[thing])), covered.shape), standing)
 
 
-def vote(evidence: Evidence, members: Membership) -> SuperfaceGraph:
-    """The summed votes on every pair of nodes that any mask holds together or any frame keeps apart."""
-    keep = members.is_node.astype(np.float32)[:, None]
-    things = csr_array(members.inside[:, evidence.thing_mask].multiply(keep))
-    stuff = csr_array(members.inside[:, ~evidence.thing_mask].multiply(keep))
-    frame_of_thing, frame_of_stuff = (
-        evidence.frame_of_mask[chosen] for chosen in (evidence.thing_mask, ~evidence.thing_mask)
-    )
-    in_thing = _by_frame(things, frame_of_thing, len(evidence.frames))
-    in_stuff = _by_frame(stuff, frame_of_stuff, len(evidence.frames))
-    in_stuff = csr_array(in_stuff - in_stuff.multiply(in_thing))
-    apart = in_thing @ in_thing.T - things @ things.T + in_thing @ in_stuff.T + in_stuff @ in_thing.T
-    centre = _centres(csr_array(evidence.covered[:, evidence.thing_mask].multiply(things)))
-    together = centre @ things.T
-    return _edges(csr_array(together + together.T), csr_array(apart))
+def vote(evidence: Evidence, members: Membership) -> PairVotes:
+    """All pairs of units that any thing mask holds together."""
+    weighted = csr_array(members.in_thing_mask.multiply(evidence.weight_of_mask[None]))
+    return against(evidence, members, csr_array(weighted @ members.in_thing_mask.T))
 
 
-def _by_frame(inside: csr_array, frame_of_mask: np.ndarray, frame_count: int) -> csr_array:
-    """S x F: 1 where any of the frame's masks holds the superface."""
-    count = inside.shape[1]
-    mask_to_frame = csr_array((np.ones(count, np.float32), (np.arange(count), frame_of_mask)), (count, frame_count))
-    return csr_array((inside @ mask_to_frame).minimum(1))
+def against(evidence: Evidence, members: Membership, together: csr_array) -> PairVotes:
+    """The pairs of units with votes for being one (above the diagonal of `together`), and the votes against them."""
+    pairs = triu(together, k=1).tocoo()
+    first, second = pairs.row.astype(np.int64), pairs.col.astype(np.int64)
+    both, stuff, unlabelled = _frames_of_pairs(members.standing, evidence.weight_of_frame, first, second)
+    same = np.asarray(_held_together(evidence, members)[first, second]).ravel() if len(first) else np.zeros(0)
+    apart = (both - same).clip(0)
+    return PairVotes(first, second, pairs.data.astype(np.float64), apart, stuff, unlabelled)
 
 
-def _centres(pixels: csr_array) -> csr_array:
-    """S x M: 1 at the superface with most pixels of every mask that holds any."""
-    columns = pixels.tocsc()
-    held = np.flatnonzero(np.diff(columns.indptr))
-    largest = np.asarray(columns.argmax(axis=0)).ravel()[held]
-    return csr_array((np.ones(len(held), np.float32), (largest, held)), pixels.shape)
+def _held_together(evidence: Evidence, members: Membership) -> csr_array:
+    """U x U: the weight of the masks that hold both."""
+    weighted = csr_array(members.in_thing_mask.multiply(evidence.weight_of_mask[None]))
+    return csr_array(weighted @ members.in_thing_mask.T)
 
 
-def _edges(together: csr_array, apart: csr_array) -> SuperfaceGraph:
-    """The upper triangle of both, edge by edge."""
-    either = triu(together + apart, k=1).tocoo()
-    chosen = either.data > 0
-    first, second = either.row[chosen], either.col[chosen]
-    if not len(first):  # scipy then gives no array of values
-        return SuperfaceGraph(first, second, np.zeros(0, np.float32), np.zeros(0, np.float32))
-    votes_for, votes_against = (np.asarray(matrix[first, second]).ravel() for matrix in (together, apart))
-    return SuperfaceGraph(first, second, votes_for, votes_against.clip(0))
+def _frames_of_pairs(
+    standing: Int8[np.ndarray, "U F"],
+    weight_of_frame: Float[np.ndarray, " F"],
+    first: Int[np.ndarray, " P"],
+    second: Int[np.ndarray, " P"],
+) -> Float[np.ndarray, "3 P"]:
+    """The weight of frames with both in things; one in a thing and one in stuff; one in a thing and one in no mask."""
+    result = np.zeros((3, len(first)))
+    step = max(CHUNK // max(standing.shape[1], 1), 1)
+    for start in range(0, len(first), step):
+        chunk = slice(start, start + step)
+        a, b = standing[first[chunk]], standing[second[chunk]]
+        result[0, chunk] = ((a == THING) & (b == THING)) @ weight_of_frame
+        for row, other in ((1, STUFF), (2, UNLABELLED)):
+            result[row, chunk] = (((a == THING) & (b == other)) | ((a == other) & (b == THING))) @ weight_of_frame
+    return result

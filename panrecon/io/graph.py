@@ -13,7 +13,7 @@ from panrecon.evaluation.record import Evidence
 from panrecon.io.files import read_arrays, read_json, write_arrays, write_json
 from panrecon.io.images import read_ids, read_instances, write_ids, write_instances
 from panrecon.io.mesh import ids_of_rows, rows_of_ids
-from panrecon.structures import VOID, CategoryTable, Instances, Labels, SceneObject, SuperfaceGraph
+from panrecon.structures import VOID, CategoryTable, Instances, Labels, SceneObject, SuperfaceGraph, SupportingMask
 
 
 def write_superfaces(folder: Path, superface_of_vertex: Int[np.ndarray, " V"]) -> None:
@@ -57,10 +57,16 @@ def read_objects(path: Path, table: CategoryTable) -> tuple[SceneObject, ...]:
             item["confidence"],
             item["votes_for"],
             item["votes_against"],
-            tuple(item["frames"]),
+            tuple(_supporting_mask(mask, table) for mask in item["masks"]),
+            tuple(item["contradicting_frames"]),
         )
         for item in read_json(path)
     )
+
+
+def _supporting_mask(record: dict[str, Any], table: CategoryTable) -> SupportingMask:
+    category = table.row_of(record["category"])
+    return SupportingMask(record["frame"], record["detection"], category, record["score"])
 
 
 def read_evidence(path: Path) -> dict[int, Evidence]:
@@ -123,7 +129,17 @@ def _object_record(number: int, found: SceneObject, table: CategoryTable) -> dic
         "category": table[found.category].name,
         "category_id": table[found.category].id,
         "confidence": round(found.confidence, 4),
-        "votes_for": found.votes_for,
-        "votes_against": found.votes_against,
+        "votes_for": round(found.votes_for, 4),
+        "votes_against": round(found.votes_against, 4),
         "frames": list(found.frames),
+        "contradicting_frames": list(found.contradicting),
+        "masks": [
+            {
+                "frame": mask.frame,
+                "detection": mask.detection,
+                "category": table[mask.category].name,
+                "score": round(mask.score, 4),
+            }
+            for mask in found.masks
+        ],
     }

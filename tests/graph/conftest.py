@@ -1,4 +1,4 @@
-"""A flat world of tiles: a tile is a superface of 100 pixels, frames show windows of it, masks are sets of tiles."""
+"""A flat world of tiles: a tile is a superface of 100 vertices, a vertex a pixel; frames show windows of it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,22 +8,35 @@ import pytest
 from jaxtyping import Bool, Int
 
 from panrecon.config import GraphSettings
-from panrecon.graph.evidence import Evidence, frame_overlap, gather
-from panrecon.graph.instances import infer_instances
-from panrecon.graph.voting import membership, vote
-from panrecon.structures import CategoryTable, Detections, Instances
+from panrecon.graph.evidence import Evidence
+from panrecon.graph.instances import GraphResult, infer_instances
+from panrecon.graph.observation import FrameObservation, gather
+from panrecon.masks.overlap import winners
+from panrecon.structures import VOID, CategoryTable, Detections, Labels
 
 TILE = 10  # pixels along an edge
 WALL, FLOOR, CHAIR, TABLE, CLUTTER = range(5)
+RULES = ("panopticrecon", "consensus")
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One frame: its superface image and what was detected in it."""
+    """One frame: the vertex at every pixel (`VOID` = none), what was detected in it, and from where it was taken."""
 
     name: str
-    superface: Int[np.ndarray, "h w"]
+    vertex: Int[np.ndarray, "h w"]
     detections: Detections
+    place: float | None = None  # None: a place of its own
+
+    def observation(self, number: int, table: CategoryTable) -> FrameObservation:
+        pose = np.eye(4)
+        pose[0, 3] = number if self.place is None else -1 - self.place
+        seen = self.vertex != VOID
+        order = np.argsort(self.vertex[seen], kind="stable")
+        is_thing = table.is_thing[self.detections.category]
+        thing, stuff = (winners(self.detections, chosen)[seen][order] for chosen in (is_thing, ~is_thing))
+        found = self.detections
+        return FrameObservation(self.name, pose, found.category, found.score, self.vertex[seen][order], thing, stuff)
 
 
 @dataclass(frozen=True)
@@ -37,17 +50,33 @@ class Tiles:
     def count(self) -> int:
         return self.category.size
 
-    def superface_image(self) -> Int[np.ndarray, "h w"]:
+    def tile_image(self) -> Int[np.ndarray, "h w"]:
         tile = np.arange(self.count, dtype=np.int32).reshape(self.category.shape)
         return tile.repeat(TILE, axis=0).repeat(TILE, axis=1)
+
+    def vertex_image(self) -> Int[np.ndarray, "h w"]:
+        return np.arange(self.count * TILE**2, dtype=np.int32).reshape(self.tile_image().shape)
+
+    @property
+    def superface_of_vertex(self) -> Int[np.ndarray, " V"]:
+        return self.tile_image().ravel()
+
+    @property
+    def labels_of_vertex(self) -> Labels:
+        """The truth; numbers of things only."""
+        tile = self.superface_of_vertex
+        category = self.category.ravel()[tile].astype(np.int32)
+        number = self.number.ravel()[tile].astype(np.int32)
+        return Labels(category, np.where(number > 0, number, VOID).astype(np.int32))
 
     def perfect(self, name: str, columns: slice = slice(None)) -> Shot:
         """A frame that shows these columns of tiles, every object of which has one exact mask."""
         pixels = slice((columns.start or 0) * TILE, None if columns.stop is None else columns.stop * TILE)
-        superface = self.superface_image()[:, pixels]
-        objects = sorted({(int(self.category.flat[i]), int(self.number.flat[i])) for i in np.unique(superface)})
-        masks = [self.is_part(*found).ravel()[superface] for found in objects]
-        return Shot(name, superface, detections([category for category, _ in objects], masks))
+        tile = self.tile_image()[:, pixels]
+        objects = sorted({(int(self.category.flat[i]), int(self.number.flat[i])) for i in np.unique(tile)})
+        masks = [self.is_part(*found).ravel()[tile] for found in objects]
+        vertex = np.ascontiguousarray(self.vertex_image()[:, pixels])
+        return Shot(name, vertex, detections([category for category, _ in objects], masks))
 
     def is_part(self, category: int, number: int) -> Bool[np.ndarray, "rows columns"]:
         return (self.category == category) & (self.number == number)
@@ -59,25 +88,38 @@ def detections(category: Sequence[int], masks: Sequence[np.ndarray], score: Sequ
     return Detections(np.array(category, dtype=np.int32), scores, np.stack(masks).astype(bool))
 
 
-def evidence_of(shots: Iterable[Shot], table: CategoryTable, count: int) -> Evidence:
-    overlaps = (frame_overlap(shot.name, shot.superface, shot.detections, table, count) for shot in shots)
-    return gather(overlaps, table, count)
+def observations(shots: Iterable[Shot], table: CategoryTable) -> list[FrameObservation]:
+    return [shot.observation(number, table) for number, shot in enumerate(shots)]
 
 
-def solve(shots: Iterable[Shot], table: CategoryTable, count: int, min_frames: int = 3) -> Instances:
-    """The instances of otherwise default settings."""
-    settings = GraphSettings(min_frames=min_frames)
-    evidence = evidence_of(shots, table, count)
-    members = membership(evidence, settings.overlap)
-    return infer_instances(evidence, members, vote(evidence, members), table, settings)[0]
+def evidence_of(shots: Iterable[Shot], table: CategoryTable, superface_of_vertex: np.ndarray) -> Evidence:
+    """The evidence on superfaces."""
+    on_vertices = gather(observations(shots, table), table, len(superface_of_vertex))
+    return on_vertices.grouped(superface_of_vertex, int(superface_of_vertex.max()) + 1)
 
 
-def partition(instances: Instances) -> set[tuple[int, frozenset[int]]]:
-    """The class and the superfaces of every object: what is left of a result when its numbers are forgotten."""
-    labels = instances.of_superface
+def solve(
+    shots: Iterable[Shot],
+    table: CategoryTable,
+    superface_of_vertex: np.ndarray,
+    rule: str = "consensus",
+    **changed: int,
+) -> GraphResult:
+    """The result of otherwise default settings."""
+    settings = GraphSettings.model_validate({"rule": rule, **changed})
+    return infer_instances(observations(shots, table), superface_of_vertex, table, settings)
+
+
+def labels_of_vertices(found: GraphResult) -> Labels:
+    return found.instances.of_superface.at(found.superface_of_vertex)
+
+
+def partition(labels: Labels) -> set[tuple[int, frozenset[int]]]:
+    """The class and the points of every object: what is left of a result when its numbers are forgotten."""
     return {
-        (found.category, frozenset(np.flatnonzero(labels.instance == number).tolist()))
-        for number, found in enumerate(instances.objects)
+        (int(labels.category[mine][0]), frozenset(np.flatnonzero(mine).tolist()))
+        for number in np.unique(labels.instance[labels.instance != VOID])
+        for mine in [labels.instance == number]
     }
 
 

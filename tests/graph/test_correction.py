@@ -8,7 +8,7 @@ from panrecon.structures import VOID, CategoryTable, SceneObject
 
 from .conftest import CHAIR, FLOOR, TABLE, WALL, detections
 
-OBJECTS = (SceneObject(TABLE, 1.0, 1.0, 0.0, ("0",)), SceneObject(CHAIR, 1.0, 1.0, 0.0, ("0",)))
+OBJECTS = (SceneObject(TABLE, 1.0, 1.0, 0.0, (), ()), SceneObject(CHAIR, 1.0, 1.0, 0.0, (), ()))
 
 
 def row(*columns: int) -> np.ndarray:

@@ -38,6 +38,7 @@ from panrecon.structures import (
     Scan,
     SceneObject,
     SuperfaceGraph,
+    SupportingMask,
     TriangleMesh,
 )
 
@@ -70,7 +71,8 @@ def graph() -> SuperfaceGraph:
 
 @pytest.fixture
 def instances() -> Instances:
-    objects = (SceneObject(CHAIR, 0.75, 3.0, 1.0, ("3", "17")), SceneObject(TABLE, 0.5, 0.0, 0.0, ("17",)))
+    masks = (SupportingMask("3", 0, CHAIR, 0.5), SupportingMask("17", 2, TABLE, 0.25))
+    objects = (SceneObject(CHAIR, 0.75, 3.0, 1.0, masks, ("4",)), SceneObject(TABLE, 0.5, 0.0, 0.0, masks[1:], ()))
     return Instances(labels([CHAIR, CHAIR, TABLE, 0, VOID], [0, 0, 1, VOID, VOID]), objects)
 
 
@@ -168,6 +170,8 @@ def test_objects_carry_the_ids_of_label_files(tmp_path: Path, instances: Instanc
     graph_artifact.write_objects(tmp_path / "objects.json", instances.objects, table)
     chair, _ = read_json(tmp_path / "objects.json")
     assert (chair["id"], chair["category"], chair["category_id"]) == (1, "chair", 5)
+    assert (chair["frames"], chair["contradicting_frames"]) == (["3", "17"], ["4"])
+    assert chair["masks"][1] == {"frame": "17", "detection": 2, "category": "table", "score": 0.25}
 
 
 def test_the_object_graph_sums_the_votes_between_objects(

@@ -1,0 +1,83 @@
+"""Masks and objects: which mask belongs to which object, and which superface belongs to it by its masks."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.sparse import csr_array
+
+from panrecon.graph.evidence import Evidence, sums_by
+from panrecon.structures import VOID
+
+
+@dataclass(frozen=True)
+class Association:
+    """The object 0 .. O-1 of every superface and of every mask, `VOID` = none."""
+
+    object_of_superface: Int[np.ndarray, " S"]
+    object_of_mask: Int[np.ndarray, " M"]
+    count: int
+
+    def compact(self, evidence: Evidence, min_frames: int = 0) -> "Association":
+        """Only the objects with a superface and masks in `min_frames` frames (by weight), numbered by first superface.
+
+        At least one mask it must be.
+        """
+        weight = supporting_frames(evidence, self.object_of_mask, self.count)
+        names, first = np.unique(self.object_of_superface, return_index=True)
+        order = names[np.argsort(first)]
+        kept = [number for number in order if number != VOID and weight[number] > 0 and weight[number] >= min_frames]
+        number_of = np.full(self.count + 1, VOID, dtype=np.int32)  # the last entry is read by VOID
+        number_of[kept] = np.arange(len(kept), dtype=np.int32)
+        return Association(number_of[self.object_of_superface], number_of[self.object_of_mask], len(kept))
+
+
+def supporting_frames(evidence: Evidence, object_of_mask: Int[np.ndarray, " M"], count: int) -> Float[np.ndarray, " O"]:
+    """The weight of the frames in which each object has a mask."""
+    mine = object_of_mask != VOID
+    frame, number = np.unique(np.stack([evidence.frame_of_mask[mine], object_of_mask[mine]]), axis=1)
+    return sums_by(number, evidence.weight_of_frame[frame], count)
+
+
+def mask_iou(evidence: Evidence, object_of_superface: Int[np.ndarray, " S"], count: int) -> Float[np.ndarray, "O M"]:
+    """IoU of every mask with what its frame sees of every object."""
+    on_object = evidence.grouped(object_of_superface, count)
+    both, seen = on_object.covered.toarray(), on_object.visible.toarray()[:, evidence.frame_of_mask]
+    return both / np.maximum(seen + evidence.size_of_mask - both, 1)
+
+
+def assign_masks(
+    evidence: Evidence, object_of_superface: Int[np.ndarray, " S"], count: int, min_iou: float
+) -> Int[np.ndarray, " M"]:
+    """The object of every thing mask: the one of the greatest IoU, if above `min_iou`; `VOID` for all others."""
+    if not count:
+        return np.full(evidence.mask_count, VOID, dtype=np.int32)
+    iou = mask_iou(evidence, object_of_superface, count)
+    belongs = evidence.thing_mask & (iou.max(axis=0) > min_iou)
+    return np.where(belongs, iou.argmax(axis=0), VOID).astype(np.int32)
+
+
+def detection_share(evidence: Evidence, object_of_mask: Int[np.ndarray, " M"], count: int) -> Float[np.ndarray, "S O"]:
+    """How much of what frames see of a superface is in an object's masks, in [0, 1].
+
+    Over the frames in which the object was detected at all: what a segmenter missed is no evidence against, and a
+    cup's few masks count as much on the cup as the table's many.
+    """
+    covered, seen = evidence.on_objects(object_of_mask, count)
+    return divided(covered, seen).toarray()
+
+
+def divided(part: csr_array, whole: csr_array) -> csr_array:
+    """part / whole, where there is a part."""
+    entries = part.tocoo()
+    if not entries.nnz:
+        return csr_array(part.shape)
+    below = np.asarray(whole[entries.row, entries.col]).ravel()
+    return csr_array((entries.data / np.maximum(below, 1e-9), (entries.row, entries.col)), part.shape)
+
+
+def most_likely(share: Float[np.ndarray, "S O"], threshold: float) -> Int[np.ndarray, " S"]:
+    """The object of the greatest share, where that is above the threshold."""
+    if not share.shape[1]:
+        return np.full(len(share), VOID, dtype=np.int32)
+    return np.where(share.max(axis=1) > threshold, share.argmax(axis=1), VOID).astype(np.int32)

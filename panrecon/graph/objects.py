@@ -1,0 +1,102 @@
+"""What speaks for and against each object: its class, masks, votes, contradicting frames, and a confidence."""
+
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from panrecon.graph.association import Association
+from panrecon.graph.evidence import Evidence, sums_by
+from panrecon.structures import VOID, CategoryTable, SceneObject, SuperfaceGraph, SupportingMask
+
+WELL_SEEN: Final = 0.2  # a frame sees an object well if it sees this share of the most any frame sees
+CONTRADICTED: Final = 0.5  # of what a frame sees of an object, in masks of something else
+
+
+def scene_objects(
+    evidence: Evidence, graph: SuperfaceGraph, found: Association, table: CategoryTable
+) -> tuple[SceneObject, ...]:
+    """Every object with its class, the one that its masks say most by score x area (Yu et al. weigh all alike)."""
+    if not found.count:
+        return ()
+    support = category_support(evidence, found, len(table))
+    detected = detecting_frames(evidence, found)
+    well_seen = frames_in_view(evidence, found)
+    contradicting = well_seen & ~detected & claimed_by_others(evidence, found)
+    votes = [_inner_votes(graph, found, values) for values in (graph.votes_for, graph.votes_against)]
+    return tuple(
+        SceneObject(
+            category=int(support[number].argmax()),
+            confidence=_confidence(evidence, support[number], detected[number], well_seen[number]),
+            votes_for=float(votes[0][number]),
+            votes_against=float(votes[1][number]),
+            masks=_masks(evidence, np.flatnonzero(found.object_of_mask == number)),
+            contradicting=tuple(evidence.frames[frame] for frame in np.flatnonzero(contradicting[number])),
+        )
+        for number in range(found.count)
+    )
+
+
+def category_support(evidence: Evidence, found: Association, category_count: int) -> Float[np.ndarray, "O C"]:
+    """Score x area of the masks of every class that belong to every object."""
+    support = np.zeros((found.count, category_count))
+    mine = found.object_of_mask != VOID
+    worth = evidence.score_of_mask * evidence.size_of_mask * evidence.weight_of_mask
+    np.add.at(support, (found.object_of_mask[mine], evidence.category_of_mask[mine]), worth[mine])
+    return support
+
+
+def detecting_frames(evidence: Evidence, found: Association) -> Bool[np.ndarray, "O F"]:
+    """Which frames have a mask of which object."""
+    detected = np.zeros((found.count, len(evidence.frames)), dtype=bool)
+    mine = found.object_of_mask != VOID
+    detected[found.object_of_mask[mine], evidence.frame_of_mask[mine]] = True
+    return detected
+
+
+def frames_in_view(evidence: Evidence, found: Association) -> Bool[np.ndarray, "O F"]:
+    """Which frames see which object well."""
+    seen = evidence.grouped(found.object_of_superface, found.count).visible.toarray()
+    return (seen > WELL_SEEN * seen.max(axis=1, keepdims=True, initial=0)) & (seen > 0)
+
+
+def claimed_by_others(evidence: Evidence, found: Association) -> Bool[np.ndarray, "O F"]:
+    """In which frames most of what is seen of an object lies in things that are not it, or in stuff."""
+    on_object = evidence.grouped(found.object_of_superface, found.count)
+    number, mask, vertices = on_object.covered.row, on_object.covered.col, on_object.covered.data
+    thing, frame = evidence.thing_mask[mask], evidence.frame_of_mask[mask]
+    foreign = thing & (found.object_of_mask[mask] != number)
+    claimed = np.zeros((2, *on_object.visible.shape))
+    for row, chosen in enumerate((foreign, ~thing)):
+        np.add.at(claimed[row], (number[chosen], frame[chosen]), vertices[chosen])
+    return claimed.max(axis=0) > CONTRADICTED * on_object.visible.toarray()
+
+
+def _inner_votes(graph: SuperfaceGraph, found: Association, votes: Float[np.ndarray, " E"]) -> Float[np.ndarray, " O"]:
+    ends = found.object_of_superface[graph.first], found.object_of_superface[graph.second]
+    inner = (ends[0] == ends[1]) & (ends[0] != VOID)
+    return sums_by(ends[0][inner], votes[inner], found.count)
+
+
+def _confidence(
+    evidence: Evidence,
+    support: Float[np.ndarray, " C"],
+    detected: Bool[np.ndarray, " F"],
+    well_seen: Bool[np.ndarray, " F"],
+) -> float:
+    """How far the masks agree on the class, and how many of the frames that see the object detect it."""
+    weight = evidence.weight_of_frame
+    rate = (detected @ weight) / ((detected | well_seen) @ weight)
+    return float(support.max() / support.sum() * np.sqrt(rate))
+
+
+def _masks(evidence: Evidence, masks: Int[np.ndarray, " m"]) -> tuple[SupportingMask, ...]:
+    return tuple(
+        SupportingMask(
+            evidence.frames[evidence.frame_of_mask[mask]],
+            int(evidence.detection_of_mask[mask]),
+            int(evidence.category_of_mask[mask]),
+            float(evidence.score_of_mask[mask]),
+        )
+        for mask in masks
+    )

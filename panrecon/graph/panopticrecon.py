@@ -1,0 +1,51 @@
+"""The written rule (Yu et al., PanopticRecon, IROS 2024): votes along the masks' centres, cut by sign, components.
+
+The paper gives the rule, not its thresholds. Our reading, the strongest for it that we found: a superface is *in* a
+mask that covers more than half of its visible vertices; the one with most of them is the mask's centre; every edge
+(centre, member) of a thing mask gets a vote for, every pair in different instances of one frame, stuff included, a
+vote against; edges with votes <= 0 are cut.
+"""
+
+import numpy as np
+from jaxtyping import Int
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import connected_components
+
+from panrecon.graph.association import Association, assign_masks
+from panrecon.graph.evidence import Evidence
+from panrecon.graph.voting import Membership, PairVotes, against, membership
+from panrecon.structures import VOID
+
+
+def written_rule(evidence: Evidence, overlap: float) -> Association:
+    """Objects as the connected components of superfaces over edges with more votes for than against."""
+    members = membership(evidence, overlap)
+    component = components(members, centre_votes(evidence, members))
+    count = int(component.max(initial=VOID)) + 1
+    return Association(component, assign_masks(evidence, component, count, min_iou=0.0), count).compact(evidence)
+
+
+def centre_votes(evidence: Evidence, members: Membership) -> PairVotes:
+    """A vote for every pair of a mask's centre and another superface in it; votes against as anywhere."""
+    centre = csr_array(_centres(evidence, members).multiply(evidence.weight_of_mask[None]))
+    links = csr_array(centre @ members.in_thing_mask.T)
+    return against(evidence, members, csr_array(links + links.T))
+
+
+def components(members: Membership, votes: PairVotes) -> Int[np.ndarray, " S"]:
+    """The component of every superface that any thing mask holds, `VOID` for the others."""
+    held = votes.together > votes.apart + votes.stuff
+    size = len(members.standing)
+    links = coo_array((np.ones(held.sum(), bool), (votes.first[held], votes.second[held])), shape=(size, size))
+    is_node = np.diff(members.in_thing_mask.indptr) > 0
+    component = np.full(size, VOID, dtype=np.int32)
+    component[is_node] = np.unique(connected_components(links, directed=False)[1][is_node], return_inverse=True)[1]
+    return component
+
+
+def _centres(evidence: Evidence, members: Membership) -> csr_array:
+    """S x M: 1 at the superface with most vertices of every thing mask that holds any."""
+    vertices = csr_array(evidence.covered.tocsr().multiply(members.in_thing_mask)).tocsc()
+    held = np.flatnonzero(np.diff(vertices.indptr))
+    largest = np.asarray(vertices.argmax(axis=0)).ravel()[held]
+    return csr_array((np.ones(len(held), np.float32), (largest, held)), vertices.shape)
