@@ -50,7 +50,7 @@ class MeshSettings(StageSettings):
     truncation: PositiveFloat = Field(4.0, description="truncation distance, voxels")
     depth_max: PositiveFloat = Field(6.0, description="farther measurements are not fused, m")
     weight_threshold: PositiveFloat = Field(0.5, description="observations a voxel needs to give surface")
-    min_component_faces: NonNegativeInt = Field(60, description="smaller loose pieces of surface are dropped, faces")
+    min_component_faces: NonNegativeInt = Field(6, description="smaller loose pieces of surface are dropped, faces")
 
 
 class MasksSettings(StageSettings):
