@@ -209,3 +209,20 @@ def test_no_detection_at_all_gives_no_object(tiles: Tiles, table: CategoryTable,
     assert not found.instances.objects
     assert not len(found.graph.first)
     assert (found.instances.of_superface.category == VOID).all()
+
+
+def test_masks_that_fit_and_agree_in_more_frames_make_an_object_surer(tiles: Tiles, table: CategoryTable) -> None:
+    def confidence(shots: list[Shot]) -> float:
+        return next(found.confidence for found in objects_of(shots, tiles, table) if found.category == TABLE)
+
+    def half_a_table(name: str) -> Shot:
+        good = tiles.perfect(name)
+        half = good.detections.mask.copy()
+        half[:, :, 6 * TILE :] &= good.detections.category[:, None, None] != TABLE
+        return Shot(name, good.vertex, Detections(good.detections.category, good.detections.score, half))
+
+    walk = [tiles.perfect(str(number)) for number in range(6)]
+    assert 0.9 < confidence(walk) < 1
+    assert confidence(walk[:3]) < confidence(walk)
+    assert confidence([*walk[:5], renamed_words(walk[5], {TABLE: CHAIR})]) < confidence(walk)
+    assert confidence([*walk[:5], half_a_table("5")]) < confidence(walk)
