@@ -58,9 +58,11 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-bench: setup  ## speed of the scores beside torchmetrics, quality of the pipeline beside a baseline: tables and JSON
-	$(BIN)/python -m benchmarks.evaluation_speed
-	$(BIN)/python -m benchmarks.labels_against_baseline
+BENCHMARKS := evaluation_speed labels_against_baseline superface_quality association_ablation association_growth \
+	confidence_calibration mask_faults_study mesh_error_study
+
+bench: setup  ## every claim measured: tables, plots and JSON in benchmarks/results/ (hours; one: python -m benchmarks.<name>)
+	$(foreach name,$(BENCHMARKS),$(BIN)/python -m benchmarks.$(name) &&) $(if $(PANRECON_BENCH_DATA),$(BIN)/python -m benchmarks.association_targets,true)
 
 clean:  ## what tests and tools left; never data
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis

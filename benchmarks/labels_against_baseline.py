@@ -13,7 +13,7 @@ import typer
 from benchmarks.measure import BASELINE, Cost, pipeline_steps, run_baseline, scores, stage_costs, stages_until
 from benchmarks.plain_fusion import MIN_OVERLAP
 from benchmarks.provenance import provenance
-from benchmarks.scenes import DATASET, BenchScene, prepare, room, run_pipeline, shared_scenes
+from benchmarks.scenes import DATASET, BenchScene, find_scenes, prepare, run_pipeline
 from benchmarks.tables import Rows, cost_table, margins, mean_rows, score_table
 from panrecon.config import Settings
 from panrecon.datasets.base import dataset
@@ -21,7 +21,7 @@ from panrecon.errors import InputError
 from panrecon.evaluation.record import finite
 from panrecon.io.categories import read_categories
 from panrecon.io.files import write_json, write_text
-from panrecon.stage import console, exit_on_input_error
+from panrecon.stage import exit_on_input_error
 from panrecon.workflow import CHECKOUT, settings_of
 
 RUN = "bench"
@@ -58,18 +58,6 @@ def main(
         write_json(results / f"{NAME}.json", record(rows, means, costs, until, override))
         write_text(results / f"{NAME}.md", text)
         print(text)
-
-
-def find_scenes(seeds: str, rooms: Path, shared: Path | None, features: Path) -> list[BenchScene]:
-    """The simulated rooms, and what there is of the shared scenes; says so where there are none."""
-    if not all(seed.isdigit() for seed in seeds.split(",")):
-        raise InputError(f"The seeds {seeds!r} are not numbers joined by commas, such as 0,1,2.")
-    found = [room(int(seed), rooms) for seed in seeds.split(",")]
-    if shared is not None and shared.is_dir():
-        return found + shared_scenes(shared.resolve(), features)
-    where = "PANRECON_BENCH_DATA and --shared name no folder" if shared is None else f"There is no folder {shared}"
-    console.print(f"{where}: the simulated rooms alone are compared.", highlight=False, soft_wrap=True)
-    return found
 
 
 def choose(names: str, found: Sequence[BenchScene]) -> list[BenchScene]:

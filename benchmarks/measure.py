@@ -12,6 +12,7 @@ from typing import Final
 from benchmarks.plain_fusion import LabelFusion, frame_votes, surface_voxels
 from panrecon.config import MeshSettings
 from panrecon.errors import InputError
+from panrecon.evaluation.overlap import overlap
 from panrecon.evaluation.protocols import protocol
 from panrecon.evaluation.record import means
 from panrecon.evaluation.report import STEPS
@@ -25,7 +26,7 @@ from panrecon.io.mesh import read_mesh, read_panoptic_mesh
 from panrecon.io.scan import read_scan, read_views
 from panrecon.io.semantics import read_superface_labels
 from panrecon.stage import VERSIONS
-from panrecon.structures import CategoryTable, PanopticMesh, TriangleMesh
+from panrecon.structures import CategoryTable, Labels, PanopticMesh, TriangleMesh
 
 BASELINE: Final = "plain fusion"
 MIN_FRAMES: Final = {BASELINE: 1, f"{BASELINE}, >= 3 frames": 3}  # both variants of the baseline
@@ -88,8 +89,13 @@ def scores(
 
 
 def _score(prediction: PanopticMesh, truth: PanopticMesh, table: CategoryTable, radius: float) -> dict[str, float]:
+    return strict_scores(on_truth(prediction, truth, radius).labels, truth.labels, table)
+
+
+def strict_scores(prediction: Labels, truth: Labels, table: CategoryTable) -> dict[str, float]:
+    """The strict means of labels of the same points."""
     strict = protocol("strict")
-    found = score([on_truth(prediction, truth, radius).overlap], table, [strict])
+    found = score([overlap(prediction, truth)], table, [strict])
     semantic = semantic_quality(confusion(found.overlap, table))
     return means(found.statistics(strict), table) | {
         "miou": semantic.miou,

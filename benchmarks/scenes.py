@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from panrecon.errors import InputError
+from panrecon.stage import console
+
 DATASET: Final = "scannet"
 RENDERED: Final = ("house_kitchen", "house_living", "drake_living")
 DETECTIONS: Final = "detections/faults1_seed0.json"  # as faulty as Grounded-SAM on real rooms
@@ -42,6 +45,18 @@ def shared_scenes(shared: Path, features: Path) -> list[BenchScene]:
         for name in RENDERED
     ]
     return rendered + [BenchScene("real", shared / "real" / name) for name in REAL]
+
+
+def find_scenes(seeds: str, rooms: Path, shared: Path | None, features: Path) -> list[BenchScene]:
+    """The simulated rooms, and what there is of the shared scenes; says so where there are none."""
+    if not all(seed.isdigit() for seed in seeds.split(",")):
+        raise InputError(f"The seeds {seeds!r} are not numbers joined by commas, such as 0,1,2.")
+    found = [room(int(seed), rooms) for seed in seeds.split(",")]
+    if shared is not None and shared.is_dir():
+        return found + shared_scenes(shared.resolve(), features)
+    where = "PANRECON_BENCH_DATA and --shared name no folder" if shared is None else f"There is no folder {shared}"
+    console.print(f"{where}: the simulated rooms alone are compared.", highlight=False, soft_wrap=True)
+    return found
 
 
 def prepare(scene: BenchScene, features: Path) -> None:

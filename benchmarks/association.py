@@ -1,0 +1,144 @@
+"""One scene for the benchmarks of the graph: what of it does not depend on the masks is worked out once."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from benchmarks.measure import MIN_FRAMES, strict_scores
+from benchmarks.plain_fusion import FrameVotes, LabelFusion, SurfaceVoxels, surface_voxels
+from panrecon.config import GraphSettings, MasksSettings, MeshSettings
+from panrecon.datasets.base import dataset
+from panrecon.geometry import nearest_pixel, nearest_vertex
+from panrecon.graph.instances import GraphResult, infer_instances
+from panrecon.graph.observation import FrameObservation
+from panrecon.graph.superfaces import superfaces
+from panrecon.io.categories import read_categories
+from panrecon.io.detections import read_detections
+from panrecon.masks.overlap import winners
+from panrecon.masks.precomputed import PrecomputedSegmenter
+from panrecon.raycasting import visible_points
+from panrecon.structures import CategoryTable, Detections, Labels, PanopticMesh, Scan, TriangleMesh, View
+
+# Both rules of the graph, and the baseline. The written rule says nothing of how often an object must be seen: it is
+# given the filter that suits it best, the same as the better variant of plain fusion.
+CONSENSUS: Final = "consensus"
+WRITTEN: Final = "written rule, >= 3 frames"
+UNFILTERED: Final = "written rule"
+PLAIN: Final = "plain fusion, >= 3 frames"
+METHODS: Final = (CONSENSUS, WRITTEN, UNFILTERED, PLAIN)
+SETTINGS_OF_RULE: Final = {
+    CONSENSUS: GraphSettings(),
+    WRITTEN: GraphSettings(rule="panopticrecon", min_frames=3),
+    UNFILTERED: GraphSettings(rule="panopticrecon", min_frames=1),
+}
+Masks = Mapping[str, Detections]  # by frame
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The points that a frame sees, in order, and their pixels as row x width + column."""
+
+    point: Int[np.ndarray, " n"]
+    pixel: Int[np.ndarray, " n"]
+
+
+@dataclass(frozen=True)
+class AssociationScene:
+    """A mesh with its truth and, for every frame, the vertices it sees; masks come and go."""
+
+    scan: Scan
+    mesh: TriangleMesh
+    table: CategoryTable
+    truth: PanopticMesh
+    vertices: Sequence[Seen]
+    voxels: SurfaceVoxels
+    voxels_seen: Sequence[Seen]
+
+    @cached_property
+    def superface_of_vertex(self) -> Int[np.ndarray, " V"]:
+        return superfaces(self.mesh, GraphSettings())
+
+    @cached_property
+    def _nearest(self) -> Int[np.ndarray, " T"]:
+        return nearest_vertex(self.truth.mesh.vertices, self.mesh.vertices, 0.05)
+
+    @property
+    def share_covered(self) -> float:
+        """The share of the evaluated truth within 5 cm of the mesh."""
+        evaluated = np.append(self.table.is_evaluated, False)[self.truth.labels.category]
+        return float((self._nearest[evaluated] >= 0).mean())
+
+    def observations(self, masks: Masks) -> list[FrameObservation]:
+        """What every frame with masks says of the vertices."""
+        frames = zip(self.scan.frames, self.vertices, strict=True)
+        return [
+            self._observation(frame.name, frame.world_from_camera, seen, masks[frame.name])
+            for frame, seen in frames
+            if frame.name in masks
+        ]
+
+    def infer(self, masks: Masks, settings: GraphSettings) -> GraphResult:
+        return infer_instances(self.observations(masks), self.superface_of_vertex, self.table, settings)
+
+    def on_truth(self, labels: Labels) -> Labels:
+        """Labels of the vertices, brought to the true ones."""
+        return labels.at(self._nearest)
+
+    def scores(self, labels: Labels) -> dict[str, float]:
+        """The strict means of labels of the vertices."""
+        return strict_scores(self.on_truth(labels), self.truth.labels, self.table)
+
+    def scores_of(self, method: str, masks: Masks) -> dict[str, float]:
+        """The strict means of one of the three methods, each of which reads the same masks."""
+        if method == PLAIN:
+            return self.scores(self._plain_fusion(masks))
+        return self.scores(labels_of_vertices(self.infer(masks, SETTINGS_OF_RULE[method])))
+
+    def _plain_fusion(self, masks: Masks) -> Labels:
+        fusion = LabelFusion(self.table, len(self.voxels.points))
+        for frame, seen in zip(self.scan.frames, self.voxels_seen, strict=True):
+            if frame.name in masks:
+                found = masks[frame.name]
+                winner = winners(found, np.ones(len(found), dtype=bool)).ravel()[seen.pixel]
+                labelled = winner >= 0
+                fusion.add(FrameVotes(found.category, seen.point[labelled], winner[labelled]))
+        return fusion.labels(max(MIN_FRAMES.values())).at(self.voxels.of_vertex)
+
+    def _observation(self, name: str, world_from_camera: np.ndarray, seen: Seen, found: Detections) -> FrameObservation:
+        is_thing = self.table.is_thing[found.category]
+        thing, stuff = (winners(found, chosen).ravel()[seen.pixel] for chosen in (is_thing, ~is_thing))
+        return FrameObservation(name, world_from_camera, found.category, found.score, seen.point, thing, stuff)
+
+
+def labels_of_vertices(found: GraphResult) -> Labels:
+    return found.instances.of_superface.at(found.superface_of_vertex)
+
+
+def build_scene(raw: Path, scan: Scan, mesh: TriangleMesh, views: Iterable[View]) -> AssociationScene:
+    """The scene of a mesh, seen by the views, which are read once and may differ from the scan's own."""
+    table, settings = read_categories(raw / "classes.csv"), MeshSettings()
+    voxels = surface_voxels(mesh.vertices, settings.voxel_size)
+    vertices_seen, voxels_seen = [], []
+    for view in views:
+        vertices_seen.append(_seen(mesh.vertices, view, GraphSettings().depth_tolerance))
+        voxels_seen.append(_seen(voxels.points, view, settings.truncation * settings.voxel_size))
+    truth = dataset("scannet").annotation(raw, table)
+    return AssociationScene(scan, mesh, table, truth, vertices_seen, voxels, voxels_seen)
+
+
+def _seen(points: Float[np.ndarray, "P 3"], view: View, tolerance: float) -> Seen:
+    point, pixels = visible_points(points, view.camera, view.world_from_camera, view.depth, tolerance)
+    column, row, _ = nearest_pixel(view.camera, pixels)
+    return Seen(point.astype(np.int32), (row * view.camera.width + column).astype(np.int32))
+
+
+def read_masks(path: Path, scan: Scan, table: CategoryTable) -> dict[str, Detections]:
+    """The detections of a file as the stage `masks` passes them on."""
+    segmenter = PrecomputedSegmenter(read_detections(path, table), MasksSettings().min_area)
+    found = zip((frame.name for frame in scan.frames), segmenter.segment(scan, table), strict=True)
+    return {name: detections for name, detections in found if len(detections)}

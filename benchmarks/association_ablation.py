@@ -1,0 +1,133 @@
+"""What is each decision of the consensus rule worth? Every row changes one thing and leaves the rest as it is.
+
+Strict PQ after the graph on the built-in rooms, and on the rendered scenes with their fixed detections.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from unittest.mock import patch
+
+import numpy as np
+import typer
+
+from benchmarks.association import AssociationScene, build_scene, labels_of_vertices, read_masks
+from benchmarks.provenance import provenance
+from benchmarks.scenes import BenchScene
+from benchmarks.study import RESULTS, SEEDS, SharedOption, in_processes, study_scenes
+from benchmarks.tables import table_of
+from panrecon.config import GraphSettings
+from panrecon.graph import consensus, labelling, observation
+from panrecon.graph.instances import infer_instances
+from panrecon.graph.observation import FrameObservation
+from panrecon.graph.superfaces import superfaces
+from panrecon.graph.voting import PairVotes
+from panrecon.io.files import write_json, write_text
+from panrecon.io.mesh import read_mesh
+from panrecon.io.scan import read_scan, read_views
+
+NAME: Final = "association_ablation"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Constants or functions of the graph to replace, settings to change, and observations to see otherwise."""
+
+    replaced: Mapping[tuple[Any, str], Any] = field(default_factory=dict)
+    settings: GraphSettings = field(default_factory=GraphSettings)
+    seen_as: Callable[[FrameObservation], FrameObservation] = lambda seen: seen
+
+
+def affinity_without_stuff(votes: PairVotes) -> np.ndarray:
+    against = votes.apart + consensus.UNLABELLED_WEIGHT * votes.unlabelled
+    return votes.together / (votes.together + against + consensus.PRIOR_FRAMES)
+
+
+def votes_for_and_against(votes: PairVotes) -> np.ndarray:
+    """The sign of the votes, as in the written rule: not normalised by how often a pair was seen."""
+    against = votes.apart + votes.stuff + consensus.UNLABELLED_WEIGHT * votes.unlabelled
+    return (votes.together > against).astype(np.float64)
+
+
+def jointly(seen: FrameObservation) -> FrameObservation:
+    return seen.jointly
+
+
+VARIANTS: Final[Mapping[str, Variant]] = {
+    "as it is": Variant(),
+    "superfaces by normals alone": Variant(settings=GraphSettings(color_weight=0.0)),
+    "a pixel has one mask, thing or stuff": Variant(seen_as=jointly),
+    "frames from one place count each": Variant({(observation, "SAME_PLACE"): -1.0}),
+    "stuff masks are no evidence": Variant({(consensus, "affinity"): affinity_without_stuff}),
+    "views without label are no evidence": Variant({(consensus, "UNLABELLED_WEIGHT"): 0.0}),
+    "votes by sign, not by share of views": Variant({(consensus, "affinity"): votes_for_and_against}),
+    "no doubt of little evidence": Variant({(consensus, "PRIOR_FRAMES"): 0.0}),
+    "walls may seed objects": Variant({(consensus, "MIN_THING_SHARE"): 0.0}),
+    "merges on to 0.35": Variant({(consensus, "SAME_OBJECT"): 0.35}),
+    "merges end at 0.65": Variant({(consensus, "SAME_OBJECT"): 0.65}),
+    "unexplained masks are dropped": Variant({(consensus, "MIN_UNEXPLAINED_FRAMES"): np.inf}),
+    "no refinement of masks and superfaces": Variant({(consensus, "ROUNDS"): 0}),
+    "rarely detected objects are kept": Variant({(consensus, "MIN_DETECTED"): 0.0}),
+    "superfaces are not cut": Variant({(labelling, "PRIOR_FRAMES"): 1e9}),
+    "vertices without their superface": Variant({(labelling, "PRIOR_FRAMES"): 1e-3}),
+}
+
+
+def main(shared: SharedOption = None) -> None:
+    """One table: PQ of all and of things for every variant, and what it loses against the rule as it is."""
+    found = in_processes([(measure, scene) for scene in study_scenes(shared)], NAME)
+    rows = [row for scene in found for row in scene]
+    groups = list(dict.fromkeys(group for _, group, _ in rows))
+    table, record = [], {}
+    for name in VARIANTS:
+        means = {group: _means(rows, name, group) for group in groups}
+        base = {group: _means(rows, "as it is", group) for group in groups}
+        record[name] = means
+        cells = [f"{100 * pq:.1f} / {100 * things:.1f}" for pq, things in means.values()]
+        change = np.mean([100 * (means[group][0] - base[group][0]) for group in groups])
+        table.append([name, *cells, f"{change:+.1f}"])
+    text = table_of(["variant", *(f"{group}: PQ / things" for group in groups), "mean change of PQ"], table)
+    write_json(RESULTS / f"{NAME}.json", {**provenance(), "variants": record})
+    write_text(RESULTS / f"{NAME}.md", text)
+    print(text)
+
+
+def measure(scene: BenchScene, run: Path) -> list[tuple[str, str, dict[str, float]]]:
+    """Variant, group and scores, for all variants and all masks of one scene."""
+    scan, mesh = read_scan(run / "scan"), read_mesh(run / "mesh" / "mesh.ply")
+    built = build_scene(scene.raw, scan, mesh, read_views(scan))
+    result = []
+    for group, path in mask_files(scene):
+        observations = built.observations(read_masks(path, scan, built.table))
+        for name, variant in VARIANTS.items():
+            result.append((name, group, scores_of(variant, built, observations)))
+    return result
+
+
+def mask_files(scene: BenchScene) -> list[tuple[str, Path]]:
+    """A room's own detections, or the fixed ones of a rendered scene, by the group whose mean they enter."""
+    if scene.kind == "room":
+        return [("rooms", scene.raw / "detections.json")]
+    folder = scene.raw / "detections"
+    return [(f"rendered, faults {level}", folder / f"faults{level}_seed{s}.json") for level in (1, 2) for s in SEEDS]
+
+
+def scores_of(variant: Variant, built: AssociationScene, observations: Sequence[FrameObservation]) -> dict[str, float]:
+    with ExitStack() as stack:
+        for (module, name), value in variant.replaced.items():
+            stack.enter_context(patch.object(module, name, value))
+        same = variant.settings.color_weight == GraphSettings().color_weight
+        superface = built.superface_of_vertex if same else superfaces(built.mesh, variant.settings)
+        seen = [variant.seen_as(one) for one in observations]
+        return built.scores(labels_of_vertices(infer_instances(seen, superface, built.table, variant.settings)))
+
+
+def _means(rows: Sequence[tuple[str, str, dict[str, float]]], name: str, group: str) -> tuple[float, float]:
+    mine = [scores for variant, place, scores in rows if (variant, place) == (name, group)]
+    return float(np.mean([scores["pq"] for scores in mine])), float(np.mean([scores["pq_things"] for scores in mine]))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,46 @@
+"""How well an over-segmentation keeps to the true objects: what it can never repair, and which borders it has."""
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.sparse import coo_array
+from scipy.spatial import cKDTree
+
+from panrecon.structures import VOID
+
+
+def undersegmentation_error(segment: Int[np.ndarray, " P"], truth: Int[np.ndarray, " P"]) -> float:
+    """Share of points in segments that reach into a true region from another, in [0, 1] (Neubert & Protzel 2012).
+
+    Of a segment that meets a region, the smaller of its parts inside and outside counts. Points of void truth do not.
+    """
+    kept = truth != VOID
+    if not kept.any():
+        return float("nan")
+    _, region = np.unique(truth[kept], return_inverse=True)
+    ones = np.ones(len(region), dtype=np.int64)
+    shared = coo_array((ones, (segment[kept], region))).tocsr().tocoo()
+    size = np.bincount(segment[kept])
+    return float(np.minimum(shared.data, size[shared.row] - shared.data).sum() / len(region))
+
+
+def boundary_recall(
+    segment: Int[np.ndarray, " V"],
+    truth: Int[np.ndarray, " V"],
+    vertices: Float[np.ndarray, "V 3"],
+    edges: Int[np.ndarray, "E 2"],
+    radius: float,
+) -> float:
+    """Share of the mesh edges between true regions with an edge between segments within `radius` (m), in [0, 1].
+
+    Edges are compared by their midpoints; those with an end in void truth are none. nan where the truth has no border.
+    """
+    start, end = edges.T
+    border = (truth[start] != truth[end]) & (truth[start] != VOID) & (truth[end] != VOID)
+    cut = segment[start] != segment[end]
+    if not border.any():
+        return float("nan")
+    if not cut.any():
+        return 0.0
+    middle = (vertices[start] + vertices[end]) / 2
+    distance, _ = cKDTree(middle[cut]).query(middle[border], distance_upper_bound=radius, workers=-1)
+    return float(np.isfinite(distance).mean())
