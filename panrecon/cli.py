@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from panrecon.evaluate import evaluate
+from panrecon.explain import explain
 from panrecon.simulate import simulate
 from panrecon.stage import READS, VERSIONS, exit_on_input_error
 
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 app.add_typer(simulate, name="simulate")
 app.command()(evaluate)
+app.command()(explain)
 
 Overrides = Annotated[list[str], typer.Option("--set", help="section.key=value; several are allowed")]
 SettingsFiles = Annotated[list[Path], typer.Option("--settings", help="YAML files of settings; later ones win")]

@@ -150,6 +150,29 @@ def detection_overlay(color: Rgb, detections: Detections, table: CategoryTable) 
     return np.asarray(picture)
 
 
+def evidence_crop(
+    color: Rgb,
+    about: Bool[np.ndarray, "h w"],
+    outlined: Bool[np.ndarray, "h w"],
+    tint: tuple[int, int, int],
+    text: str,
+    size: int = 240,
+) -> Picture:
+    """A square of `size` pixels around the pixels `about`, which are tinted, with an outline and a line of text."""
+    rows, columns = np.nonzero(about)
+    painted = color.astype(np.float32)
+    painted[about] = 0.75 * painted[about] + 0.25 * np.array(tint)
+    painted[_border(outlined.astype(np.int32))] = tint
+    extent = max(np.ptp(rows), np.ptp(columns))
+    side = min(max(int(1.3 * extent), size // 4), *about.shape)
+    corner = np.array([rows.min() + rows.max() - side, columns.min() + columns.max() - side]) // 2
+    top, left = corner.clip(0, np.array(about.shape) - side)
+    cut = painted[top : top + side, left : left + side]
+    picture = Image.fromarray(cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA).astype(np.uint8))
+    ImageDraw.Draw(picture).text((4, size - 14), text, fill="white", stroke_width=2, stroke_fill="black")
+    return np.asarray(picture)
+
+
 def feature_picture(values: Float[np.ndarray, "h w D"], height: int, width: int) -> Picture:
     """The first three dimensions as colour, each stretched over its 2nd to 98th percentile."""
     three = np.zeros((*values.shape[:2], 3), np.float32)

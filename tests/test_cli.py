@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
+from PIL import Image
 
 from panrecon.evaluation.record import schema
 from panrecon.io.files import read_json
@@ -122,3 +124,30 @@ def test_folders_with_spaces(raw_scenes: Path, tmp_path: Path) -> None:
     done = panrecon("run", "scannet/room", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "my runs" / "default" / "scannet" / "room" / "scan" / "scan.json").is_file()
+
+
+def test_an_object_is_explained_in_words_and_crops(finished: Path, tmp_path: Path) -> None:
+    first = read_json(scene(finished) / "graph" / "objects.json")[0]
+    picture = tmp_path / "why.png"
+    done = panrecon("explain", str(scene(finished)), "--object", "1", "--out", str(picture), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"object 1: {first['category']}, confidence {first['confidence']:.2f}" in done.stdout
+    assert f"frames that detect it: {', '.join(first['frames'])}" in done.stdout
+    assert f"something else: {', '.join(first['contradicting_frames']) or 'none'}" in done.stdout
+    crops = min(len(first["masks"]), 8) + min(len(first["contradicting_frames"]), 8)
+    with Image.open(picture) as image:
+        assert image.size == (240 * min(4, crops), 240 * -(-crops // 4))
+        assert np.asarray(image).std() > 10  # there is something to see
+
+
+@pytest.mark.parametrize(
+    ("run", "number", "words"), [("absent", "1", "no finished graph"), ("", "999", "objects are 1")]
+)
+def test_what_cannot_be_explained_is_said_in_one_sentence(
+    finished: Path, tmp_path: Path, run: str, number: str, words: str
+) -> None:
+    done = panrecon("explain", str(scene(finished) / run), "--object", number, cwd=tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
