@@ -1,11 +1,12 @@
 """Our rule: objects are what frames agree on, by evidence that bad masks cannot bend (`consensus`).
 
-Four ideas, each with its worth in `benchmarks/association_ablation.py`:
-evidence for a pair of superfaces is a share of the frames that could have spoken, so that one leak among many views
-counts little; merges run from the most certain down, and all votes are cast anew between the clusters after each
-round; masks that no cluster explains are grouped by themselves, so that a cup stays one though the table's masks
-swallow it; and masks and superfaces are then assigned to each other in turn, by what is covered in the frames in which
-the object was detected at all. View consensus is Yan et al.'s (MaskClustering, CVPR 2024), here of superfaces.
+Evidence for a pair of superfaces is the share of the frames that could have spoken, so that one leak among many views
+counts little; a wall seeds no object. Merges run from the most certain on, and after each round all votes are cast
+anew between the clusters. Masks that no cluster explains are grouped by themselves, so that a cup stays one though
+the table's masks swallow it. Masks and superfaces are then assigned to each other in turn, by what is covered in the
+frames in which the object was detected at all. View consensus is Yan et al.'s (MaskClustering, CVPR 2024), here of
+superfaces.
+Each idea has its worth in `benchmarks/association_ablation.py`.
 """
 
 from dataclasses import replace
@@ -29,7 +30,7 @@ from panrecon.graph.objects import frames_in_view
 from panrecon.graph.voting import STUFF, THING, PairVotes, membership, vote
 from panrecon.structures import VOID
 
-STEPS: Final = (0.8, 0.6, 0.45)  # merges above each in turn: the certain first
+SAME_OBJECT: Final = 0.5  # of the frames that could have spoken, hold two clusters together: they are one
 PRIOR_FRAMES: Final = 0.3  # of doubt: little evidence is no certainty
 UNLABELLED_WEIGHT: Final = 0.3  # of a frame that detects one of two superfaces and says nothing of the other
 MIN_THING_FRAMES: Final = 2  # a superface in fewer thing masks seeds no object
@@ -66,15 +67,13 @@ def agglomerate(evidence: Evidence, overlap: float) -> tuple[Int[np.ndarray, " S
     is_node = (thing >= MIN_THING_FRAMES) & (thing > MIN_THING_SHARE * (thing + stuff))
     cluster = np.where(is_node, np.cumsum(is_node) - 1, VOID)
     count = int(is_node.sum())
-    for threshold in STEPS:
-        while True:
-            on_clusters = evidence.grouped(cluster, count)
-            votes = vote(on_clusters, membership(on_clusters, overlap))
-            merged, fewer = merge_mutual(votes.first, votes.second, affinity(votes), threshold, count)
-            if fewer == count:
-                break
-            cluster, count = np.append(merged, VOID)[cluster], fewer
-    return cluster.astype(np.int32), count
+    while True:
+        on_clusters = evidence.grouped(cluster, count)
+        votes = vote(on_clusters, membership(on_clusters, overlap))
+        merged, fewer = merge_mutual(votes.first, votes.second, affinity(votes), SAME_OBJECT, count)
+        if fewer == count:
+            return cluster.astype(np.int32), count
+        cluster, count = np.append(merged, VOID)[cluster], fewer
 
 
 def affinity(votes: PairVotes) -> Float[np.ndarray, " P"]:

@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from panrecon.graph.association import Association, assign_masks
 from panrecon.graph.evidence import Evidence
-from panrecon.graph.voting import Membership, PairVotes, against, membership
+from panrecon.graph.voting import Membership, PairVotes, held_together, membership, pair_votes
 from panrecon.structures import VOID
 
 
@@ -29,7 +29,7 @@ def centre_votes(evidence: Evidence, members: Membership) -> PairVotes:
     """A vote for every pair of a mask's centre and another superface in it; votes against as anywhere."""
     centre = csr_array(_centres(evidence, members).multiply(evidence.weight_of_mask[None]))
     links = csr_array(centre @ members.in_thing_mask.T)
-    return against(evidence, members, csr_array(links + links.T))
+    return pair_votes(evidence, members, csr_array(links + links.T), held_together(evidence, members))
 
 
 def components(members: Membership, votes: PairVotes) -> Int[np.ndarray, " S"]:

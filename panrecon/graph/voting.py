@@ -60,24 +60,26 @@ def membership(evidence: Evidence, overlap: float) -> Membership:
 
 def vote(evidence: Evidence, members: Membership) -> PairVotes:
     """All pairs of units that any thing mask holds together."""
+    held = held_together(evidence, members)
+    return pair_votes(evidence, members, held, held)
+
+
+def held_together(evidence: Evidence, members: Membership) -> csr_array:
+    """U x U: the weight of the thing masks that hold both."""
     weighted = csr_array(members.in_thing_mask.multiply(evidence.weight_of_mask[None]))
-    return against(evidence, members, csr_array(weighted @ members.in_thing_mask.T))
+    return csr_array(weighted @ members.in_thing_mask.T)
 
 
-def against(evidence: Evidence, members: Membership, together: csr_array) -> PairVotes:
-    """The pairs of units with votes for being one (above the diagonal of `together`), and the votes against them."""
+def pair_votes(evidence: Evidence, members: Membership, together: csr_array, held: csr_array) -> PairVotes:
+    """The pairs with votes for being one, above the diagonal of `together`, and what else frames say of them.
+
+    `held` is the weight of the masks that hold both: these do not keep the pair apart.
+    """
     pairs = triu(together, k=1).tocoo()
     first, second = pairs.row.astype(np.int64), pairs.col.astype(np.int64)
     both, stuff, unlabelled = _frames_of_pairs(members.standing, evidence.weight_of_frame, first, second)
-    same = np.asarray(_held_together(evidence, members)[first, second]).ravel() if len(first) else np.zeros(0)
-    apart = (both - same).clip(0)
-    return PairVotes(first, second, pairs.data.astype(np.float64), apart, stuff, unlabelled)
-
-
-def _held_together(evidence: Evidence, members: Membership) -> csr_array:
-    """U x U: the weight of the masks that hold both."""
-    weighted = csr_array(members.in_thing_mask.multiply(evidence.weight_of_mask[None]))
-    return csr_array(weighted @ members.in_thing_mask.T)
+    same = np.asarray(held[first, second]).ravel() if len(first) else np.zeros(0)
+    return PairVotes(first, second, pairs.data.astype(np.float64), (both - same).clip(0), stuff, unlabelled)
 
 
 def _frames_of_pairs(
