@@ -100,8 +100,10 @@ def sentences(evidence: _ObjectEvidence) -> Iterator[str]:
     words = Counter(table[mask.category].name for mask in found.masks)
     yield "  its masks say: " + ", ".join(f"{word} x{count}" for word, count in words.most_common())
     yield f"  votes on its superfaces: {found.votes_for:.0f} for being one, {found.votes_against:.0f} against"
-    yield f"  frames that detect it: {', '.join(found.frames)}"
-    yield f"  frames that call it something else: {', '.join(found.contradicting) or 'none'}"
+    order = {frame.name: number for number, frame in enumerate(evidence.scan.frames)}
+    detecting, contradicting = (sorted(names, key=order.__getitem__) for names in (found.frames, found.contradicting))
+    yield f"  frames that detect it: {', '.join(detecting)}"
+    yield f"  frames that call it something else: {', '.join(contradicting) or 'none'}"
     for other, (word, votes_for, votes_against) in sorted(evidence.rivals.items()):
         yield f"  one with object {other} ({word}): {votes_for:.0f} votes for, {votes_against:.0f} against"
 

@@ -132,8 +132,9 @@ def test_an_object_is_explained_in_words_and_crops(finished: Path, tmp_path: Pat
     done = panrecon("explain", str(scene(finished)), "--object", "1", "--out", str(picture), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"object 1: {first['category']}, confidence {first['confidence']:.2f}" in done.stdout
-    assert f"frames that detect it: {', '.join(first['frames'])}" in done.stdout
-    assert f"something else: {', '.join(first['contradicting_frames']) or 'none'}" in done.stdout
+    detecting, contradicting = (sorted(first[key], key=int) for key in ("frames", "contradicting_frames"))
+    assert f"frames that detect it: {', '.join(detecting)}\n" in done.stdout
+    assert f"something else: {', '.join(contradicting) or 'none'}\n" in done.stdout
     crops = min(len(first["masks"]), 8) + min(len(first["contradicting_frames"]), 8)
     with Image.open(picture) as image:
         assert image.size == (240 * min(4, crops), 240 * -(-crops // 4))
