@@ -54,6 +54,7 @@ class _ObjectEvidence:
     scan: "Scan"
     table: "CategoryTable"
     detections: "DetectionFile"
+    depth_tolerance: float  # m, as the graph had it
 
 
 def _read(run: Path, number: int) -> _ObjectEvidence:
@@ -89,6 +90,7 @@ def _read(run: Path, number: int) -> _ObjectEvidence:
         read_scan(run / "scan"),
         table,
         read_detections(run / "masks" / "detections.json", table),
+        read_json(run / "graph" / "settings.json")["settings"]["depth_tolerance"],
     )
 
 
@@ -131,15 +133,14 @@ def _supporting_crop(evidence: _ObjectEvidence, frame: "Frame", mask: "Supportin
 
 
 def _contradicting_crop(evidence: _ObjectEvidence, frame: "Frame") -> UInt8[np.ndarray, "h w 3"]:
-    from panrecon.config import GraphSettings
     from panrecon.geometry import nearest_pixel
     from panrecon.io.scan import read_view
     from panrecon.pictures import evidence_crop
     from panrecon.raycasting import visible_points
 
     view, found = read_view(evidence.scan, frame), evidence.detections[frame.name]
-    tolerance = GraphSettings().depth_tolerance
-    _, pixels = visible_points(evidence.points, view.camera, view.world_from_camera, view.depth, tolerance)
+    seen_from = view.camera, view.world_from_camera, view.depth
+    _, pixels = visible_points(evidence.points, *seen_from, evidence.depth_tolerance)
     column, row, _ = nearest_pixel(view.camera, pixels)
     points = np.zeros(view.depth.shape, dtype=bool)
     points[row, column] = True
