@@ -1,6 +1,7 @@
 """Masks and objects: which mask belongs to which object, and which superface belongs to it by its masks."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -8,6 +9,8 @@ from scipy.sparse import csr_array
 
 from panrecon.graph.evidence import Evidence, sums_by
 from panrecon.structures import VOID
+
+MIN_SHARE: Final = 0.4  # of its views in an object's masks, and a vertex or superface belongs to it
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,8 @@ def divided(part: csr_array, whole: csr_array) -> csr_array:
     return csr_array((entries.data / np.maximum(below, 1e-9), (entries.row, entries.col)), part.shape)
 
 
-def most_likely(share: Float[np.ndarray, "S O"], threshold: float) -> Int[np.ndarray, " S"]:
-    """The object of the greatest share, where that is above the threshold."""
+def most_likely(share: Float[np.ndarray, "S O"]) -> Int[np.ndarray, " S"]:
+    """The object of the greatest share, where that is above `MIN_SHARE`."""
     if not share.shape[1]:
         return np.full(len(share), VOID, dtype=np.int32)
-    return np.where(share.max(axis=1) > threshold, share.argmax(axis=1), VOID).astype(np.int32)
+    return np.where(share.max(axis=1) > MIN_SHARE, share.argmax(axis=1), VOID).astype(np.int32)

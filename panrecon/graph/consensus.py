@@ -37,7 +37,6 @@ MIN_THING_FRAMES: Final = 2  # a superface in fewer thing masks seeds no object
 MIN_THING_SHARE: Final = 0.4  # of a seed's labels are things: no wall seeds an object by a leak
 MIN_SEED_IOU: Final = 0.2  # a mask supports the seed it meets best, if more than so
 MIN_IOU: Final = 0.25  # the same of refined objects
-MIN_SHARE: Final = 0.4  # of its views in an object's masks, and a superface belongs to it
 UNEXPLAINED_IOU: Final = 0.4  # a mask that meets no object better may be of one that was swallowed
 SAME_OBJECT_IOU: Final = 0.5  # unexplained masks that meet better are of one object
 MIN_UNEXPLAINED_FRAMES: Final = 4  # and so many frames must show it
@@ -146,7 +145,7 @@ def group_masks(evidence: Evidence, masks: Int[np.ndarray, " m"], overlap: float
 
 def _with_superfaces(evidence: Evidence, found: Association) -> Association:
     share = detection_share(evidence, found.object_of_mask, found.count)
-    return replace(found, object_of_superface=most_likely(share, MIN_SHARE))
+    return replace(found, object_of_superface=most_likely(share))
 
 
 def _often_enough(evidence: Evidence, found: Association) -> Association:

@@ -42,7 +42,7 @@ class Evidence:
     @cached_property
     def size_of_mask(self) -> Float[np.ndarray, " M"]:
         """Vertices that the mask covers."""
-        return column_sums(self.covered)
+        return np.asarray(self.covered.sum(axis=0), dtype=np.float64).ravel()
 
     @cached_property
     def weight_of_mask(self) -> Float[np.ndarray, " M"]:
@@ -68,10 +68,6 @@ class Evidence:
 def sums_by(group: Int[np.ndarray, " n"], values: Float[np.ndarray, " n"], count: int) -> Float[np.ndarray, " count"]:
     """The sum of the values of every group (numpy gives integers where there is nothing to add)."""
     return np.bincount(group, values, minlength=count).astype(np.float64)
-
-
-def column_sums(matrix: coo_array | csr_array) -> Float[np.ndarray, " n"]:
-    return np.asarray(matrix.sum(axis=0), dtype=np.float64).ravel()
 
 
 def _grouped_rows(matrix: coo_array, group_of_row: Int[np.ndarray, " U"], count: int) -> coo_array:

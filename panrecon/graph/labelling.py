@@ -7,12 +7,11 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
-from panrecon.graph.association import Association, detection_share
+from panrecon.graph.association import Association, detection_share, most_likely
 from panrecon.graph.evidence import Evidence
 from panrecon.structures import VOID, CategoryTable
 
 PRIOR_FRAMES: Final = 10.0  # that a superface's evidence counts at each of its vertices
-MIN_SHARE: Final = 0.4  # of its views in an object's masks, and a vertex belongs to it
 CHUNK: Final = 1 << 16  # vertices whose evidence is held densely at once
 
 
@@ -62,7 +61,7 @@ def cut_superfaces(
         if found.count:
             views = object_views[rows].toarray() + PRIOR_FRAMES
             share = (object_hits[rows].toarray() + PRIOR_FRAMES * object_share[superface]) / views
-            object_of_vertex[rows] = np.where(share.max(axis=1) > MIN_SHARE, share.argmax(axis=1), VOID)
+            object_of_vertex[rows] = most_likely(share)
         views = stuff_views[rows, None] + PRIOR_FRAMES
         stuff_of_vertex[rows] = _first_largest((stuff_hits[rows].toarray() + PRIOR_FRAMES * stuff[superface]) / views)
     return _cut(superface_of_vertex, object_of_vertex, stuff_of_vertex)
