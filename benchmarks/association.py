@@ -6,14 +6,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+import cv2
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from benchmarks.measure import MIN_FRAMES, strict_scores
 from benchmarks.plain_fusion import FrameVotes, LabelFusion, SurfaceVoxels, surface_voxels
 from panrecon.config import GraphSettings, MasksSettings, MeshSettings
 from panrecon.datasets.base import dataset
 from panrecon.geometry import nearest_pixel, nearest_vertex
+from panrecon.graph.contacts import Contacts, contacts
 from panrecon.graph.instances import GraphResult, infer_instances
 from panrecon.graph.observation import FrameObservation
 from panrecon.graph.superfaces import superfaces
@@ -36,6 +38,7 @@ SETTINGS_OF_RULE: Final = {
     WRITTEN: GraphSettings(rule="panopticrecon", min_frames=3),
     UNFILTERED: GraphSettings(rule="panopticrecon", min_frames=1),
 }
+DEPTH_STEP: Final = (0.03, 0.04)  # m, and as a share of the depth
 Masks = Mapping[str, Detections]  # by frame
 
 
@@ -58,10 +61,15 @@ class AssociationScene:
     vertices: Sequence[Seen]
     voxels: SurfaceVoxels
     voxels_seen: Sequence[Seen]
+    depth_step: Float[np.ndarray, " V"]  # the share of its views in which a vertex lies at a step of the depth
 
     @cached_property
     def superface_of_vertex(self) -> Int[np.ndarray, " V"]:
         return superfaces(self.mesh, GraphSettings())
+
+    @cached_property
+    def touching(self) -> Contacts:
+        return contacts(self.mesh, self.superface_of_vertex)
 
     @cached_property
     def _nearest(self) -> Int[np.ndarray, " T"]:
@@ -83,7 +91,7 @@ class AssociationScene:
         ]
 
     def infer(self, masks: Masks, settings: GraphSettings) -> GraphResult:
-        return infer_instances(self.observations(masks), self.superface_of_vertex, self.table, settings)
+        return infer_instances(self.observations(masks), self.superface_of_vertex, self.touching, self.table, settings)
 
     def on_truth(self, labels: Labels) -> Labels:
         """Labels of the vertices, brought to the true ones."""
@@ -124,11 +132,23 @@ def build_scene(raw: Path, scan: Scan, mesh: TriangleMesh, views: Iterable[View]
     table, settings = read_categories(raw / "classes.csv"), MeshSettings()
     voxels = surface_voxels(mesh.vertices, settings.voxel_size)
     vertices_seen, voxels_seen = [], []
+    views_of, steps_of = np.zeros(len(mesh.vertices)), np.zeros(len(mesh.vertices))
     for view in views:
-        vertices_seen.append(_seen(mesh.vertices, view, GraphSettings().depth_tolerance))
+        seen = _seen(mesh.vertices, view, GraphSettings().depth_tolerance)
+        views_of[seen.point] += 1
+        steps_of[seen.point] += at_depth_step(view.depth).ravel()[seen.pixel]
+        vertices_seen.append(seen)
         voxels_seen.append(_seen(voxels.points, view, settings.truncation * settings.voxel_size))
     truth = dataset("scannet").annotation(raw, table)
-    return AssociationScene(scan, mesh, table, truth, vertices_seen, voxels, voxels_seen)
+    return AssociationScene(scan, mesh, table, truth, vertices_seen, voxels, voxels_seen, steps_of / views_of.clip(1))
+
+
+def at_depth_step(depth: Float[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """The pixels among whose neighbours the depth (m, 0 = none) steps by more than a sensor's noise."""
+    window = np.ones((3, 3), np.uint8)
+    farthest = cv2.dilate(depth, window)
+    nearest = cv2.erode(np.where(depth > 0, depth, np.inf).astype(np.float32), window)
+    return np.asarray((depth > 0) & (farthest - nearest > DEPTH_STEP[0] + DEPTH_STEP[1] * depth))
 
 
 def _seen(points: Float[np.ndarray, "P 3"], view: View, tolerance: float) -> Seen:

@@ -3,15 +3,16 @@
 Strict PQ after the graph on the built-in rooms, and on the rendered scenes with their fixed detections.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
 import numpy as np
 import typer
+from jaxtyping import Int
 
 from benchmarks.association import AssociationScene, build_scene, labels_of_vertices, read_masks
 from benchmarks.provenance import provenance
@@ -19,11 +20,16 @@ from benchmarks.scenes import BenchScene
 from benchmarks.study import RESULTS, SEEDS, SharedOption, in_processes, study_scenes
 from benchmarks.tables import table_of
 from panrecon.config import GraphSettings
+from panrecon.geometry import mesh_edges
 from panrecon.graph import consensus, labelling, observation
+from panrecon.graph.association import Association
+from panrecon.graph.contacts import Contacts, contacts
+from panrecon.graph.evidence import Evidence
 from panrecon.graph.instances import infer_instances
+from panrecon.graph.kernels import felzenszwalb_huttenlocher
 from panrecon.graph.observation import FrameObservation
-from panrecon.graph.superfaces import superfaces
-from panrecon.graph.voting import PairVotes
+from panrecon.graph.superfaces import bend, color_step, superfaces
+from panrecon.graph.voting import Membership, PairVotes, vote
 from panrecon.io.files import write_json, write_text
 from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan, read_views
@@ -38,6 +44,19 @@ class Variant:
     replaced: Mapping[tuple[Any, str], Any] = field(default_factory=dict)
     settings: GraphSettings = field(default_factory=GraphSettings)
     seen_as: Callable[[FrameObservation], FrameObservation] = lambda seen: seen
+    depth_edges: float = 0.0  # what a step of the depth counts between superfaces
+
+    def superfaces(self, built: AssociationScene) -> Int[np.ndarray, " V"]:
+        """As the graph cuts them, by default; with depth edges, or settings that cut otherwise."""
+        mesh, settings = built.mesh, self.settings
+        if self.depth_edges:
+            edges = mesh_edges(mesh.faces)
+            steps = self.depth_edges * built.depth_step[edges].mean(axis=1)
+            weight = bend(mesh, edges) + settings.color_weight * color_step(mesh, edges) + steps
+            threshold, smallest = settings.superface_threshold, settings.superface_min_vertices
+            return felzenszwalb_huttenlocher(edges, weight, len(mesh.vertices), threshold, smallest)
+        same = settings.color_weight == GraphSettings().color_weight
+        return built.superface_of_vertex if same else superfaces(mesh, settings)
 
 
 def affinity_without_stuff(votes: PairVotes) -> np.ndarray:
@@ -51,6 +70,21 @@ def votes_for_and_against(votes: PairVotes) -> np.ndarray:
     return (votes.together > against).astype(np.float64)
 
 
+def vote_by_class(evidence: Evidence, members: Membership) -> PairVotes:
+    """A pair whose masks say different classes has so many of its votes against it, too."""
+    votes = vote(evidence, members)
+    classes = int(evidence.category_of_mask.max(initial=0)) + 1
+    of_class = np.eye(classes)[evidence.category_of_mask] * (evidence.score_of_mask * evidence.weight_of_mask)[:, None]
+    said = members.in_thing_mask @ of_class
+    said = said / said.sum(axis=1, keepdims=True).clip(1e-9)
+    agreement = np.minimum(said[votes.first], said[votes.second]).sum(axis=1)
+    return replace(votes, apart=votes.apart + 0.5 * (1 - agreement) * votes.together)
+
+
+def not_joined(_evidence: Evidence, found: Association, _touching: Contacts) -> Association:
+    return found
+
+
 def jointly(seen: FrameObservation) -> FrameObservation:
     return seen.jointly
 
@@ -58,6 +92,8 @@ def jointly(seen: FrameObservation) -> FrameObservation:
 VARIANTS: Final[Mapping[str, Variant]] = {
     "as it is": Variant(),
     "superfaces by normals alone": Variant(settings=GraphSettings(color_weight=0.0)),
+    "superfaces end at depth edges, weight 0.03": Variant(depth_edges=0.03),
+    "superfaces end at depth edges, weight 0.1": Variant(depth_edges=0.1),
     "a pixel has one mask, thing or stuff": Variant(seen_as=jointly),
     "frames from one place count each": Variant({(observation, "SAME_PLACE"): -1.0}),
     "stuff masks are no evidence": Variant({(consensus, "affinity"): affinity_without_stuff}),
@@ -67,6 +103,9 @@ VARIANTS: Final[Mapping[str, Variant]] = {
     "walls may seed objects": Variant({(consensus, "MIN_THING_SHARE"): 0.0}),
     "merges on to 0.35": Variant({(consensus, "SAME_OBJECT"): 0.35}),
     "merges end at 0.65": Variant({(consensus, "SAME_OBJECT"): 0.65}),
+    "class is evidence against merges, too": Variant({(consensus, "vote"): vote_by_class}),
+    "masks join objects whatever their class": Variant({(consensus, "OTHER_CLASS"): 0.0}),
+    "halves never seen together stay apart": Variant({(consensus, "join_halves"): not_joined}),
     "unexplained masks are dropped": Variant({(consensus, "MIN_UNEXPLAINED_FRAMES"): np.inf}),
     "no refinement of masks and superfaces": Variant({(consensus, "ROUNDS"): 0}),
     "rarely detected objects are kept": Variant({(consensus, "MIN_DETECTED"): 0.0}),
@@ -98,11 +137,33 @@ def measure(scene: BenchScene, run: Path) -> list[tuple[str, str, dict[str, floa
     """Variant, group and scores, for all variants and all masks of one scene."""
     scan, mesh = read_scan(run / "scan"), read_mesh(run / "mesh" / "mesh.ply")
     built = build_scene(scene.raw, scan, mesh, read_views(scan))
+    seen = [(group, built.observations(read_masks(path, scan, built.table))) for group, path in mask_files(scene)]
+    if scene.kind == "room":
+        seen += [("rooms in halves", in_halves(built, observations)) for _, observations in seen]
     result = []
-    for group, path in mask_files(scene):
-        observations = built.observations(read_masks(path, scan, built.table))
-        for name, variant in VARIANTS.items():
-            result.append((name, group, scores_of(variant, built, observations)))
+    for name, variant in VARIANTS.items():
+        superface = variant.superfaces(built)
+        touching = contacts(mesh, superface)
+        for group, observations in seen:
+            with replaced(variant):
+                shown = [variant.seen_as(one) for one in observations]
+                found = infer_instances(shown, superface, touching, built.table, variant.settings)
+            result.append((name, group, built.scores(labels_of_vertices(found))))
+    return result
+
+
+def in_halves(built: AssociationScene, observations: Sequence[FrameObservation]) -> list[FrameObservation]:
+    """What frames show if each sees only one side of a plane through the middle of the room, the one it sees more of.
+
+    So no frame shows both halves of what stands across the plane.
+    """
+    x = built.mesh.vertices[:, 0]
+    is_left = x < np.median(x)
+    result = []
+    for seen in observations:
+        left = is_left[seen.visible]
+        kept = left == (left.mean() > 0.5)
+        result.append(replace(seen, visible=seen.visible[kept], thing=seen.thing[kept], stuff=seen.stuff[kept]))
     return result
 
 
@@ -114,14 +175,12 @@ def mask_files(scene: BenchScene) -> list[tuple[str, Path]]:
     return [(f"rendered, faults {level}", folder / f"faults{level}_seed{s}.json") for level in (1, 2) for s in SEEDS]
 
 
-def scores_of(variant: Variant, built: AssociationScene, observations: Sequence[FrameObservation]) -> dict[str, float]:
+@contextmanager
+def replaced(variant: Variant) -> Iterator[None]:
     with ExitStack() as stack:
         for (module, name), value in variant.replaced.items():
             stack.enter_context(patch.object(module, name, value))
-        same = variant.settings.color_weight == GraphSettings().color_weight
-        superface = built.superface_of_vertex if same else superfaces(built.mesh, variant.settings)
-        seen = [variant.seen_as(one) for one in observations]
-        return built.scores(labels_of_vertices(infer_instances(seen, superface, built.table, variant.settings)))
+        yield
 
 
 def _means(rows: Sequence[tuple[str, str, dict[str, float]]], name: str, group: str) -> tuple[float, float]:

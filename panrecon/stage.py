@@ -30,7 +30,7 @@ VERSIONS: Final = {
     "mesh": 2,
     "masks": 1,
     "features": 1,
-    "graph": 2,
+    "graph": 3,
     "semantics": 1,
     "field": 1,
     "panoptic": 1,

@@ -3,6 +3,7 @@
 import numpy as np
 
 from panrecon.geometry import up_direction
+from panrecon.graph.contacts import contacts
 from panrecon.graph.correction import corrected_labels
 from panrecon.graph.instances import infer_instances
 from panrecon.graph.observation import FrameObservation, observe
@@ -25,7 +26,9 @@ def main(stage: Stage) -> None:
     table = read_categories(stage.folder("scan") / "classes.csv")
     detections = read_detections(stage.folder("masks") / "detections.json", table)
     observations = observe_frames(stage, scan, mesh, detections)
-    found = infer_instances(observations, superfaces(mesh, settings), table, settings)
+    superface_of_vertex = superfaces(mesh, settings)
+    touching = contacts(mesh, superface_of_vertex)
+    found = infer_instances(observations, superface_of_vertex, touching, table, settings)
 
     artifact.write_superfaces(stage.output, found.superface_of_vertex)
     artifact.write_graph(stage.output, found.graph)

@@ -5,7 +5,8 @@ from typing import Final
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.sparse import csr_array
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import connected_components
 
 from panrecon.graph.evidence import Evidence, sums_by
 from panrecon.structures import VOID
@@ -50,14 +51,49 @@ def mask_iou(evidence: Evidence, object_of_superface: Int[np.ndarray, " S"], cou
 
 
 def assign_masks(
-    evidence: Evidence, object_of_superface: Int[np.ndarray, " S"], count: int, min_iou: float
+    evidence: Evidence,
+    object_of_superface: Int[np.ndarray, " S"],
+    count: int,
+    min_iou: float,
+    other_class: float = 0.0,
 ) -> Int[np.ndarray, " M"]:
-    """The object of every thing mask: the one of the greatest IoU, if above `min_iou`; `VOID` for all others."""
+    """The object of every thing mask: the one of the greatest IoU, if above `min_iou`; `VOID` for all others.
+
+    An object none of whose masks are of the mask's class loses the share `other_class` of its IoU in the comparison.
+    """
     if not count:
         return np.full(evidence.mask_count, VOID, dtype=np.int32)
     iou = mask_iou(evidence, object_of_superface, count)
-    belongs = evidence.thing_mask & (iou.max(axis=0) > min_iou)
-    return np.where(belongs, iou.argmax(axis=0), VOID).astype(np.int32)
+    support = category_support(evidence, _best(evidence, iou, iou, min_iou), count)
+    agreement = support / support.sum(axis=1, keepdims=True).clip(1e-9)
+    fit = iou * (1 - other_class * (1 - agreement[:, evidence.category_of_mask]))
+    return _best(evidence, fit, iou, min_iou)
+
+
+def _best(
+    evidence: Evidence, fit: Float[np.ndarray, "O M"], iou: Float[np.ndarray, "O M"], min_iou: float
+) -> Int[np.ndarray, " M"]:
+    best = fit.argmax(axis=0)
+    belongs = evidence.thing_mask & (iou[best, np.arange(len(best))] > min_iou)
+    return np.where(belongs, best, VOID).astype(np.int32)
+
+
+def category_support(evidence: Evidence, object_of_mask: Int[np.ndarray, " M"], count: int) -> Float[np.ndarray, "O C"]:
+    """Score x area of the masks of every class that belong to every object; C - 1 is the last class of any mask."""
+    support = np.zeros((count, int(evidence.category_of_mask.max(initial=0)) + 1))
+    mine = object_of_mask != VOID
+    worth = evidence.score_of_mask * evidence.size_of_mask * evidence.weight_of_mask
+    np.add.at(support, (object_of_mask[mine], evidence.category_of_mask[mine]), worth[mine])
+    return support
+
+
+def connected(
+    first: Int[np.ndarray, " P"], second: Int[np.ndarray, " P"], count: int
+) -> tuple[Int[np.ndarray, " count"], int]:
+    """The component of every unit over the pairs, numbered by first unit, and how many there are."""
+    links = coo_array((np.ones(len(first), bool), (first, second)), shape=(count, count))
+    number, component = connected_components(links, directed=False)
+    return component, int(number)
 
 
 def detection_share(evidence: Evidence, object_of_mask: Int[np.ndarray, " M"], count: int) -> Float[np.ndarray, "S O"]:

@@ -4,8 +4,8 @@ Evidence for a pair of superfaces is the share of the frames that could have spo
 counts little; a wall seeds no object. Merges run from the most certain on, and after each round all votes are cast
 anew between the clusters. Masks that no cluster explains are grouped by themselves, so that a cup stays one though
 the table's masks swallow it. Masks and superfaces are then assigned to each other in turn, by what is covered in the
-frames in which the object was detected at all. View consensus is Yan et al.'s (MaskClustering, CVPR 2024), here of
-superfaces.
+frames in which the object was detected at all; halves that no frame shows together are joined by geometry. View
+consensus is Yan et al.'s (MaskClustering, CVPR 2024), here of superfaces.
 Each idea has its worth in `benchmarks/association_ablation.py`.
 """
 
@@ -19,12 +19,14 @@ from scipy.sparse import csr_array
 from panrecon.graph.association import (
     Association,
     assign_masks,
+    connected,
     detection_share,
     divided,
     mask_iou,
     most_likely,
     supporting_frames,
 )
+from panrecon.graph.contacts import Contacts, join_halves
 from panrecon.graph.evidence import Evidence
 from panrecon.graph.objects import frames_in_view
 from panrecon.graph.voting import STUFF, THING, PairVotes, membership, vote
@@ -37,6 +39,7 @@ MIN_THING_FRAMES: Final = 2  # a superface in fewer thing masks seeds no object
 MIN_THING_SHARE: Final = 0.4  # of a seed's labels are things: no wall seeds an object by a leak
 MIN_SEED_IOU: Final = 0.2  # a mask supports the seed it meets best, if more than so
 MIN_IOU: Final = 0.25  # the same of refined objects
+OTHER_CLASS: Final = 0.3  # of its fit a mask loses with an object of another class
 UNEXPLAINED_IOU: Final = 0.4  # a mask that meets no object better may be of one that was swallowed
 SAME_OBJECT_IOU: Final = 0.5  # unexplained masks that meet better are of one object
 MIN_UNEXPLAINED_FRAMES: Final = 4  # and so many frames must show it
@@ -44,19 +47,19 @@ MIN_DETECTED: Final = 0.12  # an object is detected in this share of the frames 
 ROUNDS: Final = 2  # of refinement; more change little
 
 
-def consensus(evidence: Evidence, overlap: float, min_frames: int) -> Association:
+def consensus(evidence: Evidence, touching: Contacts, overlap: float, min_frames: int) -> Association:
     """The objects on which frames agree; a superface is in a mask that covers more than `overlap` of what is seen."""
     cluster, count = agglomerate(evidence, overlap)
-    seeds = Association(cluster, assign_masks(evidence, cluster, count, MIN_SEED_IOU), count)
+    seeds = Association(cluster, assign_masks(evidence, cluster, count, MIN_SEED_IOU, OTHER_CLASS), count)
     found = seeds.compact(evidence, min_frames)
     for number in range(ROUNDS):
         found = _with_superfaces(evidence, found)
         if number == 0:
             found = _with_superfaces(evidence, with_unexplained(evidence, found, overlap))
-        masks = assign_masks(evidence, found.object_of_superface, found.count, MIN_IOU)
+        masks = assign_masks(evidence, found.object_of_superface, found.count, MIN_IOU, OTHER_CLASS)
         found = replace(found, object_of_mask=masks)
         found = _often_enough(evidence, found).compact(evidence, min_frames)
-    return _with_superfaces(evidence, found).compact(evidence)
+    return join_halves(evidence, _with_superfaces(evidence, found), touching).compact(evidence)
 
 
 def agglomerate(evidence: Evidence, overlap: float) -> tuple[Int[np.ndarray, " S"], int]:
@@ -88,21 +91,25 @@ def merge_mutual(
     threshold: float,
     count: int,
 ) -> tuple[Int[np.ndarray, " count"], int]:
-    """Every two units that are each other's best, above the threshold, become one: the new unit of each, and how many.
+    """Units that are each other's best, above the threshold, become one: the new unit of each, and how many.
 
-    Ties go to the lower number.
+    Where several tie, all become one at once if all are alike; otherwise ties go to the lower number.
     """
     kept = affinity > threshold
-    here, there = np.concatenate([first[kept], second[kept]]), np.concatenate([second[kept], first[kept]])
-    order = np.lexsort((there, -np.tile(affinity[kept], 2), here))
-    units, best_place = np.unique(here[order], return_index=True)
-    best = np.full(count, VOID)
-    best[units] = there[order][best_place]
-    mutual = units[best[best[units]] == units]
-    target = np.arange(count)
-    target[mutual] = np.minimum(mutual, best[mutual])
-    names, merged = np.unique(target, return_inverse=True)
-    return merged, len(names)
+    first, second, affinity = first[kept], second[kept], affinity[kept]
+    best = np.zeros(count)
+    for end in (first, second):
+        np.maximum.at(best, end, affinity)
+    mutual = (affinity == best[first]) & (affinity == best[second])
+    first, second = first[mutual], second[mutual]
+    tied, groups = connected(first, second, count)
+    units, pairs = np.bincount(tied, minlength=groups), np.bincount(tied[first], minlength=groups)
+    all_alike = pairs == units * (units - 1) // 2
+    lowest = np.full(count, count)
+    np.minimum.at(lowest, first, second)
+    np.minimum.at(lowest, second, first)
+    merged = all_alike[tied[first]] | ((lowest[first] == second) & (lowest[second] == first))
+    return connected(first[merged], second[merged], count)
 
 
 def with_unexplained(evidence: Evidence, found: Association, overlap: float) -> Association:

@@ -10,6 +10,7 @@ from jaxtyping import Int
 from panrecon.config import GraphSettings
 from panrecon.graph.association import Association
 from panrecon.graph.consensus import consensus
+from panrecon.graph.contacts import Contacts
 from panrecon.graph.evidence import Evidence
 from panrecon.graph.labelling import cut_superfaces, whole_superfaces
 from panrecon.graph.objects import scene_objects
@@ -32,6 +33,7 @@ class GraphResult:
 def infer_instances(
     observations: Sequence[FrameObservation],
     superface_of_vertex: Int[np.ndarray, " V"],
+    touching: Contacts,
     table: CategoryTable,
     settings: GraphSettings,
 ) -> GraphResult:
@@ -49,14 +51,14 @@ def infer_instances(
         case "consensus":
             on_vertices = gather(observations, table, len(superface_of_vertex))
             evidence = on_vertices.grouped(superface_of_vertex, count)
-            found = consensus(evidence, settings.overlap, settings.min_frames)
+            found = consensus(evidence, touching, settings.overlap, settings.min_frames)
             labelling = cut_superfaces(on_vertices, evidence, superface_of_vertex, found, table)
             evidence = on_vertices.grouped(labelling.superface_of_vertex, len(labelling.object_of_superface))
             found = Association(labelling.object_of_superface, found.object_of_mask, found.count).compact(evidence)
         case _:
             assert_never(settings.rule)
     graph = _graph(evidence, settings)
-    objects = scene_objects(evidence, graph, found, table)
+    objects = scene_objects(evidence, graph, found)
     category_of_object = np.array([one.category for one in objects] + [VOID])
     is_object = found.object_of_superface != VOID
     category = np.where(is_object, category_of_object[found.object_of_superface], labelling.stuff_of_superface)

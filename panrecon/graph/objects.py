@@ -5,9 +5,9 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from panrecon.graph.association import Association, mask_iou, supporting_frames
+from panrecon.graph.association import Association, category_support, mask_iou, supporting_frames
 from panrecon.graph.evidence import Evidence, sums_by
-from panrecon.structures import VOID, CategoryTable, SceneObject, SuperfaceGraph, SupportingMask
+from panrecon.structures import VOID, SceneObject, SuperfaceGraph, SupportingMask
 
 WELL_SEEN: Final = 0.2  # a frame sees an object well if it sees this share of the most any frame sees
 CONTRADICTED: Final = 0.5  # of what a frame sees of an object, in masks of something else
@@ -15,13 +15,11 @@ LOGIT: Final = (-7.0, 5.4, 2.9, 1.0)  # of the confidence: bias, class agreement
 ENOUGH_FRAMES: Final = 10.0  # more make no object surer
 
 
-def scene_objects(
-    evidence: Evidence, graph: SuperfaceGraph, found: Association, table: CategoryTable
-) -> tuple[SceneObject, ...]:
+def scene_objects(evidence: Evidence, graph: SuperfaceGraph, found: Association) -> tuple[SceneObject, ...]:
     """Every object with its class, the one that its masks say most by score x area (Yu et al. weigh all alike)."""
     if not found.count:
         return ()
-    support = category_support(evidence, found, len(table))
+    support = category_support(evidence, found.object_of_mask, found.count)
     detected = detecting_frames(evidence, found)
     well_seen = frames_in_view(evidence, found)
     contradicting = well_seen & ~detected & claimed_by_others(evidence, found)
@@ -38,15 +36,6 @@ def scene_objects(
         )
         for number in range(found.count)
     )
-
-
-def category_support(evidence: Evidence, found: Association, category_count: int) -> Float[np.ndarray, "O C"]:
-    """Score x area of the masks of every class that belong to every object."""
-    support = np.zeros((found.count, category_count))
-    mine = found.object_of_mask != VOID
-    worth = evidence.score_of_mask * evidence.size_of_mask * evidence.weight_of_mask
-    np.add.at(support, (found.object_of_mask[mine], evidence.category_of_mask[mine]), worth[mine])
-    return support
 
 
 def detecting_frames(evidence: Evidence, found: Association) -> Bool[np.ndarray, "O F"]:

@@ -8,10 +8,9 @@ vote against; edges with votes <= 0 are cut.
 
 import numpy as np
 from jaxtyping import Int
-from scipy.sparse import coo_array, csr_array
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse import csr_array
 
-from panrecon.graph.association import Association, assign_masks
+from panrecon.graph.association import Association, assign_masks, connected
 from panrecon.graph.evidence import Evidence
 from panrecon.graph.voting import Membership, PairVotes, held_together, membership, pair_votes
 from panrecon.structures import VOID
@@ -35,11 +34,10 @@ def centre_votes(evidence: Evidence, members: Membership) -> PairVotes:
 def components(members: Membership, votes: PairVotes) -> Int[np.ndarray, " S"]:
     """The component of every superface that any thing mask holds, `VOID` for the others."""
     held = votes.together > votes.apart + votes.stuff
-    size = len(members.standing)
-    links = coo_array((np.ones(held.sum(), bool), (votes.first[held], votes.second[held])), shape=(size, size))
     is_node = np.diff(members.in_thing_mask.indptr) > 0
-    component = np.full(size, VOID, dtype=np.int32)
-    component[is_node] = np.unique(connected_components(links, directed=False)[1][is_node], return_inverse=True)[1]
+    reached, _ = connected(votes.first[held], votes.second[held], len(members.standing))
+    component = np.full(len(reached), VOID, dtype=np.int32)
+    component[is_node] = np.unique(reached[is_node], return_inverse=True)[1]
     return component
 
 

@@ -8,6 +8,7 @@ import pytest
 from jaxtyping import Bool, Int
 
 from panrecon.config import GraphSettings
+from panrecon.graph.contacts import Contacts
 from panrecon.graph.evidence import Evidence
 from panrecon.graph.instances import GraphResult, infer_instances
 from panrecon.graph.observation import FrameObservation, gather
@@ -17,6 +18,7 @@ from panrecon.structures import VOID, CategoryTable, Detections, Labels
 TILE = 10  # pixels along an edge
 WALL, FLOOR, CHAIR, TABLE, CLUTTER = range(5)
 RULES = ("panopticrecon", "consensus")
+NO_CONTACTS = Contacts(np.zeros((0, 2), np.int64), np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def solve(
 ) -> GraphResult:
     """The result of otherwise default settings."""
     settings = GraphSettings.model_validate({"rule": rule, **changed})
-    return infer_instances(observations(shots, table), superface_of_vertex, table, settings)
+    return infer_instances(observations(shots, table), superface_of_vertex, NO_CONTACTS, table, settings)
 
 
 def labels_of_vertices(found: GraphResult) -> Labels:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from panrecon.graph.association import Association, detection_share, mask_iou
+from panrecon.graph.association import Association, assign_masks, detection_share, mask_iou
 from panrecon.graph.consensus import affinity, agglomerate, group_masks, merge_mutual
 from panrecon.graph.labelling import cut_superfaces
 from panrecon.graph.observation import gather
@@ -34,18 +34,29 @@ def test_affinity_is_the_share_of_frames_that_could_have_spoken() -> None:
 def test_only_pairs_that_are_each_others_best_merge(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     first, second = np.triu_indices(count, k=1)
-    strength = rng.choice(np.linspace(0, 1, 6), len(first))  # many ties
-    merged, fewer = merge_mutual(first, second, strength, 0.5, count)
+    strength = np.zeros((count, count))
+    strength[first, second] = rng.choice(np.linspace(0, 1, 6), len(first))  # many ties
+    strength = strength + strength.T
+    merged, fewer = merge_mutual(first, second, strength[first, second], 0.5, count)
     assert_array_equal(np.unique(merged), np.arange(fewer))
-    assert np.bincount(merged).max() <= 2
-    value = {(a, b): s for a, b, s in zip(first.tolist(), second.tolist(), strength.tolist(), strict=True)}
-    for a in range(count):
-        for b in range(a + 1, count):
-            if merged[a] == merged[b]:
-                best = [max(v for pair, v in value.items() if end in pair) for end in (a, b)]
-                assert value[a, b] > 0.5 and best == [value[a, b]] * 2
+    for number in range(fewer):
+        group = np.flatnonzero(merged == number)
+        inner = strength[np.ix_(group, group)][np.triu_indices(len(group), k=1)]
+        assert (inner > 0.5).all()
+        assert (inner == strength[group].max(axis=1).max()).all()  # also among more than two: all alike
     if (strength > 0.5).any():
         assert fewer < count  # the strongest pair always merges
+
+
+def test_units_that_are_all_alike_merge_at_once() -> None:
+    first, second = np.triu_indices(50, k=1)
+    merged, fewer = merge_mutual(first, second, np.full(len(first), 0.9), 0.5, 50)
+    assert fewer == 1 and not merged.any()
+
+
+def test_a_tie_that_not_all_share_goes_to_the_lower_number() -> None:
+    merged, fewer = merge_mutual(np.array([0, 1]), np.array([1, 2]), np.array([0.9, 0.9]), 0.5, 3)
+    assert merged.tolist() == [0, 0, 1] and fewer == 2
 
 
 def test_clusters_of_perfect_masks_are_the_objects(tiles: Tiles, walk: list[Shot], table: CategoryTable) -> None:
@@ -88,6 +99,18 @@ def test_the_share_counts_only_frames_in_which_the_object_was_detected(tiles: Ti
     share = detection_share(evidence, np.where(evidence.thing_mask, 0, VOID).astype(np.int32), 1)
     assert_array_equal(np.flatnonzero(share[:, 0]), [1, 8, 9])
     assert share[[1, 8, 9], 0].tolist() == [1, 1, 1]
+
+
+def test_of_two_objects_met_alike_a_mask_joins_the_one_of_its_class(tiles: Tiles, table: CategoryTable) -> None:
+    """Three frames show a chair and a table; a fourth masks one tile of each as a table."""
+    tile, vertex = tiles.tile_image(), tiles.vertex_image()
+    chair, bench, both = (np.isin(tile, tiles_of) for tiles_of in ((10, 11), (12, 13), (11, 12)))
+    shots = [Shot(str(number), vertex, detections([CHAIR, TABLE], [chair, bench])) for number in range(3)]
+    for category, expected in ((CHAIR, 0), (TABLE, 1)):
+        evidence = evidence_of([*shots, Shot("9", vertex, detections([category], [both]))], table, tile.ravel())
+        object_of_superface = np.full(tiles.count, VOID)
+        object_of_superface[[10, 11]], object_of_superface[[12, 13]] = 0, 1
+        assert assign_masks(evidence, object_of_superface, 2, 0.25, 0.3).tolist() == [0, 1] * 3 + [expected]
 
 
 @pytest.mark.parametrize(("frames", "is_cut"), [(2, False), (60, True)])

@@ -9,6 +9,7 @@ from jaxtyping import Int
 from panrecon.config import GraphSettings, MeshSettings
 from panrecon.fusion.tsdf import fuse
 from panrecon.geometry import nearest_vertex
+from panrecon.graph.contacts import Contacts, contacts
 from panrecon.graph.instances import infer_instances
 from panrecon.graph.observation import FrameObservation, observe
 from panrecon.graph.superfaces import superfaces
@@ -30,6 +31,7 @@ class MaskedRoom:
     """A room's superfaces, the true labels of its mesh's vertices, and exact masks of every frame."""
 
     superface_of_vertex: Int[np.ndarray, " V"]
+    touching: Contacts
     truth: Labels
     observations: list[FrameObservation]
     table: CategoryTable
@@ -50,13 +52,16 @@ def masked_room(request: pytest.FixtureRequest) -> MaskedRoom:
         for view, one in zip(views, seen, strict=True)
     ]
     nearest = nearest_vertex(mesh.vertices, true.mesh.vertices, 0.03)
-    return MaskedRoom(superfaces(mesh, GraphSettings()), true.labels.at(nearest), observations, room.categories)
+    superface_of_vertex = superfaces(mesh, GraphSettings())
+    touching = contacts(mesh, superface_of_vertex)
+    return MaskedRoom(superface_of_vertex, touching, true.labels.at(nearest), observations, room.categories)
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_every_object_found_is_one_true_object_and_the_other_way_round(masked_room: MaskedRoom, rule: str) -> None:
     settings, truth = GraphSettings.model_validate({"rule": rule}), masked_room.truth
-    found = infer_instances(masked_room.observations, masked_room.superface_of_vertex, masked_room.table, settings)
+    room = masked_room
+    found = infer_instances(room.observations, room.superface_of_vertex, room.touching, room.table, settings)
     labels = found.instances.of_superface.at(found.superface_of_vertex)
     matched: list[int] = []
     for number, one in enumerate(found.instances.objects):
