@@ -32,7 +32,7 @@ VERSIONS: Final = {
     "features": 1,
     "graph": 3,
     "semantics": 1,
-    "field": 1,
+    "field": 2,
     "panoptic": 1,
     "quality": 2,
 }

@@ -51,6 +51,8 @@ class Encoding(Protocol):
 
     def parameters(self) -> Iterator[nn.Parameter]: ...
 
+    def clear_gradient(self) -> None: ...
+
 
 def level_resolutions(levels: int, base: int, finest: int) -> tuple[int, ...]:
     """Cells along an axis of each level, from `base` to `finest` in equal ratios."""
@@ -62,7 +64,8 @@ class HashVolumes(nn.Module):
     """The plain torch encoding: four volumes of one set of resolutions, hence one set of corners and one gather.
 
     Row r of `table` holds the F features of the geometry, colour, semantics and instance volume side by side. Levels
-    that fit into 2^`log2_table_size` rows are indexed densely, finer ones by the spatial hash of Instant-NGP.
+    that fit into 2^`log2_table_size` rows are indexed densely, x fastest as in tiny-cuda-nn, finer ones by the spatial
+    hash of Instant-NGP.
     """
 
     def __init__(self, resolutions: tuple[int, ...], features_per_level: int, log2_table_size: int) -> None:
@@ -96,8 +99,12 @@ class HashVolumes(nn.Module):
         stacked = torch.stack(jacobian, dim=1)
         return GeometryEncoding(features.reshape(-1, self.width), self._as_jacobian(stacked))
 
+    def clear_gradient(self) -> None:
+        """Before a step: the table has no gradient."""
+        self.table.grad = None
+
     def corner_rows(self, positions: Float[Tensor, "N 3"]) -> Int[Tensor, "N L 8"]:
-        """Table rows of the eight corners of every position's cell, x slowest and z fastest."""
+        """Table rows of the eight corners of every position's cell, z slowest and x fastest."""
         cell, _ = self._cell(positions)
         corners = torch.stack([cell, cell + 1], dim=-1)
         dense = self._dense_rows(corners[:, : self.dense_levels])
@@ -120,8 +127,8 @@ class HashVolumes(nn.Module):
         (x, y, z), (dx, dy, dz) = (
             torch.stack(pair, dim=-1).unbind(2) for pair in ((1 - smooth, smooth), (-slope, slope))
         )
-        yz = _outer(y, z)
-        products = (_outer(x, yz), _outer(dx, yz), _outer(x, _outer(dy, z)), _outer(x, _outer(y, dz)))
+        zy = _outer(z, y)
+        products = (_outer(zy, x), _outer(zy, dx), _outer(_outer(z, dy), x), _outer(_outer(dz, y), x))
         return torch.stack(products, dim=2)
 
     def _cell(self, positions: Float[Tensor, "N 3"]) -> tuple[Int[Tensor, "N L 3"], Float[Tensor, "N L 3"]]:
@@ -133,7 +140,7 @@ class HashVolumes(nn.Module):
     def _dense_rows(self, corners: Int[Tensor, "N dense 3 2"]) -> Int[Tensor, "N dense 8"]:
         side = self.resolution[: self.dense_levels, None] + 1
         x, y, z = corners.unbind(2)
-        return _combine(torch.add, x * side * side, y * side, z)
+        return _combine(torch.add, x, y * side, z * side * side)
 
     def _hashed_rows(self, corners: Int[Tensor, "N hashed 3 2"]) -> Int[Tensor, "N hashed 8"]:
         x, y, z = (axis * prime for axis, prime in zip(corners.unbind(2), HASH_PRIMES, strict=True))
@@ -155,5 +162,5 @@ def _combine(
     z: Int[Tensor, "N L 2"],
 ) -> Int[Tensor, "N L 8"]:
     """One number per corner from one per axis and side."""
-    xy = operation(x[..., None], y[..., None, :])
-    return operation(xy[..., None], z[..., None, None, :]).flatten(2)
+    zy = operation(z[..., None], y[..., None, :])
+    return operation(zy[..., None], x[..., None, None, :]).flatten(2)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from panrecon.config import FieldSettings
 from panrecon.field.encoding import Encoding, GeometryEncoding, HashVolumes, level_resolutions
+from panrecon.field.fast import FastHashVolumes
 
 SOFTPLUS_BETA: Final = 100.0  # NeuS: nearly a ReLU, but with a second derivative
 INITIAL_SHARPNESS: Final = 0.4  # S: sharpness exp(10 S), a surface about 2 cm thick
@@ -162,10 +163,19 @@ def mlp(inputs: int, hidden: int, outputs: int, layers: int) -> nn.Module:
 
 
 def build_field(
-    box: SceneBox, settings: FieldSettings, categories: int, instances: int, feature_width: int
+    box: SceneBox,
+    settings: FieldSettings,
+    categories: int,
+    instances: int,
+    feature_width: int,
+    device: torch.device | None = None,
 ) -> PanopticField:
-    """An untrained field whose finest cell is `settings.finest_cell` metres; drawn from torch's global generator."""
+    """An untrained field whose finest cell is `settings.finest_cell` metres; drawn from torch's global generator.
+
+    On a CPU, the default, compiled kernels encode.
+    """
     finest = max(settings.base_resolution, round(box.side / settings.finest_cell))
     resolutions = level_resolutions(settings.levels, settings.base_resolution, finest)
-    encoding = HashVolumes(resolutions, settings.features_per_level, settings.log2_table_size)
-    return PanopticField(encoding, box, settings.hidden_width, categories, instances, feature_width)
+    volumes = FastHashVolumes if device is None or device.type == "cpu" else HashVolumes
+    encoding = volumes(resolutions, settings.features_per_level, settings.log2_table_size)
+    return PanopticField(encoding, box, settings.hidden_width, categories, instances, feature_width).to(device)

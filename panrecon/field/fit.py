@@ -97,8 +97,8 @@ class Training:
         self.generator = torch.Generator().manual_seed(settings.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            field = build_field(data.box, settings, data.categories, data.instances, data.feature_width)
-        self.field = field.to(self.device)
+            sizes = (data.categories, data.instances, data.feature_width)
+            self.field = build_field(data.box, settings, *sizes, self.device)
         self.sampler = PixelSampler(data)
         self.instance_weight = self.sampler.instance_weight().to(self.device)
         self.finished = 0
@@ -117,6 +117,7 @@ class Training:
         values = dict(zip(terms, torch.stack(list(terms.values())).tolist(), strict=True))
         _require_finite(step, values)
         optimizer.zero_grad(set_to_none=True)
+        self.field.encoding.clear_gradient()
         torch.autograd.backward(torch.stack([losses.WEIGHTS[name] * term for name, term in terms.items()]).sum())
         optimizer.step()
         self.history[step] = torch.tensor([values.get(name, torch.nan) for name in TERMS])

@@ -1,5 +1,6 @@
 """Laws of the hash volumes."""
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -7,14 +8,20 @@ from numpy.testing import assert_allclose
 from torch import Tensor
 
 from panrecon.field.encoding import Encoding, HashVolumes, level_resolutions
+from panrecon.field.fast import FastHashVolumes
 
 LEVELS = (3, 5, 9, 17)
 
 
-def volumes(dtype: torch.dtype = torch.float64) -> HashVolumes:
+KINDS = (HashVolumes, FastHashVolumes)
+
+
+def volumes(
+    kind: type[HashVolumes] = HashVolumes, dtype: torch.dtype = torch.float64, features_per_level: int = 2
+) -> HashVolumes:
     """Two dense and two hashed levels."""
     torch.manual_seed(0)
-    encoding = HashVolumes(LEVELS, features_per_level=2, log2_table_size=8).to(dtype)
+    encoding = kind(LEVELS, features_per_level, log2_table_size=8).to(dtype)
     torch.nn.init.normal_(encoding.table)
     return encoding
 
@@ -34,7 +41,7 @@ def slow_feature(encoding: HashVolumes, position: np.ndarray, level: int, volume
     for corner in np.ndindex(2, 2, 2):
         x, y, z = (int(value) for value in cell + corner)
         if (resolution + 1) ** 3 <= 256:
-            row = (x * (resolution + 1) + y) * (resolution + 1) + z
+            row = (z * (resolution + 1) + y) * (resolution + 1) + x
         else:
             row = (x ^ (y * 2654435761) ^ (z * 805459861)) % 256
         weight = np.prod(np.where(corner, smooth, 1 - smooth))
@@ -42,8 +49,9 @@ def slow_feature(encoding: HashVolumes, position: np.ndarray, level: int, volume
     return result
 
 
-def test_each_volume_is_what_a_separate_one_would_give() -> None:
-    encoding, points = volumes(), positions()
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_volume_is_what_a_separate_one_would_give(kind: type[HashVolumes]) -> None:
+    encoding, points = volumes(kind), positions()
     encoded = encoding(points)
     by_volume = (encoded.geometry.features, encoded.color, encoded.semantics, encoded.instances)
     for volume, features in enumerate(by_volume):
@@ -51,8 +59,9 @@ def test_each_volume_is_what_a_separate_one_would_give() -> None:
         assert_allclose(features.detach().numpy(), np.reshape(expected, (len(points), 8)), atol=1e-12)
 
 
-def test_table_gradients_of_features_and_jacobian_are_exact() -> None:
-    encoding, points = volumes(), positions(5)
+@pytest.mark.parametrize("kind", KINDS)
+def test_table_gradients_of_features_and_jacobian_are_exact(kind: type[HashVolumes]) -> None:
+    encoding, points = volumes(kind), positions(5)
     table = encoding.table
 
     def outputs(values: Tensor) -> tuple[Tensor, ...]:
@@ -65,8 +74,9 @@ def test_table_gradients_of_features_and_jacobian_are_exact() -> None:
     assert torch.autograd.gradcheck(outputs, (table.detach().clone().requires_grad_(),), fast_mode=True)
 
 
-def test_jacobian_is_the_slope_of_the_features() -> None:
-    encoding, points = volumes(), positions()
+@pytest.mark.parametrize("kind", KINDS)
+def test_jacobian_is_the_slope_of_the_features(kind: type[HashVolumes]) -> None:
+    encoding, points = volumes(kind), positions()
     step = 1e-6
     jacobian = encoding(points).geometry.jacobian
     for axis in range(3):
@@ -77,15 +87,17 @@ def test_jacobian_is_the_slope_of_the_features() -> None:
         )
 
 
-def test_geometry_alone_is_the_same_geometry() -> None:
-    encoding, points = volumes(), positions()
+@pytest.mark.parametrize("kind", KINDS)
+def test_geometry_alone_is_the_same_geometry(kind: type[HashVolumes]) -> None:
+    encoding, points = volumes(kind), positions()
     whole, alone = encoding(points).geometry, encoding.geometry(points)
     assert_allclose(alone.features.detach().numpy(), whole.features.detach().numpy(), atol=1e-12)
     assert_allclose(alone.jacobian.detach().numpy(), whole.jacobian.detach().numpy(), atol=1e-12)
 
 
-def test_features_and_slopes_are_continuous_across_cells() -> None:
-    encoding = volumes()
+@pytest.mark.parametrize("kind", KINDS)
+def test_features_and_slopes_are_continuous_across_cells(kind: type[HashVolumes]) -> None:
+    encoding = volumes(kind)
     wall = torch.tensor([[1 / 3, 0.4, 0.7]], dtype=torch.float64)
     shift = torch.tensor([[1e-9, 0, 0]], dtype=torch.float64)
     left, right = encoding(wall - shift).geometry, encoding(wall + shift).geometry
@@ -93,8 +105,9 @@ def test_features_and_slopes_are_continuous_across_cells() -> None:
     assert_allclose(left.jacobian.detach().numpy(), right.jacobian.detach().numpy(), atol=1e-4)
 
 
-def test_positions_on_and_beyond_the_box_are_read_at_its_border() -> None:
-    encoding = volumes()
+@pytest.mark.parametrize("kind", KINDS)
+def test_positions_on_and_beyond_the_box_are_read_at_its_border(kind: type[HashVolumes]) -> None:
+    encoding = volumes(kind)
     corner = torch.ones(1, 3, dtype=torch.float64)
     assert_allclose(encoding(corner + 3).color.detach().numpy(), encoding(corner).color.detach().numpy(), atol=1e-12)
     assert int(encoding.corner_rows(corner).max()) < len(encoding.table)
@@ -107,17 +120,69 @@ def test_resolutions_grow_in_equal_ratios_from_base_to_finest() -> None:
     assert level_resolutions(1, 16, 64) == (16,)
 
 
-def test_hash_volumes_are_an_encoding() -> None:
-    assert isinstance(volumes(), Encoding)
+@pytest.mark.parametrize("kind", KINDS)
+def test_hash_volumes_are_an_encoding(kind: type[HashVolumes]) -> None:
+    assert isinstance(volumes(kind), Encoding)
+
+
+def outcome(encoding: HashVolumes, points: Tensor, cleared: bool = False) -> list[Tensor]:
+    """Everything an encoding gives, and the gradient of a sum of it all."""
+    encoded, geometry = encoding(points), encoding.geometry(points)
+    parts = [encoded.geometry.features, encoded.geometry.jacobian, encoded.color, encoded.semantics]
+    parts += [encoded.instances, geometry.features, geometry.jacobian]
+    generator = torch.Generator().manual_seed(2)
+    weights = [torch.randn(part.shape, generator=generator, dtype=part.dtype) for part in parts]
+    terms = [(weight * part).sum() for weight, part in zip(weights, parts, strict=True)]
+    if cleared:
+        encoding.clear_gradient()
+    torch.autograd.backward(torch.stack(terms).sum())
+    assert encoding.table.grad is not None
+    return [*(part.detach() for part in parts), encoding.table.grad]
+
+
+@pytest.mark.parametrize("count", [0, 1, 63, 1300])
+@pytest.mark.parametrize("features_per_level", [1, 2, 4])
+def test_kernels_equal_plain_torch(count: int, features_per_level: int) -> None:
+    points = positions(count) * 1.2 - 0.1  # some beyond the box
+    plain, fast = (outcome(volumes(kind, features_per_level=features_per_level), points) for kind in KINDS)
+    for expected, actual in zip(plain, fast, strict=True):
+        assert_allclose(actual.numpy(), expected.numpy(), atol=1e-11)
+
+
+def test_kernels_give_the_same_bits_on_any_number_of_cores() -> None:
+    points = positions(5000).float()
+    cores = numba.get_num_threads()
+    results = []
+    for count in (1, cores):
+        numba.set_num_threads(count)
+        results.append(outcome(volumes(FastHashVolumes, torch.float32), points))
+    for one, many in zip(*results, strict=True):
+        assert torch.equal(one, many)
+
+
+def test_a_second_derivative_of_the_kernels_is_refused() -> None:
+    encoding = volumes(FastHashVolumes)
+    features = encoding(positions(3)).color
+    (gradient,) = torch.autograd.grad(features.square().sum(), encoding.table, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        torch.autograd.backward(gradient.sum())
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_gives_the_features_of_the_cpu() -> None:
-    encoding, points = volumes(torch.float32), positions().float()
+    encoding, points = volumes(dtype=torch.float32), positions().float()
     expected = encoding(points)
     actual = encoding.cuda()(points.cuda())
     assert_allclose(actual.instances.detach().cpu().numpy(), expected.instances.detach().numpy(), atol=1e-5)
     assert_allclose(
         actual.geometry.jacobian.detach().cpu().numpy(), expected.geometry.jacobian.detach().numpy(), atol=1e-3
     )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_after_it_is_cleared_the_gradient_is_that_of_one_step(kind: type[HashVolumes]) -> None:
+    encoding, points = volumes(kind), positions(100)
+    expected = outcome(volumes(), points)[-1]
+    for _ in range(2):
+        assert_allclose(outcome(encoding, points, cleared=True)[-1].numpy(), expected.numpy(), atol=1e-11)

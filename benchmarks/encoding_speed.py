@@ -1,0 +1,261 @@
+"""Is the compiled encoding worth having? Against plain torch, in one run, interleaved; medians and ratios.
+
+One pass is what a signed distance costs: features, their slope along a direction of the head, and both gradients
+back into the table. The baseline is nerfstudio's torch formulation of `HashEncoding` (Tancik et al. 2023), written here
+anew: every level hashed, one table a volume, the slope by a second differentiation. The other is our own plain twin.
+Then whole training steps, and how much of the machine's own random-access bandwidth the kernels reach.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Annotated, Final
+
+import numba
+import numpy as np
+import torch
+import typer
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from benchmarks.provenance import provenance
+from benchmarks.study import RESULTS
+from benchmarks.tables import table_of
+from panrecon.config import FieldSettings
+from panrecon.field.encoding import HASH_PRIMES, VOLUMES, HashVolumes, level_resolutions
+from panrecon.field.fast import FastHashVolumes
+from panrecon.field.field import SceneBox
+from panrecon.field.fit import Training, passes
+from panrecon.field.sampling import FieldData
+from panrecon.geometry import look_at
+from panrecon.io.files import write_json, write_text
+from panrecon.structures import Camera
+from panrecon.threads import one_thread
+
+NAME: Final = "encoding_speed"
+LEVELS, FEATURES, LOG2_TABLE, FINEST = 16, 2, 19, 2048
+POINTS, RAYS = 65_536, 1_024
+REPEATS: Final = 5
+PAPER: Final = {"near_samples": 10, "free_samples": 25, "label_samples": 35}  # every sample read by every head
+GUIDED: Final = {"near_samples": 6, "free_samples": 4, "label_samples": 2}  # our default
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Median seconds of one variant, and how much faster it is than the slowest of its group."""
+
+    group: str
+    variant: str
+    seconds: float
+    ratio: float
+
+
+class NerfstudioFormulation(nn.Module):
+    """One volume: eight gathers from one table in which every level is hashed, then seven linear interpolations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scalings: Tensor
+        scalings = torch.tensor(level_resolutions(LEVELS, 16, FINEST), dtype=torch.float32)
+        self.register_buffer("scalings", scalings[:, None])
+        self.register_buffer("offsets", torch.arange(LEVELS) * 2**LOG2_TABLE)
+        self.table = nn.Parameter(1e-4 * (2 * torch.rand(LEVELS * 2**LOG2_TABLE, FEATURES) - 1))
+
+    def forward(self, positions: Float[Tensor, "N 3"]) -> Float[Tensor, "N E"]:
+        scaled = positions[:, None] * self.scalings
+        far, near = torch.ceil(scaled).int(), torch.floor(scaled).int()
+        offset = scaled - near
+        x, y, z = (offset[..., axis : axis + 1] for axis in range(3))
+
+        def corner(i: Tensor, j: Tensor, k: Tensor) -> Tensor:
+            return self.table[self._hash(torch.stack([i[..., 0], j[..., 1], k[..., 2]], dim=-1))]
+
+        f0, f1, f2, f3 = corner(far, far, far), corner(far, near, far), corner(near, near, far), corner(near, far, far)
+        f4, f5, f6 = corner(far, far, near), corner(far, near, near), corner(near, near, near)
+        f7 = corner(near, far, near)
+        f03, f12 = f0 * x + f3 * (1 - x), f1 * x + f2 * (1 - x)
+        f56, f47 = f5 * x + f6 * (1 - x), f4 * x + f7 * (1 - x)
+        f0312, f4756 = f03 * y + f12 * (1 - y), f47 * y + f56 * (1 - y)
+        return (f0312 * z + f4756 * (1 - z)).flatten(1)
+
+    def _hash(self, corners: Tensor) -> Tensor:
+        x, y, z = (corners.long() * torch.tensor(HASH_PRIMES)).unbind(-1)
+        return (torch.bitwise_xor(torch.bitwise_xor(x, y), z) % 2**LOG2_TABLE) + self.offsets
+
+
+def main(quick: Annotated[bool, typer.Option(help="a table of 2^14 rows and few points")] = False) -> None:
+    """The table of all timings, and the share of the memory's bandwidth."""
+    rows = [*encodings(8_192 if quick else POINTS), *steps(14 if quick else LOG2_TABLE)]
+    cells = [[row.group, row.variant, f"{1000 * row.seconds:.1f} ms", f"{row.ratio:.1f} x"] for row in rows]
+    text = table_of(["what", "variant", "median", "faster than the first"], cells) + "\n" + roofline(rows)
+    write_json(RESULTS / f"{NAME}.json", {**provenance(), "rows": [asdict(row) for row in rows]})
+    write_text(RESULTS / f"{NAME}.md", text + "\n")
+    print(text)
+
+
+def encodings(points: int) -> list[Timing]:
+    """One volume, then four: features, slope, and gradients into the table."""
+    torch.manual_seed(0)
+    positions, direction = ray_points(points), torch.randn(LEVELS * FEATURES)
+    resolutions = level_resolutions(LEVELS, 16, FINEST)
+    plain, fast = (kind(resolutions, FEATURES, LOG2_TABLE) for kind in (HashVolumes, FastHashVolumes))
+    peers = [NerfstudioFormulation() for _ in range(VOLUMES)]
+
+    def peer(volumes: int) -> None:
+        moving = positions.clone().requires_grad_()
+        features = [encoding(moving) for encoding in peers[:volumes]]
+        (slope,) = torch.autograd.grad((features[0] * direction).sum(), moving, create_graph=True)
+        for encoding in peers[:volumes]:
+            encoding.table.grad = None
+        learn(slope, features)
+
+    def one(encoding: HashVolumes) -> None:
+        found = encoding.geometry(positions)
+        encoding.clear_gradient()
+        learn(along(direction, found.jacobian), [found.features])
+
+    def four(encoding: HashVolumes) -> None:
+        found = encoding(positions)
+        features = [found.geometry.features, found.color, found.semantics, found.instances]
+        encoding.clear_gradient()
+        learn(along(direction, found.geometry.jacobian), features)
+
+    return [
+        *compare(
+            f"geometry volume, {points:,} points",
+            {"nerfstudio's": lambda: peer(1), "plain torch": lambda: one(plain), "compiled": lambda: one(fast)},
+        ),
+        *compare(
+            f"four volumes, {points:,} points",
+            {"nerfstudio's": lambda: peer(4), "plain torch": lambda: four(plain), "compiled": lambda: four(fast)},
+        ),
+    ]
+
+
+def along(direction: Float[Tensor, " E"], jacobian: Float[Tensor, "N E 3"]) -> Float[Tensor, "N 3"]:
+    """The slope of a signed distance that reads the features so, as `GeometryHead` chains it."""
+    return (direction.expand(len(jacobian), 1, -1) @ jacobian).squeeze(1)
+
+
+def learn(slope: Tensor, features: list[Tensor]) -> None:
+    """Backward of an eikonal term and one linear in the features."""
+    loss = (torch.linalg.vector_norm(slope, dim=1) - 1).square().mean() + torch.stack([f.sum() for f in features]).sum()
+    torch.autograd.backward(loss)
+
+
+def ray_points(count: int) -> Float[Tensor, "N 3"]:
+    """Points along rays through the unit cube, ray by ray, as training sees them."""
+    rays = RAYS
+    origin, direction = torch.rand(rays, 1, 3), torch.nn.functional.normalize(torch.randn(rays, 1, 3), dim=2)
+    depth = torch.linspace(0, 0.5, count // rays)[None, :, None]
+    return (origin + depth * direction).clamp(0, 1).reshape(-1, 3)
+
+
+def steps(log2_table: int) -> list[Timing]:
+    """One training step of the last pass, which learns everything."""
+
+    def training(fast: bool, samples: Mapping[str, int]) -> Callable[[], None]:
+        settings = FieldSettings(
+            levels=LEVELS,
+            features_per_level=FEATURES,
+            log2_table_size=log2_table,
+            finest_cell=2.7 / FINEST,
+            rays=RAYS,
+            geometry_iterations=0,
+            frozen_iterations=0,
+            joint_iterations=1000,
+            device="cpu",
+            **samples,
+        )
+        built = Training(box_scene(), settings)
+        if not fast:
+            plain = HashVolumes(level_resolutions(LEVELS, 16, FINEST), FEATURES, log2_table)
+            plain.table = built.field.encoding.table  # type: ignore[attr-defined]
+            built.field.encoding = plain
+        assert passes(settings)[2].steps.start == 0
+
+        def step() -> None:
+            with one_thread():
+                built.step(built.finished)
+
+        return step
+
+    return compare(
+        f"training step, {RAYS:,} rays",
+        {
+            "plain torch, 35 samples": training(False, PAPER),
+            "compiled, 35 samples": training(True, PAPER),
+            "compiled, guided by depth": training(True, GUIDED),
+        },
+    )
+
+
+def box_scene() -> FieldData:
+    """Eight views of flat walls 1.2 m away: what is learnt does not matter here, only how long it takes."""
+    camera = Camera(160, 120, 120.0, 120.0, 79.5, 59.5)
+    angles = np.arange(8) * np.pi / 4
+    poses = np.stack([look_at(np.zeros(3), np.array([np.cos(a), np.sin(a), 0.0])) for a in angles])
+    shape, rng = (8, 120, 160), np.random.default_rng(0)
+    category = rng.integers(0, 20, shape).astype(np.int32)
+    instance = rng.integers(0, 64, shape).astype(np.int32)
+    color = rng.integers(0, 255, (*shape, 3)).astype(np.uint8)
+    depth, weight = np.full(shape, 1.2, np.float32), np.ones(shape, np.float32)
+    box = SceneBox(np.full(3, -1.35), np.full(3, 2.7))
+    return FieldData(camera, poses, color, depth, category, instance, weight, None, 20, 64, box)
+
+
+def compare(group: str, variants: Mapping[str, Callable[[], None]]) -> list[Timing]:
+    """Median seconds of all variants, taken in turn after one round to warm up."""
+    times: dict[str, list[float]] = {name: [] for name in variants}
+    for repeat in range(REPEATS + 1):
+        for name, run in variants.items():
+            started = time.perf_counter()
+            run()
+            if repeat:
+                times[name].append(time.perf_counter() - started)
+    medians = {name: float(np.median(values)) for name, values in times.items()}
+    first = next(iter(medians.values()))
+    return [Timing(group, name, seconds, first / seconds) for name, seconds in medians.items()]
+
+
+def roofline(rows: list[Timing]) -> str:
+    """What the kernels touch, against what this machine's memory gives to random rows of 32 bytes."""
+    rate = random_rows_a_second()
+    lines = []
+    for row in rows:
+        if row.variant == "compiled":
+            touched = 2 * POINTS * LEVELS * 8  # every corner read going forth, read and written coming back
+            lines.append(
+                f"{row.group}: {touched / 1e6:.1f} M rows of the table in {1000 * row.seconds:.0f} ms, "
+                f"{touched / row.seconds / 1e6:.0f} M a second; random reads alone reach {rate / 1e6:.0f} M "
+                f"({64 * rate / 1e9:.1f} GB/s of cache lines), so {100 * touched / row.seconds / rate:.0f} % of them."
+            )
+    return "\n".join(lines)
+
+
+def random_rows_a_second() -> float:
+    """How many rows of 32 bytes all cores read from random places of a table as large as the volumes'."""
+    rows = sum(min((r + 1) ** 3, 2**LOG2_TABLE) for r in level_resolutions(LEVELS, 16, FINEST))
+    table = np.ones((rows, VOLUMES * FEATURES), np.float32)
+    index = np.random.default_rng(0).integers(0, rows, 8 * POINTS * LEVELS).astype(np.uint64)
+    out = np.zeros(64, np.float32)
+    times = []
+    for _ in range(REPEATS + 1):
+        started = time.perf_counter()
+        _read_rows(table, index, out)
+        times.append(time.perf_counter() - started)
+    return len(index) / float(np.median(times[1:]))
+
+
+@numba.njit(parallel=True, fastmath=True)
+def _read_rows(table: np.ndarray, index: np.ndarray, out: np.ndarray) -> None:
+    part = len(index) // len(out)
+    for core in numba.prange(len(out)):
+        total = np.float32(0)
+        for i in range(core * part, (core + 1) * part):
+            total += table[index[i], 0]
+        out[core] = total
+
+
+if __name__ == "__main__":
+    typer.run(main)
