@@ -8,6 +8,7 @@ import typer
 
 from panrecon.evaluate import evaluate
 from panrecon.explain import explain
+from panrecon.render import render
 from panrecon.simulate import simulate
 from panrecon.stage import READS, VERSIONS, exit_on_input_error
 
@@ -20,6 +21,7 @@ app = typer.Typer(
 app.add_typer(simulate, name="simulate")
 app.command()(evaluate)
 app.command()(explain)
+app.command()(render)
 
 Overrides = Annotated[list[str], typer.Option("--set", help="section.key=value; several are allowed")]
 SettingsFiles = Annotated[list[Path], typer.Option("--settings", help="YAML files of settings; later ones win")]

@@ -89,6 +89,9 @@ class SemanticsSettings(StageSettings):
 
 
 class FieldSettings(StageSettings):
+    encoding: Literal["auto", "tcnn"] = Field(
+        "auto", description="of the hash volumes on a CUDA device: plain torch, or tiny-cuda-nn (a CPU has its own)"
+    )
     levels: PositiveInt = Field(6, description="resolutions of each hash volume")
     features_per_level: PositiveInt = Field(4, description="numbers per level and volume")
     base_resolution: PositiveInt = Field(16, description="cells along the longest side at the coarsest level")

@@ -78,20 +78,45 @@ class MeshView:
 
 def overview(mesh: TriangleMesh, up: Float[np.ndarray, "3"], height: int = 540, width: int = 720) -> MeshView:
     """The mesh (or its points, if it has no faces) from obliquely above, a corner towards the viewer, in full."""
-    low, high = np.percentile(mesh.vertices, (1, 99), axis=0)
-    centre, radius = (low + high) / 2, max(float(np.linalg.norm(high - low) / 2), SMALLEST_VIEW)
-    side = np.cross(up, np.eye(3)[np.abs(up).argmin()])
-    side /= np.linalg.norm(side)
-    direction = VIEW_ACROSS * side + VIEW_ALONG * np.cross(up, side) + VIEW_ABOVE * up
-    pose = look_at(centre + direction / np.linalg.norm(direction) * radius * VIEW_DISTANCE, centre, up)
+    pose = _overview_pose(mesh, up, 0.0)
     camera = _filling_camera(mesh, pose, 2 * height, 2 * width)
     return mesh_view(mesh, camera, pose) if len(mesh.faces) else _cloud_view(mesh.vertices, camera, pose)
 
 
-def _filling_camera(mesh: TriangleMesh, world_from_camera: Float[np.ndarray, "4 4"], height: int, width: int) -> Camera:
-    """The camera at this pose whose image the mesh, but for its outermost crumbs, just fills."""
+def orbit_views(
+    mesh: TriangleMesh, up: Float[np.ndarray, "3"], count: int, height: int, width: int
+) -> tuple[Camera, list[Float[np.ndarray, "4 4"]]]:
+    """Poses on a circle around the mesh, the overview's the first, and a camera that shows all of it from each.
+
+    Its image is twice as high and wide, for `MeshView.paint` halves it.
+    """
+    poses = [_overview_pose(mesh, up, 2 * np.pi * number / count) for number in range(count)]
+    focal = min(_filling_camera(mesh, pose, 2 * height, 2 * width, centred=True).fx for pose in poses)
+    return Camera(2 * width, 2 * height, focal, focal, width - 0.5, height - 0.5), poses
+
+
+def _overview_pose(mesh: TriangleMesh, up: Float[np.ndarray, "3"], angle: float) -> Float[np.ndarray, "4 4"]:
+    """World from a camera that looks at the middle of the mesh from obliquely above, turned about `up` by an angle."""
+    low, high = np.percentile(mesh.vertices, (1, 99), axis=0)
+    centre, radius = (low + high) / 2, max(float(np.linalg.norm(high - low) / 2), SMALLEST_VIEW)
+    side = np.cross(up, np.eye(3)[np.abs(up).argmin()])
+    side /= np.linalg.norm(side)
+    along = np.cross(up, side)
+    across = VIEW_ACROSS * np.cos(angle) - VIEW_ALONG * np.sin(angle)
+    ahead = VIEW_ACROSS * np.sin(angle) + VIEW_ALONG * np.cos(angle)
+    direction = across * side + ahead * along + VIEW_ABOVE * up
+    return look_at(centre + direction / np.linalg.norm(direction) * radius * VIEW_DISTANCE, centre, up)
+
+
+def _filling_camera(
+    mesh: TriangleMesh, world_from_camera: Float[np.ndarray, "4 4"], height: int, width: int, centred: bool = False
+) -> Camera:
+    """The camera at this pose whose image the mesh, but for its outermost crumbs, just fills; or looks straight."""
     points = transform(invert(world_from_camera), mesh.vertices)
     low, high = np.percentile(points[:, :2] / points[:, 2:], (0.5, 99.5), axis=0)
+    if centred:
+        high = np.maximum(-low, high)
+        low = -high
     focal = float(0.92 * (np.array([width, height]) / np.maximum(high - low, 1e-6)).min())
     cx, cy = (np.array([width, height]) / 2 - focal * (low + high) / 2).tolist()
     return Camera(width, height, focal, focal, cx, cy)

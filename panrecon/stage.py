@@ -33,7 +33,7 @@ VERSIONS: Final = {
     "graph": 3,
     "semantics": 1,
     "field": 2,
-    "panoptic": 1,
+    "panoptic": 2,
     "quality": 2,
 }
 READS: Final[dict[str, tuple[str, ...]]] = {

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Int
 
-from panrecon.field.extract import PointField, query, render_view, surface
+from panrecon.field.extract import PointField, query, surface
 from panrecon.field.field import PanopticField, SceneBox
 from panrecon.field.labelling import panoptic_labels
 from panrecon.fusion.cleaning import keep_faces
@@ -11,12 +11,12 @@ from panrecon.geometry import nearest_vertex, up_direction, vertex_normals
 from panrecon.io import graph as artifact
 from panrecon.io.categories import read_categories
 from panrecon.io.field import read_field
-from panrecon.io.images import write_depth, write_image
+from panrecon.io.images import write_image
 from panrecon.io.mesh import read_mesh, write_panoptic_mesh
 from panrecon.io.scan import read_scan, read_view
 from panrecon.io.semantics import read_superface_labels
 from panrecon.pictures import depth_picture, label_colors, overview, sheet, spread, with_legend
-from panrecon.raycasting import Raycaster
+from panrecon.render import SceneRenderer, write_images
 from panrecon.stage import Stage, run_stage
 from panrecon.structures import VOID, CategoryTable, Instances, Labels, PanopticMesh, Scan, TriangleMesh
 
@@ -62,18 +62,14 @@ def decide(seen: PointField, known: Labels, instances: Instances, table: Categor
 def render(
     stage: Stage, scan: Scan, panoptic: PanopticMesh, field: PanopticField, box: SceneBox, table: CategoryTable
 ) -> None:
-    """Colour and depth of the field, class and instance of the mesh, at some input poses."""
-    raycaster, first_vertex, rows = Raycaster(panoptic.mesh), panoptic.mesh.faces[:, 0], []
+    """Colour and depth of the field, normals, class and instance of the mesh, at some input poses."""
+    renderer, rows = SceneRenderer(field, box, panoptic), []
     numbers = spread(len(scan.frames), stage.settings.panoptic.rendered_frames)
     for number in stage.track(numbers, "render", len(numbers)):
         view = read_view(scan, scan.frames[number])
-        hit = raycaster.cast(view.camera, view.world_from_camera)
-        seen = render_view(field, box, view.camera, view.world_from_camera, hit.depth)
-        labels = panoptic.labels.at(np.where(hit.face == VOID, VOID, first_vertex[hit.face]))
-        write_image(stage.output / "rendered" / "color" / f"{view.name}.png", seen.color)
-        write_depth(stage.output / "rendered" / "depth" / f"{view.name}.png", seen.depth)
-        artifact.write_frame_labels(stage.output / "rendered", view.name, labels, table)
-        rows += [view.color, seen.color, depth_picture(seen.depth), label_colors(labels, table)]
+        images = renderer.images(view.camera, view.world_from_camera)
+        write_images(stage.output / "rendered", view.name, images, table)
+        rows += [view.color, images.color, depth_picture(images.depth), label_colors(images.labels, table)]
     if rows:
         write_image(stage.output / "rendered.jpg", sheet(rows, columns=4))
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from panrecon.evaluation.record import schema
 from panrecon.io.files import read_json
+from panrecon.io.images import read_color, read_depth, read_ids
 from panrecon.stage import VERSIONS
 
 QUICK = [
@@ -152,3 +153,47 @@ def test_what_cannot_be_explained_is_said_in_one_sentence(
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_finished_scene_is_rendered_from_any_pose(finished: Path, tmp_path: Path) -> None:
+    frame = read_json(scene(finished) / "scan" / "scan.json")["frames"][0]
+    (tmp_path / "poses").mkdir()
+    np.savetxt(tmp_path / "poses" / "here.txt", np.array(frame["world_from_camera"]))
+    options = ["--poses", str(tmp_path / "poses"), "--orbit", "3", "--out", str(tmp_path / "out")]
+    done = panrecon("render", str(scene(finished)), *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    out, own = tmp_path / "out", scene(finished) / "scan"
+    measured = read_depth(own / frame["depth"], 1000.0)
+    color, depth = read_color(out / "color" / "here.png"), read_depth(out / "depth" / "here.png", 1000.0)
+    both = (measured > 0) & (depth > 0)
+    assert both.mean() > 0.9
+    assert np.median(np.abs(depth - measured)[both]) < 0.03
+    assert np.abs(color.astype(float) - read_color(own / frame["color"]))[both].mean() < 40
+    normal = read_color(out / "normal" / "here.png")[both] / 127.5 - 1
+    assert np.abs(np.linalg.norm(normal, axis=1) - 1).max() < 0.02
+    assert read_ids(out / "semantic" / "here.png").max() > 0
+    with Image.open(out / "orbit.gif") as image:
+        assert (getattr(image, "n_frames", 1), image.size) == (3, (960, 360))
+    assert (out / "orbit.mp4").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("poses", "words"),
+    [
+        ("none", "none does not exist"),
+        (".", "holds no pose"),
+        ("words.json", "is no list of poses"),
+        ("skewed", "is no rotation and shift"),
+    ],
+)
+def test_poses_that_are_none_are_said_in_one_sentence(finished: Path, tmp_path: Path, poses: str, words: str) -> None:
+    (tmp_path / "words.json").write_text('{"frames": [{"name": "a"}]}')
+    (tmp_path / "skewed").mkdir()
+    np.savetxt(tmp_path / "skewed" / "a.txt", np.diag([1, 1, 2, 1]))
+    out = tmp_path / "out"
+    options = ["--poses", str(tmp_path / poses), "--out", str(out)]
+    done = panrecon("render", str(scene(finished)), *options, cwd=tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not out.exists()

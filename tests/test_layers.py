@@ -10,7 +10,7 @@ import panrecon
 PACKAGE = Path(panrecon.__file__).parent
 FOUNDATION = {"structures", "errors", "geometry", "raycasting", "system", "threads", "pictures"}
 ALGORITHMS = {"fusion", "masks", "features", "graph", "semantics", "field", "evaluation", "simulation"}
-ABOVE = {"io", "datasets", "stage", "cli", "simulate", "evaluate", "explain", "judge", "workflow"}
+ABOVE = {"io", "datasets", "stage", "cli", "simulate", "evaluate", "explain", "render", "judge", "workflow"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

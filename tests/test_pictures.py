@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from panrecon.geometry import face_normals
+from panrecon.geometry import face_normals, invert, project, transform
 from panrecon.pictures import (
     BACKGROUND,
     VOID_COLOR,
@@ -16,6 +16,7 @@ from panrecon.pictures import (
     error_colors,
     feature_picture,
     label_colors,
+    orbit_views,
     overlay,
     overview,
     palette,
@@ -161,3 +162,18 @@ def test_a_legend_leaves_the_picture_as_it_is(table: CategoryTable) -> None:
     assert result.shape[0] > 60 and result.shape[1] == 320
     nothing = Labels(np.array([VOID], np.int32), np.array([VOID], np.int32))
     assert (with_legend(picture, nothing, table)[50:] == 255).all()
+
+
+def test_an_orbit_shows_all_of_a_mesh_from_all_around() -> None:
+    room = trimesh.creation.box((4, 3, 2.5))
+    grey = np.full((len(room.vertices), 3), 128, np.uint8)
+    mesh = TriangleMesh(np.asarray(room.vertices, np.float32), np.asarray(room.faces, np.int32), grey)
+    camera, poses = orbit_views(mesh, np.array([0.0, 0, 1]), 8, 60, 80)
+    eyes = np.stack([pose[:3, 3] for pose in poses])
+    assert np.ptp(np.linalg.norm(eyes, axis=1)) < 1e-9  # the box lies around the origin
+    assert np.ptp(eyes[:, 2]) < 1e-9
+    assert np.abs(eyes.mean(axis=0)[:2]).max() < 1e-9
+    for pose in poses:
+        pixels, depth = project(camera, transform(invert(pose), mesh.vertices))
+        assert (depth > 0).all()
+        assert ((pixels > 0) & (pixels < (camera.width, camera.height))).all()

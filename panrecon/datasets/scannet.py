@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from panrecon.config import ScanSettings
 from panrecon.errors import InputError
@@ -23,11 +23,11 @@ from panrecon.io.images import read_color, read_depth, read_ids
 from panrecon.io.label_map import FILE_NAME, LabelMap, find_label_map, read_label_map
 from panrecon.io.labels import LabelFrames, in_order, paired_images
 from panrecon.io.mesh import numbers_of_ids, read_mesh, read_panoptic_mesh, rows_of_raw_ids
+from panrecon.io.poses import read_matrix, read_pose
 from panrecon.pictures import spread
 from panrecon.structures import VOID, Camera, CategoryTable, Frame, Labels, PanopticMesh, Scan, normalised
 
 FRAMES_LOOKED_AT = 100  # for the raw ids of objects whose word tells no class
-ROTATION_TOLERANCE = 0.01  # by which R R^T of a pose may differ from 1
 SIDES = ("Height", "Width")  # as `<scene>.txt` calls the two axes of an image
 
 
@@ -141,28 +141,7 @@ def _frame(folder: Path, color: Path) -> Frame:
         raise InputError(f"Frame {color.stem} has no depth image {depth}; export it, or remove {color}.")
     if not pose.is_file():
         raise InputError(f"Frame {color.stem} has no pose file {pose}; export it, or remove {color}.")
-    return Frame(color.stem, color, depth, _rigid(pose))
-
-
-def _rigid(path: Path) -> Float[np.ndarray, "4 4"]:
-    """A pose: a rotation and a shift, or not finite where tracking was lost."""
-    matrix = _matrix(path)
-    rotation = matrix[:3, :3]
-    if np.isfinite(matrix).all() and not (
-        np.allclose(rotation @ rotation.T, np.eye(3), atol=ROTATION_TOLERANCE) and np.linalg.det(rotation) > 0
-    ):
-        raise InputError(f"The pose {path} is no rotation and shift; it must take points of the camera to the world.")
-    return matrix
-
-
-def _matrix(path: Path) -> Float[np.ndarray, "4 4"]:
-    try:
-        matrix = np.loadtxt(path, dtype=np.float64)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as 4 x 4 numbers: {error}.") from error
-    if matrix.shape != (4, 4):
-        raise InputError(f"{path} holds {matrix.shape} numbers, not 4 x 4.")
-    return matrix
+    return Frame(color.stem, color, depth, read_pose(pose))
 
 
 def _cameras(folder: Path, first: Frame, depth_scale: float) -> tuple[Camera, Camera]:
@@ -182,7 +161,7 @@ def _cameras(folder: Path, first: Frame, depth_scale: float) -> tuple[Camera, Ca
 
 
 def _camera(path: Path, width: int, height: int) -> Camera:
-    matrix = _matrix(path)
+    matrix = read_matrix(path)
     fx, fy, cx, cy = (float(matrix[index]) for index in ((0, 0), (1, 1), (0, 2), (1, 2)))
     if not (np.isfinite([fx, fy, cx, cy]).all() and fx > 0 and fy > 0):
         raise InputError(f"{path} states focal lengths {fx}, {fy} and centre {cx}, {cy}; export the intrinsics again.")

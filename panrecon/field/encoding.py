@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 VOLUMES: Final = 4  # geometry, colour, semantics, instances: the order of a table row
 HASH_PRIMES: Final = (1, 2654435761, 805459861)  # Instant-NGP, equation 4
+ROW_BLOCK: Final = 8  # a level has a multiple of so many rows, as in tiny-cuda-nn
 INITIAL_RANGE: Final = 1e-4  # Instant-NGP, section 4
 
 
@@ -71,7 +72,7 @@ class HashVolumes(nn.Module):
     def __init__(self, resolutions: tuple[int, ...], features_per_level: int, log2_table_size: int) -> None:
         super().__init__()
         limit = 2**log2_table_size
-        rows = [min((resolution + 1) ** 3, limit) for resolution in resolutions]
+        rows = [min(-(-((resolution + 1) ** 3) // ROW_BLOCK) * ROW_BLOCK, limit) for resolution in resolutions]
         self.dense_levels = sum((resolution + 1) ** 3 <= limit for resolution in resolutions)
         self.levels = len(resolutions)
         self.features_per_level = features_per_level

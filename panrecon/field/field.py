@@ -5,7 +5,7 @@ Architecture: PanopticRecon (Yu et al. 2024); signed distance and sharpness: Neu
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Final, assert_never
 
 import numpy as np
 import torch
@@ -172,10 +172,25 @@ def build_field(
 ) -> PanopticField:
     """An untrained field whose finest cell is `settings.finest_cell` metres; drawn from torch's global generator.
 
-    On a CPU, the default, compiled kernels encode.
+    Encoded by compiled kernels on a CPU, the default, and elsewhere as `settings.encoding` says; the parameters are the
+    same.
     """
     finest = max(settings.base_resolution, round(box.side / settings.finest_cell))
     resolutions = level_resolutions(settings.levels, settings.base_resolution, finest)
-    volumes = FastHashVolumes if device is None or device.type == "cpu" else HashVolumes
+    volumes = _volumes(settings, device or torch.device("cpu"))
     encoding = volumes(resolutions, settings.features_per_level, settings.log2_table_size)
     return PanopticField(encoding, box, settings.hidden_width, categories, instances, feature_width).to(device)
+
+
+def _volumes(settings: FieldSettings, device: torch.device) -> type[HashVolumes]:
+    match settings.encoding, device.type:
+        case _, "cpu":
+            return FastHashVolumes
+        case "auto", _:
+            return HashVolumes
+        case "tcnn", _:
+            from panrecon.field.tcnn import TcnnVolumes
+
+            return TcnnVolumes
+        case _:
+            assert_never(settings.encoding)

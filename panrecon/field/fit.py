@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from panrecon.config import FieldSettings
+from panrecon.errors import InputError
 from panrecon.field import losses
 from panrecon.field.field import PanopticField, build_field
 from panrecon.field.rendering import heaviest_samples, render, render_probability, render_weights
@@ -73,6 +74,7 @@ def fit(
     a state to resume from: contiguous tensors by name, ready for safetensors.
 
     Raises:
+        InputError: `settings.encoding` does not run on the device.
         FloatingPointError: a loss is not finite; the message names step and term.
     """
     training = Training(data, settings)
@@ -93,7 +95,7 @@ class Training:
 
     def __init__(self, data: FieldData, settings: FieldSettings) -> None:
         self.settings = settings
-        self.device = _device(settings.device)
+        self.device = _device(settings)
         self.generator = torch.Generator().manual_seed(settings.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
@@ -243,7 +245,9 @@ def _require_finite(step: int, values: Mapping[str, float]) -> None:
             )
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+def _device(settings: FieldSettings) -> torch.device:
+    name = settings.device
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else torch.device(name)
+    if settings.encoding == "tcnn" and device.type == "cpu":
+        raise InputError("field.encoding=tcnn runs on a CUDA device and the field is fitted on the CPU; take auto.")
+    return device

@@ -20,6 +20,8 @@ BLOCK: Final = 64  # points whose rows do
 NEXT: Final = np.uint64(1)
 PRIME_Y, PRIME_Z = (np.uint64(prime) for prime in HASH_PRIMES[1:])  # that of x is 1
 COMPILED: Final[dict[str, Any]] = {"cache": True, "fastmath": {"contract"}}
+# numba would warn of an older TBB that other packages bring along
+numba.config.THREADING_LAYER_PRIORITY = ["omp", "workqueue", "tbb"]  # type: ignore[attr-defined]
 
 
 class Grid(NamedTuple):

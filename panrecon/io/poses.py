@@ -1,0 +1,66 @@
+"""Poses of cameras: ScanNet's 4 x 4 text files, one or a folder of them, and the poses of a `scan.json`."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from panrecon.errors import InputError
+from panrecon.io.files import read_json
+
+ROTATION_TOLERANCE = 0.01  # by which R R^T of a pose may differ from 1
+
+
+def read_pose(path: Path) -> Float[np.ndarray, "4 4"]:
+    """A pose: a rotation and a shift, or not finite where tracking was lost."""
+    return _rigid(read_matrix(path), str(path))
+
+
+def read_poses(path: Path) -> dict[str, Float[np.ndarray, "4 4"]]:
+    """World from camera by name: of every `<name>.txt` of a folder, or of the frames of a JSON file like `scan.json`.
+
+    Raises:
+        InputError: there is no pose, or one of them is not finite or no rotation and shift.
+    """
+    if path.is_dir():
+        poses = {file.stem: read_pose(file) for file in sorted(path.glob("*.txt"))}
+    else:
+        poses = _poses_of_json(path)
+    if not poses:
+        raise InputError(f"{path} holds no pose; it must be a folder of <name>.txt (4 x 4) or a file like scan.json.")
+    for name, pose in poses.items():
+        if not np.isfinite(pose).all():
+            raise InputError(f"The pose {name} of {path} holds inf or nan; leave it out.")
+    return poses
+
+
+def read_matrix(path: Path) -> Float[np.ndarray, "4 4"]:
+    """4 x 4 numbers of a text file."""
+    try:
+        matrix = np.loadtxt(path, dtype=np.float64)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as 4 x 4 numbers: {error}.") from error
+    if matrix.shape != (4, 4):
+        raise InputError(f"{path} holds {matrix.shape} numbers, not 4 x 4.")
+    return matrix
+
+
+def _poses_of_json(path: Path) -> dict[str, Float[np.ndarray, "4 4"]]:
+    content, poses = read_json(path), {}
+    try:
+        for frame in content["frames"]:
+            poses[str(frame["name"])] = np.array(frame["world_from_camera"], dtype=np.float64).reshape(4, 4)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} is no list of poses: {error!r}; it needs frames with a name and a 4 x 4 world_from_camera."
+        ) from error
+    return {name: _rigid(pose, f"{name} of {path}") for name, pose in poses.items()}
+
+
+def _rigid(matrix: Float[np.ndarray, "4 4"], what: str) -> Float[np.ndarray, "4 4"]:
+    rotation = matrix[:3, :3]
+    if np.isfinite(matrix).all() and not (
+        np.allclose(rotation @ rotation.T, np.eye(3), atol=ROTATION_TOLERANCE) and np.linalg.det(rotation) > 0
+    ):
+        raise InputError(f"The pose {what} is no rotation and shift; it must take points of the camera to the world.")
+    return matrix
