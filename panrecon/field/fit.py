@@ -75,7 +75,8 @@ def fit(
 
     Raises:
         InputError: `settings.encoding` does not run on the device.
-        FloatingPointError: a loss is not finite; the message names step and term.
+        FloatingPointError: a loss or, at a checkpoint, a parameter is not finite; the message names step, term and the
+            last checkpoint, which is.
     """
     training = Training(data, settings)
     if resume is not None:
@@ -85,7 +86,9 @@ def fit(
         if on_step is not None:
             on_step(step, values)
         if on_checkpoint is not None and (step + 1) % settings.checkpoint_every == 0:
+            training.require_finite_parameters()
             on_checkpoint(step + 1, training.state())
+            training.saved = step + 1
     history = training.history.numpy()
     return FittedField(training.field, {term: history[:, column] for column, term in enumerate(TERMS)})
 
@@ -104,6 +107,7 @@ class Training:
         self.sampler = PixelSampler(data)
         self.instance_weight = self.sampler.instance_weight().to(self.device)
         self.finished = 0
+        self.saved = 0  # finished steps of the last checkpoint
         self.history = torch.full((sum(len(part.steps) for part in passes(settings)), len(TERMS)), torch.nan)
         self.optimizer: torch.optim.Adam | None = None
 
@@ -117,7 +121,9 @@ class Training:
         batch = self.sampler.draw(self.settings.rays, self.generator).to(self.device)
         terms = self.terms(batch, part)
         values = dict(zip(terms, torch.stack(list(terms.values())).tolist(), strict=True))
-        _require_finite(step, values)
+        for name, value in values.items():
+            if not np.isfinite(value):
+                raise FloatingPointError(f"The loss {name!r} is {value} at step {step}; {self._way_out()}")
         optimizer.zero_grad(set_to_none=True)
         self.field.encoding.clear_gradient()
         torch.autograd.backward(torch.stack([losses.WEIGHTS[name] * term for name, term in terms.items()]).sum())
@@ -125,6 +131,16 @@ class Training:
         self.history[step] = torch.tensor([values.get(name, torch.nan) for name in TERMS])
         self.finished = step + 1
         return values
+
+    def require_finite_parameters(self) -> None:
+        """No checkpoint holds what training could not go on from."""
+        for name, parameter in self.field.named_parameters():
+            if not torch.isfinite(parameter).all():
+                raise FloatingPointError(f"{name!r} is not finite after step {self.finished - 1}; {self._way_out()}")
+
+    def _way_out(self) -> str:
+        last = f"the checkpoint of step {self.saved} is whole" if self.saved else "there was no checkpoint yet"
+        return f"{last}; look for values that are not finite in the input."
 
     def terms(self, batch: PixelBatch, part: Pass) -> dict[str, Float[Tensor, ""]]:
         """The losses of a pass on one batch of pixels."""
@@ -196,7 +212,7 @@ class Training:
         self.field.load_state_dict({n.removeprefix("field."): v for n, v in state.items() if n.startswith("field.")})
         self.generator.set_state(state["generator"])
         self.history = state["history"].clone()
-        self.finished = int(state["step"])
+        self.finished = self.saved = int(state["step"])
         part = next((part for part in passes(self.settings) if self.finished in part.steps), None)
         if part is not None and self.finished > part.steps.start:
             self.optimizer = self._new_optimizer(part)
@@ -235,14 +251,6 @@ def _geometry_terms(
         "free_space": losses.free_space_loss(sdf, along_ray),
         "eikonal": losses.eikonal_loss(sdf, gradient),
     }
-
-
-def _require_finite(step: int, values: Mapping[str, float]) -> None:
-    for name, value in values.items():
-        if not np.isfinite(value):
-            raise FloatingPointError(
-                f"The loss {name!r} is {value} at step {step}; look for values that are not finite in the input."
-            )
 
 
 def _device(settings: FieldSettings) -> torch.device:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from safetensors.torch import load, save
 
 from panrecon.config import FieldSettings
+from panrecon.field import losses
 from panrecon.field.extract import query
 from panrecon.field.fit import FittedField, fit
 from panrecon.field.sampling import FieldData
@@ -151,6 +152,26 @@ def test_a_loss_that_is_not_finite_is_named(room: FieldData) -> None:
     depth[3] = np.inf
     with pytest.raises(FloatingPointError, match=r"'(depth|surface|free_space)' is (nan|inf) at step 0"):
         fit(replace(room, depth=depth), TINY)
+
+
+def test_a_failure_names_the_checkpoint_that_is_whole(room: FieldData, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    monkeypatch.setattr(losses, "color_loss", lambda rendered, color: rendered.sum() * torch.nan)  # of the second pass
+    with pytest.raises(FloatingPointError, match="'color' is nan at step 6; the checkpoint of step 4 is whole"):
+        fit(room, TINY, on_checkpoint=lambda step, _: taken.append(step))
+    assert taken == [4]
+
+
+def test_a_checkpoint_is_never_broken(room: FieldData, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A square root at 0 has a loss of 0 and a gradient that is not finite."""
+    taken: list[int] = []
+    monkeypatch.setattr(losses, "eikonal_loss", lambda sdf, gradient: (0 * gradient).sum().sqrt())
+    short = TINY.model_copy(update={"checkpoint_every": 1})
+    with pytest.raises(
+        FloatingPointError, match=r"'.*' is (not finite after|nan at) step [01]; there was no checkpoint"
+    ):
+        fit(room, short, on_checkpoint=lambda step, _: taken.append(step))
+    assert not taken
 
 
 def test_losses_are_reported_for_the_terms_of_each_pass(noisy: FieldData) -> None:
