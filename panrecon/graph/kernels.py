@@ -4,7 +4,7 @@ from typing import no_type_check
 
 import numba
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Int8
 
 
 @numba.njit(cache=True)
@@ -56,3 +56,31 @@ def felzenszwalb_huttenlocher(
     rank = np.empty(len(first), dtype=np.int32)
     rank[np.argsort(first)] = np.arange(len(first), dtype=np.int32)
     return rank[segment]
+
+
+@numba.njit(cache=True)
+@no_type_check  # numba cannot cache what the checker of shapes wraps
+def _add_frames_beside(
+    standing: np.ndarray, chosen: int, weight: np.ndarray, first: np.ndarray, second: np.ndarray, result: np.ndarray
+) -> None:
+    for pair in range(len(first)):
+        one, two = standing[first[pair]], standing[second[pair]]
+        for frame in range(len(weight)):
+            if one[frame] == chosen:
+                result[pair, two[frame]] += weight[frame]
+            elif two[frame] == chosen:
+                result[pair, one[frame]] += weight[frame]
+
+
+def frames_beside(
+    standing: Int8[np.ndarray, "U F"],
+    chosen: int,
+    weight_of_frame: Float[np.ndarray, " F"],
+    first: Int[np.ndarray, " P"],
+    second: Int[np.ndarray, " P"],
+    kinds: int,
+) -> Float[np.ndarray, "P kinds"]:
+    """The weight of the frames in which one of a pair has the standing `chosen`, by the standing of the other."""
+    result = np.zeros((len(first), kinds))
+    _add_frames_beside(standing, chosen, weight_of_frame, first, second, result)
+    return result

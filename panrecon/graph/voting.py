@@ -1,16 +1,15 @@
 """What masks say of pairs of units: held together by one mask, or kept apart by a frame."""
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from jaxtyping import Float, Int, Int8
 from scipy.sparse import csr_array, triu
 
 from panrecon.graph.evidence import MIN_VISIBLE, Evidence
+from panrecon.graph.kernels import frames_beside
 
 UNSEEN, UNLABELLED, STUFF, THING = range(4)  # how a unit stands in a frame
-CHUNK: Final = 1 << 22  # pairs x frames looked at at once
 
 
 @dataclass(frozen=True)
@@ -76,25 +75,8 @@ def pair_votes(evidence: Evidence, members: Membership, together: csr_array, hel
     `held` is the weight of the masks that hold both: these do not keep the pair apart.
     """
     pairs = triu(together, k=1).tocoo()
-    first, second = pairs.row.astype(np.int64), pairs.col.astype(np.int64)
-    both, stuff, unlabelled = _frames_of_pairs(members.standing, evidence.weight_of_frame, first, second)
-    same = np.asarray(held[first, second]).ravel() if len(first) else np.zeros(0)
-    return PairVotes(first, second, pairs.data.astype(np.float64), (both - same).clip(0), stuff, unlabelled)
-
-
-def _frames_of_pairs(
-    standing: Int8[np.ndarray, "U F"],
-    weight_of_frame: Float[np.ndarray, " F"],
-    first: Int[np.ndarray, " P"],
-    second: Int[np.ndarray, " P"],
-) -> Float[np.ndarray, "3 P"]:
-    """The weight of frames with both in things; one in a thing and one in stuff; one in a thing and one in no mask."""
-    result = np.zeros((3, len(first)))
-    step = max(CHUNK // max(standing.shape[1], 1), 1)
-    for start in range(0, len(first), step):
-        chunk = slice(start, start + step)
-        a, b = standing[first[chunk]], standing[second[chunk]]
-        result[0, chunk] = ((a == THING) & (b == THING)) @ weight_of_frame
-        for row, other in ((1, STUFF), (2, UNLABELLED)):
-            result[row, chunk] = (((a == THING) & (b == other)) | ((a == other) & (b == THING))) @ weight_of_frame
-    return result
+    first, second, votes = pairs.row.astype(np.int64), pairs.col.astype(np.int64), pairs.data.astype(np.float64)
+    same = votes if held is together else np.asarray(held[first, second]).ravel() if len(first) else np.zeros(0)
+    beside_thing = frames_beside(members.standing, THING, evidence.weight_of_frame, first, second, THING + 1).T
+    apart = (beside_thing[THING] - same).clip(0)
+    return PairVotes(first, second, votes, apart, beside_thing[STUFF], beside_thing[UNLABELLED])
