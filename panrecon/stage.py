@@ -33,7 +33,7 @@ VERSIONS: Final = {
     "graph": 3,
     "semantics": 1,
     "field": 2,
-    "panoptic": 2,
+    "panoptic": 3,
     "quality": 2,
 }
 READS: Final[dict[str, tuple[str, ...]]] = {

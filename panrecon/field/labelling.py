@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from panrecon.structures import VOID, CategoryTable, Labels
 
 FLOOR: Final = 1e-4  # no probability counts as less: one head must not veto alone
-PRIOR_ODDS: Final = 20.0  # of the label known before against any other
+PRIOR_ODDS: Final = 1000.0  # of the label known before: where they differ, the field is right from about 100 : 1 on
 FULL_TRUST: Final = 0.95  # a field that agrees with this share of the known labels counts in full
 
 

@@ -20,8 +20,10 @@ def labels(category: list[int], instance: list[int]) -> Labels:
     return Labels(np.array(category, np.int32), np.array(instance, np.int32))
 
 
-def decide(category: list[int], instance: list[int], known: Labels, table: CategoryTable) -> Labels:
-    heads = one_hot(category, len(table)), one_hot(instance, len(CATEGORY_OF_OBJECT) + 1)
+def decide(
+    category: list[int], instance: list[int], known: Labels, table: CategoryTable, certainty: float = 0.97
+) -> Labels:
+    heads = one_hot(category, len(table), certainty), one_hot(instance, len(CATEGORY_OF_OBJECT) + 1, certainty)
     return panoptic_labels(*heads, known, CATEGORY_OF_OBJECT, table)
 
 
@@ -48,9 +50,12 @@ def test_a_field_that_contradicts_everything_changes_nothing(table: CategoryTabl
     np.testing.assert_array_equal(found.instance, known.instance)
 
 
-def test_a_field_that_agrees_at_large_corrects_a_mistake(table: CategoryTable) -> None:
+@pytest.mark.parametrize(("certainty", "label"), [(0.97, FLOOR), (0.9999, WALL)])
+def test_a_field_that_agrees_at_large_corrects_a_mistake_if_it_is_sure(
+    table: CategoryTable, certainty: float, label: int
+) -> None:
     known = labels([WALL] * 99 + [FLOOR], [VOID] * 100)
-    assert decide([WALL] * 100, [3] * 100, known, table).category[-1] == WALL
+    assert decide([WALL] * 100, [3] * 100, known, table, certainty).category[-1] == label
 
 
 def test_a_scene_without_things(table: CategoryTable) -> None:
