@@ -20,7 +20,7 @@ def read_poses(path: Path) -> dict[str, Float[np.ndarray, "4 4"]]:
     """World from camera by name: of every `<name>.txt` of a folder, or of the frames of a JSON file like `scan.json`.
 
     Raises:
-        InputError: there is no pose, or one of them is not finite or no rotation and shift.
+        InputError: there is no pose, or one of them is not finite, no rotation and shift, or named like no file.
     """
     if path.is_dir():
         poses = {file.stem: read_pose(file) for file in sorted(path.glob("*.txt"))}
@@ -31,6 +31,8 @@ def read_poses(path: Path) -> dict[str, Float[np.ndarray, "4 4"]]:
     for name, pose in poses.items():
         if not np.isfinite(pose).all():
             raise InputError(f"The pose {name} of {path} holds inf or nan; leave it out.")
+        if Path(name).name != name:
+            raise InputError(f"The pose {name!r} of {path} cannot be a file's name; rename it.")
     return poses
 
 
