@@ -168,7 +168,7 @@ def test_a_finished_scene_is_rendered_from_any_pose(finished: Path, tmp_path: Pa
     color, depth = read_color(out / "color" / "here.png"), read_depth(out / "depth" / "here.png", 1000.0)
     both = (measured > 0) & (depth > 0)
     assert both.mean() > 0.6  # the field was hardly trained
-    assert np.median(np.abs(depth - measured)[both]) < 0.03
+    assert np.median(np.abs(depth - measured)[both]) < 0.06  # as is the surface of 40 steps; another pose is metres off
     assert np.abs(color.astype(float) - read_color(own / frame["color"]))[both].mean() < 40
     normal = read_color(out / "normal" / "here.png")[both] / 127.5 - 1
     assert np.abs(np.linalg.norm(normal, axis=1) - 1).max() < 0.02
