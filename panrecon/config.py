@@ -85,6 +85,7 @@ class SemanticsSettings(StageSettings):
     hidden_width: PositiveInt = Field(64, description="width of the classifier's hidden layer")
     iterations: PositiveInt = Field(400, description="optimiser steps at most; a held-out split stops earlier")
     min_confidence: float = Field(0.5, ge=0, le=1, description="unlabelled points keep void below this probability")
+    name_alike: bool = Field(True, description="objects that look alike share the words of their masks")
     seed: int = 0
 
 

@@ -31,7 +31,7 @@ VERSIONS: Final = {
     "masks": 1,
     "features": 1,
     "graph": 3,
-    "semantics": 1,
+    "semantics": 2,
     "field": 2,
     "panoptic": 3,
     "quality": 2,

@@ -5,7 +5,7 @@ Categories are rows of the scene's `CategoryTable` (0 .. C-1) and instances are 
 Only files use the table's ids, where 0 means none (`panrecon.io`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -232,6 +232,15 @@ class Labels:
             np.where(found, self.category[index], VOID).astype(np.int32),
             np.where(found, self.instance[index], VOID).astype(self.instance.dtype),
         )
+
+
+def with_categories(labels: Labels, objects: Sequence[SceneObject]) -> Labels:
+    """The labels, every object's points with its object's class."""
+    category_of_object = np.array([found.category for found in objects], dtype=np.int32)
+    mine = labels.instance != VOID
+    category = labels.category.copy()
+    category[mine] = category_of_object[labels.instance[mine]]
+    return Labels(category, labels.instance)
 
 
 @dataclass(frozen=True)

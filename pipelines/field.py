@@ -1,6 +1,6 @@
 """Optimise one neural field that knows distance, colour, class and instance at every point."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from panrecon.field.supervision import (
 from panrecon.io.categories import read_categories
 from panrecon.io.features import read_features
 from panrecon.io.field import read_checkpoint, remove_checkpoint, write_checkpoint, write_field
-from panrecon.io.graph import has_frame_labels, read_frame_labels, read_instances_found, read_superfaces
+from panrecon.io.graph import has_frame_labels, read_frame_labels, read_objects, read_superfaces
 from panrecon.io.images import write_image
 from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan, read_views
@@ -26,7 +26,7 @@ from panrecon.io.semantics import read_point_semantics, read_superface_labels
 from panrecon.pictures import depth_picture, label_colors, sheet, spread
 from panrecon.raycasting import Raycaster, confirmed_faces
 from panrecon.stage import Stage, run_stage
-from panrecon.structures import VOID, CategoryTable, Labels, Scan, TriangleMesh
+from panrecon.structures import VOID, CategoryTable, Labels, Scan, SceneObject, TriangleMesh, with_categories
 
 DEPTH_TOLERANCE = 0.05  # m between measured depth and the mesh whose labels a pixel takes
 
@@ -34,9 +34,9 @@ DEPTH_TOLERANCE = 0.05  # m between measured depth and the mesh whose labels a p
 def main(stage: Stage) -> None:
     scan, mesh = read_scan(stage.folder("scan")), read_mesh(stage.folder("mesh") / "mesh.ply")
     table = read_categories(stage.folder("scan") / "classes.csv")
-    instances = read_instances_found(stage.folder("graph"), table)
-    frames = list(stage.track(taught_frames(stage, scan, mesh, table), "labels", len(scan.frames)))
-    data = field_data(frames, scene_box(mesh.vertices), len(table), len(instances.objects))
+    objects = read_objects(stage.folder("semantics") / "objects.json", table)
+    frames = list(stage.track(taught_frames(stage, scan, mesh, table, objects), "labels", len(scan.frames)))
+    data = field_data(frames, scene_box(mesh.vertices), len(table), len(objects))
     settings = stage.settings.field
     resume = read_checkpoint(stage.output)
     if resume is not None:
@@ -64,7 +64,9 @@ def main(stage: Stage) -> None:
     stage.say(", ".join(f"{name} {value:.3g}" for name, value in last.items()))
 
 
-def taught_frames(stage: Stage, scan: Scan, mesh: TriangleMesh, table: CategoryTable) -> Iterator[TaughtFrame]:
+def taught_frames(
+    stage: Stage, scan: Scan, mesh: TriangleMesh, table: CategoryTable, objects: Sequence[SceneObject]
+) -> Iterator[TaughtFrame]:
     """Every frame at training size with its labels: of its own masks, and of the surface it sees."""
     superface_of_vertex = read_superfaces(stage.folder("graph"))
     of_vertex = read_superface_labels(stage.folder("semantics")).at(superface_of_vertex)
@@ -78,7 +80,7 @@ def taught_frames(stage: Stage, scan: Scan, mesh: TriangleMesh, table: CategoryT
         vertex = np.where(face == VOID, VOID, first_vertex[face])
         of_surface = of_vertex.at(vertex)
         surface_confidence = np.where(vertex == VOID, 0, confidence[vertex])
-        of_masks = mask_labels(stage, view.name, table, of_surface)
+        of_masks = with_categories(mask_labels(stage, view.name, table, of_surface), objects)
         labels, weight = combine_labels(of_masks, of_surface, surface_confidence)
         yield TaughtFrame(view, labels, weight, read_features(stage.folder("features"), view.name))
 

@@ -1,5 +1,7 @@
 """Give every vertex its class and its object, and render both at the input poses."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Int
 
@@ -18,7 +20,7 @@ from panrecon.io.semantics import read_superface_labels
 from panrecon.pictures import depth_picture, label_colors, overview, sheet, spread, with_legend
 from panrecon.render import SceneRenderer, write_images
 from panrecon.stage import Stage, run_stage
-from panrecon.structures import VOID, CategoryTable, Instances, Labels, PanopticMesh, Scan, TriangleMesh
+from panrecon.structures import VOID, CategoryTable, Labels, PanopticMesh, Scan, SceneObject, TriangleMesh
 
 SURFACE_REACH = 3.0  # voxels between the field's surface and the fused mesh
 
@@ -27,20 +29,20 @@ def main(stage: Stage) -> None:
     scan, mesh = read_scan(stage.folder("scan")), read_mesh(stage.folder("mesh") / "mesh.ply")
     table = read_categories(stage.folder("scan") / "classes.csv")
     field, box = read_field(stage.folder("field"))
-    instances = artifact.read_instances_found(stage.folder("graph"), table)
+    objects = artifact.read_objects(stage.folder("semantics") / "objects.json", table)
     superface_of_vertex = artifact.read_superfaces(stage.folder("graph"))
     known = read_superface_labels(stage.folder("semantics")).at(superface_of_vertex)
     if stage.settings.panoptic.surface == "field":
         mesh, nearest = field_surface(field, box, mesh, stage.settings.mesh.voxel_size)
         known = known.at(nearest)
-    labels = decide(query(field, mesh.vertices, vertex_normals(mesh.vertices, mesh.faces)), known, instances, table)
+    labels = decide(query(field, mesh.vertices, vertex_normals(mesh.vertices, mesh.faces)), known, objects, table)
     panoptic = PanopticMesh(mesh, labels)
     write_panoptic_mesh(stage.output / "panoptic.ply", panoptic, table)
-    artifact.write_objects(stage.output / "objects.json", instances.objects, table)
+    artifact.write_objects(stage.output / "objects.json", objects, table)
     picture = overview(mesh, up_direction(scan.poses)).paint(label_colors(labels, table))
     write_image(stage.output / "panoptic.png", with_legend(picture, labels, table))
     render(stage, scan, panoptic, field, box, table)
-    stage.say(f"{len(mesh.vertices)} vertices, {len(instances.objects)} objects")
+    stage.say(f"{len(mesh.vertices)} vertices, {len(objects)} objects")
 
 
 def field_surface(
@@ -53,9 +55,9 @@ def field_surface(
     return kept, nearest_vertex(kept.vertices, mesh.vertices, SURFACE_REACH * cell)
 
 
-def decide(seen: PointField, known: Labels, instances: Instances, table: CategoryTable) -> Labels:
+def decide(seen: PointField, known: Labels, objects: Sequence[SceneObject], table: CategoryTable) -> Labels:
     """The vertices' labels from the field and what was known before it."""
-    category_of_object = [found.category for found in instances.objects]
+    category_of_object = [found.category for found in objects]
     return panoptic_labels(seen.category_probability, seen.instance_probability, known, category_of_object, table)
 
 

@@ -3,7 +3,7 @@
 from panrecon.geometry import up_direction
 from panrecon.io.categories import read_categories
 from panrecon.io.features import read_all_features
-from panrecon.io.graph import read_instances_found, read_superfaces
+from panrecon.io.graph import read_instances_found, read_superfaces, write_objects
 from panrecon.io.images import write_image
 from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan
@@ -11,9 +11,10 @@ from panrecon.io.semantics import write_classifier, write_point_semantics, write
 from panrecon.pictures import label_colors, overview, with_legend
 from panrecon.semantics.classifier import fit_classifier, predict
 from panrecon.semantics.distill import distill
+from panrecon.semantics.naming import name_alike
 from panrecon.semantics.propagation import propagate
 from panrecon.stage import Stage, run_stage
-from panrecon.structures import VOID
+from panrecon.structures import VOID, with_categories
 
 
 def main(stage: Stage) -> None:
@@ -21,10 +22,14 @@ def main(stage: Stage) -> None:
     scan, mesh = read_scan(stage.folder("scan")), read_mesh(stage.folder("mesh") / "mesh.ply")
     table = read_categories(stage.folder("scan") / "classes.csv")
     superface_of_vertex = read_superfaces(stage.folder("graph"))
-    of_superface = read_instances_found(stage.folder("graph"), table).of_superface
+    instances = read_instances_found(stage.folder("graph"), table)
     features = read_all_features(stage.folder("features"), scan)
     frames = stage.track(zip(scan.frames, features, strict=True), "frames", len(scan.frames))
     points = distill(mesh, scan.camera, frames)
+    objects = instances.objects
+    if settings.name_alike:
+        objects = name_alike(objects, instances.of_superface.instance[superface_of_vertex], points, len(table))
+    of_superface = with_categories(instances.of_superface, objects)
     category = of_superface.category[superface_of_vertex]
     classifier = fit_classifier(points, category, superface_of_vertex, len(table), settings)
     semantics = predict(classifier, points)
@@ -32,11 +37,14 @@ def main(stage: Stage) -> None:
 
     write_point_semantics(stage.output, mesh, semantics)
     write_superface_labels(stage.output, completed)
+    write_objects(stage.output / "objects.json", objects, table)
     write_classifier(stage.output, classifier)
     labels = completed.at(superface_of_vertex)
     picture = overview(mesh, up_direction(scan.poses)).paint(label_colors(labels, table))
     write_image(stage.output / "semantics.png", with_legend(picture, labels, table))
     before, after = (float((c == VOID).mean()) for c in (category, labels.category))
+    renamed = sum(new.category != old.category for new, old in zip(objects, instances.objects, strict=True))
+    stage.say(f"{renamed} of {len(objects)} objects renamed after what looks like them")
     stage.say(f"void {before:.1%} -> {after:.1%}; accuracy on held-out superfaces {classifier.held_out_accuracy:.1%}")
 
 
