@@ -52,7 +52,10 @@ def test_it_stays_a_table_if_it_looks_like_the_tables() -> None:
 
 def test_features_alone_name_nothing() -> None:
     never_called_chair = called(TABLE, TABLE, TABLE, TABLE)
-    assert names([*ROOM[:-1], never_called_chair], [*LOOKS, CHAIR]) == [*LOOKS, TABLE]
+    many_chairs = [*CHAIRS, *CHAIRS, *CHAIRS]
+    looks = [CHAIR] * 15 + LOOKS[5:]
+    assert names([*many_chairs, *ROOM[5:-1], never_called_chair], [*looks, CHAIR]) == [*looks, TABLE]
+    assert names([*many_chairs, *ROOM[5:-1], MISNAMED], [*looks, CHAIR]) == [*looks, CHAIR]
 
 
 def test_features_that_do_not_tell_classes_apart_change_no_name() -> None:
@@ -94,7 +97,7 @@ def test_words_are_shares_of_the_scores() -> None:
 def test_similarity_is_that_of_directions_from_the_mean_of_the_scene() -> None:
     feature = np.array([[1, 0], [3, 0], [-1, 0], [-3, 0], [0, 2], [0, -2]], np.float32)
     instance = np.array([0, 1, 2, VOID, VOID, VOID], np.int32)
-    found = similarities(PointFeatures(feature, np.ones(6, np.float32)), instance, 3)
+    found = similarities(PointFeatures(feature + 5, np.ones(6, np.float32)), instance, 3)
     assert_allclose(found, [[1, 1, -1], [1, 1, -1], [-1, -1, 1]], atol=1e-6)
 
 
