@@ -110,6 +110,9 @@ class FieldSettings(StageSettings):
     joint_iterations: NonNegativeInt = Field(100, description="steps of the third: everything")
     checkpoint_every: PositiveInt = Field(100, description="steps between resumable checkpoints")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where there is one")
+    held_out_frames: NonNegativeInt = Field(
+        4, description="frames that are not taught but rendered and compared with, evenly spread; at most one in five"
+    )
     seed: int = 0
 
     @property
@@ -120,7 +123,6 @@ class FieldSettings(StageSettings):
 
 class PanopticSettings(StageSettings):
     surface: Literal["tsdf", "field"] = Field("tsdf", description="which surface carries the labels")
-    rendered_frames: NonNegativeInt = Field(4, description="input poses at which colour, depth and labels are rendered")
 
 
 class QualitySettings(StageSettings):

@@ -32,9 +32,9 @@ VERSIONS: Final = {
     "features": 1,
     "graph": 3,
     "semantics": 2,
-    "field": 2,
-    "panoptic": 3,
-    "quality": 2,
+    "field": 3,
+    "panoptic": 4,
+    "quality": 3,
 }
 READS: Final[dict[str, tuple[str, ...]]] = {
     "scan": (),

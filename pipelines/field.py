@@ -1,6 +1,6 @@
 """Optimise one neural field that knows distance, colour, class and instance at every point."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from panrecon.field.supervision import (
     TaughtFrame,
     combine_labels,
     field_data,
+    held_out,
     scene_box,
     shrink_labels,
     shrink_view,
@@ -21,12 +22,12 @@ from panrecon.io.field import read_checkpoint, remove_checkpoint, write_checkpoi
 from panrecon.io.graph import has_frame_labels, read_frame_labels, read_objects, read_superfaces
 from panrecon.io.images import write_image
 from panrecon.io.mesh import read_mesh
-from panrecon.io.scan import read_scan, read_views
+from panrecon.io.scan import read_scan, read_view
 from panrecon.io.semantics import read_point_semantics, read_superface_labels
 from panrecon.pictures import depth_picture, label_colors, sheet, spread
 from panrecon.raycasting import Raycaster, confirmed_faces
 from panrecon.stage import Stage, run_stage
-from panrecon.structures import VOID, CategoryTable, Labels, Scan, SceneObject, TriangleMesh, with_categories
+from panrecon.structures import VOID, CategoryTable, Labels, SceneObject, TriangleMesh, View, with_categories
 
 DEPTH_TOLERANCE = 0.05  # m between measured depth and the mesh whose labels a pixel takes
 
@@ -35,9 +36,12 @@ def main(stage: Stage) -> None:
     scan, mesh = read_scan(stage.folder("scan")), read_mesh(stage.folder("mesh") / "mesh.ply")
     table = read_categories(stage.folder("scan") / "classes.csv")
     objects = read_objects(stage.folder("semantics") / "objects.json", table)
-    frames = list(stage.track(taught_frames(stage, scan, mesh, table, objects), "labels", len(scan.frames)))
-    data = field_data(frames, scene_box(mesh.vertices), len(table), len(objects))
     settings = stage.settings.field
+    hidden = held_out(len(scan.frames), settings.held_out_frames)
+    taught = [frame for number, frame in enumerate(scan.frames) if number not in hidden]
+    views = (read_view(scan, frame) for frame in taught)
+    frames = list(stage.track(taught_frames(stage, views, mesh, table, objects), "labels", len(taught)))
+    data = field_data(frames, scene_box(mesh.vertices), len(table), len(objects))
     resume = read_checkpoint(stage.output)
     if resume is not None:
         stage.say(f"resumes at step {int(resume['step'])}")
@@ -49,7 +53,7 @@ def main(stage: Stage) -> None:
             on_step=lambda step, _: advance(step + 1),
             on_checkpoint=lambda _, state: write_checkpoint(stage.output, state),
         )
-    write_field(stage.output, fitted, data, settings)
+    write_field(stage.output, fitted, data, settings, [scan.frames[number].name for number in hidden])
     rows = []
     for number in spread(len(frames), 4):
         view = frames[number].view
@@ -65,16 +69,15 @@ def main(stage: Stage) -> None:
 
 
 def taught_frames(
-    stage: Stage, scan: Scan, mesh: TriangleMesh, table: CategoryTable, objects: Sequence[SceneObject]
+    stage: Stage, views: Iterable[View], mesh: TriangleMesh, table: CategoryTable, objects: Sequence[SceneObject]
 ) -> Iterator[TaughtFrame]:
-    """Every frame at training size with its labels: of its own masks, and of the surface it sees."""
+    """Every view at training size with its labels: of its own masks, and of the surface it sees."""
     superface_of_vertex = read_superfaces(stage.folder("graph"))
     of_vertex = read_superface_labels(stage.folder("semantics")).at(superface_of_vertex)
     confidence = read_point_semantics(stage.folder("semantics")).confidence
-    scale = training_scale(scan.camera.width, scan.camera.height)
     raycaster, first_vertex = Raycaster(mesh), mesh.faces[:, 0]
-    for full in read_views(scan):
-        view = shrink_view(full, scale)
+    for full in views:
+        view = shrink_view(full, training_scale(full.camera.width, full.camera.height))
         surface = raycaster.cast(view.camera, view.world_from_camera)
         face = confirmed_faces(surface, view, DEPTH_TOLERANCE)
         vertex = np.where(face == VOID, VOID, first_vertex[face])

@@ -1,4 +1,4 @@
-"""Give every vertex its class and its object, and render both at the input poses."""
+"""Give every vertex its class and its object, and render both at poses that the field was not taught."""
 
 from collections.abc import Sequence
 
@@ -12,12 +12,12 @@ from panrecon.fusion.cleaning import keep_faces
 from panrecon.geometry import nearest_vertex, up_direction, vertex_normals
 from panrecon.io import graph as artifact
 from panrecon.io.categories import read_categories
-from panrecon.io.field import read_field
+from panrecon.io.field import read_field, read_held_out
 from panrecon.io.images import write_image
 from panrecon.io.mesh import read_mesh, write_panoptic_mesh
 from panrecon.io.scan import read_scan, read_view
 from panrecon.io.semantics import read_superface_labels
-from panrecon.pictures import depth_picture, label_colors, overview, sheet, spread, with_legend
+from panrecon.pictures import depth_picture, label_colors, overview, sheet, with_legend
 from panrecon.render import SceneRenderer, write_images
 from panrecon.stage import Stage, run_stage
 from panrecon.structures import VOID, CategoryTable, Labels, PanopticMesh, Scan, SceneObject, TriangleMesh
@@ -64,11 +64,12 @@ def decide(seen: PointField, known: Labels, objects: Sequence[SceneObject], tabl
 def render(
     stage: Stage, scan: Scan, panoptic: PanopticMesh, field: PanopticField, box: SceneBox, table: CategoryTable
 ) -> None:
-    """Colour and depth of the field, normals, class and instance of the mesh, at some input poses."""
+    """Colour and depth of the field, normals, class and instance of the mesh, where the field was not taught."""
     renderer, rows = SceneRenderer(field, box, panoptic), []
-    numbers = spread(len(scan.frames), stage.settings.panoptic.rendered_frames)
-    for number in stage.track(numbers, "render", len(numbers)):
-        view = read_view(scan, scan.frames[number])
+    names = read_held_out(stage.folder("field"))
+    frames = [frame for frame in scan.frames if frame.name in names]
+    for frame in stage.track(frames, "render", len(frames)):
+        view = read_view(scan, frame)
         images = renderer.images(view.camera, view.world_from_camera)
         write_images(stage.output / "rendered", view.name, images, table)
         rows += [view.color, images.color, depth_picture(images.depth), label_colors(images.labels, table)]

@@ -83,7 +83,7 @@ def step_record(prediction: PanopticMesh, truth: PanopticMesh, terms: Terms) -> 
 
 
 def rendered_quality(stage: Stage) -> dict[str, Any] | None:
-    """How the rendered images of the field resemble the scan's."""
+    """How the field's images of the frames that it was not taught resemble them."""
     scan, rendered = read_scan(stage.folder("scan")), stage.folder("panoptic") / "rendered"
     found = []
     for frame in scan.frames:

@@ -63,6 +63,17 @@ def test_panoptic_quality_reaches_the_bound(finished: Path) -> None:
     assert found["uncovered"] < 0.1
 
 
+def test_views_are_compared_where_the_field_was_not_taught(finished: Path) -> None:
+    held_out = read_json(scene(finished) / "field" / "field.json")["held_out"]
+    assert len(held_out) == 4
+    rendered = {path.stem for path in (scene(finished) / "panoptic" / "rendered" / "color").iterdir()}
+    assert rendered == set(held_out)
+    views = read_json(scene(finished) / "quality" / "quality.json")["scenes"]["room"]["views"]
+    assert views["frames"] == 4
+    assert views["psnr"] > 12  # dB; the mean colour of these rooms gives 10
+    assert "frames the field was not taught" in (scene(finished) / "quality" / "quality.md").read_text()
+
+
 def test_the_record_keeps_its_schema_and_the_report_shows_every_stage(finished: Path) -> None:
     record = read_json(scene(finished) / "quality" / "quality.json")
     jsonschema.validate(record, schema(), cls=jsonschema.Draft202012Validator)

@@ -41,6 +41,7 @@ def _scene_tables(name: str, scene: Scores, record: Scores) -> str:
         _classes(scene, record),
         _further(scene),
         *_scripts(scene),
+        *_views(scene),
         f"{void} {_spread(interval, record, 'objects')}".strip(),
     ]
     return "\n\n".join(parts)
@@ -107,6 +108,19 @@ def _scripts(scene: Scores) -> list[str]:
     ]
     head = ["as its script prints", "mCov", "mWCov", "mPrec", "mRec", "mIoU of frames", "mAcc of frames"]
     return [_table(head, rows)] if rows else []
+
+
+def _views(scene: Scores) -> list[str]:
+    """How the field's images resemble frames that it was not taught."""
+    views = scene["views"]
+    if views is None:
+        return []
+    row = [str(views["frames"]), _number(views["psnr"], 2), _number(views["ssim"], 3), percent(views["depth_l1"])]
+    return [_table(["frames the field was not taught", "PSNR, dB", "SSIM", "depth L1, cm"], [row])]
+
+
+def _number(value: float | None, decimals: int) -> str:
+    return "-" if value is None else f"{value:.{decimals}f}"
 
 
 def _uncovered(scene: Scores) -> str:

@@ -26,6 +26,12 @@ class TaughtFrame:
     features: FeatureMap
 
 
+def held_out(count: int, wanted: int) -> list[int]:
+    """Which of `count` frames are kept from the field: the middles of equal stretches, never more than one in five."""
+    kept = min(wanted, count // 5)
+    return [(2 * number + 1) * count // (2 * kept) for number in range(kept)]
+
+
 def training_scale(width: int, height: int) -> float:
     """The factor that brings images to training size; never above 1."""
     return min(1.0, LONGEST_SIDE / max(width, height))

@@ -1,6 +1,6 @@
 """The `field` artifact: weights, what they need to be rebuilt, losses; and checkpoints to resume from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,15 @@ from panrecon.field.sampling import FieldData
 from panrecon.io.files import aside, read_json, write_json, write_text
 
 
-def write_field(folder: Path, fitted: FittedField, data: FieldData, settings: FieldSettings) -> None:
-    """`field.safetensors`, `field.json` (box, sizes, settings) and `losses.csv`."""
+def write_field(
+    folder: Path, fitted: FittedField, data: FieldData, settings: FieldSettings, held_out: Sequence[str]
+) -> None:
+    """`field.safetensors`, `field.json` (box, sizes, settings, frames it was not taught) and `losses.csv`."""
     _write_tensors(folder / "field.safetensors", fitted.field.state_dict())
     box = {"origin": data.box.origin.tolist(), "size": data.box.size.tolist()}
     sizes = {"categories": data.categories, "instances": data.instances, "feature_width": data.feature_width}
-    write_json(folder / "field.json", {"box": box, **sizes, "settings": settings.model_dump(mode="json")})
+    about = {"box": box, **sizes, "held_out": list(held_out), "settings": settings.model_dump(mode="json")}
+    write_json(folder / "field.json", about)
     rows = np.stack(list(fitted.losses.values()), axis=1)
     lines = [",".join([str(step), *(f"{value:.6g}" for value in row)]) for step, row in enumerate(rows)]
     write_text(folder / "losses.csv", "\n".join([",".join(["step", *fitted.losses]), *lines]) + "\n")
@@ -35,6 +38,11 @@ def read_field(folder: Path) -> tuple[PanopticField, SceneBox]:
     field = build_field(box, settings, *sizes)
     field.load_state_dict(load_file(folder / "field.safetensors"))
     return field.eval(), box
+
+
+def read_held_out(folder: Path) -> list[str]:
+    """The names of the frames that the field was not taught."""
+    return list(read_json(folder / "field.json")["held_out"])
 
 
 def write_checkpoint(folder: Path, state: Mapping[str, Tensor]) -> None:

@@ -390,6 +390,16 @@ def test_the_tables_show_the_numbers_of_the_record(headline: str) -> None:
     assert f"protocol `{headline}`" in quality_tables(record)
 
 
+def test_held_out_views_stand_in_the_tables_undefined_ones_as_a_dash() -> None:
+    record = whole(scenes=("a",))
+    head = ["frames the field was not taught", "PSNR, dB", "SSIM", "depth L1, cm"]
+    assert head not in rows(quality_tables(record))
+    record["scenes"]["a"]["views"] = {"psnr": 23.456, "ssim": 0.8766, "depth_l1": None, "frames": 4}
+    found = rows(quality_tables(record))
+    assert ["4", "23.46", "0.877", "-"] in found
+    assert head in found
+
+
 def test_one_scene_has_no_total() -> None:
     assert whole(scenes=("a",))["total"] is None
     assert "All scenes" not in quality_tables(whole(scenes=("a",)))
