@@ -115,7 +115,8 @@ def vertex_normals(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F
     weighted = face_normals(vertices, faces)
     corners = faces.ravel()
     repeated = np.repeat(weighted, 3, axis=0)
-    sums = np.stack([np.bincount(corners, repeated[:, i], minlength=len(vertices)) for i in range(3)], axis=1)
+    columns = [np.bincount(corners, repeated[:, i], minlength=len(vertices)) for i in range(3)]
+    sums = np.stack(columns, axis=1).astype(np.float64)  # numpy counts no faces at all in integers
     length = np.linalg.norm(sums, axis=1, keepdims=True)
     return np.divide(sums, length, out=np.zeros_like(sums), where=length > 0)
 

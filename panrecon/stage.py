@@ -33,7 +33,7 @@ VERSIONS: Final = {
     "graph": 3,
     "semantics": 2,
     "field": 3,
-    "panoptic": 4,
+    "panoptic": 5,
     "quality": 3,
 }
 READS: Final[dict[str, tuple[str, ...]]] = {

@@ -6,16 +6,7 @@ import numpy as np
 
 from panrecon.field.extract import render_view
 from panrecon.field.fit import fit
-from panrecon.field.supervision import (
-    TaughtFrame,
-    combine_labels,
-    field_data,
-    held_out,
-    scene_box,
-    shrink_labels,
-    shrink_view,
-    training_scale,
-)
+from panrecon.field.supervision import TaughtFrame, Teacher, field_data, held_out, scene_box
 from panrecon.io.categories import read_categories
 from panrecon.io.features import read_features
 from panrecon.io.field import read_checkpoint, remove_checkpoint, write_checkpoint, write_field
@@ -25,11 +16,8 @@ from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan, read_view
 from panrecon.io.semantics import read_point_semantics, read_superface_labels
 from panrecon.pictures import depth_picture, label_colors, sheet, spread
-from panrecon.raycasting import Raycaster, confirmed_faces
 from panrecon.stage import Stage, run_stage
 from panrecon.structures import VOID, CategoryTable, Labels, SceneObject, TriangleMesh, View, with_categories
-
-DEPTH_TOLERANCE = 0.05  # m between measured depth and the mesh whose labels a pixel takes
 
 
 def main(stage: Stage) -> None:
@@ -72,28 +60,20 @@ def taught_frames(
     stage: Stage, views: Iterable[View], mesh: TriangleMesh, table: CategoryTable, objects: Sequence[SceneObject]
 ) -> Iterator[TaughtFrame]:
     """Every view at training size with its labels: of its own masks, and of the surface it sees."""
-    superface_of_vertex = read_superfaces(stage.folder("graph"))
-    of_vertex = read_superface_labels(stage.folder("semantics")).at(superface_of_vertex)
-    confidence = read_point_semantics(stage.folder("semantics")).confidence
-    raycaster, first_vertex = Raycaster(mesh), mesh.faces[:, 0]
-    for full in views:
-        view = shrink_view(full, training_scale(full.camera.width, full.camera.height))
-        surface = raycaster.cast(view.camera, view.world_from_camera)
-        face = confirmed_faces(surface, view, DEPTH_TOLERANCE)
-        vertex = np.where(face == VOID, VOID, first_vertex[face])
-        of_surface = of_vertex.at(vertex)
-        surface_confidence = np.where(vertex == VOID, 0, confidence[vertex])
-        of_masks = with_categories(mask_labels(stage, view.name, table, of_surface), objects)
-        labels, weight = combine_labels(of_masks, of_surface, surface_confidence)
-        yield TaughtFrame(view, labels, weight, read_features(stage.folder("features"), view.name))
+    of_vertex = read_superface_labels(stage.folder("semantics")).at(read_superfaces(stage.folder("graph")))
+    teacher = Teacher(mesh, of_vertex, read_point_semantics(stage.folder("semantics")).confidence)
+    for view in views:
+        of_masks = with_categories(mask_labels(stage, view, table), objects)
+        yield teacher.teach(view, of_masks, read_features(stage.folder("features"), view.name))
 
 
-def mask_labels(stage: Stage, frame: str, table: CategoryTable, like: Labels) -> Labels:
-    """The frame's corrected masks at the size of `like`; void where it has none."""
+def mask_labels(stage: Stage, view: View, table: CategoryTable) -> Labels:
+    """The frame's corrected masks; void where it has none."""
     folder = stage.folder("graph") / "labels"
-    if not has_frame_labels(folder, frame):
-        return Labels(np.full_like(like.category, VOID), np.full_like(like.instance, VOID))
-    return shrink_labels(read_frame_labels(folder, frame, table), *like.category.shape[::-1])
+    if has_frame_labels(folder, view.name):
+        return read_frame_labels(folder, view.name, table)
+    void = np.full(view.depth.shape, VOID, np.int32)
+    return Labels(void, void)
 
 
 if __name__ == "__main__":

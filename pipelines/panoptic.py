@@ -1,11 +1,9 @@
 """Give every vertex its class and its object, and render both at poses that the field was not taught."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Int
 
-from panrecon.field.extract import PointField, query, surface
+from panrecon.field.extract import query, surface
 from panrecon.field.field import PanopticField, SceneBox
 from panrecon.field.labelling import panoptic_labels
 from panrecon.fusion.cleaning import keep_faces
@@ -20,7 +18,7 @@ from panrecon.io.semantics import read_superface_labels
 from panrecon.pictures import depth_picture, label_colors, overview, sheet, with_legend
 from panrecon.render import SceneRenderer, write_images
 from panrecon.stage import Stage, run_stage
-from panrecon.structures import VOID, CategoryTable, Labels, PanopticMesh, Scan, SceneObject, TriangleMesh
+from panrecon.structures import VOID, CategoryTable, PanopticMesh, Scan, TriangleMesh
 
 SURFACE_REACH = 3.0  # voxels between the field's surface and the fused mesh
 
@@ -35,7 +33,9 @@ def main(stage: Stage) -> None:
     if stage.settings.panoptic.surface == "field":
         mesh, nearest = field_surface(field, box, mesh, stage.settings.mesh.voxel_size)
         known = known.at(nearest)
-    labels = decide(query(field, mesh.vertices, vertex_normals(mesh.vertices, mesh.faces)), known, objects, table)
+    seen = query(field, mesh.vertices, vertex_normals(mesh.vertices, mesh.faces))
+    of_object = [found.category for found in objects]
+    labels = panoptic_labels(seen.category_probability, seen.instance_probability, known, of_object, table, mesh)
     panoptic = PanopticMesh(mesh, labels)
     write_panoptic_mesh(stage.output / "panoptic.ply", panoptic, table)
     artifact.write_objects(stage.output / "objects.json", objects, table)
@@ -53,12 +53,6 @@ def field_surface(
     nearest = nearest_vertex(found.vertices, mesh.vertices, SURFACE_REACH * cell)
     kept = keep_faces(found, (nearest[found.faces] != VOID).all(axis=1))
     return kept, nearest_vertex(kept.vertices, mesh.vertices, SURFACE_REACH * cell)
-
-
-def decide(seen: PointField, known: Labels, objects: Sequence[SceneObject], table: CategoryTable) -> Labels:
-    """The vertices' labels from the field and what was known before it."""
-    category_of_object = [found.category for found in objects]
-    return panoptic_labels(seen.category_probability, seen.instance_probability, known, category_of_object, table)
 
 
 def render(

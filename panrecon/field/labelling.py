@@ -6,10 +6,14 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from panrecon.structures import VOID, CategoryTable, Labels
+from panrecon.field.borders import Borders, borders
+from panrecon.structures import VOID, CategoryTable, Labels, TriangleMesh
 
 FLOOR: Final = 1e-4  # no probability counts as less: one head must not veto alone
-PRIOR_ODDS: Final = 1000.0  # of the label known before: where they differ, the field is right from about 100 : 1 on
+FIELD_WEIGHT: Final = 0.5  # of the field's log odds beside those of the look: its neighbours err together
+KNOWN_ODDS: Final = 7.4  # of the label known before, near a border
+LIKENESS_FLOOR: Final = 0.05  # of what a vertex looks like nothing of
+CHUNK: Final = 1 << 16  # vertices whose scores are held densely at once
 FULL_TRUST: Final = 0.95  # a field that agrees with this share of the known labels counts in full
 
 
@@ -19,26 +23,46 @@ def panoptic_labels(
     known: Labels,
     category_of_object: Sequence[int],
     table: CategoryTable,
+    mesh: TriangleMesh,
 ) -> Labels:
-    """The most probable segment of every vertex: a stuff class, or an object with its own class.
+    """A segment for every vertex: a stuff class, or an object with its own class.
 
-    Class and instance are decided together, P(stuff c) = p(c) p(none) and P(object o) = p(class of o) p(o), so that a
-    chair never carries a table's id. The label that graph and semantics gave is a prior of odds `PRIOR_ODDS` : 1, and
-    the field counts as far as it agrees with them at large: one that was hardly trained changes nothing but void.
+    What graph and semantics labelled stays, but near a border between segments it is decided anew among those that
+    meet there: by how the vertex looks, by the field, and with odds of `KNOWN_ODDS` for the old label. What was void
+    takes the field's most probable segment. The field decides class and instance together, P(stuff c) = p(c) p(none)
+    and P(object o) = p(class of o) p(o), so that a chair never carries a table's id; it counts as far as it agrees
+    with the known labels at large.
     """
     segments = _Segments(category_of_object, table)
     if not len(segments.category):
         return known
-    log_category = np.log(category_probability.clip(FLOOR))
-    log_instance = np.log(instance_probability.clip(FLOOR))
-    score = log_category[:, segments.category] + log_instance[:, segments.instance]
+    field = _FieldScore(segments, category_probability, instance_probability)
     row = segments.row_of(known)
     certain = np.flatnonzero(row != VOID)
-    score *= reliability(score[certain].argmax(axis=1) == row[certain])
-    score[certain, row[certain]] += np.log(PRIOR_ODDS)
-    best = score.argmax(axis=1)
-    instance = np.where(best < segments.stuff_count, VOID, segments.instance[best])
-    return Labels(segments.category[best].astype(np.int32), instance.astype(np.int32))
+    trust = FIELD_WEIGHT * reliability(field.best(certain) == row[certain])
+    decided = row.copy()
+    doubtful = borders(mesh, row)
+    decided[doubtful.vertex] = _decided_anew(doubtful, row[doubtful.vertex], field, trust)
+    void = np.flatnonzero(row == VOID)
+    decided[void] = field.best(void)
+    instance = np.where(decided < segments.stuff_count, VOID, segments.instance[decided])
+    return Labels(segments.category[decided].astype(np.int32), instance.astype(np.int32))
+
+
+def _decided_anew(
+    doubtful: Borders, known: Int[np.ndarray, " n"], field: "_FieldScore", trust: float
+) -> Int[np.ndarray, " n"]:
+    """The best of the segments that meet at every doubtful vertex."""
+
+    def score(row: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        likeness = np.log(doubtful.likeness_of(row) + LIKENESS_FLOOR)
+        return np.asarray(likeness + trust * field.score(doubtful.vertex, row))
+
+    best, greatest = known.copy(), score(known) + np.log(KNOWN_ODDS)
+    for candidate in doubtful.alike.T:
+        better = doubtful.may_be(candidate) & (score(candidate) > greatest)
+        best[better], greatest[better] = candidate[better], score(candidate)[better]
+    return best
 
 
 def reliability(agrees: Bool[np.ndarray, " n"]) -> float:
@@ -50,6 +74,32 @@ def reliability(agrees: Bool[np.ndarray, " n"]) -> float:
     share = float(np.clip(np.mean(agrees), 0.5, FULL_TRUST)) if len(agrees) else FULL_TRUST
     weight = np.log(share / (1 - share)) / np.log(FULL_TRUST / (1 - FULL_TRUST))
     return float(max(weight, 1e-6))
+
+
+class _FieldScore:
+    """Log probability of every segment at every vertex, by the field."""
+
+    def __init__(
+        self,
+        segments: "_Segments",
+        category_probability: Float[np.ndarray, "V C"],
+        instance_probability: Float[np.ndarray, "V I1"],
+    ) -> None:
+        self._segments = segments
+        self._category = np.log(category_probability.clip(FLOOR))
+        self._instance = np.log(instance_probability.clip(FLOOR))
+
+    def score(self, vertex: Int[np.ndarray, " n"], row: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """Of the segment named for each vertex; any number for `VOID`."""
+        category, instance = self._segments.category[row], self._segments.instance[row]
+        return np.asarray(self._category[vertex, category] + self._instance[vertex, instance])
+
+    def best(self, vertex: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+        """The most probable segment of every vertex."""
+        category, instance = self._segments.category, self._segments.instance
+        chunks = np.array_split(vertex, max(1, len(vertex) // CHUNK))
+        best = [(self._category[c][:, category] + self._instance[c][:, instance]).argmax(axis=1) for c in chunks]
+        return np.concatenate(best)
 
 
 class _Segments:

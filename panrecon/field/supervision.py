@@ -9,10 +9,12 @@ from jaxtyping import Float
 
 from panrecon.field.field import SceneBox
 from panrecon.field.sampling import FieldData
-from panrecon.structures import VOID, FeatureMap, Labels, View
+from panrecon.raycasting import Raycaster, confirmed_faces
+from panrecon.structures import VOID, FeatureMap, Labels, TriangleMesh, View
 
 LONGEST_SIDE = 320  # pixels of a training image's longer side
 MARGIN = 0.1  # m of empty space around the scene in the box
+DEPTH_TOLERANCE = 0.05  # m between measured depth and the mesh whose labels a pixel takes
 DISPUTED = 0.3  # weight of a mask's label where the 3D labels say otherwise
 
 
@@ -24,6 +26,25 @@ class TaughtFrame:
     labels: Labels
     weight: Float[np.ndarray, "h w"]
     features: FeatureMap
+
+
+class Teacher:
+    """Labels frames by their masks and by the surface they see: V vertices with a label and its confidence each."""
+
+    def __init__(self, mesh: TriangleMesh, labels: Labels, confidence: Float[np.ndarray, " V"]) -> None:
+        self._raycaster, self._first_vertex = Raycaster(mesh), mesh.faces[:, 0]
+        self._labels, self._confidence = labels, confidence
+
+    def teach(self, full: View, of_masks: Labels, features: FeatureMap) -> TaughtFrame:
+        """The view at training size; `of_masks` are its own corrected masks at full size, void where there is none."""
+        view = shrink_view(full, training_scale(full.camera.width, full.camera.height))
+        surface = self._raycaster.cast(view.camera, view.world_from_camera)
+        face = confirmed_faces(surface, view, DEPTH_TOLERANCE)
+        vertex = np.where(face == VOID, VOID, self._first_vertex[face])
+        confidence = np.where(vertex == VOID, 0, self._confidence[vertex])
+        small = shrink_labels(of_masks, view.camera.width, view.camera.height)
+        labels, weight = combine_labels(small, self._labels.at(vertex), confidence)
+        return TaughtFrame(view, labels, weight, features)
 
 
 def held_out(count: int, wanted: int) -> list[int]:

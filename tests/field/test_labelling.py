@@ -1,13 +1,21 @@
-"""Class and object of a vertex are decided together, and an untrained field changes nothing."""
+"""Class and object of a vertex are decided together, and an untrained field changes nothing but void."""
 
 import numpy as np
 import pytest
 
 from panrecon.field.labelling import FULL_TRUST, panoptic_labels, reliability
-from panrecon.structures import VOID, CategoryTable, Labels
+from panrecon.structures import VOID, CategoryTable, Labels, TriangleMesh
 
 WALL, FLOOR, CHAIR, TABLE, CLUTTER = range(5)
 CATEGORY_OF_OBJECT = [CHAIR, CHAIR, TABLE]
+
+
+def strip(count: int) -> TriangleMesh:
+    """A ribbon of one colour: vertices 1 cm apart, those of even and odd number on its two sides."""
+    number = np.arange(count)
+    vertices = np.stack([number * 0.01, number % 2 * 0.01, np.zeros(count)], axis=1).astype(np.float32)
+    faces = np.stack([number[:-2], number[1:-1], number[2:]], axis=1).astype(np.int32)
+    return TriangleMesh(vertices, faces, np.full((count, 3), 120, np.uint8))
 
 
 def one_hot(rows: list[int], count: int, certainty: float = 0.97) -> np.ndarray:
@@ -24,7 +32,7 @@ def decide(
     category: list[int], instance: list[int], known: Labels, table: CategoryTable, certainty: float = 0.97
 ) -> Labels:
     heads = one_hot(category, len(table), certainty), one_hot(instance, len(CATEGORY_OF_OBJECT) + 1, certainty)
-    return panoptic_labels(*heads, known, CATEGORY_OF_OBJECT, table)
+    return panoptic_labels(*heads, known, CATEGORY_OF_OBJECT, table, strip(len(category)))
 
 
 def test_a_trained_field_fills_void(table: CategoryTable) -> None:
@@ -37,7 +45,7 @@ def test_an_object_has_one_class_whatever_the_heads_say(table: CategoryTable) ->
     rng = np.random.default_rng(0)
     known = labels([VOID] * 500, [VOID] * 500)
     heads = rng.dirichlet(np.ones(len(table)), 500), rng.dirichlet(np.ones(4), 500)
-    found = panoptic_labels(*heads, known, CATEGORY_OF_OBJECT, table)
+    found = panoptic_labels(*heads, known, CATEGORY_OF_OBJECT, table, strip(500))
     thing = found.instance != VOID
     assert (found.category[thing] == np.array(CATEGORY_OF_OBJECT)[found.instance[thing]]).all()
     assert (~table.is_thing[found.category[~thing]]).all()
@@ -50,17 +58,23 @@ def test_a_field_that_contradicts_everything_changes_nothing(table: CategoryTabl
     np.testing.assert_array_equal(found.instance, known.instance)
 
 
-@pytest.mark.parametrize(("certainty", "label"), [(0.97, FLOOR), (0.9999, WALL)])
-def test_a_field_that_agrees_at_large_corrects_a_mistake_if_it_is_sure(
-    table: CategoryTable, certainty: float, label: int
-) -> None:
-    known = labels([WALL] * 99 + [FLOOR], [VOID] * 100)
-    assert decide([WALL] * 100, [3] * 100, known, table, certainty).category[-1] == label
+def test_a_sure_field_moves_a_border_where_all_looks_alike_and_nothing_else(table: CategoryTable) -> None:
+    known = labels([WALL] * 50 + [FLOOR] * 50, [VOID] * 100)
+    moved = decide([WALL] * 53 + [FLOOR] * 47, [3] * 100, known, table, 0.9999)
+    assert moved.category.tolist() == [WALL] * 53 + [FLOOR] * 47
+    stain = [WALL] * 20 + [FLOOR] * 3 + [WALL] * 27 + [FLOOR] * 50
+    assert decide(stain, [3] * 100, known, table, 0.9999).category.tolist() == known.category.tolist()
+
+
+def test_an_unsure_field_moves_nothing(table: CategoryTable) -> None:
+    known = labels([WALL] * 50 + [FLOOR] * 50, [VOID] * 100)
+    found = decide([WALL] * 53 + [FLOOR] * 47, [3] * 100, known, table, 0.6)
+    assert found.category.tolist() == known.category.tolist()
 
 
 def test_a_scene_without_things(table: CategoryTable) -> None:
     known = labels([WALL, VOID], [VOID, VOID])
-    found = panoptic_labels(one_hot([WALL, FLOOR], len(table)), np.ones((2, 1)), known, [], table)
+    found = panoptic_labels(one_hot([WALL, FLOOR], len(table)), np.ones((2, 1)), known, [], table, strip(2))
     assert found.category.tolist() == [WALL, FLOOR]
 
 
