@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from panrecon.estimate import estimate
 from panrecon.evaluate import evaluate
 from panrecon.explain import explain
 from panrecon.render import render
@@ -19,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(simulate, name="simulate")
+app.command()(estimate)
 app.command()(evaluate)
 app.command()(explain)
 app.command()(render)

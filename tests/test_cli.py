@@ -74,6 +74,25 @@ def test_views_are_compared_where_the_field_was_not_taught(finished: Path) -> No
     assert "frames the field was not taught" in (scene(finished) / "quality" / "quality.md").read_text()
 
 
+def test_an_estimate_tells_the_disk_that_the_run_takes_and_leaves_none(finished: Path, raw_scenes: Path) -> None:
+    before = sorted(raw_scenes.rglob("*")), sorted(finished.rglob("*"))
+    told = panrecon("estimate", "scannet/room", "--data", str(raw_scenes), *QUICK, cwd=finished)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert before == (sorted(raw_scenes.rglob("*")), sorted(finished.rglob("*")))
+    linked = ("scan",)  # the images are no second copy
+    files = [file for stage in VERSIONS if stage not in linked for file in (scene(finished) / stage).rglob("*.*")]
+    taken = sum(file.stat().st_size for file in files) / 1e9
+    assert taken / 1.5 < float(told.stdout.split()[-4]) < taken * 1.5
+    assert all(stage in told.stderr for stage in VERSIONS)
+
+
+def test_an_estimate_of_no_scene_is_one_sentence(raw_scenes: Path, tmp_path: Path) -> None:
+    told = panrecon("estimate", "scannet/nowhere", "--data", str(raw_scenes), cwd=tmp_path)
+    assert told.returncode == 2
+    assert told.stderr.count("\n") == 1
+    assert "nowhere" in told.stderr
+
+
 def test_the_record_keeps_its_schema_and_the_report_shows_every_stage(finished: Path) -> None:
     record = read_json(scene(finished) / "quality" / "quality.json")
     jsonschema.validate(record, schema(), cls=jsonschema.Draft202012Validator)

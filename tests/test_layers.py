@@ -10,7 +10,8 @@ import panrecon
 PACKAGE = Path(panrecon.__file__).parent
 FOUNDATION = {"structures", "errors", "geometry", "raycasting", "system", "threads", "pictures"}
 ALGORITHMS = {"fusion", "masks", "features", "graph", "semantics", "field", "evaluation", "simulation"}
-ABOVE = {"io", "datasets", "stage", "cli", "simulate", "evaluate", "explain", "render", "judge", "workflow"}
+COMMANDS = {"cli", "simulate", "evaluate", "explain", "render", "judge", "estimate", "rehearsal"}
+ABOVE = {"io", "datasets", "stage", "workflow"} | COMMANDS
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -1,0 +1,99 @@
+"""Does `panrecon estimate` tell what a run takes? Both in one go, from nothing, on a machine that should be idle."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.measure import stage_costs
+from benchmarks.provenance import provenance
+from benchmarks.scenes import DATASET, BenchScene, find_scenes, prepare, run_pipeline
+from benchmarks.tables import table_of
+from panrecon.io.files import write_json, write_text
+from panrecon.rehearsal import Rehearsal
+from panrecon.stage import PICTURES, VERSIONS, exit_on_input_error
+from panrecon.workflow import CHECKOUT, settings_of
+
+RUN = "estimated"
+NAME = "estimate_accuracy"
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Wall time (s), largest memory of a stage and size of what is left (bytes), pictures and linked images apart."""
+
+    seconds: float
+    memory: float
+    disk: float
+
+
+def main(
+    seeds: Annotated[str, typer.Option(help="seeds of the simulated rooms, joined by commas")] = "0,1",
+    shared: Annotated[
+        Path | None, typer.Option(envvar="PANRECON_BENCH_DATA", help="folder that holds rendered/ and real/")
+    ] = None,
+    data: Annotated[Path, typer.Option(help="folder of the simulated rooms")] = Path("data/raw/scannet"),
+    runs: Annotated[Path, typer.Option(help="folder of all runs")] = Path("data/runs"),
+    results: Annotated[Path, typer.Option(help="folder to write to")] = CHECKOUT / "benchmarks" / "results",
+) -> None:
+    """Told against taken: prints a table, writes it and JSON."""
+    with exit_on_input_error():
+        features, rows = runs / "bench" / "features", {}
+        for scene in find_scenes(seeds, data.resolve(), shared, features.resolve()):
+            prepare(scene, features)
+            rows[scene.name] = told(scene), taken(scene, runs)
+        text = table(rows)
+        write_json(results / f"{NAME}.json", {**provenance(), "scenes": {n: [vars(r) for r in rows[n]] for n in rows}})
+        write_text(results / f"{NAME}.md", text)
+        print(text)
+
+
+def told(scene: BenchScene) -> Taken:
+    """In a process of its own: what it tells of memory starts from its own."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_told, scene).result()
+
+
+def _told(scene: BenchScene) -> Taken:
+    with tempfile.TemporaryDirectory() as folder:
+        settings = settings_of(DATASET, [], scene.overrides)
+        found = Rehearsal(DATASET, scene.raw, settings, Path(folder)).estimate(lambda _: None)
+    costs = found.costs.values()
+    return Taken(sum(cost.seconds for cost in costs), found.memory, sum(cost.disk for cost in costs))
+
+
+def taken(scene: BenchScene, runs: Path) -> Taken:
+    folder = runs / RUN / DATASET / scene.name
+    shutil.rmtree(folder, ignore_errors=True)
+    started = time.perf_counter()
+    run_pipeline(scene, runs, RUN, "quality", ())
+    seconds = time.perf_counter() - started
+    memory = max(cost.peak_memory_mb for cost in stage_costs(folder, "quality").values())
+    files = (file for stage in VERSIONS if stage != "scan" for file in (folder / stage).rglob("*.*"))
+    return Taken(
+        seconds, memory * 2.0**20, float(sum(file.stat().st_size for file in files if file.suffix not in PICTURES))
+    )
+
+
+def table(rows: dict[str, tuple[Taken, Taken]]) -> str:
+    lines = []
+    for name, (before, after) in rows.items():
+        ratios = (getattr(before, key) / getattr(after, key) for key in ("seconds", "memory", "disk"))
+        lines.append([name, *_cells(before), *_cells(after), *(f"{ratio:.2f}" for ratio in ratios)])
+    sides = [f"{what}, {side}" for side in ("told", "taken") for what in ("s", "GB of memory", "MB on disk")]
+    return table_of(["scene", *sides, "ratio of time", "of memory", "of disk"], lines)
+
+
+def _cells(cost: Taken) -> Sequence[str]:
+    return f"{cost.seconds:.0f}", f"{cost.memory / 1e9:.1f}", f"{cost.disk / 1e6:.0f}"
+
+
+if __name__ == "__main__":
+    typer.run(main)
