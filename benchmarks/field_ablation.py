@@ -1,0 +1,222 @@
+"""What is each part of the last three stages worth? Every one left out in turn, on the graphs of finished runs.
+
+Rows: no field at all, by the look of the surface alone, by the field alone; every loss, the classifier's labels and the
+doubt of disputed masks left out; and the features of the pipeline against colour statistics and none.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Final, Literal, assert_never
+from unittest.mock import patch
+
+import numpy as np
+import typer
+
+from benchmarks.labels_against_baseline import RUN, choose
+from benchmarks.measure import strict_scores
+from benchmarks.provenance import provenance
+from benchmarks.scenes import DATASET, BenchScene, find_scenes, prepare, run_pipeline
+from benchmarks.tables import table_of
+from panrecon.config import Settings
+from panrecon.datasets.base import dataset
+from panrecon.evaluation.record import finite
+from panrecon.features.color import color_statistics
+from panrecon.field import labelling, losses, supervision
+from panrecon.field.extract import query
+from panrecon.field.fit import fit
+from panrecon.field.supervision import Teacher, field_data, held_out, scene_box
+from panrecon.geometry import nearest_vertex, vertex_normals
+from panrecon.io.categories import read_categories
+from panrecon.io.features import read_features
+from panrecon.io.files import write_json, write_text
+from panrecon.io.graph import has_frame_labels, read_frame_labels, read_instances_found, read_superfaces
+from panrecon.io.mesh import read_mesh
+from panrecon.io.scan import read_scan, read_views
+from panrecon.semantics.classifier import fit_classifier, predict
+from panrecon.semantics.distill import distill
+from panrecon.semantics.naming import name_alike
+from panrecon.semantics.propagation import propagate
+from panrecon.stage import console, exit_on_input_error
+from panrecon.structures import VOID, FeatureMap, Labels, SceneObject, View, with_categories
+from panrecon.workflow import CHECKOUT
+
+NAME: Final = "field_ablation"
+WHOLE: Final = "field and look (default)"
+FAULTS: Final = {"faults 1": "faults1", "faults 2": "faults2"}
+Scores = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is changed of the default."""
+
+    features: Literal["own", "color", "none"] = "own"
+    weights: Mapping[str, float] = field(default_factory=dict)  # of losses
+    propagation: bool = True
+    disputed: float = supervision.DISPUTED
+    likeness_floor: float = labelling.LIKENESS_FLOOR
+
+
+VARIANTS: Final = {
+    WHOLE: Variant(),
+    "the field alone": Variant(likeness_floor=1e6),
+    **{f"without the loss of {name}": Variant(weights={name: 0.0}) for name in losses.WEIGHTS},
+    "without the classifier's labels": Variant(propagation=False),
+    "disputed masks count in full": Variant(disputed=1.0),
+    "features: colour statistics": Variant(features="color"),
+    "features: none": Variant(features="none"),
+}
+
+
+@dataclass(frozen=True)
+class Semantics:
+    """What the stage before the field gives: objects with their names, labels and their confidence, and the maps."""
+
+    objects: tuple[SceneObject, ...]
+    known: Labels
+    confidence: np.ndarray
+    maps: list[FeatureMap]
+
+
+class Bench:
+    """A finished run up to its graph, and the true labels."""
+
+    def __init__(self, scene: BenchScene, run: Path) -> None:
+        self.run = run
+        self.table = read_categories(run / "scan" / "classes.csv")
+        self.scan, self.mesh = read_scan(run / "scan"), read_mesh(run / "mesh" / "mesh.ply")
+        self.views = list(read_views(self.scan))
+        self.superface = read_superfaces(run / "graph")
+        self.found = read_instances_found(run / "graph", self.table)
+        truth = dataset(DATASET).annotation(scene.raw, self.table)
+        self.truth = truth.labels
+        self.nearest = nearest_vertex(truth.mesh.vertices, self.mesh.vertices, Settings().quality.radius)
+
+    def scores(self, labels: Labels) -> Scores:
+        return strict_scores(labels.at(self.nearest), self.truth, self.table)
+
+    def semantics(self, variant: Variant) -> Semantics:
+        """The stage `semantics`, without files."""
+        of_superface, objects, settings = self.found.of_superface, self.found.objects, Settings().semantics
+        maps = [self._map(view, variant) for view in self.views]
+        if variant.features == "none":
+            known = of_superface.at(self.superface)
+            return Semantics(objects, known, np.zeros(len(self.superface), np.float32), maps)
+        points = distill(self.mesh, self.scan.camera, zip(self.scan.frames, maps, strict=True))
+        objects = name_alike(objects, of_superface.instance[self.superface], points, len(self.table))
+        named = with_categories(of_superface, objects)
+        category = named.category[self.superface]
+        classifier = fit_classifier(points, category, self.superface, len(self.table), settings)
+        told = predict(classifier, points)
+        filled = propagate(self.mesh, self.superface, named, told, self.table, settings.min_confidence)
+        labels = filled if variant.propagation else named
+        return Semantics(objects, labels.at(self.superface), told.confidence * variant.propagation, maps)
+
+    def decided(self, variant: Variant, before: Semantics) -> Labels:
+        """The stages `field` and `panoptic`, without files."""
+        teacher = Teacher(self.mesh, before.known, before.confidence)
+        hidden = held_out(len(self.views), Settings().field.held_out_frames)
+        pairs = [pair for n, pair in enumerate(zip(self.views, before.maps, strict=True)) if n not in hidden]
+        taught = [teacher.teach(view, self._masks(view, before.objects), values) for view, values in pairs]
+        data = field_data(taught, scene_box(self.mesh.vertices), len(self.table), len(before.objects))
+        fitted = fit(data if variant.features != "none" else replace(data, features=None), Settings().field)
+        seen = query(fitted.field, self.mesh.vertices, vertex_normals(self.mesh.vertices, self.mesh.faces))
+        return self.panoptic(seen.category_probability, seen.instance_probability, before)
+
+    def by_look(self, before: Semantics) -> Labels:
+        """With a field that knows nothing."""
+        count, columns = len(self.superface), (len(self.table), len(before.objects) + 1)
+        category, instance = (np.full((count, width), 1 / width, np.float32) for width in columns)
+        return self.panoptic(category, instance, before)
+
+    def panoptic(self, category: np.ndarray, instance: np.ndarray, before: Semantics) -> Labels:
+        of_object = [one.category for one in before.objects]
+        return labelling.panoptic_labels(category, instance, before.known, of_object, self.table, self.mesh)
+
+    def _map(self, view: View, variant: Variant) -> FeatureMap:
+        match variant.features:
+            case "own":
+                return read_features(self.run / "features", view.name)
+            case "color" | "none":
+                return color_statistics(view.color)
+            case _:
+                assert_never(variant.features)
+
+    def _masks(self, view: View, objects: tuple[SceneObject, ...]) -> Labels:
+        folder, void = self.run / "graph" / "labels", np.full(view.depth.shape, VOID, np.int32)
+        found = has_frame_labels(folder, view.name)
+        labels = read_frame_labels(folder, view.name, self.table) if found else Labels(void, void)
+        return with_categories(labels, objects)
+
+
+def ablation(bench: Bench, wanted: list[str]) -> Iterator[tuple[str, Scores]]:
+    usual = bench.semantics(Variant())
+    yield "after semantics: no field", bench.scores(usual.known)
+    yield "the look alone", bench.scores(bench.by_look(usual))
+    for name in wanted:
+        variant = VARIANTS[name]
+        same = (variant.features, variant.propagation) == ("own", True)
+        with ExitStack() as stack:
+            stack.enter_context(patch.dict(losses.WEIGHTS, variant.weights))
+            stack.enter_context(patch.object(supervision, "DISPUTED", variant.disputed))
+            stack.enter_context(patch.object(labelling, "LIKENESS_FLOOR", variant.likeness_floor))
+            yield name, bench.scores(bench.decided(variant, usual if same else bench.semantics(variant)))
+
+
+def main(
+    scenes: Annotated[str, typer.Option(help="names of scenes, joined by commas; default all there are")] = "",
+    rows: Annotated[str, typer.Option(help="rows of the table, joined by commas; default all")] = "",
+    seeds: Annotated[str, typer.Option(help="seeds of the simulated rooms, joined by commas")] = "0,1,2",
+    shared: Annotated[
+        Path | None, typer.Option(envvar="PANRECON_BENCH_DATA", help="folder that holds rendered/ and real/")
+    ] = None,
+    data: Annotated[Path, typer.Option(help="folder of the simulated rooms")] = Path("data/raw/scannet"),
+    runs: Annotated[Path, typer.Option(help="folder of all runs")] = Path("data/runs"),
+    results: Annotated[Path, typer.Option(help="folder to write to")] = CHECKOUT / "benchmarks" / "results",
+) -> None:
+    """The table of parts, in PQ and mIoU: of every scene, and the mean."""
+    with exit_on_input_error():
+        wanted = list(filter(None, rows.split(","))) or list(VARIANTS)
+        found: dict[str, dict[str, Scores]] = {}
+        for scene in choose(scenes, find_scenes(seeds, data.resolve(), shared, (runs / RUN / "features").resolve())):
+            prepare(scene, runs / RUN / "features")
+            for title, run, overrides in with_faults(scene):
+                run_pipeline(scene, runs, run, "graph", overrides)
+                run_pipeline(scene, runs, run, "features", overrides)
+                found[title] = {}
+                for name, scores in ablation(Bench(scene, runs / run / DATASET / scene.name), wanted):
+                    found[title][name] = scores
+                    line = f"{title}, {name}: PQ {100 * scores['pq']:.1f}, mIoU {100 * scores['miou']:.1f}"
+                    console.print(line, highlight=False, soft_wrap=True)
+                content = {title: {name: finite(row) for name, row in rows.items()} for title, rows in found.items()}
+                write_json(results / f"{NAME}.json", {**provenance(), "scenes": content})
+                write_text(results / f"{NAME}.md", table(found))
+        print(table(found))
+
+
+def with_faults(scene: BenchScene) -> list[tuple[str, str, list[str]]]:
+    """Title, run and settings: rendered scenes with both of their fixed sets of masks, others with their own."""
+    if scene.kind != "rendered":
+        return [(scene.name, RUN, [])]
+    files = {level: scene.raw / "detections" / f"{stem}_seed0.json" for level, stem in FAULTS.items()}
+    return [
+        (f"{scene.name}, {level}", RUN if level == "faults 1" else "bench_faults2", [f"masks.detections={path}"])
+        for level, path in files.items()
+    ]
+
+
+def table(found: Mapping[str, Mapping[str, Scores]]) -> str:
+    """A row a variant: PQ / mIoU of every scene and their mean, per cent."""
+    names = list(next(iter(found.values())))
+    lines = []
+    for name in names:
+        numbers = [(100 * rows[name]["pq"], 100 * rows[name]["miou"]) for rows in found.values()]
+        cells = [f"{pq:.1f} / {miou:.1f}" for pq, miou in [*numbers, tuple(np.mean(numbers, axis=0))]]
+        lines.append([name, *cells])
+    return table_of(["labels, PQ / mIoU", *found, "mean"], lines)
+
+
+if __name__ == "__main__":
+    typer.run(main)
