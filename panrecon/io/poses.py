@@ -43,7 +43,7 @@ def read_matrix(path: Path) -> Float[np.ndarray, "4 4"]:
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as 4 x 4 numbers: {error}.") from error
     if matrix.shape != (4, 4):
-        raise InputError(f"{path} holds {matrix.shape} numbers, not 4 x 4.")
+        raise InputError(f"{path} holds numbers of shape {matrix.shape}, not 4 x 4; export it again.")
     return matrix
 
 
