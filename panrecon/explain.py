@@ -49,6 +49,7 @@ class _ObjectEvidence:
 
     number: int
     found: "SceneObject"
+    category: int  # which semantics may have changed
     points: Float[np.ndarray, "P 3"]
     rivals: dict[int, tuple[str, float, float]]  # by id: class, votes for and against being one with it
     scan: "Scan"
@@ -74,6 +75,9 @@ def _read(run: Path, number: int) -> _ObjectEvidence:
             f"There is no object {number} in {run / 'graph'}; its objects are 1 to {len(instances.objects)}."
         )
     mine = instances.of_superface.instance[artifact.read_superfaces(run / "graph")] == number - 1
+    found = instances.objects[number - 1]
+    finished = (run / "semantics" / "settings.json").is_file()
+    named = artifact.read_objects(run / "semantics" / "objects.json", table)[number - 1] if finished else found
     links = read_json(run / "graph" / "object_graph.json")
     word_of = {node["id"]: node["category"] for node in links["nodes"]}
     rivals = {
@@ -84,7 +88,8 @@ def _read(run: Path, number: int) -> _ObjectEvidence:
     }
     return _ObjectEvidence(
         number,
-        instances.objects[number - 1],
+        found,
+        named.category,
         read_mesh(run / "mesh" / "mesh.ply").vertices[mine],
         rivals,
         read_scan(run / "scan"),
@@ -97,7 +102,9 @@ def _read(run: Path, number: int) -> _ObjectEvidence:
 def sentences(evidence: _ObjectEvidence) -> Iterator[str]:
     """The evidence in words, a line each."""
     found, table = evidence.found, evidence.table
-    yield f"object {evidence.number}: {table[found.category].name}, confidence {found.confidence:.2f}"
+    yield f"object {evidence.number}: {table[evidence.category].name}, confidence {found.confidence:.2f}"
+    if evidence.category != found.category:
+        yield f"  {table[found.category].name} by its masks alone; renamed after the objects that look like it"
     yield f"  {len(evidence.points)} vertices; {len(found.masks)} masks in {len(found.frames)} frames"
     words = Counter(table[mask.category].name for mask in found.masks)
     yield "  its masks say: " + ", ".join(f"{word} x{count}" for word, count in words.most_common())

@@ -163,7 +163,8 @@ def test_an_object_is_explained_in_words_and_crops(finished: Path, tmp_path: Pat
     picture = tmp_path / "why.png"
     done = panrecon("explain", str(scene(finished)), "--object", "1", "--out", str(picture), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert f"object 1: {first['category']}, confidence {first['confidence']:.2f}" in done.stdout
+    named = read_json(scene(finished) / "semantics" / "objects.json")[0]["category"]
+    assert f"object 1: {named}, confidence {first['confidence']:.2f}" in done.stdout
     detecting, contradicting = (sorted(first[key], key=int) for key in ("frames", "contradicting_frames"))
     assert f"frames that detect it: {', '.join(detecting)}\n" in done.stdout
     assert f"something else: {', '.join(contradicting) or 'none'}\n" in done.stdout
@@ -171,6 +172,18 @@ def test_an_object_is_explained_in_words_and_crops(finished: Path, tmp_path: Pat
     with Image.open(picture) as image:
         assert image.size == (240 * min(4, crops), 240 * -(-crops // 4))
         assert np.asarray(image).std() > 10  # there is something to see
+
+
+def test_an_object_that_semantics_renamed_is_told_by_both_names(finished: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(scene(finished), tmp_path / "room")
+    objects = read_json(run / "semantics" / "objects.json")
+    own = read_json(run / "graph" / "objects.json")[0]["category"]
+    objects[0]["category"] = next(one["category"] for one in objects if one["category"] != own)
+    (run / "semantics" / "objects.json").write_text(json.dumps(objects))
+    done = panrecon("explain", str(run), "--object", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"object 1: {objects[0]['category']}, confidence" in done.stdout
+    assert f"{own} by its masks alone; renamed" in done.stdout
 
 
 @pytest.mark.parametrize(
