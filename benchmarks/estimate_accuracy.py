@@ -76,10 +76,13 @@ def taken(scene: BenchScene, runs: Path) -> Taken:
     run_pipeline(scene, runs, RUN, "quality", ())
     seconds = time.perf_counter() - started
     memory = max(cost.peak_memory_mb for cost in stage_costs(folder, "quality").values())
-    files = (file for stage in VERSIONS if stage != "scan" for file in (folder / stage).rglob("*.*"))
-    return Taken(
-        seconds, memory * 2.0**20, float(sum(file.stat().st_size for file in files if file.suffix not in PICTURES))
-    )
+    stages = [folder / stage for stage in VERSIONS if stage != "scan"]
+    files = [file for stage in stages for file in stage.rglob("*.*") if not is_stages_picture(file, stage)]
+    return Taken(seconds, memory * 2.0**20, float(sum(file.stat().st_size for file in files)))
+
+
+def is_stages_picture(file: Path, stage: Path) -> bool:
+    return file.parent == stage and file.suffix in PICTURES
 
 
 def table(rows: dict[str, tuple[Taken, Taken]]) -> str:

@@ -21,12 +21,13 @@ from benchmarks.scenes import DATASET, BenchScene, find_scenes, prepare, run_pip
 from benchmarks.tables import table_of
 from panrecon.config import Settings
 from panrecon.datasets.base import dataset
+from panrecon.errors import InputError
 from panrecon.evaluation.record import finite
 from panrecon.features.color import color_statistics
 from panrecon.field import labelling, losses, supervision
 from panrecon.field.extract import query
 from panrecon.field.fit import fit
-from panrecon.field.supervision import Teacher, field_data, held_out, scene_box
+from panrecon.field.supervision import Teacher, field_data, scene_box, taught_and_held_out
 from panrecon.geometry import nearest_vertex, vertex_normals
 from panrecon.io.categories import read_categories
 from panrecon.io.features import read_features
@@ -117,8 +118,9 @@ class Bench:
     def decided(self, variant: Variant, before: Semantics) -> Labels:
         """The stages `field` and `panoptic`, without files."""
         teacher = Teacher(self.mesh, before.known, before.confidence)
-        hidden = held_out(len(self.views), Settings().field.held_out_frames)
-        pairs = [pair for n, pair in enumerate(zip(self.views, before.maps, strict=True)) if n not in hidden]
+        frames, _ = taught_and_held_out(self.scan.frames, Settings().field.held_out_frames)
+        names = {frame.name for frame in frames}
+        pairs = [pair for pair in zip(self.views, before.maps, strict=True) if pair[0].name in names]
         taught = [teacher.teach(view, self._masks(view, before.objects), values) for view, values in pairs]
         data = field_data(taught, scene_box(self.mesh.vertices), len(self.table), len(before.objects))
         fitted = fit(data if variant.features != "none" else replace(data, features=None), Settings().field)
@@ -179,6 +181,9 @@ def main(
     """The table of parts, in PQ and mIoU: of every scene, and the mean."""
     with exit_on_input_error():
         wanted = list(filter(None, rows.split(","))) or list(VARIANTS)
+        unknown = [name for name in wanted if name not in VARIANTS]
+        if unknown:
+            raise InputError(f"There is no row {unknown[0]!r}; there are {', '.join(VARIANTS)}.")
         found: dict[str, dict[str, Scores]] = {}
         for scene in choose(scenes, find_scenes(seeds, data.resolve(), shared, (runs / RUN / "features").resolve())):
             prepare(scene, runs / RUN / "features")

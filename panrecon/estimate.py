@@ -18,7 +18,7 @@ def estimate(
     settings: Annotated[list[Path], typer.Option("--settings", help="YAML files of settings; later ones win")] = [],  # noqa: B006
     override: Annotated[list[str], typer.Option("--set", help="section.key=value; several are allowed")] = [],  # noqa: B006
 ) -> None:
-    """What all stages of a scene will take: minutes, memory, disk. Rehearses each on 20 frames, in under a minute.
+    """What all stages of a scene will take: minutes, memory, disk. Rehearses each on 20 frames.
 
     Reads <data>/<scene>/ and writes nothing. Exit code 2: the input is wrong, in one sentence.
     """
@@ -31,7 +31,10 @@ def estimate(
 
         rehearsal = Rehearsal(found.dataset, found.raw, loaded, Path(folder))
         with progress_bar("estimate", STAGES) as advance:
-            show(rehearsal.estimate(advance), scene)
+            told = rehearsal.estimate(advance)
+        show(told, scene)
+        if loaded.panoptic.surface == "field":
+            console.print("not told: panoptic.surface=field takes minutes and gigabytes more in the stage panoptic")
 
 
 def show(estimate: "Estimate", scene: str) -> None:

@@ -28,8 +28,8 @@ def explain(
 ) -> None:
     """What speaks for and against an object: its masks in the frames, and the frames that call it something else.
 
-    Reads the run's scan, mesh, masks and graph; prints the evidence and writes a sheet of crops. Exit code 2: the input
-    is wrong, in one sentence.
+    Reads the run's scan, mesh, masks, graph and, if it is up to date, semantics; prints the evidence and writes a sheet
+    of crops. Exit code 2: the input is wrong, in one sentence.
     """
     from panrecon.io.images import write_image
     from panrecon.pictures import sheet
@@ -76,8 +76,10 @@ def _read(run: Path, number: int) -> _ObjectEvidence:
         )
     mine = instances.of_superface.instance[artifact.read_superfaces(run / "graph")] == number - 1
     found = instances.objects[number - 1]
-    finished = (run / "semantics" / "settings.json").is_file()
-    named = artifact.read_objects(run / "semantics" / "objects.json", table)[number - 1] if finished else found
+    semantics, digest = run / "semantics" / "settings.json", read_json(run / "graph" / "settings.json")["digest"]
+    named = found
+    if semantics.is_file() and read_json(semantics)["inputs"]["graph"] == digest:
+        named = artifact.read_objects(run / "semantics" / "objects.json", table)[number - 1]
     links = read_json(run / "graph" / "object_graph.json")
     word_of = {node["id"]: node["category"] for node in links["nodes"]}
     rivals = {

@@ -21,9 +21,10 @@ from jaxtyping import Int
 
 from panrecon.config import Settings
 from panrecon.datasets.base import dataset
-from panrecon.datasets.sources import class_table, detections_file, features_folder
+from panrecon.datasets.sources import class_table, detections_file, features_backend, features_folder
 from panrecon.evaluation.protocols import protocol
 from panrecon.evaluation.scene import Terms, judge_points
+from panrecon.features.base import FeatureExtractor
 from panrecon.features.color import ColorExtractor
 from panrecon.features.precomputed import PrecomputedExtractor
 from panrecon.features.projection import fit_projection
@@ -40,7 +41,7 @@ from panrecon.graph.observation import FrameObservation, observe
 from panrecon.graph.superfaces import superfaces
 from panrecon.io import graph as artifact
 from panrecon.io.categories import read_categories
-from panrecon.io.detections import read_detections, write_detections
+from panrecon.io.detections import read_detections, require_frame_of, write_detections
 from panrecon.io.features import read_features
 from panrecon.io.images import read_depth
 from panrecon.io.mesh import write_mesh, write_panoptic_mesh
@@ -48,7 +49,7 @@ from panrecon.io.scan import read_scan, read_view, read_views, write_scan
 from panrecon.io.semantics import write_point_semantics
 from panrecon.masks.precomputed import PrecomputedSegmenter
 from panrecon.pictures import overview, spread
-from panrecon.render import SceneRenderer
+from panrecon.render import SceneRenderer, write_images
 from panrecon.semantics.classifier import fit_classifier, predict
 from panrecon.semantics.distill import distill
 from panrecon.semantics.propagation import propagate
@@ -65,6 +66,7 @@ WARM_UP: Final = 3  # field steps before the clock starts: kernels are compiled 
 FIELD_STEPS: Final = 8
 STAGES: Final = 9
 HALF: Final = 2  # bytes of a feature on disk
+BYTES_OF_A_VERTEX: Final = 400.0  # positions, colours, normals, features, trees: where most are held at once
 COPIES: Final = 2.5  # of the frames' arrays while the field is set up: as they come, as one array, and indices
 
 T = TypeVar("T")
@@ -98,6 +100,9 @@ class Rehearsal:
         self.raw, self.settings, self.folder = raw, settings, folder
         self.whole = dataset(kind).scan(raw, settings.scan)
         self.table = read_categories(class_table(raw, settings))
+        self.detections_file = read_detections(detections_file(raw, settings), self.table)
+        require_frame_of(self.detections_file, [frame.name for frame in self.whole.frames])
+        self.is_annotated = bool(settings.quality.ground_truth or dataset(kind).annotation_files(raw))
         self.costs: dict[str, Cost] = {}
 
     def estimate(self, on_stage: Callable[[int], None]) -> Estimate:
@@ -110,71 +115,88 @@ class Rehearsal:
         a_frame = self._field()
         on_stage(7)
         self._panoptic()
-        self._quality()
+        if self.is_annotated:
+            self._quality()
         on_stage(STAGES)
-        self.costs["starts of all stages"] = Cost(STAGES * _start())
-        more = len(self.whole.frames) - len(self.some.frames)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        self.costs["starts of all stages"] = Cost(len(self.costs) * _start())
         return Estimate(
-            len(self.whole.frames), int(len(self.mesh.vertices) * self.surface), self.costs, peak + more * a_frame
+            len(self.whole.frames),
+            int(len(self.mesh.vertices) * self.surface_ratio),
+            self.costs,
+            self._memory(a_frame),
         )
+
+    def _memory(self, a_frame: float) -> float:
+        """This process's own peak, which has all stages behind it, and what more frames and surface add to a stage."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+        masks = sum(found.mask.nbytes for found in self.detections.values()) / len(self.some.frames)
+        more_frames = len(self.whole.frames) - len(self.some.frames)
+        probabilities = (len(self.table) + len(self.found.instances.objects) + 1) * 4
+        surface = len(self.mesh.vertices) * (probabilities + BYTES_OF_A_VERTEX)
+        return peak + more_frames * max(a_frame, masks) + max(self.surface_ratio - 1, 0.0) * surface
 
     def _scan(self) -> None:
         fused = _some(self.whole, FUSED)
         seconds, _ = timed(lambda: write_scan(self.folder, fused, fused.frames))
-        images = _size(self.folder) if self.whole.source_camera != self.whole.camera else 0
+        images = _size(self.folder / "color") if self.whole.source_camera != self.whole.camera else 0
         self.fused = read_scan(self.folder)
-        self.some = _some(self.fused, FRAMES)
-        self.frames = len(self.whole.frames) / len(self.some.frames)  # times as many as are rehearsed
-        share = len(self.whole.frames) / len(fused.frames)
-        self.costs["scan"] = Cost(seconds * share, images * share)
+        detected = [frame for frame in self.fused.frames if frame.name in self.detections_file]
+        self.some = _some(replace(self.fused, frames=tuple(detected)) if detected else self.fused, FRAMES)
+        self.frame_ratio = len(self.whole.frames) / len(self.some.frames)  # times as many as are rehearsed
+        fused_ratio = len(self.whole.frames) / len(fused.frames)
+        self.costs["scan"] = Cost(seconds * fused_ratio, images * fused_ratio)
 
     def _mesh(self) -> None:
         seconds, self.mesh = timed(lambda: fuse(read_views(self.fused), self.settings.mesh))
-        self.surface = 1 / share_seen(self.whole, self.fused)  # times as much as the fused frames give
+        self.surface_ratio = 1 / share_seen(
+            self.whole, self.fused, self.settings.mesh.depth_max
+        )  # times as much as the fused frames give
         up = up_direction(self.some.poses)
-        self.picture, _ = timed(lambda: overview(self.mesh, up).paint(self.mesh.colors))
+        self.picture_seconds, _ = timed(lambda: overview(self.mesh, up).paint(self.mesh.colors))
         disk = self._written("mesh.ply", lambda path: write_mesh(path, self.mesh))
-        share = len(self.whole.frames) / len(self.fused.frames)
-        self.costs["mesh"] = Cost(seconds * share + self.picture, disk * self.surface)
+        fused_ratio = len(self.whole.frames) / len(self.fused.frames)
+        self.costs["mesh"] = Cost(seconds * fused_ratio + self.picture_seconds, disk * self.surface_ratio)
 
     def _masks(self) -> None:
-        file = read_detections(detections_file(self.raw, self.settings), self.table)
-        segmenter = PrecomputedSegmenter(file, self.settings.masks.min_area)
+        segmenter = PrecomputedSegmenter(self.detections_file, self.settings.masks.min_area)
         seconds, found = timed(lambda: list(segmenter.segment(self.some, self.table)))
         self.detections = dict(zip((frame.name for frame in self.some.frames), found, strict=True))
         write = partial(write_detections, frames=self.detections.items(), table=self.table)
         writing, disk = timed(lambda: self._written("detections.json", write))
-        self.costs["masks"] = Cost((seconds + writing) * self.frames, disk * self.frames)
+        detected = sum(frame.name in self.detections_file for frame in self.whole.frames)
+        self.detected_ratio = detected / sum(frame.name in self.detections_file for frame in self.some.frames)
+        self.costs["masks"] = Cost((seconds + writing) * self.detected_ratio, disk * self.detected_ratio)
 
     def _features(self) -> None:
-        folder = features_folder(self.raw, self.settings)
-        precomputed = self.settings.features.backend == "precomputed" or (
-            self.settings.features.backend == "auto" and folder.is_dir()
-        )
-        extractor = (
-            PrecomputedExtractor(partial(read_features, folder))
-            if precomputed
-            else ColorExtractor(lambda frame: read_view(self.some, frame).color)
-        )
+        extractor = self._extractor()
+        first = replace(self.some, frames=self.some.frames[:1])
+        solving, _ = timed(lambda: fit_projection(extractor.extract(first), self.settings.features.dimensions))
         fitting, projection = timed(
             lambda: fit_projection(extractor.extract(self.some), self.settings.features.dimensions)
         )
         seconds, self.maps = timed(lambda: [projection(values) for values in extractor.extract(self.some)])
         disk = float(sum(values.values.size * HALF for values in self.maps))
-        self.costs["features"] = Cost((fitting + seconds) * self.frames, disk * self.frames)
+        growing = max(fitting - solving, 0.0) + seconds
+        self.costs["features"] = Cost(solving + growing * self.frame_ratio, disk * self.frame_ratio)
+
+    def _extractor(self) -> FeatureExtractor:
+        match features_backend(self.raw, self.settings):
+            case "precomputed":
+                return PrecomputedExtractor(partial(read_features, features_folder(self.raw, self.settings)))
+            case "color":
+                return ColorExtractor(lambda frame: read_view(self.some, frame).color)
 
     def _graph(self) -> None:
         settings = self.settings.graph
         looking, seen = timed(lambda: list(in_parallel(self._observed, self.some.frames)))
         cutting, superface_of_vertex = timed(lambda: superfaces(self.mesh, settings))
-        touching = contacts(self.mesh, superface_of_vertex)
+        touching_took, touching = timed(lambda: contacts(self.mesh, superface_of_vertex))
         voting, self.found = timed(lambda: infer_instances(seen, superface_of_vertex, touching, self.table, settings))
         painting, self.labels_of_frame = timed(self._corrected)
         writing, disk = timed(self._frame_labels_written)
-        seconds = (looking + voting) * self.surface + painting + writing
-        fixed = cutting * self.surface + 2 * self.picture
-        self.costs["graph"] = Cost(seconds * self.frames + fixed, disk * self.frames)
+        seconds = (looking + voting) * self.surface_ratio + painting + writing
+        fixed = (cutting + touching_took) * self.surface_ratio + 2 * self.picture_seconds
+        self.costs["graph"] = Cost(seconds * self.detected_ratio + fixed, disk * self.detected_ratio)
 
     def _semantics(self) -> None:
         settings, superface_of_vertex = self.settings.semantics, self.found.superface_of_vertex
@@ -193,18 +215,19 @@ class Rehearsal:
         )
         self.known, self.confidence = completed.at(superface_of_vertex), semantics.confidence
         disk = self._written("semantics", lambda path: write_point_semantics(path, self.mesh, semantics))
-        seconds = carrying * self.frames * self.surface + fitting + (telling + filling) * self.surface
-        self.costs["semantics"] = Cost(seconds + self.picture, disk * self.surface)
+        seconds = carrying * self.frame_ratio * self.surface_ratio + fitting + (telling + filling) * self.surface_ratio
+        self.costs["semantics"] = Cost(seconds + self.picture_seconds, disk * self.surface_ratio)
 
     def _field(self) -> float:
         """Rehearses the field; the memory (bytes) that every further frame takes."""
-        teacher = Teacher(self.mesh, self.known, self.confidence)
+        setting_up, teacher = timed(lambda: Teacher(self.mesh, self.known, self.confidence))
         rows = zip(read_views(self.some), self.labels_of_frame, self.maps, strict=True)
         teaching, taught = timed(lambda: [teacher.teach(*row) for row in rows])
         self.data = field_data(
             taught, scene_box(self.mesh.vertices), len(self.table), len(self.found.instances.objects)
         )
-        training, seconds = Training(self.data, self.settings.field), teaching * self.frames
+        training = Training(self.data, self.settings.field)
+        seconds = setting_up * self.surface_ratio + teaching * self.frame_ratio
         with one_thread():
             for part in passes(self.settings.field):
                 if len(part.steps):
@@ -229,17 +252,20 @@ class Rehearsal:
         )
         renderer = SceneRenderer(self.trained, self.data.box, self.panoptic)
         frame = self.some.frames[0]
-        rendering, _ = timed(lambda: renderer.images(self.some.camera, frame.world_from_camera))
+        rendering, images = timed(lambda: renderer.images(self.some.camera, frame.world_from_camera))
+        write_images(self.folder / "rendered", frame.name, images, self.table)
         count = len(held_out(len(self.whole.frames), self.settings.field.held_out_frames))
-        seconds = (asking + deciding + writing) * self.surface + rendering * count + self.picture
-        self.costs["panoptic"] = Cost(seconds, disk * self.surface)
+        seconds = (asking + deciding + writing) * self.surface_ratio + rendering * count + self.picture_seconds
+        self.costs["panoptic"] = Cost(seconds, disk * self.surface_ratio + _size(self.folder / "rendered") * count)
 
     def _quality(self) -> None:
         """Against its own mesh: the truth is nobody's business before the end."""
-        terms = Terms(self.table, tuple(protocol(name) for name in self.settings.quality.protocols))
+        settings = self.settings.quality
+        protocols = tuple(protocol(name) for name in settings.protocols)
+        terms = Terms(self.table, protocols, settings.radius, settings.by_area)
         up = up_direction(self.some.poses)
         seconds, _ = timed(lambda: judge_points(self.panoptic, self.panoptic, terms, {}, up))
-        self.costs["quality"] = Cost(seconds * self.surface)
+        self.costs["quality"] = Cost(seconds * self.surface_ratio)
 
     def _observed(self, frame: Frame) -> FrameObservation:
         tolerance, found = self.settings.graph.depth_tolerance, self.detections[frame.name]
@@ -265,25 +291,24 @@ class Rehearsal:
         return _size(path)
 
 
-def share_seen(whole: Scan, some: Scan) -> float:
-    """The share of what `whole` measures that lies in cells of `CELL` metres where `some` measure anything; in (0, 1].
+def share_seen(whole: Scan, some: Scan, depth_max: float) -> float:
+    """The share of what `whole` measures within `depth_max` (m) that lies in cells where `some` measure; in (0, 1].
 
-    Of at most `SURVEYED` frames; 1 where nothing is measured.
+    Cells of `CELL` metres; of at most `SURVEYED` frames; 1 where nothing is measured.
     """
-    cells = {frame.name: _cells(whole, frame) for frame in _some(whole, SURVEYED).frames}
-    seen = np.unique(np.concatenate([_cells(some, frame) for frame in some.frames]))
-    counts = [(len(found), int(np.isin(found, seen).sum())) for found in cells.values()]
-    measured, known = np.sum(counts, axis=0)
-    return max(known, 1) / max(measured, 1)
+    seen = np.unique(np.concatenate([_cells(some, frame, depth_max) for frame in some.frames]))
+    cells = (_cells(whole, frame, depth_max) for frame in _some(whole, SURVEYED).frames)
+    measured, known = np.sum([(len(found), np.isin(found, seen).sum()) for found in cells], axis=0)
+    return float(max(known, 1) / max(measured, 1))
 
 
-def _cells(scan: Scan, frame: Frame) -> Int[np.ndarray, " n"]:
+def _cells(scan: Scan, frame: Frame, depth_max: float) -> Int[np.ndarray, " n"]:
     """A number for the cell of every measured point, of every `PIXEL_STEP`-th pixel each way."""
     coarse = scan.camera.scaled(1 / PIXEL_STEP)
     depth = read_depth(frame.depth, scan.depth_scale)
     small = cv2.resize(depth, (coarse.width, coarse.height), interpolation=cv2.INTER_NEAREST_EXACT)
-    points = transform(frame.world_from_camera, unproject(coarse, small)[small > 0])
-    x, y, z = np.floor(points / CELL).astype(np.int64).T
+    fused = (small > 0) & (small <= depth_max)
+    x, y, z = np.floor(transform(frame.world_from_camera, unproject(coarse, small)[fused]) / CELL).astype(np.int64).T
     return (x << 42) + (y << 21) + z
 
 

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from panrecon.datasets.sources import features_folder
+from panrecon.datasets.sources import features_backend, features_folder
 from panrecon.features.base import FeatureExtractor
 from panrecon.features.color import ColorExtractor
 from panrecon.features.precomputed import PrecomputedExtractor
@@ -17,7 +17,9 @@ from panrecon.structures import Scan
 
 def main(stage: Stage) -> None:
     scan, settings = read_scan(stage.folder("scan")), stage.settings.features
-    backend, count = chosen_backend(stage), len(scan.frames)
+    backend, count = features_backend(stage.raw, stage.settings), len(scan.frames)
+    if backend == "color" and settings.backend == "auto":
+        stage.say(f"no precomputed features in {stage.raw / 'features'}: takes colour statistics, which tell far less")
     features = extractor(stage, backend, scan)
     projection = fit_projection(stage.track(features.extract(scan), "fit", count), settings.dimensions)
     shown, pictures = spread(count, 8), []
@@ -38,17 +40,6 @@ def extractor(stage: Stage, backend: str, scan: Scan) -> FeatureExtractor:
             return PrecomputedExtractor(partial(read_features, features_folder(stage.raw, stage.settings)))
         case _:
             return ColorExtractor(lambda frame: read_view(scan, frame).color)
-
-
-def chosen_backend(stage: Stage) -> str:
-    """The backend of the setting; `auto` comes to what is there, and says so."""
-    settings = stage.settings.features
-    if settings.backend != "auto":
-        return settings.backend
-    if settings.folder or features_folder(stage.raw, stage.settings).is_dir():
-        return "precomputed"
-    stage.say(f"no precomputed features in {stage.raw / 'features'}: takes colour statistics, which tell far less")
-    return "color"
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import numpy as np
 
 from panrecon.field.extract import render_view
 from panrecon.field.fit import fit
-from panrecon.field.supervision import TaughtFrame, Teacher, field_data, held_out, scene_box
+from panrecon.field.supervision import TaughtFrame, Teacher, field_data, scene_box, taught_and_held_out
 from panrecon.io.categories import read_categories
 from panrecon.io.features import read_features
 from panrecon.io.field import read_checkpoint, remove_checkpoint, write_checkpoint, write_field
@@ -25,8 +25,7 @@ def main(stage: Stage) -> None:
     table = read_categories(stage.folder("scan") / "classes.csv")
     objects = read_objects(stage.folder("semantics") / "objects.json", table)
     settings = stage.settings.field
-    hidden = held_out(len(scan.frames), settings.held_out_frames)
-    taught = [frame for number, frame in enumerate(scan.frames) if number not in hidden]
+    taught, held_out = taught_and_held_out(scan.frames, settings.held_out_frames)
     views = (read_view(scan, frame) for frame in taught)
     frames = list(stage.track(taught_frames(stage, views, mesh, table, objects), "labels", len(taught)))
     data = field_data(frames, scene_box(mesh.vertices), len(table), len(objects))
@@ -41,7 +40,7 @@ def main(stage: Stage) -> None:
             on_step=lambda step, _: advance(step + 1),
             on_checkpoint=lambda _, state: write_checkpoint(stage.output, state),
         )
-    write_field(stage.output, fitted, data, settings, [scan.frames[number].name for number in hidden])
+    write_field(stage.output, fitted, data, settings, [frame.name for frame in held_out])
     rows = []
     for number in spread(len(frames), 4):
         view = frames[number].view

@@ -1,9 +1,8 @@
 """Detect the table's classes in every frame."""
 
 from panrecon.datasets.sources import detections_file
-from panrecon.errors import InputError
 from panrecon.io.categories import read_categories
-from panrecon.io.detections import DetectionFile, read_detections, write_detections
+from panrecon.io.detections import DetectionFile, read_detections, require_frame_of, write_detections
 from panrecon.io.images import write_image
 from panrecon.io.scan import read_scan, read_view
 from panrecon.masks.base import Segmenter
@@ -42,13 +41,9 @@ def segmenter(stage: Stage, scan: Scan, table: CategoryTable) -> Segmenter:
 
 def check_frames(stage: Stage, file: DetectionFile, scan: Scan) -> None:
     """Says how many detections are of frames that the scan does not have, and refuses a file of no frame of it."""
-    frames = {frame.name for frame in scan.frames}
-    strangers = sum(len(records) for name, records in file.records.items() if name not in frames)
-    if not frames & file.records.keys():
-        raise InputError(
-            f"No image_id of the detections (such as {next(iter(file.records))!r}) is a frame of the scan (such as "
-            f"{scan.frames[0].name!r}); image_id must be the frame's name."
-        )
+    names = [frame.name for frame in scan.frames]
+    require_frame_of(file, names)
+    strangers = sum(len(records) for name, records in file.records.items() if name not in names)
     if strangers:
         stage.say(f"left out {strangers} detections of frames that the scan does not have")
 

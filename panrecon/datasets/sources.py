@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from panrecon.config import Settings
 from panrecon.datasets.base import dataset
@@ -25,6 +26,14 @@ def detections_file(raw: Path, settings: Settings) -> Path:
 def features_folder(raw: Path, settings: Settings) -> Path:
     """The folder of a setting, else the raw scene's `features/`."""
     return settings.features.folder or raw / "features"
+
+
+def features_backend(raw: Path, settings: Settings) -> Literal["precomputed", "color"]:
+    """The backend of the setting; `auto` comes to what is there."""
+    chosen = settings.features.backend
+    if chosen != "auto":
+        return chosen
+    return "precomputed" if settings.features.folder or features_folder(raw, settings).is_dir() else "color"
 
 
 def source_files(stage: str, dataset_name: str, raw: Path, settings: Settings) -> list[Path]:

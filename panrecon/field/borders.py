@@ -20,14 +20,14 @@ DISTANCE: Final = 0.15  # m, and the next two: what counts as one unit of differ
 COLOR: Final = 0.06  # of RGB in [0, 1]
 NORMAL: Final = 0.3  # of unit normals
 FARTHEST: Final = 4.0  # units; what differs more says nothing
-BESIDE: Final = 24  # nearest vertices, among whose segments a vertex may choose
+BESIDE: Final = 24  # nearest vertices within `REACH`, among whose segments a vertex may choose
 
 
 @dataclass(frozen=True)
 class Borders:
     """The n vertices near a border; the segments of inner vertices like each (`VOID` = none), and how like, in [0, 1].
 
-    `beside` holds the segments that touch the vertex: it belongs to one of these.
+    `beside` holds the segments of the nearest vertices: it belongs to one of these.
     """
 
     vertex: Int[np.ndarray, " n"]
@@ -40,7 +40,7 @@ class Borders:
         return np.asarray(((self.alike == segment[:, None]) * self.likeness).sum(axis=1))
 
     def may_be(self, segment: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-        """Whether the segment named for every vertex is one that touches it."""
+        """Whether the segment named for every vertex is one that lies beside it."""
         return np.asarray((segment != VOID) & (self.beside == segment[:, None]).any(axis=1))
 
 
@@ -64,7 +64,8 @@ def borders(mesh: TriangleMesh, segment: Int[np.ndarray, " V"]) -> Borders:
         axis=1,
     ).astype(np.float32)
     distance, like = cKDTree(look[inner]).query(look[vertex], k=ALIKE, distance_upper_bound=FARTHEST, workers=-1)
-    _, beside = cKDTree(mesh.vertices).query(mesh.vertices[vertex], k=BESIDE, workers=-1)
+    everywhere = cKDTree(mesh.vertices)
+    _, beside = everywhere.query(mesh.vertices[vertex], k=BESIDE, distance_upper_bound=REACH, workers=-1)
     return Borders(
         vertex,
         np.append(segment[inner], VOID)[like],

@@ -60,8 +60,9 @@ def _decided_anew(
 
     best, greatest = known.copy(), score(known) + np.log(KNOWN_ODDS)
     for candidate in doubtful.alike.T:
-        better = doubtful.may_be(candidate) & (score(candidate) > greatest)
-        best[better], greatest[better] = candidate[better], score(candidate)[better]
+        found = np.where(doubtful.may_be(candidate), score(candidate), -np.inf)
+        better = found > greatest
+        best[better], greatest[better] = candidate[better], found[better]
     return best
 
 
@@ -86,20 +87,27 @@ class _FieldScore:
         instance_probability: Float[np.ndarray, "V I1"],
     ) -> None:
         self._segments = segments
-        self._category = np.log(category_probability.clip(FLOOR))
-        self._instance = np.log(instance_probability.clip(FLOOR))
+        self._category, self._instance = category_probability, instance_probability
 
     def score(self, vertex: Int[np.ndarray, " n"], row: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """Of the segment named for each vertex; any number for `VOID`."""
-        category, instance = self._segments.category[row], self._segments.instance[row]
-        return np.asarray(self._category[vertex, category] + self._instance[vertex, instance])
+        category = self._category[vertex, self._segments.category[row]]
+        instance = self._instance[vertex, self._segments.instance[row]]
+        return _log(category) + _log(instance)
 
     def best(self, vertex: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
         """The most probable segment of every vertex."""
         category, instance = self._segments.category, self._segments.instance
-        chunks = np.array_split(vertex, max(1, len(vertex) // CHUNK))
-        best = [(self._category[c][:, category] + self._instance[c][:, instance]).argmax(axis=1) for c in chunks]
-        return np.concatenate(best)
+        best = np.zeros(len(vertex), dtype=np.int64)
+        for start in range(0, len(vertex), CHUNK):
+            part = vertex[start : start + CHUNK]
+            score = _log(self._category[part])[:, category] + _log(self._instance[part])[:, instance]
+            best[start : start + CHUNK] = score.argmax(axis=1)
+        return best
+
+
+def _log(probability: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+    return np.asarray(np.log(probability.clip(FLOOR)))
 
 
 class _Segments:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from panrecon.field.field import SceneBox
 from panrecon.field.sampling import FieldData
 from panrecon.raycasting import Raycaster, confirmed_faces
-from panrecon.structures import VOID, FeatureMap, Labels, TriangleMesh, View
+from panrecon.structures import VOID, FeatureMap, Frame, Labels, TriangleMesh, View
 
 LONGEST_SIDE = 320  # pixels of a training image's longer side
 MARGIN = 0.1  # m of empty space around the scene in the box
@@ -51,6 +51,12 @@ def held_out(count: int, wanted: int) -> list[int]:
     """Which of `count` frames are kept from the field: the middles of equal stretches, never more than one in five."""
     kept = min(wanted, count // 5)
     return [(2 * number + 1) * count // (2 * kept) for number in range(kept)]
+
+
+def taught_and_held_out(frames: Sequence[Frame], wanted: int) -> tuple[list[Frame], list[Frame]]:
+    """The frames that the field learns from, and those it does not; in order."""
+    kept = held_out(len(frames), wanted)
+    return [frame for n, frame in enumerate(frames) if n not in kept], [frames[number] for number in kept]
 
 
 def training_scale(width: int, height: int) -> float:

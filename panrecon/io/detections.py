@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,15 @@ class DetectionFile(Mapping[str, Detections]):
             np.array([self.table.row_of(record["category"]) for record in records], dtype=np.int32),
             np.array([record["score"] for record in records], dtype=np.float32),
             np.stack(masks),
+        )
+
+
+def require_frame_of(file: DetectionFile, names: Sequence[str]) -> None:
+    """Raises InputError where no detection is of a frame of these names."""
+    if not set(names) & file.records.keys():
+        raise InputError(
+            f"No image_id of the detections (such as {next(iter(file.records))!r}) is a frame of the scan (such as "
+            f"{names[0]!r}); image_id must be the frame's name."
         )
 
 

@@ -64,6 +64,7 @@ def test_a_border_farther_off_than_its_reach_stays_within_it(table: CategoryTabl
     mesh = sheet(painted(halves(0)))
     moved = decide(known, mesh, table).category != known.category
     assert (np.abs(mesh.vertices[moved, 0] - 0.2) <= REACH + STEP).all()
+    assert moved.sum() == 2 * SIDE  # towards the colours: what lies within reach on their side
 
 
 def test_what_is_all_border_keeps_its_vertices_though_it_looks_like_the_rest(table: CategoryTable) -> None:
