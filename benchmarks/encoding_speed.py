@@ -9,7 +9,7 @@ Then whole training steps, and how much of the machine's own random-access bandw
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal, assert_never
 
 import numba
 import numpy as np
@@ -22,7 +22,14 @@ from benchmarks.provenance import provenance
 from benchmarks.study import RESULTS
 from benchmarks.tables import table_of
 from panrecon.config import FieldSettings
-from panrecon.field.encoding import HASH_PRIMES, VOLUMES, HashVolumes, level_resolutions
+from panrecon.field.encoding import (
+    HASH_PRIMES,
+    VOLUMES,
+    GeometryEncoding,
+    HashVolumes,
+    VolumeEncoding,
+    level_resolutions,
+)
 from panrecon.field.fast import FastHashVolumes
 from panrecon.field.field import SceneBox
 from panrecon.field.fit import Training, passes
@@ -48,6 +55,26 @@ class Timing:
     variant: str
     seconds: float
     ratio: float
+
+
+class NoEncoding(nn.Module):
+    """Constant features at no cost: what is left of a step is what no encoding can make faster."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.unused = nn.Parameter(torch.zeros(1))
+
+    def forward(self, positions: Float[Tensor, "N 3"]) -> VolumeEncoding:
+        features = torch.full((len(positions), self.width), 0.01)
+        return VolumeEncoding(self.geometry(positions), features, features, features)
+
+    def geometry(self, positions: Float[Tensor, "N 3"]) -> GeometryEncoding:
+        features = torch.full((len(positions), self.width), 0.01)
+        return GeometryEncoding(features, features[..., None].expand(-1, -1, 3))
+
+    def clear_gradient(self) -> None:
+        self.unused.grad = None
 
 
 class NerfstudioFormulation(nn.Module):
@@ -154,7 +181,7 @@ def ray_points(count: int) -> Float[Tensor, "N 3"]:
 def steps(log2_table: int) -> list[Timing]:
     """One training step of the last pass, which learns everything."""
 
-    def training(fast: bool, samples: Mapping[str, int]) -> Callable[[], None]:
+    def training(kind: Literal["plain", "compiled", "none"], samples: Mapping[str, int]) -> Callable[[], None]:
         settings = FieldSettings(
             levels=LEVELS,
             features_per_level=FEATURES,
@@ -168,10 +195,17 @@ def steps(log2_table: int) -> list[Timing]:
             **samples,
         )
         built = Training(box_scene(), settings)
-        if not fast:
-            plain = HashVolumes(level_resolutions(LEVELS, 16, FINEST), FEATURES, log2_table)
-            plain.table = built.field.encoding.table  # type: ignore[attr-defined]
-            built.field.encoding = plain
+        match kind:
+            case "plain":
+                plain = HashVolumes(level_resolutions(LEVELS, 16, FINEST), FEATURES, log2_table)
+                plain.table = built.field.encoding.table  # type: ignore[attr-defined]
+                built.field.encoding = plain
+            case "none":
+                built.field.encoding = NoEncoding(LEVELS * FEATURES)
+            case "compiled":
+                pass
+            case _:
+                assert_never(kind)
         assert passes(settings)[2].steps.start == 0
 
         def step() -> None:
@@ -183,9 +217,10 @@ def steps(log2_table: int) -> list[Timing]:
     return compare(
         f"training step, {RAYS:,} rays",
         {
-            "plain torch, 35 samples": training(False, PAPER),
-            "compiled, 35 samples": training(True, PAPER),
-            "compiled, guided by depth": training(True, GUIDED),
+            "plain torch, 35 samples": training("plain", PAPER),
+            "compiled, 35 samples": training("compiled", PAPER),
+            "networks alone, 35 samples": training("none", PAPER),
+            "compiled, guided by depth": training("compiled", GUIDED),
         },
     )
 

@@ -4,6 +4,7 @@ Rows: no field at all, by the look of the surface alone, by the field alone; eve
 doubt of disputed masks left out; and the features of the pipeline against colour statistics and none.
 """
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -58,6 +59,7 @@ class Variant:
     propagation: bool = True
     disputed: float = supervision.DISPUTED
     likeness_floor: float = labelling.LIKENESS_FLOOR
+    settings: Mapping[str, int] = field(default_factory=dict)  # of the field
 
 
 VARIANTS: Final = {
@@ -66,6 +68,7 @@ VARIANTS: Final = {
     **{f"without the loss of {name}": Variant(weights={name: 0.0}) for name in losses.WEIGHTS},
     "without the classifier's labels": Variant(propagation=False),
     "disputed masks count in full": Variant(disputed=1.0),
+    "35 samples a ray (the paper's)": Variant(settings={"near_samples": 10, "free_samples": 25, "label_samples": 35}),
     "features: colour statistics": Variant(features="color"),
     "features: none": Variant(features="none"),
 }
@@ -123,7 +126,8 @@ class Bench:
         pairs = [pair for pair in zip(self.views, before.maps, strict=True) if pair[0].name in names]
         taught = [teacher.teach(view, self._masks(view, before.objects), values) for view, values in pairs]
         data = field_data(taught, scene_box(self.mesh.vertices), len(self.table), len(before.objects))
-        fitted = fit(data if variant.features != "none" else replace(data, features=None), Settings().field)
+        settings = Settings().field.model_copy(update=dict(variant.settings))
+        fitted = fit(data if variant.features != "none" else replace(data, features=None), settings)
         seen = query(fitted.field, self.mesh.vertices, vertex_normals(self.mesh.vertices, self.mesh.faces))
         return self.panoptic(seen.category_probability, seen.instance_probability, before)
 
@@ -155,8 +159,10 @@ class Bench:
 
 def ablation(bench: Bench, wanted: list[str]) -> Iterator[tuple[str, Scores]]:
     usual = bench.semantics(Variant())
-    yield "after semantics: no field", bench.scores(usual.known)
-    yield "the look alone", bench.scores(bench.by_look(usual))
+    yield "after semantics: no field", bench.scores(usual.known) | {"seconds": 0.0}
+    started = time.perf_counter()
+    by_look = bench.by_look(usual)
+    yield "the look alone", bench.scores(by_look) | {"seconds": time.perf_counter() - started}
     for name in wanted:
         variant = VARIANTS[name]
         same = (variant.features, variant.propagation) == ("own", True)
@@ -164,7 +170,10 @@ def ablation(bench: Bench, wanted: list[str]) -> Iterator[tuple[str, Scores]]:
             stack.enter_context(patch.dict(losses.WEIGHTS, variant.weights))
             stack.enter_context(patch.object(supervision, "DISPUTED", variant.disputed))
             stack.enter_context(patch.object(labelling, "LIKENESS_FLOOR", variant.likeness_floor))
-            yield name, bench.scores(bench.decided(variant, usual if same else bench.semantics(variant)))
+            before = usual if same else bench.semantics(variant)
+            started = time.perf_counter()
+            labels = bench.decided(variant, before)
+            yield name, bench.scores(labels) | {"seconds": time.perf_counter() - started}
 
 
 def main(
@@ -213,14 +222,15 @@ def with_faults(scene: BenchScene) -> list[tuple[str, str, list[str]]]:
 
 
 def table(found: Mapping[str, Mapping[str, Scores]]) -> str:
-    """A row a variant: PQ / mIoU of every scene and their mean, per cent."""
+    """A row a variant: PQ / mIoU of every scene and their mean, per cent, and the mean time of field and decision."""
     names = list(next(iter(found.values())))
     lines = []
     for name in names:
         numbers = [(100 * rows[name]["pq"], 100 * rows[name]["miou"]) for rows in found.values()]
         cells = [f"{pq:.1f} / {miou:.1f}" for pq, miou in [*numbers, tuple(np.mean(numbers, axis=0))]]
-        lines.append([name, *cells])
-    return table_of(["labels, PQ / mIoU", *found, "mean"], lines)
+        seconds = np.mean([rows[name]["seconds"] for rows in found.values()])
+        lines.append([name, *cells, f"{seconds:.0f} s"])
+    return table_of(["labels, PQ / mIoU", *found, "mean", "field and decision"], lines)
 
 
 if __name__ == "__main__":
