@@ -59,14 +59,6 @@ def test_where_all_looks_alike_nothing_moves(table: CategoryTable) -> None:
     assert_array_equal(found.category, known.category)
 
 
-def test_a_border_farther_off_than_its_reach_stays_within_it(table: CategoryTable) -> None:
-    known = stuff(halves(0.2))
-    mesh = sheet(painted(halves(0)))
-    moved = decide(known, mesh, table).category != known.category
-    assert (np.abs(mesh.vertices[moved, 0] - 0.2) <= REACH + STEP).all()
-    assert moved.sum() == 2 * SIDE  # towards the colours: what lies within reach on their side
-
-
 def test_what_is_all_border_keeps_its_vertices_though_it_looks_like_the_rest(table: CategoryTable) -> None:
     category, instance = np.full((SIDE, SIDE), FLOOR), np.full((SIDE, SIDE), VOID)
     category[18:23, 18:23], instance[18:23, 18:23] = CHAIR, 0
