@@ -15,14 +15,16 @@ import typer
 from benchmarks.measure import stage_costs
 from benchmarks.provenance import provenance
 from benchmarks.scenes import DATASET, BenchScene, find_scenes, prepare, run_pipeline
+from benchmarks.study import RESULTS, ROOMS, RUNS, SharedOption
 from benchmarks.tables import table_of
 from panrecon.io.files import write_json, write_text
 from panrecon.rehearsal import Rehearsal
 from panrecon.stage import PICTURES, VERSIONS, exit_on_input_error
-from panrecon.workflow import CHECKOUT, settings_of
+from panrecon.workflow import settings_of
 
 RUN = "estimated"
 NAME = "estimate_accuracy"
+FEATURES = RUNS / "bench" / "features"
 
 
 @dataclass(frozen=True)
@@ -36,22 +38,17 @@ class Taken:
 
 def main(
     seeds: Annotated[str, typer.Option(help="seeds of the simulated rooms, joined by commas")] = "0,1",
-    shared: Annotated[
-        Path | None, typer.Option(envvar="PANRECON_BENCH_DATA", help="folder that holds rendered/ and real/")
-    ] = None,
-    data: Annotated[Path, typer.Option(help="folder of the simulated rooms")] = Path("data/raw/scannet"),
-    runs: Annotated[Path, typer.Option(help="folder of all runs")] = Path("data/runs"),
-    results: Annotated[Path, typer.Option(help="folder to write to")] = CHECKOUT / "benchmarks" / "results",
+    shared: SharedOption = None,
 ) -> None:
     """Told against taken: prints a table, writes it and JSON."""
     with exit_on_input_error():
-        features, rows = runs / "bench" / "features", {}
-        for scene in find_scenes(seeds, data.resolve(), shared, features.resolve()):
-            prepare(scene, features)
-            rows[scene.name] = told(scene), taken(scene, runs)
+        rows = {}
+        for scene in find_scenes(seeds, ROOMS, shared, FEATURES):
+            prepare(scene, FEATURES)
+            rows[scene.name] = told(scene), taken(scene)
         text = table(rows)
-        write_json(results / f"{NAME}.json", {**provenance(), "scenes": {n: [vars(r) for r in rows[n]] for n in rows}})
-        write_text(results / f"{NAME}.md", text)
+        write_json(RESULTS / f"{NAME}.json", {**provenance(), "scenes": {n: [vars(r) for r in rows[n]] for n in rows}})
+        write_text(RESULTS / f"{NAME}.md", text)
         print(text)
 
 
@@ -69,11 +66,11 @@ def _told(scene: BenchScene) -> Taken:
     return Taken(sum(cost.seconds for cost in costs), found.memory, sum(cost.disk for cost in costs))
 
 
-def taken(scene: BenchScene, runs: Path) -> Taken:
-    folder = runs / RUN / DATASET / scene.name
+def taken(scene: BenchScene) -> Taken:
+    folder = RUNS / RUN / DATASET / scene.name
     shutil.rmtree(folder, ignore_errors=True)
     started = time.perf_counter()
-    run_pipeline(scene, runs, RUN, "quality", ())
+    run_pipeline(scene, RUNS, RUN, "quality", ())
     seconds = time.perf_counter() - started
     memory = max(cost.peak_memory_mb for cost in stage_costs(folder, "quality").values())
     stages = [folder / stage for stage in VERSIONS if stage != "scan"]

@@ -19,6 +19,7 @@ from benchmarks.labels_against_baseline import RUN, choose
 from benchmarks.measure import strict_scores
 from benchmarks.provenance import provenance
 from benchmarks.scenes import DATASET, BenchScene, find_scenes, prepare, run_pipeline
+from benchmarks.study import RESULTS, ROOMS, RUNS, SharedOption
 from benchmarks.tables import table_of
 from panrecon.config import Settings
 from panrecon.datasets.base import dataset
@@ -42,11 +43,11 @@ from panrecon.semantics.naming import name_alike
 from panrecon.semantics.propagation import propagate
 from panrecon.stage import console, exit_on_input_error
 from panrecon.structures import VOID, FeatureMap, Labels, SceneObject, View, with_categories
-from panrecon.workflow import CHECKOUT
 
 NAME: Final = "field_ablation"
 WHOLE: Final = "field and look (default)"
 FAULTS: Final = {"faults 1": "faults1", "faults 2": "faults2"}
+FEATURES: Final = RUNS / RUN / "features"
 Scores = dict[str, float]
 
 
@@ -180,12 +181,7 @@ def main(
     scenes: Annotated[str, typer.Option(help="names of scenes, joined by commas; default all there are")] = "",
     rows: Annotated[str, typer.Option(help="rows of the table, joined by commas; default all")] = "",
     seeds: Annotated[str, typer.Option(help="seeds of the simulated rooms, joined by commas")] = "0,1,2",
-    shared: Annotated[
-        Path | None, typer.Option(envvar="PANRECON_BENCH_DATA", help="folder that holds rendered/ and real/")
-    ] = None,
-    data: Annotated[Path, typer.Option(help="folder of the simulated rooms")] = Path("data/raw/scannet"),
-    runs: Annotated[Path, typer.Option(help="folder of all runs")] = Path("data/runs"),
-    results: Annotated[Path, typer.Option(help="folder to write to")] = CHECKOUT / "benchmarks" / "results",
+    shared: SharedOption = None,
 ) -> None:
     """The table of parts, in PQ and mIoU: of every scene, and the mean."""
     with exit_on_input_error():
@@ -194,19 +190,19 @@ def main(
         if unknown:
             raise InputError(f"There is no row {unknown[0]!r}; there are {', '.join(VARIANTS)}.")
         found: dict[str, dict[str, Scores]] = {}
-        for scene in choose(scenes, find_scenes(seeds, data.resolve(), shared, (runs / RUN / "features").resolve())):
-            prepare(scene, runs / RUN / "features")
+        for scene in choose(scenes, find_scenes(seeds, ROOMS, shared, FEATURES)):
+            prepare(scene, FEATURES)
             for title, run, overrides in with_faults(scene):
-                run_pipeline(scene, runs, run, "graph", overrides)
-                run_pipeline(scene, runs, run, "features", overrides)
+                run_pipeline(scene, RUNS, run, "graph", overrides)
+                run_pipeline(scene, RUNS, run, "features", overrides)
                 found[title] = {}
-                for name, scores in ablation(Bench(scene, runs / run / DATASET / scene.name), wanted):
+                for name, scores in ablation(Bench(scene, RUNS / run / DATASET / scene.name), wanted):
                     found[title][name] = scores
                     line = f"{title}, {name}: PQ {100 * scores['pq']:.1f}, mIoU {100 * scores['miou']:.1f}"
                     console.print(line, highlight=False, soft_wrap=True)
                 content = {title: {name: finite(row) for name, row in rows.items()} for title, rows in found.items()}
-                write_json(results / f"{NAME}.json", {**provenance(), "scenes": content})
-                write_text(results / f"{NAME}.md", table(found))
+                write_json(RESULTS / f"{NAME}.json", {**provenance(), "scenes": content})
+                write_text(RESULTS / f"{NAME}.md", table(found))
         print(table(found))
 
 
