@@ -1,5 +1,8 @@
 """Laws of work on several threads."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -26,3 +29,13 @@ def test_an_error_reaches_the_caller() -> None:
 
 def test_work_is_done_on_other_threads() -> None:
     assert threading.get_ident() not in list(in_parallel(lambda _: threading.get_ident(), range(3)))
+
+
+@pytest.mark.parametrize(("own", "spins"), [(None, "1000"), ("7", "7")])
+def test_threads_hardly_spin_unless_the_user_says_so(own: str | None, spins: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    command = [sys.executable, "-c", "import panrecon, os; print(os.environ['GOMP_SPINCOUNT'])"]
+    told = subprocess.run(
+        command, env=environment | ({"GOMP_SPINCOUNT": own} if own else {}), capture_output=True, check=True
+    )
+    assert told.stdout.decode().strip() == spins

@@ -20,9 +20,8 @@ BLOCK: Final = 64  # points whose rows do
 NEXT: Final = np.uint64(1)
 PRIME_Y, PRIME_Z = (np.uint64(prime) for prime in HASH_PRIMES[1:])  # that of x is 1
 COMPILED: Final[dict[str, Any]] = {"cache": True, "fastmath": {"contract"}}
-# OpenMP's threads spin at every barrier: with one busy process beside it, a training step takes ten times as long. The
-# work queue's sleep; it must not be entered from two threads at once, and nothing here does.
-numba.config.THREADING_LAYER = "workqueue"  # type: ignore[attr-defined]
+# numba would warn of an older TBB that other packages bring along
+numba.config.THREADING_LAYER_PRIORITY = ["omp", "workqueue", "tbb"]  # type: ignore[attr-defined]
 
 
 class Grid(NamedTuple):

@@ -160,12 +160,6 @@ def test_kernels_give_the_same_bits_on_any_number_of_cores() -> None:
         assert torch.equal(one, many)
 
 
-def test_the_kernels_threads_do_not_spin() -> None:
-    """OpenMP's do: one busy process beside a training made it ten times as slow."""
-    FastHashVolumes((4, 8), 2, 6).geometry(torch.rand(2000, 3))
-    assert numba.threading_layer() == "workqueue"  # type: ignore[attr-defined]
-
-
 def test_a_second_derivative_of_the_kernels_is_refused() -> None:
     encoding = volumes(FastHashVolumes)
     features = encoding(positions(3)).color
