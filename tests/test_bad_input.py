@@ -159,7 +159,7 @@ def test_a_truncated_image(room: Path, tmp_path: Path, capfd: pytest.CaptureFixt
 
 
 BAD_DETECTIONS: dict[str, tuple[Break, str]] = {
-    "no file": (lambda room: (room / "detections.json").unlink(), "detections.json does not exist"),
+    "no file": (lambda room: (room / "detections.json").unlink(), "detections.json; put COCO results"),
     "no detection": (lambda room: write_json(room / "detections.json", []), "holds no detection"),
     "only unknown words": (lambda room: change_records(room, category="unicorn"), "unicorn"),
     "no JSON": (lambda room: truncate(room / "detections.json"), "is not JSON"),

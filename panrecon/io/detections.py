@@ -59,6 +59,10 @@ def read_detections(path: Path, table: CategoryTable) -> DetectionFile:
     Raises:
         InputError: there is none, none is of a known class, or a record is incomplete.
     """
+    if not path.is_file():
+        raise InputError(
+            f"There are no detections at {path}; put COCO results of a segmenter there, or name masks.detections."
+        )
     content = read_json(path)
     if not isinstance(content, list) or not content:
         raise InputError(f"{path} holds no detection; a list of COCO results is needed.")
