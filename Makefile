@@ -18,17 +18,18 @@ DRY := $(if $(findstring n,$(firstword -$(MAKEFLAGS))),--dry-run)
 RUN_STAGES := $(if $(DRY),test ! -x $(PANRECON) ||) $(PANRECON) run
 OPTIONS = $(if $(DATA),--data $(DATA)) --run $(RUN) --cores $(CORES) $(foreach s,$(SET),--set $(s)) $(if $(CONFIG),--settings $(CONFIG)) $(DRY)
 
-.PHONY: help setup demo test check lint types bench clean $(STAGES)
+.PHONY: help setup demo weights test check lint types bench clean $(STAGES)
 
 help:  ## this list
 	@grep -hE '^[a-z$$()A-Z%/ ]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F: '{printf "  make %-22s %s\n", $$1, $$2}'
 
 setup: .venv/ready  ## virtual environment .venv with everything the CPU path needs
 
-.venv/ready: requirements.txt setup.cfg
+.venv/ready: requirements.txt requirements-original.txt setup.cfg
 	+@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else "panrecon needs Python 3.11 or 3.12, this is %d.%d; name another with PYTHON=python3.11." % v)'
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --no-deps --requirement requirements-original.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m panrecon.system
 	@touch .venv/ready
@@ -36,6 +37,9 @@ setup: .venv/ready  ## virtual environment .venv with everything the CPU path ne
 demo: setup  ## the built-in room, all stages, and its table of panoptic quality
 	@test -f $(ROOM)/features/features.json || $(PANRECON) simulate room $(ROOM) --seed $(SEED)
 	+@$(if $(DRY),test ! -d $(ROOM) ||) $(RUN_STAGES) scannet/room$(SEED) --run demo --cores $(CORES) $(foreach s,$(SET),--set $(s)) $(DRY)
+
+weights: setup  ## lists, downloads and verifies the public checkpoints; ONLY="sam-vit-huge ..." WEIGHTS=<folder>
+	$(PANRECON) weights $(or $(ONLY),--default) $(if $(WEIGHTS),--folder "$(WEIGHTS)")
 
 scannet/%: setup  ## all stages of data/raw/scannet/<scene>; DATA=<folder of scenes> RUN=<name> SET="section.key=value ..."
 	+@$(RUN_STAGES) $@ $(OPTIONS)

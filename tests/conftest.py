@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from panrecon.structures import Category, CategoryTable
+from panrecon.torchvision_ops import ensure_torchvision
 
 FRAMES = 40
+
+ensure_torchvision()  # torchmetrics imports it
 
 
 @pytest.fixture(scope="session")
