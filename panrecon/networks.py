@@ -1,0 +1,143 @@
+"""What every foreign network needs: a device, images as tensors, batches that fit, frames decoded ahead."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from panrecon.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor, device
+
+Precision = Literal["float32", "float16", "bfloat16"]
+Device = Literal["auto", "cpu", "cuda"]
+IMAGENET_MEAN: Final = (123.675, 116.28, 103.53)  # of RGB in 0..255, as every network here was trained on
+IMAGENET_DEVIATION: Final = (58.395, 57.12, 57.375)
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def torch_device(wanted: Device) -> "device":
+    """The device of a setting; `auto` is CUDA where there is one.
+
+    Raises:
+        InputError: CUDA is asked for and there is none.
+    """
+    import torch
+
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise InputError("There is no CUDA device that torch can use; set the stage's device=cpu, or auto.")
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def autocast(where: "device", precision: Precision) -> AbstractContextManager[object]:
+    """The context in which a network computes in `precision`; its weights stay float32.
+
+    Raises:
+        InputError: float16 is asked for on a CPU, which has too few operators for it.
+    """
+    import torch
+
+    if precision == "float32":
+        return nullcontext()
+    if precision == "float16" and where.type == "cpu":
+        raise InputError("The precision float16 needs a CUDA device; on a CPU set precision=float32 or bfloat16.")
+    return torch.autocast(where.type, dtype=getattr(torch, precision))
+
+
+def require_finite(values: "Tensor", model: str, precision: Precision) -> None:
+    """Raises InputError where half precision has overflowed, ValueError where full precision has."""
+    if not bool(values.isfinite().all()):
+        if precision == "float32":
+            raise ValueError(f"{model} gave inf or nan.")
+        raise InputError(f"{model} overflows in {precision}; set the stage's precision=float32.")
+
+
+def resized(rgb: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> UInt8[np.ndarray, "H W 3"]:
+    """Bilinear as PIL has it, which averages where it shrinks: what these networks were trained and released with."""
+    if rgb.shape[:2] == (height, width):
+        return rgb
+    return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def normalised(images: Sequence[UInt8[np.ndarray, "h w 3"]], where: "device") -> 'Float[Tensor, "b 3 h w"]':
+    """RGB in 0..255 as the networks take it: channels first, mean 0 and deviation 1 over ImageNet."""
+    import torch
+
+    mean = torch.tensor(IMAGENET_MEAN, device=where).view(3, 1, 1)
+    deviation = torch.tensor(IMAGENET_DEVIATION, device=where).view(3, 1, 1)
+    pixels = torch.from_numpy(np.stack(images)).to(where).permute(0, 3, 1, 2)
+    return pixels.to(torch.float32, memory_format=torch.contiguous_format).sub_(mean).div_(deviation)
+
+
+def ahead(work: Callable[[T], R], items: Iterable[T], depth: int) -> Iterator[R]:
+    """What `work` makes of every item, in order, up to `depth` of them made ahead in a thread beside the caller."""
+    remaining = iter(items)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        waiting: list[Future[R]] = [pool.submit(work, item) for item in islice(remaining, depth)]
+        while waiting:
+            done = waiting.pop(0).result()
+            waiting += [pool.submit(work, item) for item in islice(remaining, 1)]
+            yield done
+
+
+def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Consecutive items, `size` at a time."""
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
+class Batches:
+    """Runs a network on batches; where memory runs out the size of batches is halved, for good, and said.
+
+    `size` is the size now; `say` gets the sentence.
+    """
+
+    def __init__(self, size: int, say: Callable[[str], None]) -> None:
+        self.size = size
+        self._say = say
+
+    def run(self, network: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]) -> list[R]:
+        """What `network` gives for every item, in order.
+
+        Raises:
+            InputError: not even one item fits into memory.
+        """
+        results: list[R] = []
+        while len(results) < len(items):
+            batch = items[len(results) : len(results) + self.size]
+            try:
+                results += network(batch)
+            except (RuntimeError, MemoryError) as error:
+                if not _out_of_memory(error):
+                    raise
+                if len(batch) == 1:
+                    raise InputError(
+                        "Not even one image fits into memory beside the network; "
+                        "choose a smaller model, or device=cpu where CUDA ran out."
+                    ) from error
+                self.size = len(batch) // 2
+                self._say(f"out of memory with {len(batch)} at once: goes on with {self.size}")
+                _release()
+        return results
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    import torch
+
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _release() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
