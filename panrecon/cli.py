@@ -9,9 +9,11 @@ import typer
 from panrecon.estimate import estimate
 from panrecon.evaluate import evaluate
 from panrecon.explain import explain
+from panrecon.prompts import prompts
 from panrecon.render import render
 from panrecon.simulate import simulate
 from panrecon.stage import READS, VERSIONS, exit_on_input_error
+from panrecon.weights import weights
 
 app = typer.Typer(
     help="Zero-shot panoptic 3D reconstruction of posed RGB-D scans.",
@@ -23,7 +25,9 @@ app.add_typer(simulate, name="simulate")
 app.command()(estimate)
 app.command()(evaluate)
 app.command()(explain)
+app.command()(prompts)
 app.command()(render)
+app.command()(weights)
 
 Overrides = Annotated[list[str], typer.Option("--set", help="section.key=value; several are allowed")]
 SettingsFiles = Annotated[list[Path], typer.Option("--settings", help="YAML files of settings; later ones win")]
