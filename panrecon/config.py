@@ -54,19 +54,38 @@ class MeshSettings(StageSettings):
 
 
 class MasksSettings(StageSettings):
-    backend: Literal["precomputed"] = Field("precomputed", description="where detections come from")
+    backend: Literal["precomputed", "grounded_sam"] = Field("precomputed", description="where detections come from")
     detections: UserPath | None = Field(
         None, description="COCO results; default: detections.json, else first of detections/"
     )
     min_area: NonNegativeInt = Field(25, description="smaller masks are dropped, pixels")
+    implementation: Literal["transformers", "original"] = Field(
+        "transformers", description="of Grounded-SAM: Hugging Face's, or segment-anything and groundingdino-py"
+    )
+    detector: Literal["swin_t", "swin_b"] = Field("swin_t", description="GroundingDINO's size")
+    segmenter: Literal["vit_h", "vit_l", "vit_b"] = Field("vit_h", description="SAM's size")
+    box_threshold: float = Field(0.25, ge=0, le=1, description="less certain boxes are dropped")
+    text_threshold: float = Field(0.25, ge=0, le=1, description="tokens that agree less are not part of a box's phrase")
+    duplicate_iou: float = Field(0.8, gt=0, le=1, description="masks of one class that overlap more are one")
+    batch_size: PositiveInt = Field(4, description="images a network gets at once; halved where memory runs out")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where there is one")
+    precision: Literal["float32", "float16", "bfloat16"] = Field("float32", description="in which networks compute")
 
 
 class FeaturesSettings(StageSettings):
-    backend: Literal["auto", "precomputed", "color"] = Field(
+    backend: Literal["auto", "precomputed", "color", "dinov2"] = Field(
         "auto", description="where dense features come from; auto: precomputed if there are any, else colour statistics"
     )
     folder: UserPath | None = Field(None, description="<frame>.npy files; default: features/ of the raw scene")
     dimensions: PositiveInt = Field(64, description="features are projected to at most this many principal components")
+    model: Literal["vits14", "vitb14", "vitl14"] = Field("vits14", description="DINOv2's size")
+    registers: bool = Field(False, description="take DINOv2 with registers (Darcet et al., 2024)")
+    pixels_per_feature: PositiveFloat = Field(
+        8.0, description="edge of what a feature stands for; images are resized, pixels"
+    )
+    batch_size: PositiveInt = Field(4, description="images the network gets at once; halved where memory runs out")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where there is one")
+    precision: Literal["float32", "float16", "bfloat16"] = Field("float32", description="in which the network computes")
 
 
 class GraphSettings(StageSettings):

@@ -22,6 +22,7 @@ from jaxtyping import Int
 from panrecon.config import Settings
 from panrecon.datasets.base import dataset
 from panrecon.datasets.sources import class_table, detections_file, features_backend, features_folder
+from panrecon.errors import InputError
 from panrecon.evaluation.protocols import protocol
 from panrecon.evaluation.scene import Terms, judge_points
 from panrecon.features.base import FeatureExtractor
@@ -98,6 +99,12 @@ class Rehearsal:
 
     def __init__(self, kind: str, raw: Path, settings: Settings, folder: Path) -> None:
         self.raw, self.settings, self.folder = raw, settings, folder
+        for section, backend in (("masks", settings.masks.backend), ("features", settings.features.backend)):
+            if backend in ("grounded_sam", "dinov2"):
+                raise InputError(
+                    f"What {section}.backend={backend} takes is not told yet: it depends on the network and device; "
+                    f"set {section}.backend=precomputed for all the rest."
+                )
         self.whole = dataset(kind).scan(raw, settings.scan)
         self.table = read_categories(class_table(raw, settings))
         self.detections_file = read_detections(detections_file(raw, settings), self.table)
@@ -183,7 +190,7 @@ class Rehearsal:
         match features_backend(self.raw, self.settings):
             case "precomputed":
                 return PrecomputedExtractor(partial(read_features, features_folder(self.raw, self.settings)))
-            case "color":
+            case _:
                 return ColorExtractor(lambda frame: read_view(self.some, frame).color)
 
     def _graph(self) -> None:

@@ -7,7 +7,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,8 +108,13 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda done: progress.update(task, completed=done)
 
 
-def run_stage(work: Callable[[Stage], None]) -> None:
+Facts = Mapping[str, Any] | None  # what a stage wants told in its settings.json
+
+
+def run_stage(work: Callable[[Stage], Facts]) -> None:
     """The command line of a stage script: `work` fills `stage.output`, which then takes its place.
+
+    What it gives back stands in the artifact's settings.json, beside what every stage tells.
 
     Exit code 0: done. 2: the input is wrong, said in one sentence, nothing written. 1: our fault, with a traceback.
     """
@@ -164,18 +169,19 @@ def exit_on_input_error() -> Iterator[None]:
         raise SystemExit(2) from error
 
 
-def _carry_out(stage: Stage, work: Callable[[Stage], None]) -> None:
+def _carry_out(stage: Stage, work: Callable[[Stage], Facts]) -> None:
     started = time.perf_counter()
     inputs = {name: read_json(stage.folder(name) / "settings.json")["digest"] for name in READS[stage.name]}
     _prepare(stage, inputs)
     try:
-        work(stage)
+        facts = work(stage) or {}
     except InputError:
         shutil.rmtree(stage.output, ignore_errors=True)
         if not (stage.run / stage.name / "settings.json").is_file():  # Snakemake took the declared files of the old one
             shutil.rmtree(stage.run / stage.name, ignore_errors=True)
         raise
     record = _identity(stage, inputs) | {
+        **facts,
         "digest": digest(stage.output),
         "device": _device(stage),
         "seconds": round(time.perf_counter() - started, 2),
@@ -236,6 +242,5 @@ def _device(stage: Stage) -> str:
     wanted = getattr(getattr(stage.settings, stage.name), "device", "cpu")
     if wanted != "auto":
         return str(wanted)
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    torch = sys.modules.get("torch")  # a backend without a network never loads it
+    return "cuda" if torch is not None and torch.cuda.is_available() else "cpu"

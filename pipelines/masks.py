@@ -1,28 +1,49 @@
 """Detect the table's classes in every frame."""
 
-from panrecon.datasets.sources import detections_file
+from dataclasses import replace
+
+from panrecon.datasets.sources import detections_file, grounded_sam_weights
+from panrecon.errors import InputError
 from panrecon.io.categories import read_categories
-from panrecon.io.detections import DetectionFile, read_detections, require_frame_of, write_detections
+from panrecon.io.detections import (
+    DetectionFile,
+    frames_written,
+    join_frames,
+    read_detections,
+    require_frame_of,
+    write_frame,
+)
 from panrecon.io.images import write_image
-from panrecon.io.scan import read_scan, read_view
+from panrecon.io.scan import read_image, read_scan
 from panrecon.masks.base import Segmenter
+from panrecon.masks.grounded_sam import GroundedSam, Rules, load_networks
 from panrecon.masks.precomputed import PrecomputedSegmenter
 from panrecon.pictures import detection_overlay, sheet, spread
-from panrecon.stage import Stage, run_stage
+from panrecon.stage import Facts, Stage, run_stage
 from panrecon.structures import CategoryTable, Scan
+from panrecon.weights import find_weights, record_of
 
 
-def main(stage: Stage) -> None:
-    scan = read_scan(stage.folder("scan"))
+def main(stage: Stage) -> Facts:
+    scan, settings = read_scan(stage.folder("scan")), stage.settings.masks
     table = read_categories(stage.folder("scan") / "classes.csv")
-    detections = list(stage.track(segmenter(stage, scan, table).segment(scan, table), "frames", len(scan.frames)))
-    found = zip((frame.name for frame in scan.frames), detections, strict=True)
-    write_detections(stage.output / "detections.json", found, table)
-    shown = spread(len(scan.frames), 8)
-    views = [read_view(scan, scan.frames[number]) for number in shown]
-    overlays = [detection_overlay(view.color, detections[n], table) for n, view in zip(shown, views, strict=True)]
-    write_image(stage.output / "masks.jpg", sheet(overlays, columns=4))
-    stage.say(f"{sum(map(len, detections))} detections in {sum(map(bool, map(len, detections)))} frames")
+    names, parts = [frame.name for frame in scan.frames], stage.output / "frames"
+    done = frames_written(parts, names) // settings.batch_size * settings.batch_size  # batches as they would have been
+    if done:
+        stage.say(f"resumes at frame {done + 1} of {len(names)}")
+    remaining = replace(scan, frames=scan.frames[done:])
+    finder = segmenter(stage, scan, table)
+    found = stage.track(finder.segment(remaining, table), "frames", len(remaining.frames))
+    for name, detections in zip(names[done:], found, strict=True):
+        write_frame(parts, name, detections, table)
+    count = join_frames(stage.output / "detections.json", parts, names)
+    if isinstance(finder, GroundedSam) and finder.dropped:
+        dropped = ", ".join(f"{phrase} x{count}" for phrase, count in finder.dropped.most_common(8))
+        stage.say(f"dropped {finder.dropped.total()} boxes whose phrase is no class, such as {dropped}")
+    show(stage, scan, table, count)
+    if settings.backend == "grounded_sam":
+        return {"models": [record_of(name) for name in grounded_sam_weights(settings)]}
+    return None
 
 
 def segmenter(stage: Stage, scan: Scan, table: CategoryTable) -> Segmenter:
@@ -37,6 +58,11 @@ def segmenter(stage: Stage, scan: Scan, table: CategoryTable) -> Segmenter:
             check_frames(stage, file, scan)
             stage.say(f"takes the detections of {path}")
             return PrecomputedSegmenter(file, settings.min_area)
+        case "grounded_sam":
+            detector, segmenter = map(find_weights, grounded_sam_weights(settings))
+            networks = load_networks(settings.implementation, detector, segmenter, settings.device, settings.precision)
+            rules = Rules(settings.box_threshold, settings.text_threshold, settings.duplicate_iou, settings.min_area)
+            return GroundedSam(*networks, lambda frame: read_image(scan, frame), rules, settings.batch_size, stage.say)
 
 
 def check_frames(stage: Stage, file: DetectionFile, scan: Scan) -> None:
@@ -46,6 +72,27 @@ def check_frames(stage: Stage, file: DetectionFile, scan: Scan) -> None:
     strangers = sum(len(records) for name, records in file.records.items() if name not in names)
     if strangers:
         stage.say(f"left out {strangers} detections of frames that the scan does not have")
+
+
+def show(stage: Stage, scan: Scan, table: CategoryTable, count: int) -> None:
+    """A sheet of frames under their masks, and how many detections there are.
+
+    Raises:
+        InputError: there is none, so that no later stage could go on.
+    """
+    if not count:
+        raise InputError(
+            f"No class of the table was found in any of {len(scan.frames)} frames; see what is asked for with "
+            "`panrecon prompts`, or lower masks.box_threshold or masks.min_area."
+        )
+    found = read_detections(stage.output / "detections.json", table)
+    frames = [scan.frames[number] for number in spread(len(scan.frames), 8)]
+    overlays = []
+    for frame in frames:
+        color = read_image(scan, frame)
+        overlays.append(detection_overlay(color, found[frame.name], table) if frame.name in found else color)
+    write_image(stage.output / "masks.jpg", sheet(overlays, columns=4))
+    stage.say(f"{count} detections in {len(found)} frames")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import pytest
 
 from panrecon import rehearsal
 from panrecon.config import Settings, load_settings
+from panrecon.errors import InputError
 from panrecon.field.supervision import held_out
 from panrecon.rehearsal import Estimate, Rehearsal
 from panrecon.stage import VERSIONS
@@ -67,3 +68,9 @@ def test_unseen_surface_is_told_from_the_depth_images(raw_scenes: Path, tmp_path
     few, half = rehearsal._some(whole, 2), rehearsal._some(whole, 20)
     assert rehearsal.share_seen(whole, whole, 6.0) == 1.0
     assert 0 < rehearsal.share_seen(whole, few, 6.0) < rehearsal.share_seen(whole, half, 6.0) < 1.0
+
+
+@pytest.mark.parametrize("backend", ["masks.backend=grounded_sam", "features.backend=dinov2"])
+def test_what_networks_take_is_not_guessed(backend: str, raw_scenes: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=rf"What {backend} takes is not told yet.*backend=precomputed"):
+        estimate(raw_scenes, tmp_path, [backend])

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from panrecon.config import Settings
+from panrecon.config import FeaturesSettings, MasksSettings, Settings
 from panrecon.datasets.base import dataset
 from panrecon.io.categories import find_table
+from panrecon.weights import weights_files
 
 
 def class_table(raw: Path, settings: Settings) -> Path:
@@ -28,12 +29,32 @@ def features_folder(raw: Path, settings: Settings) -> Path:
     return settings.features.folder or raw / "features"
 
 
-def features_backend(raw: Path, settings: Settings) -> Literal["precomputed", "color"]:
+def features_backend(raw: Path, settings: Settings) -> Literal["precomputed", "color", "dinov2"]:
     """The backend of the setting; `auto` comes to what is there."""
     chosen = settings.features.backend
     if chosen != "auto":
         return chosen
     return "precomputed" if settings.features.folder or features_folder(raw, settings).is_dir() else "color"
+
+
+def grounded_sam_weights(settings: MasksSettings) -> tuple[str, str]:
+    """The names of GroundingDINO's and SAM's checkpoints."""
+    if settings.implementation == "original":
+        detectors = {"swin_t": "groundingdino_swint_ogc.pth", "swin_b": "groundingdino_swinb_cogcoor.pth"}
+        segmenters = {"vit_h": "sam_vit_h_4b8939.pth", "vit_l": "sam_vit_l_0b3195.pth", "vit_b": "sam_vit_b_01ec64.pth"}
+    else:
+        detectors = {"swin_t": "grounding-dino-tiny", "swin_b": "grounding-dino-base"}
+        segmenters = {"vit_h": "sam-vit-huge", "vit_l": "sam-vit-large", "vit_b": "sam-vit-base"}
+    return detectors[settings.detector], segmenters[settings.segmenter]
+
+
+def dinov2_weights(settings: FeaturesSettings) -> str:
+    """The name of DINOv2's checkpoint: Hugging Face's folder, unless only the original file is there."""
+    size = {"vits14": "small", "vitb14": "base", "vitl14": "large"}[settings.model]
+    folder = f"dinov2-with-registers-{size}" if settings.registers else f"dinov2-{size}"
+    original = f"dinov2_{settings.model}{'_reg4' if settings.registers else ''}_pretrain.pth"
+    missing = not all(path.is_file() for path in weights_files(folder))
+    return original if missing and all(path.is_file() for path in weights_files(original)) else folder
 
 
 def source_files(stage: str, dataset_name: str, raw: Path, settings: Settings) -> list[Path]:
@@ -42,8 +63,12 @@ def source_files(stage: str, dataset_name: str, raw: Path, settings: Settings) -
     match stage:
         case "scan":
             return [*reader.files(raw), class_table(raw, settings)]
+        case "masks" if settings.masks.backend == "grounded_sam":
+            return [path for name in grounded_sam_weights(settings.masks) for path in weights_files(name)]
         case "masks":
             return [detections_file(raw, settings)]
+        case "features" if settings.features.backend == "dinov2":
+            return weights_files(dinov2_weights(settings.features))
         case "features":
             return sorted(features_folder(raw, settings).glob("*.npy"))
         case "quality":

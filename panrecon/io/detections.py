@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from jaxtyping import Bool
 from pycocotools import mask as coco
 
 from panrecon.errors import InputError
-from panrecon.io.files import read_json, write_text
+from panrecon.io.files import aside, read_json, write_text
 from panrecon.structures import VOID, CategoryTable, Detections
 
 
@@ -84,12 +85,48 @@ def read_detections(path: Path, table: CategoryTable) -> DetectionFile:
 
 def write_detections(path: Path, frames: Iterable[tuple[str, Detections]], table: CategoryTable) -> None:
     """One record a detection, a line each, in the order given."""
-    lines = [
+    _write_lines(path, (line for frame, found in frames for line in _lines(frame, found, table)))
+
+
+def write_frame(folder: Path, frame: str, detections: Detections, table: CategoryTable) -> None:
+    """The detections of one frame in a file of its own, until `join_frames` makes one of all."""
+    write_text(_frame_file(folder, frame), "\n".join(_lines(frame, detections, table)))
+
+
+def frames_written(folder: Path, names: Sequence[str]) -> int:
+    """How many of the frames, from the first on without a gap, have their file."""
+    return next((n for n, name in enumerate(names) if not _frame_file(folder, name).is_file()), len(names))
+
+
+def join_frames(path: Path, folder: Path, names: Sequence[str]) -> int:
+    """One file as `write_detections` writes it, of the frames' own files, which go; gives the number of detections."""
+    lines = (line for name in names for line in _frame_file(folder, name).read_text().splitlines())
+    count = _write_lines(path, lines)
+    shutil.rmtree(folder)
+    return count
+
+
+def _frame_file(folder: Path, frame: str) -> Path:
+    return folder / f"{frame}.jsonl"
+
+
+def _lines(frame: str, detections: Detections, table: CategoryTable) -> list[str]:
+    return [
         json.dumps(_record(frame, table[category].name, float(score), mask))
-        for frame, detections in frames
         for category, score, mask in zip(detections.category, detections.score, detections.mask, strict=True)
     ]
-    write_text(path, "[\n" + ",\n".join(lines) + "\n]\n")
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> int:
+    """A JSON list with an entry a line, never whole in memory; gives the number of entries."""
+    count = 0
+    with aside(path) as partial, partial.open("w", encoding="utf-8") as file:
+        file.write("[")
+        for line in lines:
+            file.write(f"{',' if count else ''}\n{line}")
+            count += 1
+        file.write("\n]\n")
+    return count
 
 
 def _record(frame: str, category: str, score: float, mask: np.ndarray) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 
 from panrecon.errors import InputError
 from panrecon.geometry import resample
@@ -56,9 +57,18 @@ def read_view(scan: Scan, frame: Frame) -> View:
     Raises:
         InputError: an image cannot be read, or its size is not the camera's.
     """
-    color = _check_size(frame.color, read_color(frame.color), scan.camera)
+    color = read_image(scan, frame)
     depth = _check_size(frame.depth, read_depth(frame.depth, scan.depth_scale), scan.camera)
     return View(frame.name, scan.camera, frame.world_from_camera, color, depth)
+
+
+def read_image(scan: Scan, frame: Frame) -> UInt8[np.ndarray, "h w 3"]:
+    """The frame's colour image alone.
+
+    Raises:
+        InputError: as for `read_view`.
+    """
+    return _check_size(frame.color, read_color(frame.color), scan.camera)
 
 
 def read_views(scan: Scan) -> Iterator[View]:

@@ -7,7 +7,8 @@ import numpy as np
 
 from panrecon.errors import InputError
 from panrecon.geometry import resample
-from panrecon.structures import Camera, CategoryTable, Detections, Scan
+from panrecon.masks.selection import large_enough, nothing
+from panrecon.structures import CategoryTable, Detections, Scan
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,10 @@ class PrecomputedSegmenter:
     min_area: int
 
     def segment(self, scan: Scan, table: CategoryTable) -> Iterator[Detections]:
+        empty = nothing(scan.camera.height, scan.camera.width)
         for frame in scan.frames:
             found = self.detections.get(frame.name)
-            yield _nothing(scan.camera) if found is None else self._fitted(frame.name, found, scan)
+            yield empty if found is None else self._fitted(frame.name, found, scan)
 
     def _fitted(self, frame: str, found: Detections, scan: Scan) -> Detections:
         """Masks on the scan's own pixels, tiny ones dropped."""
@@ -33,9 +35,4 @@ class PrecomputedSegmenter:
         mask = found.mask
         if size != (scan.camera.height, scan.camera.width):
             mask = np.stack([resample(one.astype(np.uint8), source, scan.camera, nearest=True) for one in mask]) > 0
-        large = mask.sum(axis=(1, 2)) >= max(self.min_area, 1)
-        return Detections(found.category[large], found.score[large], mask[large])
-
-
-def _nothing(camera: Camera) -> Detections:
-    return Detections(np.empty(0, np.int32), np.empty(0, np.float32), np.empty((0, camera.height, camera.width), bool))
+        return large_enough(Detections(found.category, found.score, mask), self.min_area)

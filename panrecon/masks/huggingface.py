@@ -1,0 +1,119 @@
+"""GroundingDINO and SAM as Hugging Face's transformers has them, read from folders of safetensors."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from panrecon.errors import InputError
+from panrecon.masks.grounded_sam import Queries, corners
+from panrecon.masks.prompt import Prompt
+from panrecon.networks import Precision, autocast, require_finite
+from panrecon.torchvision_ops import ensure_torchvision
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+class HuggingFaceGroundingDino:
+    """A Detector; `folder` holds `config.json` and `model.safetensors` of a `grounding-dino` model.
+
+    Raises:
+        InputError: the folder is of another model, or its weights are damaged or not all there.
+    """
+
+    def __init__(self, folder: Path, device: "torch.device", precision: Precision) -> None:
+        ensure_torchvision()
+        from transformers import GroundingDinoForObjectDetection
+
+        self.device, self._precision = device, precision
+        self._model = load_model(folder, "grounding-dino", GroundingDinoForObjectDetection.from_pretrained).to(device)
+
+    def detect(self, pixels: 'Float[Tensor, "b 3 h w"]', prompt: Prompt) -> list[Queries]:
+        import torch
+
+        tokens = torch.tensor(prompt.tokens, device=self.device).expand(len(pixels), -1)
+        with torch.inference_mode(), autocast(self.device, self._precision):
+            output = self._model(
+                pixel_values=pixels,
+                input_ids=tokens,
+                token_type_ids=torch.zeros_like(tokens),
+                attention_mask=torch.ones_like(tokens),
+            )
+        return queries(output.pred_boxes, output.logits[..., : len(prompt.tokens)], self._precision)
+
+
+class HuggingFaceSam:
+    """A Masker; `folder` holds `config.json` and `model.safetensors` of a `sam` model.
+
+    Raises:
+        InputError: as for the detector.
+    """
+
+    def __init__(self, folder: Path, device: "torch.device", precision: Precision) -> None:
+        ensure_torchvision()
+        from transformers import SamModel
+
+        self.device, self._precision = device, precision
+        self._model = load_model(folder, "sam", SamModel.from_pretrained).to(device)
+        self.side = int(self._model.config.vision_config.image_size)
+
+    def embed(self, pixels: 'Float[Tensor, "b 3 side side"]') -> 'Float[Tensor, "b c e e"]':
+        import torch
+
+        with torch.inference_mode(), autocast(self.device, self._precision):
+            embeddings: Tensor = self._model.get_image_embeddings(pixels)
+        require_finite(embeddings, "SAM", self._precision)
+        return embeddings.float()
+
+    def decode(
+        self, embedding: 'Float[Tensor, "c e e"]', box: Float[np.ndarray, "n 4"]
+    ) -> Float[np.ndarray, "n low low"]:
+        import torch
+
+        boxes = torch.from_numpy(box.astype(np.float32)).to(self.device)
+        with torch.inference_mode():
+            output = self._model(image_embeddings=embedding[None], input_boxes=boxes[None], multimask_output=False)
+        return np.asarray(output.pred_masks[0, :, 0].cpu().numpy())
+
+
+def queries(boxes: 'Float[Tensor, "b Q 4"]', logits: 'Float[Tensor, "b Q T"]', precision: Precision) -> list[Queries]:
+    """GroundingDINO's output (boxes as centre and size), image by image."""
+    require_finite(boxes, "GroundingDINO", precision)
+    box, score = corners(boxes.float().cpu().numpy()), logits.float().sigmoid().cpu().numpy()
+    return [Queries(*one) for one in zip(box, score, strict=True)]
+
+
+def load_model(folder: Path, model_type: str, from_pretrained: Callable[..., Any]) -> Any:
+    """The network of a Hugging Face folder, for inference, its weights from safetensors only.
+
+    Raises:
+        InputError: the folder is of another model, or its weights are damaged or not all there.
+    """
+    from safetensors import SafetensorError
+
+    config = folder / "config.json"
+    try:
+        found = json.loads(config.read_text()).get("model_type")
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{config} is no configuration of a model ({error}); download the folder again.") from error
+    if found != model_type:
+        raise InputError(f"{folder} holds a model of the type {found!r}, not {model_type!r}; name another.")
+    try:
+        model, report = from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True, dtype="float32"
+        )
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"The weights in {folder} cannot be read ({reason}); download them again.") from error
+    if report["missing_keys"]:
+        first = sorted(report["missing_keys"])[0]
+        raise InputError(
+            f"The weights in {folder} lack {len(report['missing_keys'])} of the model's, such as {first}; "
+            "download them again."
+        )
+    return model.eval().requires_grad_(False)
