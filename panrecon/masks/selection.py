@@ -24,23 +24,23 @@ def distinct(detections: Detections, duplicate_iou: float) -> Detections:
     A mask goes if a more certain one of its class that stays overlaps it by more than `duplicate_iou`.
     """
     order = np.argsort(-detections.score, kind="stable")
-    iou = mask_iou(detections.mask)
-    same = detections.category[:, None] == detections.category
-    rivals = same & (iou > duplicate_iou)
-    kept: list[int] = []
-    for candidate in order:
-        if not rivals[candidate, kept].any():
-            kept.append(int(candidate))
-    return chosen(detections, np.array(kept, dtype=np.int64))
+    kept = np.zeros(len(order), dtype=bool)
+    for category in np.unique(detections.category):
+        mine = order[detections.category[order] == category]
+        rivals = mask_iou(detections.mask[mine]) > duplicate_iou
+        for candidate, number in enumerate(mine):
+            kept[number] = not (rivals[candidate, :candidate] & kept[mine[:candidate]]).any()
+    return chosen(detections, order[kept[order]])
 
 
 def mask_iou(mask: Bool[np.ndarray, "n h w"]) -> Float[np.ndarray, "n n"]:
     """Of every pair of masks; 0 where both are empty."""
-    flat = mask.reshape(len(mask), math.prod(mask.shape[1:])).astype(np.float32)
-    common = flat @ flat.T
+    bits = np.packbits(mask.reshape(len(mask), math.prod(mask.shape[1:])), axis=1)
+    words = np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8))).view(np.uint64)
+    common = np.array([np.bitwise_count(one & words).sum(axis=1) for one in words]).reshape(len(mask), len(mask))
     area = np.diagonal(common)
     union = area[:, None] + area - common
-    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    return np.divide(common, union, out=np.zeros(common.shape), where=union > 0)
 
 
 def large_enough(detections: Detections, min_area: int) -> Detections:

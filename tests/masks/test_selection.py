@@ -51,7 +51,7 @@ def test_of_overlapping_masks_of_a_class_the_most_certain_stays(seed: int, count
     kept: list[int] = []
     for number in np.argsort(-found.score, kind="stable"):
         rivals = [other for other in kept if found.category[other] == found.category[number]]
-        if all(iou(found.mask[other], found.mask[number]) <= np.float32(threshold) for other in rivals):
+        if all(iou(found.mask[other], found.mask[number]) <= threshold for other in rivals):
             kept.append(int(number))
     result = distinct(found, threshold)
     assert_array_equal(result.score, found.score[kept])

@@ -1,0 +1,177 @@
+"""What does a frame of Grounded-SAM cost beside its networks? Tiny networks, 640 x 480, 20 detections.
+
+The networks are of random weights and reduced sizes; their answers are replaced by 20 boxes, so that a frame has 20
+detections. The same frames also go through the processors of transformers, which do the same before and after.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import numpy as np
+import torch
+import typer
+from PIL import Image
+
+from benchmarks.provenance import provenance
+from benchmarks.study import RESULTS
+from benchmarks.tables import table_of
+from panrecon.io.categories import find_table, read_categories
+from panrecon.io.detections import write_frame
+from panrecon.io.files import write_json, write_text
+from panrecon.io.images import read_color, write_image
+from panrecon.masks.grounded_sam import Detector, GroundedSam, Masker, Queries, Rules, load_networks
+from panrecon.masks.prompt import Prompt, build_prompts, words_of
+from panrecon.structures import Camera, Frame, Scan
+from tests.masks import tiny
+
+NAME: Final = "teacher_overhead"
+DETECTIONS: Final = 20
+HEIGHT, WIDTH = 480, 640
+TABLE = read_categories(find_table("scannet20"))
+
+
+@dataclass
+class Timed:
+    """A network with a clock, and the 20 boxes."""
+
+    network: Any
+    seconds: float = 0.0
+    boxes: np.ndarray = field(default_factory=lambda: boxes())
+
+    @property
+    def device(self) -> torch.device:
+        return self.network.device
+
+    @property
+    def side(self) -> int:
+        return int(self.network.side)
+
+    @contextmanager
+    def clock(self) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds += time.perf_counter() - started
+
+    def detect(self, pixels: torch.Tensor, prompt: Prompt) -> list[Queries]:
+        """The network sees every eighth pixel: what it answers is of no weight, and its time is not what is asked."""
+        with self.clock():
+            found = self.network.detect(pixels[..., ::8, ::8].contiguous(), prompt)
+            return [self.answer(queries, prompt) for queries in found]
+
+    def answer(self, queries: Queries, prompt: Prompt) -> Queries:
+        """20 of the boxes speak for 20 words in turn, all others say nothing."""
+        score = np.full_like(queries.token_score, 0.01)
+        for number in range(DETECTIONS):
+            score[number, prompt.word_of_token == number] = 0.3 + 0.02 * number
+        box = queries.box.copy()
+        box[:DETECTIONS] = self.boxes
+        return Queries(box, score)
+
+    def embed(self, pixels: torch.Tensor) -> torch.Tensor:
+        with self.clock():
+            embedded: torch.Tensor = self.network.embed(pixels)
+        return embedded
+
+    def decode(self, embedding: torch.Tensor, box: np.ndarray) -> np.ndarray:
+        """An ellipse in every box, for the masks of random weights are noise."""
+        with self.clock():
+            return self.ellipses(self.network.decode(embedding, box), box)
+
+    def ellipses(self, logits: np.ndarray, box: np.ndarray) -> np.ndarray:
+        yy, xx = np.mgrid[: logits.shape[1], : logits.shape[2]] * (self.side / logits.shape[1])
+        x0, y0, x1, y1 = (box[:, side, None, None] for side in range(4))
+        return (1 - ((2 * xx - x0 - x1) / (x1 - x0)) ** 2 - ((2 * yy - y0 - y1) / (y1 - y0)) ** 2).astype(np.float32)
+
+
+def boxes() -> np.ndarray:
+    """20 boxes of a tenth to a third of the image, as shares."""
+    rng = np.random.default_rng(0)
+    size = rng.uniform(0.1, 0.33, (DETECTIONS, 2))
+    corner = rng.uniform(0, 1 - size)
+    return np.concatenate([corner, corner + size], axis=1).astype(np.float32)
+
+
+def main(frames: Annotated[int, typer.Option(help="frames to segment")] = 24) -> None:
+    """Prints a table, writes it and JSON."""
+    with tempfile.TemporaryDirectory() as folder:
+        scan, networks = scan_of(Path(folder), frames), networks_in(Path(folder))
+        wall, ours = segmenting(scan, networks, Path(folder))
+        theirs = transformers_way(scan, networks)
+    rows = {"ours, images to files": ours, "transformers' processors, images to masks": theirs}
+    cells = [[name, f"{1e3 * seconds:.1f} ms", f"{seconds / ours:.1f} x"] for name, seconds in rows.items()]
+    text = table_of([f"beside the networks, a frame of {WIDTH} x {HEIGHT}, {DETECTIONS} detections", "", ""], cells)
+    text += f"\nThe whole frame took {1e3 * wall:.0f} ms with tiny networks.\n"
+    write_json(RESULTS / f"{NAME}.json", {**provenance(), "seconds": rows, "wall": wall, "frames": frames})
+    write_text(RESULTS / f"{NAME}.md", text)
+    print(text)
+
+
+def scan_of(folder: Path, frames: int) -> Scan:
+    """Photograph-like JPEGs: smooth noise at several scales."""
+    rng = np.random.default_rng(0)
+    taken = []
+    for number in range(frames):
+        layers = [
+            Image.fromarray(rng.integers(0, 256, (s, s, 3), np.uint8)).resize((WIDTH, HEIGHT)) for s in (4, 30, 200)
+        ]
+        path = folder / f"{number}.jpg"
+        write_image(path, np.mean([np.asarray(layer) for layer in layers], axis=0).astype(np.uint8))
+        taken.append(Frame(str(number), path, path, np.eye(4)))
+    camera = Camera(WIDTH, HEIGHT, 500.0, 500.0, 320.0, 240.0)
+    return Scan("scene", camera, camera, 1000.0, tuple(taken))
+
+
+def networks_in(folder: Path) -> tuple[Detector, Masker]:
+    detector = tiny.save(tiny.grounding_dino(), folder / "grounding-dino-tiny")
+    masker = tiny.save(tiny.sam(side=1024), folder / "sam-vit-huge")
+    return load_networks("transformers", detector, masker, "cpu", "float32")
+
+
+def segmenting(scan: Scan, networks: tuple[Detector, Masker], folder: Path) -> tuple[float, float]:
+    """Median seconds of a batch, by frame: as they pass, and without what the networks took."""
+    batch = 4
+    detector, masker = Timed(networks[0]), Timed(networks[1])
+    rules = Rules(box_threshold=0.25, text_threshold=0.25, duplicate_iou=0.8, min_area=25)
+    segmenter = GroundedSam(detector, masker, lambda frame: read_color(frame.color), rules, batch, print)
+    wall, ours = [], []
+    started, before = time.perf_counter(), 0.0
+    for number, found in enumerate(segmenter.segment(scan, TABLE)):
+        assert len(found) == DETECTIONS, f"{len(found)} detections"
+        write_frame(folder / "frames", scan.frames[number].name, found, TABLE)
+        if number % batch == batch - 1:
+            passed, network = time.perf_counter() - started, detector.seconds + masker.seconds - before
+            wall.append(passed / batch)
+            ours.append((passed - network) / batch)
+            started, before = time.perf_counter(), detector.seconds + masker.seconds
+    return float(np.median(wall)), float(np.median(ours))
+
+
+def transformers_way(scan: Scan, networks: tuple[Detector, Masker]) -> float:
+    """Median seconds a frame: preparing by its processors, boxes and masks by their post-processing."""
+    from transformers import GroundingDinoImageProcessor, SamImageProcessor, SamProcessor
+
+    detecting, masking = GroundingDinoImageProcessor(), SamProcessor(SamImageProcessor())
+    (prompt,) = build_prompts(words_of(TABLE))
+    detector, masker = Timed(networks[0]), Timed(networks[1])
+    places = [(boxes() * [WIDTH, HEIGHT, WIDTH, HEIGHT]).tolist()]
+    seconds = []
+    for frame in scan.frames:
+        started, before = time.perf_counter(), detector.seconds + masker.seconds
+        image = Image.open(frame.color).convert("RGB")
+        detector.detect(detecting(images=image, return_tensors="pt")["pixel_values"], prompt)
+        prepared = masking(images=image, input_boxes=places, return_tensors="pt")
+        embedding = masker.embed(prepared["pixel_values"])
+        logits = masker.decode(embedding[0], prepared["input_boxes"][0].numpy().astype(np.float32))
+        sizes = prepared["original_sizes"], prepared["reshaped_input_sizes"]
+        masking.image_processor.post_process_masks(torch.from_numpy(logits)[None, :, None], *sizes)
+        seconds.append(time.perf_counter() - started - (detector.seconds + masker.seconds - before))
+    return float(np.median(seconds))
+
+
+if __name__ == "__main__":
+    typer.run(main)
