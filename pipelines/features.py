@@ -1,29 +1,37 @@
 """Bring dense features of every frame to one common basis."""
 
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from typing import Final
 
-from panrecon.datasets.sources import features_backend, features_folder
-from panrecon.features.base import FeatureExtractor
+from panrecon.datasets.sources import dinov2_weights, features_backend, features_folder
 from panrecon.features.color import ColorExtractor
 from panrecon.features.precomputed import PrecomputedExtractor
 from panrecon.features.projection import fit_projection
-from panrecon.io.features import read_features, write_features, write_projection
+from panrecon.io.features import read_all_features, read_features, write_features, write_projection
 from panrecon.io.images import write_image
 from panrecon.io.scan import read_scan, read_view
+from panrecon.networks import Batches, torch_device
 from panrecon.pictures import feature_picture, sheet, spread
-from panrecon.stage import Stage, run_stage
-from panrecon.structures import Scan
+from panrecon.stage import Facts, Stage, run_stage
+from panrecon.structures import FeatureMap, Frame, Scan
+from panrecon.weights import find_weights, record_of
+
+RAW: Final = "raw"  # in the output while the stage is at work: what a network gave, not projected, float16
 
 
-def main(stage: Stage) -> None:
+def main(stage: Stage) -> Facts:
     scan, settings = read_scan(stage.folder("scan")), stage.settings.features
     backend, count = features_backend(stage.raw, stage.settings), len(scan.frames)
     if backend == "color" and settings.backend == "auto":
         stage.say(f"no precomputed features in {stage.raw / 'features'}: takes colour statistics, which tell far less")
-    features = extractor(stage, backend, scan)
-    projection = fit_projection(stage.track(features.extract(scan), "fit", count), settings.dimensions)
+    features = feature_maps(stage, backend, scan)
+    projection = fit_projection(stage.track(features(), "fit", count), settings.dimensions)
     shown, pictures = spread(count, 8), []
-    maps = stage.track(features.extract(scan), "project", count)
+    maps = stage.track(features(), "project", count)
     for number, (frame, values) in enumerate(zip(scan.frames, maps, strict=True)):
         projected = projection(values)
         write_features(stage.output, frame.name, projected)
@@ -31,15 +39,50 @@ def main(stage: Stage) -> None:
             pictures.append(feature_picture(projected.values, scan.camera.height, scan.camera.width))
     write_projection(stage.output, projection, backend)
     write_image(stage.output / "features.jpg", sheet(pictures, columns=4))
+    shutil.rmtree(stage.output / RAW, ignore_errors=True)
     stage.say("{} of {} dimensions kept".format(*projection.components.shape[::-1]))
+    return {"models": [record_of(dinov2_weights(settings))]} if backend == "dinov2" else None
 
 
-def extractor(stage: Stage, backend: str, scan: Scan) -> FeatureExtractor:
+def feature_maps(stage: Stage, backend: str, scan: Scan) -> Callable[[], Iterator[FeatureMap]]:
+    """Gives the maps of all frames, as often as it is called."""
     match backend:
         case "precomputed":
-            return PrecomputedExtractor(partial(read_features, features_folder(stage.raw, stage.settings)))
+            folder = features_folder(stage.raw, stage.settings)
+            return partial(PrecomputedExtractor(partial(read_features, folder)).extract, scan)
+        case "dinov2":
+            extract_once(stage, scan)
+            return partial(read_all_features, stage.output / RAW, scan)
         case _:
-            return ColorExtractor(lambda frame: read_view(scan, frame).color)
+            return partial(ColorExtractor(lambda frame: read_view(scan, frame).color).extract, scan)
+
+
+def extract_once(stage: Stage, scan: Scan) -> None:
+    """Writes what DINOv2 gives for every frame that has no raw features yet."""
+    settings, raw = stage.settings.features, stage.output / RAW
+    where = torch_device(settings.device)
+    frames = not_extracted(scan.frames, raw, settings.batch_size)
+    if not frames:
+        return
+    from panrecon.features.dinov2 import Dinov2Extractor, load_dinov2
+
+    model = load_dinov2(find_weights(dinov2_weights(settings)), where, settings.precision)
+    batches = Batches(settings.batch_size, stage.say)
+    extractor = Dinov2Extractor(model, lambda frame: read_view(scan, frame).color, settings.pixels_per_feature, batches)
+    maps = stage.track(extractor.extract(replace(scan, frames=frames)), "extract", len(frames))
+    for frame, features in zip(frames, maps, strict=True):
+        write_features(raw, frame.name, features)
+
+
+def not_extracted(frames: Sequence[Frame], raw: Path, batch: int) -> tuple[Frame, ...]:
+    """The frames from the first without raw features on, or from its batch's first.
+
+    So a run that was killed computes the same batches as one that was not: how many images a network gets at once may
+    decide the last bit of what it gives.
+    """
+    there = (number for number, frame in enumerate(frames) if not (raw / f"{frame.name}.npy").is_file())
+    first = next(there, len(frames))
+    return tuple(frames[first - first % batch :]) if first < len(frames) else ()
 
 
 if __name__ == "__main__":
