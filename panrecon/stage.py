@@ -138,8 +138,8 @@ def run_stage(work: Callable[[Stage], Facts]) -> None:
 
 
 @contextmanager
-def locked(run: Path, name: str) -> Iterator[int]:
-    """One process at a time does `name` in a scene's run; the lock goes with the process, however it ends.
+def locked(run: Path, name: str, instead: str = "choose another RUN") -> Iterator[int]:
+    """One process at a time does `name` in a folder, such as a run; the lock goes with the process, however it ends.
 
     Gives the lock's file descriptor: a child that inherits it holds the lock too.
 
@@ -151,9 +151,7 @@ def locked(run: Path, name: str) -> Iterator[int]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise InputError(
-                f"Another process is at work on {run} ({name}); wait for it or choose another RUN."
-            ) from error
+            raise InputError(f"Another process is at work on {run} ({name}); wait for it or {instead}.") from error
         yield file.fileno()
 
 

@@ -13,12 +13,12 @@ from panrecon.features.precomputed import PrecomputedExtractor
 from panrecon.features.projection import fit_projection
 from panrecon.io.features import read_all_features, read_features, write_features, write_projection
 from panrecon.io.images import write_image
-from panrecon.io.scan import read_scan, read_view
-from panrecon.networks import Batches, torch_device
+from panrecon.io.scan import read_image, read_scan
+from panrecon.io.weights import find_weights, record_of
+from panrecon.networks.inference import Batches, torch_device
 from panrecon.pictures import feature_picture, sheet, spread
 from panrecon.stage import Facts, Stage, run_stage
 from panrecon.structures import FeatureMap, Frame, Scan
-from panrecon.weights import find_weights, record_of
 
 RAW: Final = "raw"  # in the output while the stage is at work: what a network gave, not projected, float16
 
@@ -54,7 +54,7 @@ def feature_maps(stage: Stage, backend: str, scan: Scan) -> Callable[[], Iterato
             extract_once(stage, scan)
             return partial(read_all_features, stage.output / RAW, scan)
         case _:
-            return partial(ColorExtractor(lambda frame: read_view(scan, frame).color).extract, scan)
+            return partial(ColorExtractor(lambda frame: read_image(scan, frame)).extract, scan)
 
 
 def extract_once(stage: Stage, scan: Scan) -> None:
@@ -68,7 +68,7 @@ def extract_once(stage: Stage, scan: Scan) -> None:
 
     model = load_dinov2(find_weights(dinov2_weights(settings)), where, settings.precision)
     batches = Batches(settings.batch_size, stage.say)
-    extractor = Dinov2Extractor(model, lambda frame: read_view(scan, frame).color, settings.pixels_per_feature, batches)
+    extractor = Dinov2Extractor(model, lambda frame: read_image(scan, frame), settings.pixels_per_feature, batches)
     maps = stage.track(extractor.extract(replace(scan, frames=frames)), "extract", len(frames))
     for frame, features in zip(frames, maps, strict=True):
         write_features(raw, frame.name, features)

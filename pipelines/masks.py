@@ -15,13 +15,13 @@ from panrecon.io.detections import (
 )
 from panrecon.io.images import write_image
 from panrecon.io.scan import read_image, read_scan
+from panrecon.io.weights import find_weights, record_of
 from panrecon.masks.base import Segmenter
 from panrecon.masks.grounded_sam import GroundedSam, Rules, load_networks
 from panrecon.masks.precomputed import PrecomputedSegmenter
 from panrecon.pictures import detection_overlay, sheet, spread
 from panrecon.stage import Facts, Stage, run_stage
 from panrecon.structures import CategoryTable, Scan
-from panrecon.weights import find_weights, record_of
 
 
 def main(stage: Stage) -> Facts:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from panrecon.networks.torchvision_ops import ensure_torchvision
 from panrecon.structures import Category, CategoryTable
-from panrecon.torchvision_ops import ensure_torchvision
 
 FRAMES = 40
 

@@ -8,19 +8,7 @@ import pytest
 import panrecon
 
 PACKAGE = Path(panrecon.__file__).parent
-FOUNDATION = {
-    "structures",
-    "errors",
-    "geometry",
-    "raycasting",
-    "system",
-    "threads",
-    "pictures",
-    "networks",
-    "torchvision_ops",
-    "checkpoints",
-    "download",
-}
+FOUNDATION = {"structures", "errors", "geometry", "raycasting", "system", "threads", "pictures", "networks"}
 ALGORITHMS = {"fusion", "masks", "features", "graph", "semantics", "field", "evaluation", "simulation"}
 COMMANDS = {"cli", "simulate", "evaluate", "explain", "render", "judge", "estimate", "rehearsal", "weights", "prompts"}
 ABOVE = {"io", "datasets", "stage", "workflow"} | COMMANDS

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from panrecon import download
-from panrecon.checkpoints import CHECKPOINTS, DEFAULTS, Checkpoint, RemoteFile
 from panrecon.cli import app
 from panrecon.errors import InputError
+from panrecon.io.weights import find_weights, record_of, weights_files, weights_folder
+from panrecon.networks import download
+from panrecon.networks.checkpoints import CHECKPOINTS, DEFAULTS, Checkpoint, RemoteFile
 from panrecon.stage import locked
-from panrecon.weights import find_weights, record_of, weights_files, weights_folder
 
 CONTENT = np.random.default_rng(0).bytes(100_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -431,6 +431,6 @@ def test_an_unknown_name_is_one_sentence(folder: Path, capsys: pytest.CaptureFix
 
 
 def test_looking_for_weights_needs_neither_the_stages_nor_the_web() -> None:
-    code = "import sys, panrecon.weights; print({'panrecon.stage', 'requests', 'torch'} & set(sys.modules))"
+    code = "import sys, panrecon.io.weights; print({'panrecon.stage', 'requests', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -8,7 +8,7 @@ from typing import Literal
 from panrecon.config import FeaturesSettings, MasksSettings, Settings
 from panrecon.datasets.base import dataset
 from panrecon.io.categories import find_table
-from panrecon.weights import weights_files
+from panrecon.io.weights import weights_files
 
 
 def class_table(raw: Path, settings: Settings) -> Path:

@@ -1,13 +1,11 @@
 """DINOv2: dense features of patches (Oquab et al., TMLR 2024), with registers if wanted (Darcet et al., ICLR 2024)."""
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from textwrap import shorten
 from typing import Any, Final
 
 import numpy as np
@@ -16,9 +14,10 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from panrecon.errors import InputError
-from panrecon.networks import Batches, Precision, ahead, autocast, normalised, require_finite, resized
+from panrecon.networks.inference import Batches, Precision, ahead, autocast, normalised, require_finite, resized
+from panrecon.networks.pretrained import read_folder, read_state, summary
+from panrecon.networks.torchvision_ops import ensure_torchvision
 from panrecon.structures import Camera, FeatureMap, Frame, Scan
-from panrecon.torchvision_ops import ensure_torchvision
 
 HEAD_WIDTH: Final = 64  # of every released model
 REGISTERS: Final = "dinov2_with_registers"  # transformers' name of the architecture
@@ -132,38 +131,8 @@ def _interpolate_as_original(network: Any) -> None:
 
 def _from_folder(folder: Path) -> Any:
     """transformers' model of a folder with `config.json` and `model.safetensors`, float32, on the CPU."""
-    from safetensors import SafetensorError
-
-    kind = _model_type(folder / "config.json")
-    if kind not in (PLAIN, REGISTERS):
-        raise InputError(
-            f"{folder} holds a model of type {kind!r}, not DINOv2; put facebook/dinov2-small's files there."
-        )
-    try:
-        network, report = _architecture(kind)[1].from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
-        )
-    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-        raise InputError(
-            f"The weights of DINOv2 in {folder} cannot be read ({_summary(error)}); "
-            "download config.json and model.safetensors again."
-        ) from error
-    astray = [*report["missing_keys"], *report["unexpected_keys"]]
-    if astray:
-        raise InputError(
-            f"The weights of DINOv2 in {folder} do not fit its config.json (such as {min(astray)}); "
-            "download both again, from one model."
-        )
-    return network
-
-
-def _model_type(config: Path) -> str:
-    try:
-        return str(json.loads(config.read_text())["model_type"])
-    except FileNotFoundError as error:
-        raise InputError(f"{config} does not exist; download DINOv2's config.json and model.safetensors.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{config} names no model_type; download it again.") from error
+    models = {kind: _architecture(kind)[1].from_pretrained for kind in (PLAIN, REGISTERS)}
+    return read_folder(folder, "DINOv2", models, surplus=False)  # else registers could be left out
 
 
 def _architecture(kind: str) -> tuple[Any, Any]:
@@ -178,7 +147,7 @@ def _architecture(kind: str) -> tuple[Any, Any]:
 
 def _from_original(path: Path) -> Any:
     """transformers' model with the weights of an original checkpoint, which is what its shapes say."""
-    original = _read_checkpoint(path)
+    original = read_state(path, "DINOv2")
     try:
         kind, shape = _shape(original)
         configuration, model = _architecture(kind)
@@ -187,30 +156,10 @@ def _from_original(path: Path) -> Any:
         network.load_state_dict(_as_transformers(original), assign=True)
     except (KeyError, RuntimeError, ValueError) as error:
         raise InputError(
-            f"The checkpoint {path} is not a DINOv2 of size S, B or L ({_summary(error)}); "
+            f"The checkpoint {path} is not a DINOv2 of size S, B or L ({summary(error)}); "
             "download dinov2_vits14_pretrain.pth or its like again."
         ) from error
     return network
-
-
-def _read_checkpoint(path: Path) -> Mapping[str, Tensor]:
-    """The state dict, read without executing anything it holds."""
-    if not path.is_file():
-        raise InputError(f"The checkpoint {path} does not exist; download DINOv2's weights.")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
-    except Exception as error:  # torch's reader meets foreign bytes with nearly any of them
-        reason = type(error).__name__
-        raise InputError(
-            f"The checkpoint {path} cannot be read, it is damaged ({reason}); download it again."
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(
-            f"The checkpoint {path} holds more than weights by name, so it is not DINOv2's; download that."
-        )
-    return state
 
 
 def _shape(original: Mapping[str, Tensor]) -> tuple[str, dict[str, int]]:
@@ -246,11 +195,3 @@ def _renamed(name: str) -> str:
     for old, new in RENAMED:
         name = name.replace(old, new)
     return f"layer{name}" if name.startswith("norm.") else name
-
-
-def _summary(error: Exception) -> str:
-    """The last line of an error, where torch and transformers say what is wrong."""
-    if isinstance(error, KeyError):
-        return f"it has no {error}"
-    last = (str(error).strip() or type(error).__name__).splitlines()[-1]
-    return shorten(last.rstrip("."), 160, placeholder=" ...")

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from panrecon.masks.prompt import Prompt, Vocabulary, build_prompts, phrases, readable, vocabulary, words_of
 from panrecon.masks.selection import distinct, large_enough, nothing, of_background_size
-from panrecon.networks import (
+from panrecon.networks.inference import (
     Batches,
     Device,
     Precision,

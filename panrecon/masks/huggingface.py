@@ -1,18 +1,16 @@
 """GroundingDINO and SAM as Hugging Face's transformers has them, read from folders of safetensors."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
-from panrecon.errors import InputError
 from panrecon.masks.grounded_sam import Queries, corners
 from panrecon.masks.prompt import Prompt
-from panrecon.networks import Precision, autocast, require_finite
-from panrecon.torchvision_ops import ensure_torchvision
+from panrecon.networks.inference import Precision, autocast, require_finite
+from panrecon.networks.pretrained import read_folder
+from panrecon.networks.torchvision_ops import ensure_torchvision
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +29,9 @@ class HuggingFaceGroundingDino:
         from transformers import GroundingDinoForObjectDetection
 
         self.device, self._precision = device, precision
-        self._model = load_model(folder, "grounding-dino", GroundingDinoForObjectDetection.from_pretrained).to(device)
+        self._model = read_folder(
+            folder, "GroundingDINO", {"grounding-dino": GroundingDinoForObjectDetection.from_pretrained}
+        ).to(device)
 
     def detect(self, pixels: 'Float[Tensor, "b 3 h w"]', prompt: Prompt) -> list[Queries]:
         import torch
@@ -59,7 +59,7 @@ class HuggingFaceSam:
         from transformers import SamModel
 
         self.device, self._precision = device, precision
-        self._model = load_model(folder, "sam", SamModel.from_pretrained).to(device)
+        self._model = read_folder(folder, "SAM", {"sam": SamModel.from_pretrained}).to(device)
         self.side = int(self._model.config.vision_config.image_size)
 
     def embed(self, pixels: 'Float[Tensor, "b 3 side side"]') -> 'Float[Tensor, "b c e e"]':
@@ -86,34 +86,3 @@ def queries(boxes: 'Float[Tensor, "b Q 4"]', logits: 'Float[Tensor, "b Q T"]', p
     require_finite(boxes, "GroundingDINO", precision)
     box, score = corners(boxes.float().cpu().numpy()), logits.float().sigmoid().cpu().numpy()
     return [Queries(*one) for one in zip(box, score, strict=True)]
-
-
-def load_model(folder: Path, model_type: str, from_pretrained: Callable[..., Any]) -> Any:
-    """The network of a Hugging Face folder, for inference, its weights from safetensors only.
-
-    Raises:
-        InputError: the folder is of another model, or its weights are damaged or not all there.
-    """
-    from safetensors import SafetensorError
-
-    config = folder / "config.json"
-    try:
-        found = json.loads(config.read_text()).get("model_type")
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{config} is no configuration of a model ({error}); download the folder again.") from error
-    if found != model_type:
-        raise InputError(f"{folder} holds a model of the type {found!r}, not {model_type!r}; name another.")
-    try:
-        model, report = from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True, dtype="float32"
-        )
-    except (OSError, RuntimeError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"The weights in {folder} cannot be read ({reason}); download them again.") from error
-    if report["missing_keys"]:
-        first = sorted(report["missing_keys"])[0]
-        raise InputError(
-            f"The weights in {folder} lack {len(report['missing_keys'])} of the model's, such as {first}; "
-            "download them again."
-        )
-    return model.eval().requires_grad_(False)

@@ -6,7 +6,6 @@ the weights, so that one loader takes every released size. Nothing pickled is ex
 
 import contextlib
 import io
-import pickle
 import warnings
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -20,8 +19,9 @@ from panrecon.errors import InputError
 from panrecon.masks.grounded_sam import Queries
 from panrecon.masks.huggingface import queries
 from panrecon.masks.prompt import VOCABULARY, Prompt
-from panrecon.networks import Precision, autocast, require_finite
-from panrecon.torchvision_ops import ensure_torchvision
+from panrecon.networks.inference import Precision, autocast, require_finite
+from panrecon.networks.pretrained import read_state, summary
+from panrecon.networks.torchvision_ops import ensure_torchvision
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +41,9 @@ class OriginalGroundingDino:
     def __init__(self, file: Path, device: "torch.device", precision: Precision) -> None:
         self.device, self._precision = device, precision
         warnings.filterwarnings("ignore", category=FutureWarning, module="groundingdino|transformers|timm")
-        state = {key.removeprefix("module."): value for key, value in read_state(file, "model").items()}
+        state = {
+            key.removeprefix("module."): value for key, value in read_state(file, "GroundingDINO", "model").items()
+        }
         state.pop("bert.embeddings.position_ids", None)  # a buffer that older transformers saved
         with fitting(file, "GroundingDINO"):
             self._model = build_grounding_dino(state)
@@ -65,7 +67,7 @@ class OriginalSam:
 
     def __init__(self, file: Path, device: "torch.device", precision: Precision) -> None:
         self.device, self._precision = device, precision
-        state = read_state(file)
+        state = read_state(file, "SAM")
         with fitting(file, "SAM"):
             self._model = build_sam(state)
             load_strictly(self._model, state)
@@ -98,24 +100,6 @@ class OriginalSam:
         return np.asarray(logits[:, 0].cpu().numpy())
 
 
-def read_state(file: Path, entry: str | None = None) -> Mapping[str, "Tensor"]:
-    """The tensors of a `.pth` file, or those under one of its entries; no pickled code is executed.
-
-    Raises:
-        InputError: it holds something else.
-    """
-    import torch
-
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError) as error:
-        raise InputError(f"{file} is no checkpoint of PyTorch, or damaged; download it again.") from error
-    state = content.get(entry) if entry is not None and isinstance(content, Mapping) else content
-    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise InputError(f"{file} holds no weights{f' under {entry!r}' if entry else ''}; it is of another model.")
-    return state
-
-
 @contextlib.contextmanager
 def fitting(file: Path, model: str) -> Iterator[None]:
     """Turns what a package says of weights that are not its model's, or of its absence, into one sentence."""
@@ -127,8 +111,7 @@ def fitting(file: Path, model: str) -> Iterator[None]:
             "or set masks.implementation=transformers."
         ) from error
     except (KeyError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{file} holds no weights of {model} ({reason}); name another.") from error
+        raise InputError(f"{file} holds no weights of {model} ({summary(error)}); download that.") from error
 
 
 def load_strictly(model: Any, state: Mapping[str, "Tensor"]) -> None:

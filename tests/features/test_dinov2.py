@@ -25,10 +25,10 @@ from panrecon.features.dinov2 import Dinov2, Dinov2Extractor, grid, load_dinov2,
 from panrecon.io.features import read_features, write_features
 from panrecon.io.images import write_image
 from panrecon.io.scan import write_scan
-from panrecon.networks import Batches, Precision, normalised
+from panrecon.networks.inference import Batches, Precision, normalised
+from panrecon.networks.torchvision_ops import ensure_torchvision
 from panrecon.stage import Stage, digest
 from panrecon.structures import Camera, FeatureMap, Frame, Scan
-from panrecon.torchvision_ops import ensure_torchvision
 from pipelines import features as script
 
 CPU = torch.device("cpu")
@@ -424,8 +424,8 @@ def test_registers_are_not_left_out(folder: Path, tmp_path: Path) -> None:
         (lambda weights: weights | {"head.weight": torch.zeros(2, 2)}, "head.weight"),
         (lambda weights: weights | {"blocks.1.norm1.bias": torch.zeros(3)}, "size mismatch"),
         (lambda weights: weights | {"pos_embed": torch.zeros(1, 1 + 15, WIDTH)}, "size mismatch"),
-        (lambda weights: {"model": weights}, "more than weights"),
-        (lambda weights: list(weights.values()), "more than weights"),
+        (lambda weights: {"model": weights}, "not hold just weights"),
+        (lambda weights: list(weights.values()), "not hold just weights"),
     ],
 )
 def test_a_checkpoint_of_another_model_is_refused(

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from panrecon.features import dinov2
 from panrecon.features.dinov2 import Dinov2, load_dinov2
-from panrecon.networks import normalised, resized
+from panrecon.networks.inference import normalised, resized
 
 CPU, PATCH, SIDE, WIDTH = torch.device("cpu"), 14, 37, 384
 NAMED = "/backbone/{}".format  # a node of the graph

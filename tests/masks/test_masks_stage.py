@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from panrecon.checkpoints import CHECKPOINTS
 from panrecon.config import load_settings
 from panrecon.datasets.sources import source_files
 from panrecon.io.files import read_json
 from panrecon.io.scan import read_scan
 from panrecon.masks import grounded_sam
+from panrecon.networks.checkpoints import CHECKPOINTS
 from panrecon.workflow import PIPELINES
 from tests.masks import tiny
 

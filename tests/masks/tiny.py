@@ -7,7 +7,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from panrecon.torchvision_ops import ensure_torchvision
+from panrecon.networks.torchvision_ops import ensure_torchvision
 
 ensure_torchvision()
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason="torchvision is not installed")
-ENSURE = "from panrecon.torchvision_ops import ensure_torchvision; ensure_torchvision(); "
+ENSURE = "from panrecon.networks.torchvision_ops import ensure_torchvision; ensure_torchvision(); "
 
 
 def said(program: str) -> str:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from panrecon.checkpoints import RemoteFile
 from panrecon.errors import InputError
+from panrecon.networks.checkpoints import RemoteFile
 
 if TYPE_CHECKING:
     from requests import RequestException, Response

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from panrecon.errors import InputError
-from panrecon.networks import Batches, ahead, autocast, in_batches, normalised, require_finite, resized, torch_device
+from panrecon.networks.inference import (
+    Batches,
+    ahead,
+    autocast,
+    in_batches,
+    normalised,
+    require_finite,
+    resized,
+    torch_device,
+)
 
 CPU = torch.device("cpu")
 

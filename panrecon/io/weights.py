@@ -1,0 +1,84 @@
+"""Where the checkpoints of foreign networks lie, and what is known of those that are there."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from panrecon.errors import InputError
+from panrecon.io.files import read_json, write_json
+from panrecon.networks.checkpoints import CHECKPOINTS, Checkpoint, RemoteFile
+
+CHECKSUMS: Final = "checksums.json"  # beside the checkpoints: size and SHA-256 of what was downloaded
+
+
+def weights_folder() -> Path:
+    """The folder of all checkpoints: environment variable PANRECON_WEIGHTS, else `panrecon` in the user's cache."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.environ.get("PANRECON_WEIGHTS") or f"{cache}/panrecon").expanduser()
+
+
+def weights_files(name: str) -> list[Path]:
+    """Where the files of a checkpoint lie, whether they exist or not."""
+    return list(checkpoint(name).paths(weights_folder()).values())
+
+
+def find_weights(name: str) -> Path:
+    """The folder of a Hugging Face checkpoint, the file of another. Sizes are checked, checksums are not.
+
+    Raises:
+        InputError: a file is missing or of the wrong size.
+    """
+    folder = weights_folder()
+    known = known_files(checkpoint(name), folder)
+    faults = {file: file.fault(path) for file, path in known.items()}
+    wrong = [f"{known[file]} {fault} (it comes from {file.url})" for file, fault in faults.items() if fault]
+    if wrong:
+        raise InputError(f"{' and '.join(wrong)}; put it there, or run `make weights ONLY={name}`.")
+    return folder / name
+
+
+def record_of(name: str) -> dict[str, Any]:
+    """What a run's settings.json says of a checkpoint; None where a size or SHA-256 is not known."""
+    one = checkpoint(name)
+    files = {}
+    for file, path in known_files(one, weights_folder()).items():
+        size = path.stat().st_size if path.is_file() else file.size
+        files[file.name] = {"url": file.url, "size": size, "sha256": file.sha256}
+    return {"name": name, "license": one.license, "source": one.source, "files": files}
+
+
+def checkpoint(name: str) -> Checkpoint:
+    """The one of this name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in CHECKPOINTS:
+        raise InputError(f"There is no checkpoint {name!r}; `panrecon weights` lists them.")
+    return CHECKPOINTS[name]
+
+
+def known_files(one: Checkpoint, folder: Path) -> dict[RemoteFile, Path]:
+    """Its files, with what their download recorded where nothing is pinned, and where they lie."""
+    recorded = _checksums(folder)
+    known = {}
+    for file, path in one.paths(folder).items():
+        own = recorded.get(_key(path, folder), {})
+        known[replace(file, size=file.size or own.get("size"), sha256=file.sha256 or own.get("sha256"))] = path
+    return known
+
+
+def _checksums(folder: Path) -> dict[str, Any]:
+    path = folder / CHECKSUMS
+    return read_json(path) if path.is_file() else {}
+
+
+def record_download(path: Path, folder: Path, size: int, sha256: str) -> None:
+    """Keeps what a file was when it came, so that it can be verified later."""
+    facts = {_key(path, folder): {"size": size, "sha256": sha256}}
+    write_json(folder / CHECKSUMS, dict(sorted((_checksums(folder) | facts).items())))
+
+
+def _key(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()
