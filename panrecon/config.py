@@ -64,6 +64,8 @@ class MasksSettings(StageSettings):
     )
     detector: Literal["swin_t", "swin_b"] = Field("swin_t", description="GroundingDINO's size")
     segmenter: Literal["vit_h", "vit_l", "vit_b"] = Field("vit_h", description="SAM's size")
+    detector_weights: UserPath | None = Field(None, description="your own GroundingDINO: a folder, or a .pth file")
+    segmenter_weights: UserPath | None = Field(None, description="your own SAM: a folder, or a .pth file")
     box_threshold: float = Field(0.25, ge=0, le=1, description="less certain boxes are dropped")
     text_threshold: float = Field(0.25, ge=0, le=1, description="tokens that agree less are not part of a box's phrase")
     duplicate_iou: float = Field(0.8, gt=0, le=1, description="masks of one class that overlap more are one")
@@ -80,6 +82,7 @@ class FeaturesSettings(StageSettings):
     dimensions: PositiveInt = Field(64, description="features are projected to at most this many principal components")
     model: Literal["vits14", "vitb14", "vitl14"] = Field("vits14", description="DINOv2's size")
     registers: bool = Field(False, description="take DINOv2 with registers (Darcet et al., 2024)")
+    weights: UserPath | None = Field(None, description="your own DINOv2: a folder, or a .pth file")
     pixels_per_feature: PositiveFloat = Field(
         8.0, description="edge of what a feature stands for; images are resized, pixels"
     )

@@ -7,7 +7,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +52,7 @@ FINGERPRINT: Final = ".fingerprint.json"
 ERROR_FILE: Final = "PANRECON_ERROR_FILE"  # environment: where a stage under `panrecon run` leaves its sentence
 
 T = TypeVar("T")
+Facts = Mapping[str, Any] | None  # what a stage wants told in its settings.json
 console = Console(stderr=True)
 
 
@@ -81,6 +82,11 @@ class Stage:
     def say(self, text: str) -> None:
         console.print(f"[bold]{self.name}[/bold]: {escape(text)}", highlight=False, soft_wrap=True)
 
+    def models(self, records: Sequence[Mapping[str, Any]]) -> Facts:
+        """Says which foreign networks are at work and under which licence, for settings.json."""
+        self.say("with " + ", ".join(f"{record['name']} ({record['license']})" for record in records))
+        return {"models": list(records)}
+
     def track(self, items: Iterable[T], what: str, total: int) -> Iterator[T]:
         """The items, with a progress bar and the time left."""
         return track(items, f"{self.name}: {what}", total)
@@ -106,9 +112,6 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, *times, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=total)
         yield lambda done: progress.update(task, completed=done)
-
-
-Facts = Mapping[str, Any] | None  # what a stage wants told in its settings.json
 
 
 def run_stage(work: Callable[[Stage], Facts]) -> None:

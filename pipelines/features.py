@@ -41,7 +41,7 @@ def main(stage: Stage) -> Facts:
     write_image(stage.output / "features.jpg", sheet(pictures, columns=4))
     shutil.rmtree(stage.output / RAW, ignore_errors=True)
     stage.say("{} of {} dimensions kept".format(*projection.components.shape[::-1]))
-    return {"models": [record_of(dinov2_weights(settings))]} if backend == "dinov2" else None
+    return stage.models([record_of(dinov2_weights(settings))]) if backend == "dinov2" else None
 
 
 def feature_maps(stage: Stage, backend: str, scan: Scan) -> Callable[[], Iterator[FeatureMap]]:

@@ -42,7 +42,7 @@ def main(stage: Stage) -> Facts:
         stage.say(f"dropped {finder.dropped.total()} boxes whose phrase is no class, such as {dropped}")
     show(stage, scan, table, count)
     if settings.backend == "grounded_sam":
-        return {"models": [record_of(name) for name in grounded_sam_weights(settings)]}
+        return stage.models([record_of(name) for name in grounded_sam_weights(settings)])
     return None
 
 

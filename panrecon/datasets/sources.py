@@ -37,19 +37,24 @@ def features_backend(raw: Path, settings: Settings) -> Literal["precomputed", "c
     return "precomputed" if settings.features.folder or features_folder(raw, settings).is_dir() else "color"
 
 
-def grounded_sam_weights(settings: MasksSettings) -> tuple[str, str]:
-    """The names of GroundingDINO's and SAM's checkpoints."""
+def grounded_sam_weights(settings: MasksSettings) -> tuple[str | Path, str | Path]:
+    """GroundingDINO's and SAM's checkpoints: the settings' own paths, else names of public ones."""
     if settings.implementation == "original":
         detectors = {"swin_t": "groundingdino_swint_ogc.pth", "swin_b": "groundingdino_swinb_cogcoor.pth"}
         segmenters = {"vit_h": "sam_vit_h_4b8939.pth", "vit_l": "sam_vit_l_0b3195.pth", "vit_b": "sam_vit_b_01ec64.pth"}
     else:
         detectors = {"swin_t": "grounding-dino-tiny", "swin_b": "grounding-dino-base"}
         segmenters = {"vit_h": "sam-vit-huge", "vit_l": "sam-vit-large", "vit_b": "sam-vit-base"}
-    return detectors[settings.detector], segmenters[settings.segmenter]
+    return (
+        settings.detector_weights or detectors[settings.detector],
+        settings.segmenter_weights or segmenters[settings.segmenter],
+    )
 
 
-def dinov2_weights(settings: FeaturesSettings) -> str:
-    """The name of DINOv2's checkpoint: Hugging Face's folder, unless only the original file is there."""
+def dinov2_weights(settings: FeaturesSettings) -> str | Path:
+    """DINOv2's checkpoint: the setting's own, else Hugging Face's folder, unless only the original file is there."""
+    if settings.weights is not None:
+        return settings.weights
     size = {"vits14": "small", "vitb14": "base", "vitl14": "large"}[settings.model]
     folder = f"dinov2-with-registers-{size}" if settings.registers else f"dinov2-{size}"
     original = f"dinov2_{settings.model}{'_reg4' if settings.registers else ''}_pretrain.pth"

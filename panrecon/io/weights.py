@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from panrecon.errors import InputError
 from panrecon.io.files import read_json, write_json
-from panrecon.networks.checkpoints import CHECKPOINTS, Checkpoint, RemoteFile
+from panrecon.networks.checkpoints import CHECKPOINTS, Checkpoint, RemoteFile, sha256_of
 
 CHECKSUMS: Final = "checksums.json"  # beside the checkpoints: size and SHA-256 of what was downloaded
 
@@ -18,17 +18,24 @@ def weights_folder() -> Path:
     return Path(os.environ.get("PANRECON_WEIGHTS") or f"{cache}/panrecon").expanduser()
 
 
-def weights_files(name: str) -> list[Path]:
-    """Where the files of a checkpoint lie, whether they exist or not."""
+def weights_files(name: str | Path) -> list[Path]:
+    """Where the files of a checkpoint lie, whether they exist or not; a path stands for weights of the user's own."""
+    if isinstance(name, Path):
+        return [name] if name.is_file() or name.suffix == ".pth" else [name / "config.json", name / "model.safetensors"]
     return list(checkpoint(name).paths(weights_folder()).values())
 
 
-def find_weights(name: str) -> Path:
+def find_weights(name: str | Path) -> Path:
     """The folder of a Hugging Face checkpoint, the file of another. Sizes are checked, checksums are not.
 
     Raises:
         InputError: a file is missing or of the wrong size.
     """
+    if isinstance(name, Path):
+        missing = next((path for path in weights_files(name) if not path.is_file()), None)
+        if missing is not None:
+            raise InputError(f"The weights {missing} do not exist; name a .pth file, or a folder that holds this file.")
+        return name
     folder = weights_folder()
     known = known_files(checkpoint(name), folder)
     faults = {file: file.fault(path) for file, path in known.items()}
@@ -38,8 +45,14 @@ def find_weights(name: str) -> Path:
     return folder / name
 
 
-def record_of(name: str) -> dict[str, Any]:
-    """What a run's settings.json says of a checkpoint; None where a size or SHA-256 is not known."""
+def record_of(name: str | Path) -> dict[str, Any]:
+    """What a run's settings.json says of a checkpoint; None where a size or SHA-256 is not known.
+
+    Of public ones the SHA-256 is what is pinned or was recorded: whoever wants to be sure runs `make weights` again.
+    """
+    if isinstance(name, Path):
+        own = {path.name: {"size": path.stat().st_size, "sha256": sha256_of(path)} for path in weights_files(name)}
+        return {"name": str(name), "license": "not known", "source": "the user's own", "files": own}
     one = checkpoint(name)
     files = {}
     for file, path in known_files(one, weights_folder()).items():

@@ -82,7 +82,7 @@ def summary(error: Exception) -> str:
 def _model_type(config: Path, name: str) -> str:
     try:
         return str(json.loads(config.read_text())["model_type"])
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{config} does not exist; download {name}'s config.json and model.safetensors.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{config} names no model_type; download it again.") from error

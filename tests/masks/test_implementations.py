@@ -233,6 +233,13 @@ def test_weights_of_the_other_network_are_refused(implementation: str, checkpoin
         load_networks(implementation, detector, detector, "cpu", "float32")  # type: ignore[arg-type]
 
 
+def test_each_implementation_refuses_the_others_format(checkpoints: Checkpoints) -> None:
+    with pytest.raises(InputError, match=r"swint_ogc\.pth/config\.json does not exist"):
+        load_networks("transformers", checkpoints.grounding_dino_original, checkpoints.sam, "cpu", "float32")
+    with pytest.raises(InputError, match=r"grounding-dino-tiny does not exist"):
+        load_networks("original", checkpoints.grounding_dino, checkpoints.sam_original, "cpu", "float32")
+
+
 def test_a_damaged_folder_is_one_sentence(tmp_path: Path, checkpoints: Checkpoints) -> None:
     broken = tmp_path / "sam"
     broken.mkdir()

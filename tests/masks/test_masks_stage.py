@@ -62,6 +62,7 @@ def test_detections_of_all_frames_are_written_and_their_models_told(
     run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run("masks") == 0
+    assert "with grounding-dino-tiny (Apache-2.0), sam-vit-huge (Apache-2.0)" in capfd.readouterr().err
     folder = tmp_path / "run" / "room" / "masks"
     assert {path.name for path in folder.iterdir()} == {"detections.json", "masks.jpg", "settings.json"}
     records = read_json(folder / "detections.json")
@@ -117,6 +118,23 @@ def test_missing_weights_are_one_sentence_that_says_what_goes_where(
     assert "groundingdino_swint_ogc.pth" in said and "github.com/IDEA-Research/GroundingDINO" in said
     assert "make weights" in said
     assert not (tmp_path / "run" / "room" / "masks").exists()
+
+
+def test_weights_of_ones_own_are_taken_and_told_as_such(run: Run, tmp_path: Path, weights: Path) -> None:
+    """A stand-in never goes by the name of a public checkpoint."""
+    own = weights / "sam-vit-huge"
+    assert run("masks", overrides=(*OVERRIDES, f"masks.segmenter_weights={own}")) == 0
+    detector, segmenter = read_json(tmp_path / "run" / "room" / "masks" / "settings.json")["models"]
+    assert detector["name"] == "grounding-dino-tiny"
+    assert segmenter["name"] == str(own) and segmenter["license"] == "not known"
+    assert set(segmenter["files"]) == {"config.json", "model.safetensors"}
+
+
+def test_weights_of_ones_own_that_are_missing_are_one_sentence(
+    run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run("masks", overrides=(*OVERRIDES, f"masks.segmenter_weights={tmp_path / 'none.pth'}")) == 2
+    assert "none.pth do not exist" in " ".join(capfd.readouterr().err.split())
 
 
 def test_other_weights_make_the_stage_stale(run: Run, weights: Path, raw_scenes: Path) -> None:
