@@ -1,5 +1,6 @@
 """Detect the table's classes in every frame."""
 
+import shutil
 from dataclasses import replace
 
 from panrecon.datasets.sources import detections_file, grounded_sam_weights
@@ -41,6 +42,7 @@ def main(stage: Stage) -> Facts:
         dropped = ", ".join(f"{phrase} x{count}" for phrase, count in finder.dropped.most_common(8))
         stage.say(f"dropped {finder.dropped.total()} boxes whose phrase is no class, such as {dropped}")
     show(stage, scan, table, count)
+    shutil.rmtree(parts)
     if settings.backend == "grounded_sam":
         return stage.models([record_of(name) for name in grounded_sam_weights(settings)])
     return None

@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -99,11 +98,8 @@ def frames_written(folder: Path, names: Sequence[str]) -> int:
 
 
 def join_frames(path: Path, folder: Path, names: Sequence[str]) -> int:
-    """One file as `write_detections` writes it, of the frames' own files, which go; gives the number of detections."""
-    lines = (line for name in names for line in _frame_file(folder, name).read_text().splitlines())
-    count = _write_lines(path, lines)
-    shutil.rmtree(folder)
-    return count
+    """One file as `write_detections` writes it, of the frames' own files; gives the number of detections."""
+    return _write_lines(path, (line for name in names for line in _frame_file(folder, name).read_text().splitlines()))
 
 
 def _frame_file(folder: Path, frame: str) -> Path:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Protocol, assert_never, runtime_checkable
 
@@ -149,14 +150,14 @@ class GroundedSam:
         """Of every image the boxes of all prompts that speak for a class."""
         found: list[list[_Boxes]] = [[] for _ in batch]
         for prompt in prompts:
-
-            def detect(images: Sequence[_Image], prompt: Prompt = prompt) -> list[Queries]:
-                pixels = normalised([image.for_detector for image in images], self._detector.device)
-                return self._detector.detect(pixels, prompt)
-
-            for boxes, queries in zip(found, self._detecting.run(detect, batch), strict=True):
+            answers = self._detecting.run(partial(self._detect, prompt), batch)
+            for boxes, queries in zip(found, answers, strict=True):
                 boxes.append(self._named(queries, prompt, words, table))
         return [_joined(boxes) for boxes in found]
+
+    def _detect(self, prompt: Prompt, images: Sequence[_Image]) -> list[Queries]:
+        pixels = normalised([image.for_detector for image in images], self._detector.device)
+        return self._detector.detect(pixels, prompt)
 
     def _named(self, queries: Queries, prompt: Prompt, words: Vocabulary, table: CategoryTable) -> _Boxes:
         """The boxes whose phrase is a name or synonym, those of background size left out."""
@@ -198,8 +199,7 @@ def load_networks(
         InputError: a file is of another model or damaged, or the device or precision cannot be had.
     """
     where = torch_device(device)
-    with autocast(where, precision):  # refuses what cannot be had before gigabytes are read
-        pass
+    autocast(where, precision)  # refuses what cannot be had before gigabytes are read
     match implementation:
         case "transformers":
             from panrecon.masks.huggingface import HuggingFaceGroundingDino, HuggingFaceSam

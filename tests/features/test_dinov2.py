@@ -22,7 +22,9 @@ from panrecon.config import load_settings
 from panrecon.errors import InputError
 from panrecon.features.base import FeatureExtractor
 from panrecon.features.dinov2 import Dinov2, Dinov2Extractor, grid, load_dinov2, position_embeddings
+from panrecon.features.projection import Projection
 from panrecon.io.features import read_features, write_features
+from panrecon.io.files import read_arrays
 from panrecon.io.images import write_image
 from panrecon.io.scan import write_scan
 from panrecon.networks.inference import Batches, Precision, normalised
@@ -346,7 +348,7 @@ def test_bfloat16_comes_near(folder: Path, model: Dinov2) -> None:
 
 
 def test_a_cpu_has_no_float16(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="float16"):
+    with pytest.raises(InputError, match="float16 needs a CUDA device"):
         load_dinov2(tmp_path / "absent.pth", CPU, "float16")
 
 
@@ -515,7 +517,17 @@ def test_the_stage_extracts_every_frame_once(stage: Stage, networks: list[Sequen
     assert sorted(path.name for path in stage.output.iterdir()) == sorted(
         [*frames, "features.jpg", "features.json", "projection.npz"]
     )
-    assert read_features(stage.output, "003").values.shape == (4, 5, 5)
+
+
+def test_every_file_of_the_stage_is_its_frames_projection(
+    stage: Stage, networks: list[Sequence[Any]], model: Dinov2
+) -> None:
+    script.main(stage)
+    projection = Projection(**read_arrays(stage.output / "projection.npz"))
+    for number in range(FRAMES):
+        expected = projection(first_map(model, picture(30, 40, number), 8.0)).values
+        assert expected.shape == (4, 5, 5)
+        assert_allclose(read_features(stage.output, f"{number:03d}").values, expected, atol=2e-3)  # of deviation 0.4
 
 
 @pytest.mark.parametrize("frames", [0, 1, 2, 5, FRAMES])

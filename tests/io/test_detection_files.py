@@ -12,7 +12,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pycocotools import mask
 
 from panrecon.errors import InputError
-from panrecon.io.detections import DetectionFile, read_detections, write_detections
+from panrecon.io.detections import (
+    DetectionFile,
+    frames_written,
+    join_frames,
+    read_detections,
+    write_detections,
+    write_frame,
+)
 from panrecon.structures import CategoryTable, Detections
 
 
@@ -147,3 +154,27 @@ def test_equal_scores_come_in_the_same_order_whatever_that_of_the_file(tmp_path:
     for one in read[1:]:
         assert_array_equal(one.category, read[0].category)
         assert_array_equal(one.mask, read[0].mask)
+
+
+def test_frames_written_one_by_one_join_to_the_file_that_is_written_at_once(
+    tmp_path: Path, table: CategoryTable
+) -> None:
+    mask = np.zeros((2, 4, 5), bool)
+    mask[0, :2], mask[1, 1:, 2:] = True, True
+    two = Detections(np.array([2, 0], np.int32), np.array([0.9, 0.5], np.float32), mask)
+    none = Detections(np.empty(0, np.int32), np.empty(0, np.float32), np.empty((0, 4, 5), bool))
+    frames = {"7": two, "8": none, "10": two}
+    write_detections(tmp_path / "at_once.json", frames.items(), table)
+    for written, (name, found) in enumerate(frames.items()):
+        assert frames_written(tmp_path / "frames", list(frames)) == written
+        write_frame(tmp_path / "frames", name, found, table)
+    assert join_frames(tmp_path / "joined.json", tmp_path / "frames", list(frames)) == 4
+    assert (tmp_path / "joined.json").read_bytes() == (tmp_path / "at_once.json").read_bytes()
+
+
+def test_frames_count_as_written_up_to_the_first_that_is_not(tmp_path: Path, table: CategoryTable) -> None:
+    none = Detections(np.empty(0, np.int32), np.empty(0, np.float32), np.empty((0, 4, 5), bool))
+    for name in ("0", "2"):
+        write_frame(tmp_path, name, none, table)
+    assert frames_written(tmp_path, ["0", "1", "2"]) == 1
+    assert frames_written(tmp_path, ["0", "2"]) == 2
