@@ -484,8 +484,8 @@ FRAMES = 7
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    """The stage `features` of a scan of seven small frames."""
+def stage(folder: Path, tmp_path: Path) -> Stage:
+    """The stage `features` of a scan of seven small frames, with the tiny network."""
     camera = Camera(40, 30, 30.0, 30.0, 19.5, 14.5)
     frames = []
     for number in range(FRAMES):
@@ -495,33 +495,37 @@ def stage(tmp_path: Path) -> Stage:
     assert cv2.imwrite(str(tmp_path / "depth.png"), depth)
     write_scan(tmp_path / "run" / "scan", Scan("room", camera, camera, 1000.0, tuple(frames)), frames)
     (tmp_path / "run" / "scan" / "settings.json").write_text("{}")
-    settings = load_settings([], ["features.backend=dinov2", "features.batch_size=2", "features.dimensions=5"])
+    chosen = {"backend": "dinov2", "weights": folder, "batch_size": 2, "dimensions": 5}
+    settings = load_settings([], [f"features.{name}={value}" for name, value in chosen.items()])
     return Stage("features", "scannet", tmp_path, tmp_path / "run", settings, tmp_path / "run" / ".features.partial")
 
 
 @pytest.fixture
-def networks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Sequence[Any]]:
-    """Lets the stage find the tiny network; gives the batches that it gets."""
-    seen: list[Sequence[Any]] = []
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of the batches that the network gets."""
+    sizes: list[int] = []
     run = Dinov2.__call__
-    monkeypatch.setattr(script, "find_weights", lambda name: folder)
-    monkeypatch.setattr(script, "record_of", lambda name: {"name": name})
-    monkeypatch.setattr(Dinov2, "__call__", lambda model, images: seen.append(images) or run(model, images))  # type: ignore[func-returns-value]
-    return seen
+
+    def counting(model: Dinov2, images: Sequence[UInt8[np.ndarray, "h w 3"]]) -> list[Float[np.ndarray, "r c D"]]:
+        sizes.append(len(images))
+        return run(model, images)
+
+    monkeypatch.setattr(Dinov2, "__call__", counting)
+    return sizes
 
 
-def test_the_stage_extracts_every_frame_once(stage: Stage, networks: list[Sequence[Any]]) -> None:
-    assert script.main(stage) == {"models": [{"name": "dinov2-small"}]}
-    assert [len(batch) for batch in networks] == [2, 2, 2, 1]
+def test_the_stage_extracts_every_frame_once_and_names_its_network(stage: Stage, folder: Path, seen: list[int]) -> None:
+    facts = script.main(stage)
+    assert facts is not None
+    assert [model["name"] for model in facts["models"]] == [str(folder)]
+    assert seen == [2, 2, 2, 1]
     frames = [f"{number:03d}.npy" for number in range(FRAMES)]
     assert sorted(path.name for path in stage.output.iterdir()) == sorted(
         [*frames, "features.jpg", "features.json", "projection.npz"]
     )
 
 
-def test_every_file_of_the_stage_is_its_frames_projection(
-    stage: Stage, networks: list[Sequence[Any]], model: Dinov2
-) -> None:
+def test_every_file_of_the_stage_is_its_frames_projection(stage: Stage, model: Dinov2) -> None:
     script.main(stage)
     projection = Projection(**read_arrays(stage.output / "projection.npz"))
     for number in range(FRAMES):
@@ -532,7 +536,7 @@ def test_every_file_of_the_stage_is_its_frames_projection(
 
 @pytest.mark.parametrize("frames", [0, 1, 2, 5, FRAMES])
 def test_a_killed_stage_goes_on_and_gives_the_same_bytes(
-    stage: Stage, networks: list[Sequence[Any]], monkeypatch: pytest.MonkeyPatch, frames: int
+    stage: Stage, seen: list[int], monkeypatch: pytest.MonkeyPatch, frames: int
 ) -> None:
     whole = replace(stage, output=stage.output.with_name("whole"))
     script.main(whole)
@@ -540,9 +544,9 @@ def test_a_killed_stage_goes_on_and_gives_the_same_bytes(
         patched.setattr(script, "write_features", killed_after(frames, write_features))
         with pytest.raises(KeyboardInterrupt):
             script.main(stage)
-    networks.clear()
+    seen.clear()
     script.main(stage)
-    assert sum(map(len, networks)) == FRAMES - frames // 2 * 2 if frames < FRAMES else not networks
+    assert sum(seen) == (FRAMES - frames // 2 * 2 if frames < FRAMES else 0)  # from the last whole batch on
     assert digest(stage.output) == digest(whole.output)
 
 

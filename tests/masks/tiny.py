@@ -46,20 +46,20 @@ def grounding_dino(swin_t: bool = False, seed: int = 0) -> Any:
     return _randomised(GroundingDinoForObjectDetection(config), seed)
 
 
-def sam(seed: int = 0, side: int = SIDE) -> Any:
+def sam(seed: int = 0) -> Any:
     """A ViT of two blocks, one of them windowed, and a decoder of the released shape."""
     vision = SamVisionConfig(
         hidden_size=WIDTH,
         output_channels=WIDTH,
         num_hidden_layers=2,
         num_attention_heads=2,
-        image_size=side,
+        image_size=SIDE,
         window_size=7,
         global_attn_indexes=[1],
         mlp_dim=2 * WIDTH,
         num_pos_feats=WIDTH // 2,
     )
-    prompts = SamPromptEncoderConfig(hidden_size=WIDTH, image_size=side, mask_input_channels=16)
+    prompts = SamPromptEncoderConfig(hidden_size=WIDTH, image_size=SIDE, mask_input_channels=16)
     decoder = SamMaskDecoderConfig(hidden_size=WIDTH, mlp_dim=2 * WIDTH, iou_head_hidden_dim=WIDTH)
     config = SamConfig(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)
     return _randomised(SamModel(config), seed)
