@@ -25,6 +25,7 @@ from panrecon.networks.inference import (
     torch_device,
 )
 from panrecon.structures import VOID, CategoryTable, Detections, Frame, Scan
+from panrecon.threads import in_parallel
 
 if TYPE_CHECKING:
     import torch
@@ -169,11 +170,8 @@ class GroundedSam:
         return _Boxes(row[keep], found.score[keep], box[keep])
 
     def _embed(self, images: Sequence[_Image]) -> "list[Tensor]":
-        from torch.nn.functional import pad
-
-        pixels = normalised([image.for_masker for image in images], self._masker.device)
-        height, width = pixels.shape[-2:]
-        return list(self._masker.embed(pad(pixels, (0, self._masker.side - width, 0, self._masker.side - height))))
+        pixels = normalised([image.for_masker for image in images], self._masker.device, self._masker.side)
+        return list(self._masker.embed(pixels))
 
     def _masks(self, image: _Image, found: _Boxes, embedding: "Tensor") -> Detections:
         """The masks of the boxes, most certain first, without duplicates and tiny ones."""
@@ -181,7 +179,8 @@ class GroundedSam:
         height, width = image.for_masker.shape[:2]
         boxes = found.box[order] * np.array([width, height, width, height], np.float32)
         logits = self._decoding.run(lambda some: list(self._masker.decode(embedding, np.stack(some))), list(boxes))
-        mask = np.stack([full_mask(one, self._masker.side, (height, width), image.size) for one in logits])
+        full = partial(full_mask, side=self._masker.side, inner=(height, width), size=image.size)
+        mask = np.stack(list(in_parallel(full, logits)))
         detections = Detections(found.category[order], found.score[order], mask)
         return distinct(large_enough(detections, self._rules.min_area), self._rules.duplicate_iou)
 

@@ -45,7 +45,7 @@ def mask_iou(mask: Bool[np.ndarray, "n h w"]) -> Float[np.ndarray, "n n"]:
 
 def large_enough(detections: Detections, min_area: int) -> Detections:
     """Without the masks of fewer than `min_area` pixels, and without empty ones."""
-    area = detections.mask.sum(axis=(1, 2))
+    area = np.array([np.count_nonzero(mask) for mask in detections.mask])
     return chosen(detections, np.flatnonzero(area >= max(min_area, 1)))
 
 

@@ -67,14 +67,25 @@ def resized(rgb: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> UInt8[n
     return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def normalised(images: Sequence[UInt8[np.ndarray, "h w 3"]], where: "device") -> 'Float[Tensor, "b 3 h w"]':
-    """RGB in 0..255 as the networks take it: channels first, mean 0 and deviation 1 over ImageNet."""
+def normalised(
+    images: Sequence[UInt8[np.ndarray, "h w 3"]], where: "device", side: int | None = None
+) -> 'Float[Tensor, "b 3 H W"]':
+    """RGB in 0..255 as the networks take it: channels first, mean 0 and deviation 1 over ImageNet.
+
+    With `side`, on a square of this edge, zeros at the right and at the bottom of the image.
+    """
     import torch
 
     mean = torch.tensor(IMAGENET_MEAN, device=where).view(3, 1, 1)
     deviation = torch.tensor(IMAGENET_DEVIATION, device=where).view(3, 1, 1)
     pixels = torch.from_numpy(np.stack(images)).to(where).permute(0, 3, 1, 2)
-    return pixels.to(torch.float32, memory_format=torch.contiguous_format).sub_(mean).div_(deviation)
+    batch, channels, height, width = pixels.shape
+    if side is None:
+        whole = torch.empty((batch, channels, height, width), device=where)
+    else:
+        whole = torch.zeros((batch, channels, side, side), device=where)
+    whole[..., :height, :width].copy_(pixels).sub_(mean).div_(deviation)
+    return whole
 
 
 def ahead(work: Callable[[T], R], items: Iterable[T], depth: int) -> Iterator[R]:

@@ -63,6 +63,14 @@ def test_images_are_normalised_over_imagenet_channel_by_channel() -> None:
     assert_allclose(pixels[0, :, 0, 1].numpy(), expected, atol=1e-5)
 
 
+def test_images_are_padded_with_zeros_at_the_right_and_at_the_bottom() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (3, 5, 3)).astype(np.uint8)
+    whole = normalised([image, image], CPU, 6)
+    assert whole.shape == (2, 3, 6, 6)
+    assert_array_equal(whole[..., :3, :5].numpy(), normalised([image, image], CPU).numpy())
+    assert not whole[..., 3:, :].any() and not whole[..., 5:].any()
+
+
 def test_resizing_averages_where_it_shrinks_and_keeps_what_fits() -> None:
     stripes = np.zeros((8, 8, 3), np.uint8)
     stripes[:, ::2] = 200
