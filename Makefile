@@ -44,6 +44,9 @@ weights: setup  ## lists, downloads and verifies the public checkpoints; ONLY="s
 scannet/%: setup  ## all stages of data/raw/scannet/<scene>; DATA=<folder of scenes> RUN=<name> SET="section.key=value ..."
 	+@$(RUN_STAGES) $@ $(OPTIONS)
 
+own/%: setup  ## the same of a scan of your own, written by panrecon import to data/raw/own/<scene>
+	+@$(RUN_STAGES) $@ $(OPTIONS)
+
 kitti360/%:
 	@echo "KITTI-360 is not read yet: see the status table in README.md." && exit 2
 

@@ -9,6 +9,7 @@ import typer
 from panrecon.estimate import estimate
 from panrecon.evaluate import evaluate
 from panrecon.explain import explain
+from panrecon.import_scan import import_scan
 from panrecon.prompts import prompts
 from panrecon.render import render
 from panrecon.simulate import simulate
@@ -25,6 +26,7 @@ app.add_typer(simulate, name="simulate")
 app.command()(estimate)
 app.command()(evaluate)
 app.command()(explain)
+app.command(name="import")(import_scan)
 app.command()(prompts)
 app.command()(render)
 app.command()(weights)

@@ -2,7 +2,7 @@
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from scipy.spatial import cKDTree
 
 from panrecon.structures import VOID, Camera
@@ -102,6 +102,26 @@ def up_direction(world_from_camera: Float[np.ndarray, "n 4 4"]) -> Float[np.ndar
     mean = -world_from_camera[:, :3, 1].mean(axis=0)
     axis = int(np.abs(mean).argmax())
     return np.asarray(np.sign(mean[axis]) * np.eye(3)[axis])
+
+
+def register(
+    color: UInt8[np.ndarray, "h w 3"],
+    color_camera: Camera,
+    depth: Float[np.ndarray, "H W"],
+    camera: Camera,
+    color_from_camera: Float[np.ndarray, "4 4"],
+) -> UInt8[np.ndarray, "H W 3"]:
+    """The colour of what a depth camera sees, taken by a camera beside it; black where that one does not look.
+
+    Pixels without depth are taken to be as far as the median of the others. What hides a point from the colour camera
+    alone is not noticed.
+    """
+    measured = depth > 0
+    filled = np.where(measured, depth, np.median(depth[measured]) if measured.any() else 1.0)
+    points = transform(color_from_camera, unproject(camera, filled).reshape(-1, 3))
+    pixels, _ = project(color_camera, points)
+    u, v = (pixels[:, axis].reshape(depth.shape).astype(np.float32) for axis in range(2))
+    return cv2.remap(color, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
 
 
 def face_normals(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, "F 3"]:

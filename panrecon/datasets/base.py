@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 from panrecon.config import ScanSettings
 from panrecon.structures import CategoryTable, PanopticMesh, Scan
 
-DATASETS = ("scannet",)
+DATASETS = ("scannet", "own")
 
 
 @runtime_checkable
@@ -29,7 +29,7 @@ class Dataset(Protocol):
 def dataset(name: str) -> Dataset:
     """The reader of a data set by its name, one of `DATASETS`."""
     match name:
-        case "scannet":
+        case "scannet" | "own":  # what `panrecon import` writes has ScanNet's layout
             from panrecon.datasets.scannet import ScanNet
 
             return ScanNet()

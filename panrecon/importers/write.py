@@ -1,0 +1,153 @@
+"""Writes a foreign scan in ScanNet's export layout, which the pipeline reads."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from panrecon.errors import InputError
+from panrecon.geometry import register
+from panrecon.importers.base import Picture, Source, SourceFrame
+from panrecon.io.files import write_json
+from panrecon.io.images import read_color, write_depth, write_image
+from panrecon.structures import Camera
+
+SUFFIX_OF_MAGIC: Final = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png"}
+MOST_DEPTH: Final = 65.535  # metres: what 16 bits of millimetres hold
+
+
+@dataclass(frozen=True)
+class Written:
+    """How many frames were written, and how many left out for their pose."""
+
+    frames: int
+    lost: int
+
+
+def write_source(
+    folder: Path,
+    source: Source,
+    frames: Sequence[SourceFrame],
+    track: Callable[[Sequence[SourceFrame]], Iterator[SourceFrame]],
+    record: Mapping[str, object],
+) -> Written:
+    """color/, depth/ (mm), pose/ and intrinsic/ of these frames, and `record` as import.json; whole, or nothing.
+
+    Colour becomes what the depth camera sees where the two look from different places.
+
+    Raises:
+        InputError: an image is missing, damaged or of another size than its camera's; or no frame has a pose.
+    """
+    posed = [frame for frame in frames if np.isfinite(frame.world_from_camera).all()]
+    if not posed:
+        raise InputError(f"None of the {len(frames)} frames has a pose; export the scan with its poses.")
+    written = Written(len(posed), len(frames) - len(posed))
+    with _aside(folder) as partial:
+        for frame in track(posed):
+            _write_frame(partial, source, frame)
+        _write_cameras(partial / "intrinsic", source)
+        counts = {"frames": written.frames, "without_pose": written.lost, "notes": list(source.notes)}
+        write_json(partial / "import.json", {**record, **counts})
+    return written
+
+
+@contextmanager
+def _aside(folder: Path) -> Iterator[Path]:
+    """A folder beside `folder`, which takes its place only if the block succeeds."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        partial.rename(folder)
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise InputError(f"{folder} cannot be written: {error.strerror}; name another with --out.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_frame(folder: Path, source: Source, frame: SourceFrame) -> None:
+    depth = _checked(frame.name, "depth image", frame.depth(), source.camera)
+    if depth.max(initial=0) > MOST_DEPTH:
+        raise InputError(f"Frame {frame.name} has a depth of {depth.max():.0f} m, more than 65; is its scale right?")
+    write_depth(folder / "depth" / f"{frame.name}.png", depth)
+    if np.allclose(source.color_from_depth, np.eye(4), atol=1e-6):
+        _write_picture(folder / "color" / frame.name, frame, source.color_camera)
+    else:
+        color = _checked(frame.name, "image", _pixels(frame.color()), source.color_camera)
+        registered = register(color, source.color_camera, depth, source.camera, source.color_from_depth)
+        write_image(folder / "color" / f"{frame.name}.jpg", registered)
+    pose = folder / "pose" / f"{frame.name}.txt"
+    pose.parent.mkdir(exist_ok=True)
+    np.savetxt(pose, frame.world_from_camera, fmt="%.9g")
+
+
+def _write_picture(stem: Path, frame: SourceFrame, camera: Camera) -> None:
+    """The image as it is where it is encoded already."""
+    picture = frame.color()
+    _checked(frame.name, "image", _pixels(picture), camera)
+    stem.parent.mkdir(exist_ok=True)
+    if isinstance(picture, Path):
+        target = stem.with_name(f"{stem.name}{picture.suffix.lower()}")
+        try:
+            os.link(picture.resolve(), target)
+        except OSError:
+            shutil.copyfile(picture, target)
+    elif isinstance(picture, bytes):
+        suffix = next(suffix for magic, suffix in SUFFIX_OF_MAGIC.items() if picture.startswith(magic))
+        stem.with_name(f"{stem.name}{suffix}").write_bytes(picture)
+    else:
+        write_image(stem.with_name(f"{stem.name}.jpg"), picture)
+
+
+def _pixels(picture: Picture) -> UInt8[np.ndarray, "h w 3"]:
+    if isinstance(picture, Path):
+        return read_color(picture)
+    if isinstance(picture, bytes):
+        image = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) if _is_encoded(picture) else None
+        if image is None:
+            raise InputError("An image inside the scan cannot be decoded as JPEG or PNG; export the scan again.")
+        return np.ascontiguousarray(image[..., ::-1])
+    return picture
+
+
+def _is_encoded(picture: bytes) -> bool:
+    return any(picture.startswith(magic) for magic in SUFFIX_OF_MAGIC)
+
+
+def _checked(name: str, what: str, image: np.ndarray, camera: Camera) -> np.ndarray:
+    if image.shape[:2] != (camera.height, camera.width):
+        raise InputError(
+            f"The {what} of frame {name} is {image.shape[1]} x {image.shape[0]} pixels, its camera is "
+            f"{camera.width} x {camera.height}; all images of a scan need one size."
+        )
+    return image
+
+
+def _write_cameras(folder: Path, source: Source) -> None:
+    folder.mkdir()
+    same_place = np.allclose(source.color_from_depth, np.eye(4), atol=1e-6)
+    color_camera = source.color_camera if same_place else source.camera
+    for kind, camera in (("depth", source.camera), ("color", color_camera)):
+        matrix = np.eye(4)
+        matrix[:3, :3] = camera.matrix
+        np.savetxt(folder / f"intrinsic_{kind}.txt", matrix, fmt="%.9g")
+
+
+def sharpest(frames: Sequence[SourceFrame], stride: int) -> list[SourceFrame]:
+    """Of every `stride` consecutive frames with a pose the sharpest: the greatest variance of the image's Laplacian."""
+    posed = [frame for frame in frames if np.isfinite(frame.world_from_camera).all()]
+    groups = [posed[start : start + stride] for start in range(0, len(posed), stride)]
+    return [max(group, key=_sharpness) for group in groups]
+
+
+def _sharpness(frame: SourceFrame) -> float:
+    gray = cv2.cvtColor(_pixels(frame.color()), cv2.COLOR_RGB2GRAY)
+    return float(cv2.Laplacian(gray, cv2.CV_64F).var())
