@@ -1,5 +1,6 @@
 """GroundingDINO and SAM as Hugging Face's transformers has them, read from folders of safetensors."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,12 +64,7 @@ class HuggingFaceSam:
         self.side = int(self._model.config.vision_config.image_size)
 
     def embed(self, pixels: 'Float[Tensor, "b 3 side side"]') -> 'Float[Tensor, "b c e e"]':
-        import torch
-
-        with torch.inference_mode(), autocast(self.device, self._precision):
-            embeddings: Tensor = self._model.get_image_embeddings(pixels)
-        require_finite(embeddings, "SAM", self._precision)
-        return embeddings.float()
+        return embedded(self._model.get_image_embeddings, pixels, self._precision)
 
     def decode(
         self, embedding: 'Float[Tensor, "c e e"]', box: Float[np.ndarray, "n 4"]
@@ -79,6 +75,18 @@ class HuggingFaceSam:
         with torch.inference_mode():
             output = self._model(image_embeddings=embedding[None], input_boxes=boxes[None], multimask_output=False)
         return np.asarray(output.pred_masks[0, :, 0].cpu().numpy())
+
+
+def embedded(
+    encode: "Callable[[Tensor], Tensor]", pixels: 'Float[Tensor, "b 3 side side"]', precision: Precision
+) -> 'Float[Tensor, "b c e e"]':
+    """SAM's embeddings of images in float32, whatever precision its encoder computes in."""
+    import torch
+
+    with torch.inference_mode(), autocast(pixels.device, precision):
+        embeddings = encode(pixels)
+    require_finite(embeddings, "SAM", precision)
+    return embeddings.float()
 
 
 def queries(boxes: 'Float[Tensor, "b Q 4"]', logits: 'Float[Tensor, "b Q T"]', precision: Precision) -> list[Queries]:

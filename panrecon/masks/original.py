@@ -17,9 +17,9 @@ from jaxtyping import Float
 
 from panrecon.errors import InputError
 from panrecon.masks.grounded_sam import Queries
-from panrecon.masks.huggingface import queries
+from panrecon.masks.huggingface import embedded, queries
 from panrecon.masks.prompt import VOCABULARY, Prompt
-from panrecon.networks.inference import Precision, autocast, require_finite
+from panrecon.networks.inference import Precision, autocast
 from panrecon.networks.pretrained import read_state, summary
 from panrecon.networks.torchvision_ops import ensure_torchvision
 
@@ -75,12 +75,7 @@ class OriginalSam:
         self.side = int(self._model.image_encoder.img_size)
 
     def embed(self, pixels: 'Float[Tensor, "b 3 side side"]') -> 'Float[Tensor, "b c e e"]':
-        import torch
-
-        with torch.inference_mode(), autocast(self.device, self._precision):
-            embeddings: Tensor = self._model.image_encoder(pixels)
-        require_finite(embeddings, "SAM", self._precision)
-        return embeddings.float()
+        return embedded(self._model.image_encoder, pixels, self._precision)
 
     def decode(
         self, embedding: 'Float[Tensor, "c e e"]', box: Float[np.ndarray, "n 4"]
