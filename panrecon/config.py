@@ -64,12 +64,18 @@ class MasksSettings(StageSettings):
     )
     detector: Literal["swin_t", "swin_b"] = Field("swin_t", description="GroundingDINO's size")
     segmenter: Literal["vit_h", "vit_l", "vit_b"] = Field("vit_h", description="SAM's size")
-    detector_weights: UserPath | None = Field(None, description="your own GroundingDINO: a folder, or a .pth file")
-    segmenter_weights: UserPath | None = Field(None, description="your own SAM: a folder, or a .pth file")
+    detector_weights: UserPath | None = Field(
+        None, description="your own GroundingDINO, a folder or a .pth file; its size is read from it"
+    )
+    segmenter_weights: UserPath | None = Field(
+        None, description="your own SAM, a folder or a .pth file; its size is read from it"
+    )
     box_threshold: float = Field(0.25, ge=0, le=1, description="less certain boxes are dropped")
     text_threshold: float = Field(0.25, ge=0, le=1, description="tokens that agree less are not part of a box's phrase")
     duplicate_iou: float = Field(0.8, gt=0, le=1, description="masks of one class that overlap more are one")
-    batch_size: PositiveInt = Field(4, description="images a network gets at once; halved where memory runs out")
+    batch_size: PositiveInt = Field(
+        4, description="images a network gets at once on CUDA, halved where memory runs out; a CPU takes one"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where there is one")
     precision: Literal["float32", "float16", "bfloat16"] = Field("float32", description="in which networks compute")
 
@@ -82,9 +88,11 @@ class FeaturesSettings(StageSettings):
     dimensions: PositiveInt = Field(64, description="features are projected to at most this many principal components")
     model: Literal["vits14", "vitb14", "vitl14"] = Field("vits14", description="DINOv2's size")
     registers: bool = Field(False, description="take DINOv2 with registers (Darcet et al., 2024)")
-    weights: UserPath | None = Field(None, description="your own DINOv2: a folder, or a .pth file")
-    pixels_per_feature: PositiveFloat = Field(
-        8.0, description="edge of what a feature stands for; images are resized, pixels"
+    weights: UserPath | None = Field(
+        None, description="your own DINOv2, a folder or a .pth file; its size is read from it"
+    )
+    pixels_per_feature: float = Field(
+        8.0, ge=1, le=1000, description="edge of what a feature stands for; images are resized, pixels"
     )
     batch_size: PositiveInt = Field(4, description="images the network gets at once; halved where memory runs out")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where there is one")

@@ -1,5 +1,9 @@
-"""The one exception for what a user can cause and mend."""
+"""The exceptions for what a user can cause and mend."""
 
 
 class InputError(Exception):
     """The user's input is wrong. The message is one sentence: what, where, the value, what to do. Exit code 2."""
+
+
+class OutOfMemoryError(InputError):
+    """Not even the smallest piece of work fits into memory; what was done before it is kept."""

@@ -99,12 +99,16 @@ class Rehearsal:
 
     def __init__(self, kind: str, raw: Path, settings: Settings, folder: Path) -> None:
         self.raw, self.settings, self.folder = raw, settings, folder
-        for section, backend in (("masks", settings.masks.backend), ("features", settings.features.backend)):
-            if backend in ("grounded_sam", "dinov2"):
-                raise InputError(
-                    f"What {section}.backend={backend} takes is not told yet: it depends on the network and device; "
-                    f"set {section}.backend=precomputed for all the rest."
-                )
+        if settings.masks.backend == "grounded_sam":
+            raise InputError(
+                "What masks.backend=grounded_sam takes is not told: the other stages are rehearsed on detections, so "
+                "give it a detections.json; of the masks themselves, time `make masks` with scan.frame_stride=50."
+            )
+        if settings.features.backend == "dinov2":
+            raise InputError(
+                "What features.backend=dinov2 takes is not told; set features.backend=auto for the other stages, and "
+                "time `make features` with scan.frame_stride=50."
+            )
         self.whole = dataset(kind).scan(raw, settings.scan)
         self.table = read_categories(class_table(raw, settings))
         self.detections_file = read_detections(detections_file(raw, settings), self.table)

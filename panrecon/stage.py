@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from panrecon import __version__
 from panrecon.config import Settings, load_settings
 from panrecon.datasets.sources import fingerprint, source_files
-from panrecon.errors import InputError
+from panrecon.errors import InputError, OutOfMemoryError
 from panrecon.io.files import read_json, write_json
 
 # Every stage with the version of its output (raise it when the output changes) and the stages it reads.
@@ -176,8 +176,9 @@ def _carry_out(stage: Stage, work: Callable[[Stage], Facts]) -> None:
     _prepare(stage, inputs)
     try:
         facts = work(stage) or {}
-    except InputError:
-        shutil.rmtree(stage.output, ignore_errors=True)
+    except InputError as error:
+        if not isinstance(error, OutOfMemoryError):  # after which the same run can go on where it stopped
+            shutil.rmtree(stage.output, ignore_errors=True)
         if not (stage.run / stage.name / "settings.json").is_file():  # Snakemake took the declared files of the old one
             shutil.rmtree(stage.run / stage.name, ignore_errors=True)
         raise

@@ -28,7 +28,9 @@ def weights(
     not whole and cannot be downloaded, in one sentence; before it, which file to put where by hand.
     """
     with exit_on_input_error():
-        where = (folder or weights_folder()).expanduser()
+        where = (folder or weights_folder()).expanduser().absolute()
+        if where.exists() and not where.is_dir():
+            raise InputError(f"{where} is a file; name a folder for the checkpoints.")
         chosen = [checkpoint(name) for name in dict.fromkeys([*names, *(DEFAULTS if defaults else ())])]
         _show(chosen if names else list(CHECKPOINTS.values()), where)
         try:

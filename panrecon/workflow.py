@@ -14,6 +14,7 @@ from panrecon.config import Settings, load_settings
 from panrecon.datasets.base import DATASETS, dataset
 from panrecon.errors import InputError
 from panrecon.io.files import read_json, write_json
+from panrecon.io.weights import VARIABLE, weights_folder
 from panrecon.stage import ERROR_FILE, READS, VERSIONS, console, decisive, locked
 
 CHECKOUT = Path(panrecon.__file__).parents[1]
@@ -83,7 +84,7 @@ def run_plan(plan: Plan) -> int:
         locks = [] if plan.dry_run else [stack.enter_context(locked(scene.run, "run")) for scene in plan.scenes]
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         error_file = folder / "error"
-        environment = os.environ | {ERROR_FILE: str(error_file)}
+        environment = os.environ | {ERROR_FILE: str(error_file), VARIABLE: str(weights_folder())}  # seen from here
         command = _command(plan, folder)
         result = subprocess.run(command, cwd=plan.run_folder, env=environment, pass_fds=locks, check=False)
         sentence = error_file.exists()

@@ -1,10 +1,9 @@
 """Bring dense features of every frame to one common basis."""
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from panrecon.datasets.sources import dinov2_weights, features_backend, features_folder
@@ -15,10 +14,10 @@ from panrecon.io.features import read_all_features, read_features, write_feature
 from panrecon.io.images import write_image
 from panrecon.io.scan import read_image, read_scan
 from panrecon.io.weights import find_weights, record_of
-from panrecon.networks.inference import Batches, torch_device
+from panrecon.networks.inference import Batches, first_undone, torch_device
 from panrecon.pictures import feature_picture, sheet, spread
 from panrecon.stage import Facts, Stage, run_stage
-from panrecon.structures import FeatureMap, Frame, Scan
+from panrecon.structures import FeatureMap, Scan
 
 RAW: Final = "raw"  # in the output while the stage is at work: what a network gave, not projected, float16
 
@@ -28,6 +27,10 @@ def main(stage: Stage) -> Facts:
     backend, count = features_backend(stage.raw, stage.settings), len(scan.frames)
     if backend == "color" and settings.backend == "auto":
         stage.say(f"no precomputed features in {stage.raw / 'features'}: takes colour statistics, which tell far less")
+    facts = None
+    if backend == "dinov2":
+        find_weights(dinov2_weights(settings))
+        facts = stage.models([record_of(dinov2_weights(settings))])
     features = feature_maps(stage, backend, scan)
     projection = fit_projection(stage.track(features(), "fit", count), settings.dimensions)
     shown, pictures = spread(count, 8), []
@@ -41,7 +44,7 @@ def main(stage: Stage) -> Facts:
     write_image(stage.output / "features.jpg", sheet(pictures, columns=4))
     shutil.rmtree(stage.output / RAW, ignore_errors=True)
     stage.say("{} of {} dimensions kept".format(*projection.components.shape[::-1]))
-    return stage.models([record_of(dinov2_weights(settings))]) if backend == "dinov2" else None
+    return facts
 
 
 def feature_maps(stage: Stage, backend: str, scan: Scan) -> Callable[[], Iterator[FeatureMap]]:
@@ -61,28 +64,18 @@ def extract_once(stage: Stage, scan: Scan) -> None:
     """Writes what DINOv2 gives for every frame that has no raw features yet."""
     settings, raw = stage.settings.features, stage.output / RAW
     where = torch_device(settings.device)
-    frames = not_extracted(scan.frames, raw, settings.batch_size)
+    batch = settings.batch_size if where.type == "cuda" else 1
+    frames = scan.frames[first_undone([(raw / f"{frame.name}.npy").is_file() for frame in scan.frames], batch) :]
     if not frames:
         return
     from panrecon.features.dinov2 import Dinov2Extractor, load_dinov2
 
     model = load_dinov2(find_weights(dinov2_weights(settings)), where, settings.precision)
-    batches = Batches(settings.batch_size, stage.say)
+    batches = Batches(batch, stage.say)
     extractor = Dinov2Extractor(model, lambda frame: read_image(scan, frame), settings.pixels_per_feature, batches)
     maps = stage.track(extractor.extract(replace(scan, frames=frames)), "extract", len(frames))
     for frame, features in zip(frames, maps, strict=True):
         write_features(raw, frame.name, features)
-
-
-def not_extracted(frames: Sequence[Frame], raw: Path, batch: int) -> tuple[Frame, ...]:
-    """The frames from the first without raw features on, or from its batch's first.
-
-    So a run that was killed computes the same batches as one that was not: how many images a network gets at once may
-    decide the last bit of what it gives.
-    """
-    there = (number for number, frame in enumerate(frames) if not (raw / f"{frame.name}.npy").is_file())
-    first = next(there, len(frames))
-    return tuple(frames[first - first % batch :]) if first < len(frames) else ()
 
 
 if __name__ == "__main__":

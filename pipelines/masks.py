@@ -20,22 +20,23 @@ from panrecon.io.weights import find_weights, record_of
 from panrecon.masks.base import Segmenter
 from panrecon.masks.grounded_sam import GroundedSam, Rules, load_networks
 from panrecon.masks.precomputed import PrecomputedSegmenter
+from panrecon.masks.prompt import build_prompts, words_of
+from panrecon.networks.inference import first_undone
 from panrecon.pictures import detection_overlay, sheet, spread
 from panrecon.stage import Facts, Stage, run_stage
 from panrecon.structures import CategoryTable, Scan
 
 
 def main(stage: Stage) -> Facts:
-    scan, settings = read_scan(stage.folder("scan")), stage.settings.masks
-    table = read_categories(stage.folder("scan") / "classes.csv")
+    scan, table = read_scan(stage.folder("scan")), read_categories(stage.folder("scan") / "classes.csv")
+    finder, batch, facts = segmenter(stage, scan, table)
     names, parts = [frame.name for frame in scan.frames], stage.output / "frames"
-    done = frames_written(parts, names) // settings.batch_size * settings.batch_size  # batches as they would have been
-    if done:
-        stage.say(f"resumes at frame {done + 1} of {len(names)}")
-    remaining = replace(scan, frames=scan.frames[done:])
-    finder = segmenter(stage, scan, table)
+    first = first_undone(frames_written(parts, names), batch)
+    if first:
+        stage.say(f"goes on at frame {first + 1} of {len(names)}")
+    remaining = replace(scan, frames=scan.frames[first:])
     found = stage.track(finder.segment(remaining, table), "frames", len(remaining.frames))
-    for name, detections in zip(names[done:], found, strict=True):
+    for name, detections in zip(names[first:], found, strict=True):
         write_frame(parts, name, detections, table)
     count = join_frames(stage.output / "detections.json", parts, names)
     if isinstance(finder, GroundedSam) and finder.dropped:
@@ -43,12 +44,11 @@ def main(stage: Stage) -> Facts:
         stage.say(f"dropped {finder.dropped.total()} boxes whose phrase is no class, such as {dropped}")
     show(stage, scan, table, count)
     shutil.rmtree(parts)
-    if settings.backend == "grounded_sam":
-        return stage.models([record_of(name) for name in grounded_sam_weights(settings)])
-    return None
+    return facts
 
 
-def segmenter(stage: Stage, scan: Scan, table: CategoryTable) -> Segmenter:
+def segmenter(stage: Stage, scan: Scan, table: CategoryTable) -> tuple[Segmenter, int, Facts]:
+    """What finds the masks, how many frames it takes at once, and what to tell of it."""
     settings = stage.settings.masks
     match settings.backend:
         case "precomputed":
@@ -59,12 +59,16 @@ def segmenter(stage: Stage, scan: Scan, table: CategoryTable) -> Segmenter:
                 stage.say(f"skipped {sum(file.skipped.values())} detections whose word is in no class: {skipped}")
             check_frames(stage, file, scan)
             stage.say(f"takes the detections of {path}")
-            return PrecomputedSegmenter(file, settings.min_area)
+            return PrecomputedSegmenter(file, settings.min_area), 1, None
         case "grounded_sam":
-            detector, segmenter = map(find_weights, grounded_sam_weights(settings))
-            networks = load_networks(settings.implementation, detector, segmenter, settings.device, settings.precision)
+            build_prompts(words_of(table))  # refuses a word before gigabytes are read
+            weights = grounded_sam_weights(settings)
+            detector, masker = (find_weights(name) for name in weights)
+            facts = stage.models([record_of(name) for name in weights])
+            networks = load_networks(settings.implementation, detector, masker, settings.device, settings.precision)
             rules = Rules(settings.box_threshold, settings.text_threshold, settings.duplicate_iou, settings.min_area)
-            return GroundedSam(*networks, lambda frame: read_image(scan, frame), rules, settings.batch_size, stage.say)
+            batch = settings.batch_size if networks[0].device.type == "cuda" else 1
+            return GroundedSam(*networks, lambda frame: read_image(scan, frame), rules, batch, stage.say), batch, facts
 
 
 def check_frames(stage: Stage, file: DetectionFile, scan: Scan) -> None:

@@ -287,7 +287,7 @@ def test_an_unpinned_file_put_there_by_hand_is_taken_and_its_checksum_shown(
     assert exit_code(NAME) == 0
     assert f"SHA-256 {SHA256}, not pinned" in capsys.readouterr().out
     assert not server.starts
-    assert record_of(NAME)["files"][NAME] == {"url": f"{server.url}/first/{NAME}", "size": 100_000, "sha256": None}
+    assert record_of(NAME)["files"][NAME] == {"url": f"{server.url}/first/{NAME}", "size": 100_000, "sha256": SHA256}
 
 
 def test_offline_the_sentence_names_the_file_and_its_place(
@@ -325,7 +325,7 @@ def test_a_full_disk_and_a_folder_that_is_none_are_one_sentence(
     folder.rmdir()
     folder.write_text("in the way")
     assert exit_code(NAME) == 2
-    assert_one_sentence(capsys.readouterr().err, str(path))
+    assert_one_sentence(capsys.readouterr().err, f"{folder} is a file; name a folder")
 
 
 @pytest.mark.parametrize("recorded", [False, True])
@@ -362,13 +362,38 @@ def test_the_folder_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
     assert weights_folder() == Path("/home/me/.cache/panrecon")
 
 
-def test_a_record_tells_licence_source_and_checksums(folder: Path) -> None:
-    for name, one in CHECKPOINTS.items():
-        record = json.loads(json.dumps(record_of(name)))
-        assert (record["name"], record["license"], record["source"]) == (name, one.license, one.source)
-        assert {key: value["sha256"] for key, value in record["files"].items()} == {
-            file.name: file.sha256 for file in one.files
-        }
+def test_a_record_tells_licence_source_and_checksums(register: Register) -> None:
+    path = register()
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(CONTENT)
+    record = json.loads(json.dumps(record_of(NAME)))
+    one = CHECKPOINTS[NAME]
+    assert (record["name"], record["license"], record["source"]) == (NAME, one.license, one.source)
+    assert record["files"] == {NAME: {"url": one.files[0].url, "size": len(CONTENT), "sha256": SHA256}}
+
+
+def test_a_file_that_is_not_what_is_pinned_is_not_recorded_as_that(register: Register) -> None:
+    path = register()
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(bytes(len(CONTENT)))
+    assert find_weights(NAME) == path  # its size is right
+    with pytest.raises(InputError, match=r"has the SHA-256 .* not .*make weights ONLY=network\.pth"):
+        record_of(NAME)
+
+
+def test_the_folder_is_the_same_from_wherever_a_stage_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PANRECON_WEIGHTS", "cache")
+    assert weights_folder() == tmp_path / "cache"
+
+
+def test_checksums_that_are_none_are_one_sentence(register: Register, folder: Path) -> None:
+    register()
+    folder.mkdir()
+    for content in ("[1, 2]", '{"network.pth": 3}'):
+        (folder / "checksums.json").write_text(content)
+        with pytest.raises(InputError, match=r"checksums\.json does not hold sizes and checksums; delete it"):
+            find_weights(NAME)
 
 
 def test_without_names_everything_is_listed_and_nothing_fetched(

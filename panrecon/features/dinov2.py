@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +13,18 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from panrecon.errors import InputError
-from panrecon.networks.inference import Batches, Precision, ahead, autocast, normalised, require_finite, resized
+from panrecon.networks.inference import (
+    Batches,
+    Precision,
+    ahead,
+    as_pixels,
+    autocast,
+    fitting_memory,
+    in_batches,
+    out_of_memory,
+    require_finite,
+    resized,
+)
 from panrecon.networks.pretrained import read_folder, read_state, summary
 from panrecon.networks.torchvision_ops import ensure_torchvision
 from panrecon.structures import Camera, FeatureMap, Frame, Scan
@@ -52,7 +62,7 @@ class Dinov2:
         """
         rows, columns = (edge // self.patch for edge in images[0].shape[:2])
         with torch.inference_mode(), autocast(self.where, self.precision):
-            tokens = self.network(pixel_values=normalised(images, self.where)).last_hidden_state
+            tokens = self.network(pixel_values=as_pixels(images, self.where)).last_hidden_state
         patches = tokens[:, -rows * columns :].float()  # the class token and registers come first
         require_finite(patches, "DINOv2", self.precision)
         return list(patches.reshape(len(images), rows, columns, -1).cpu().numpy())
@@ -77,7 +87,7 @@ class Dinov2Extractor:
         size = self.batches.size
         height, width = (cells * self.model.patch for cells in grid(scan.camera, self.pixels_per_feature))
         images = ahead(lambda frame: resized(self.read(frame), height, width), scan.frames, depth=size)
-        while batch := list(islice(images, size)):
+        for batch in in_batches(images, size):
             yield from map(FeatureMap, self.batches.run(self.model, batch))
 
 
@@ -94,9 +104,11 @@ def load_dinov2(path: Path, where: torch.device, precision: Precision) -> Dinov2
         InputError: there is no such file, it is damaged or of another model, or the device lacks the precision.
     """
     autocast(where, precision)  # refuses before a gigabyte is read
-    network = _from_folder(path) if path.is_dir() else _from_original(path)
-    _interpolate_as_original(network)
-    return Dinov2(network.eval().requires_grad_(False).to(where), network.config.patch_size, where, precision)
+    with fitting_memory("DINOv2"):
+        network = _from_folder(path) if path.is_dir() else _from_original(path)
+        _interpolate_as_original(network)
+        network = network.eval().requires_grad_(False).to(where)
+    return Dinov2(network, network.config.patch_size, where, precision)
 
 
 def position_embeddings(
@@ -155,6 +167,8 @@ def _from_original(path: Path) -> Any:
             network = model(configuration(**shape))
         network.load_state_dict(_as_transformers(original), assign=True)
     except (KeyError, RuntimeError, ValueError) as error:
+        if out_of_memory(error):
+            raise
         raise InputError(
             f"The checkpoint {path} is not a DINOv2 of size S, B or L ({summary(error)}); "
             "download dinov2_vits14_pretrain.pth or its like again."

@@ -92,9 +92,9 @@ def write_frame(folder: Path, frame: str, detections: Detections, table: Categor
     write_text(_frame_file(folder, frame), "\n".join(_lines(frame, detections, table)))
 
 
-def frames_written(folder: Path, names: Sequence[str]) -> int:
-    """How many of the frames, from the first on without a gap, have their file."""
-    return next((n for n, name in enumerate(names) if not _frame_file(folder, name).is_file()), len(names))
+def frames_written(folder: Path, names: Sequence[str]) -> list[bool]:
+    """Which of the frames have their file."""
+    return [_frame_file(folder, name).is_file() for name in names]
 
 
 def join_frames(path: Path, folder: Path, names: Sequence[str]) -> int:

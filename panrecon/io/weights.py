@@ -9,13 +9,14 @@ from panrecon.errors import InputError
 from panrecon.io.files import read_json, write_json
 from panrecon.networks.checkpoints import CHECKPOINTS, Checkpoint, RemoteFile, sha256_of
 
+VARIABLE: Final = "PANRECON_WEIGHTS"
 CHECKSUMS: Final = "checksums.json"  # beside the checkpoints: size and SHA-256 of what was downloaded
 
 
 def weights_folder() -> Path:
     """The folder of all checkpoints: environment variable PANRECON_WEIGHTS, else `panrecon` in the user's cache."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("PANRECON_WEIGHTS") or f"{cache}/panrecon").expanduser()
+    return Path(os.environ.get(VARIABLE) or f"{cache}/panrecon").expanduser().absolute()
 
 
 def weights_files(name: str | Path) -> list[Path]:
@@ -46,9 +47,10 @@ def find_weights(name: str | Path) -> Path:
 
 
 def record_of(name: str | Path) -> dict[str, Any]:
-    """What a run's settings.json says of a checkpoint; None where a size or SHA-256 is not known.
+    """What a run's settings.json says of a checkpoint that is there; its files are hashed, gigabytes in seconds.
 
-    Of public ones the SHA-256 is what is pinned or was recorded: whoever wants to be sure runs `make weights` again.
+    Raises:
+        InputError: a file is not the one that is pinned or was downloaded.
     """
     if isinstance(name, Path):
         own = {path.name: {"size": path.stat().st_size, "sha256": sha256_of(path)} for path in weights_files(name)}
@@ -56,8 +58,10 @@ def record_of(name: str | Path) -> dict[str, Any]:
     one = checkpoint(name)
     files = {}
     for file, path in known_files(one, weights_folder()).items():
-        size = path.stat().st_size if path.is_file() else file.size
-        files[file.name] = {"url": file.url, "size": size, "sha256": file.sha256}
+        fault = file.fault(path, content=True)
+        if fault:
+            raise InputError(f"{path} {fault}; run `make weights ONLY={name}`, or name it as weights of your own.")
+        files[file.name] = {"url": file.url, "size": path.stat().st_size, "sha256": file.sha256 or sha256_of(path)}
     return {"name": name, "license": one.license, "source": one.source, "files": files}
 
 
@@ -84,7 +88,13 @@ def known_files(one: Checkpoint, folder: Path) -> dict[RemoteFile, Path]:
 
 def _checksums(folder: Path) -> dict[str, Any]:
     path = folder / CHECKSUMS
-    return read_json(path) if path.is_file() else {}
+    try:
+        content = read_json(path) if path.is_file() else {}
+    except PermissionError as error:
+        raise InputError(f"{folder} cannot be read: {error.strerror}; mend its rights, or set {VARIABLE}.") from error
+    if not (isinstance(content, dict) and all(isinstance(facts, dict) for facts in content.values())):
+        raise InputError(f"{path} does not hold sizes and checksums; delete it.")
+    return content
 
 
 def record_download(path: Path, folder: Path, size: int, sha256: str) -> None:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from panrecon.errors import InputError
 from panrecon.masks.prompt import Prompt, Vocabulary, build_prompts, phrases, readable, vocabulary, words_of
 from panrecon.masks.selection import distinct, large_enough, nothing, of_background_size
 from panrecon.networks.inference import (
@@ -18,9 +19,11 @@ from panrecon.networks.inference import (
     Device,
     Precision,
     ahead,
+    as_pixels,
     autocast,
+    fitting_memory,
     in_batches,
-    normalised,
+    require_finite,
     resized,
     torch_device,
 )
@@ -56,7 +59,7 @@ class Detector(Protocol):
         """Where it wants its images."""
 
     def detect(self, pixels: 'Float[Tensor, "b 3 h w"]', prompt: Prompt) -> list[Queries]:
-        """Its queries for every image of a batch; `pixels` as `networks.normalised` gives them."""
+        """Its queries for every image of a batch; `pixels` as `as_pixels` gives them."""
 
 
 @runtime_checkable
@@ -82,7 +85,7 @@ class Masker(Protocol):
 
 @dataclass(frozen=True)
 class Rules:
-    """The thresholds of `masks:` in the settings."""
+    """The thresholds of `masks:` in the settings: two of scores in [0, 1], one of IoU in (0, 1], one in pixels."""
 
     box_threshold: float
     text_threshold: float
@@ -111,8 +114,8 @@ class _Boxes:
 class GroundedSam:
     """Segments frame by frame; `dropped` counts the boxes left out for their phrase, which no class has.
 
-    At most three batches of images are in memory, decoded and resized (8 MB an image of 640 x 480), one batch of SAM's
-    embeddings (4 MB each), and the masks of one frame.
+    Beside the networks at most three batches of images are in memory, resized (5 MB an image of 640 x 480), one batch
+    of SAM's embeddings (4 MB each), and the masks of one frame.
     """
 
     def __init__(
@@ -128,7 +131,7 @@ class GroundedSam:
         self._detector, self._masker = detector, masker
         self._read, self._rules, self._batch_size = read, rules, batch_size
         self._detecting, self._embedding = Batches(batch_size, say), Batches(batch_size, say)
-        self._decoding = Batches(BOXES_AT_ONCE, say)
+        self._decoding = Batches(BOXES_AT_ONCE, say, "box")
 
     def segment(self, scan: Scan, table: CategoryTable) -> Iterator[Detections]:
         prompts, words = build_prompts(words_of(table)), vocabulary(table)
@@ -157,7 +160,7 @@ class GroundedSam:
         return [_joined(boxes) for boxes in found]
 
     def _detect(self, prompt: Prompt, images: Sequence[_Image]) -> list[Queries]:
-        pixels = normalised([image.for_detector for image in images], self._detector.device)
+        pixels = as_pixels([image.for_detector for image in images], self._detector.device)
         return self._detector.detect(pixels, prompt)
 
     def _named(self, queries: Queries, prompt: Prompt, words: Vocabulary, table: CategoryTable) -> _Boxes:
@@ -170,7 +173,7 @@ class GroundedSam:
         return _Boxes(row[keep], found.score[keep], box[keep])
 
     def _embed(self, images: Sequence[_Image]) -> "list[Tensor]":
-        pixels = normalised([image.for_masker for image in images], self._masker.device, self._masker.side)
+        pixels = as_pixels([image.for_masker for image in images], self._masker.device, self._masker.side)
         return list(self._masker.embed(pixels))
 
     def _masks(self, image: _Image, found: _Boxes, embedding: "Tensor") -> Detections:
@@ -199,17 +202,29 @@ def load_networks(
     """
     where = torch_device(device)
     autocast(where, precision)  # refuses what cannot be had before gigabytes are read
-    match implementation:
-        case "transformers":
-            from panrecon.masks.huggingface import HuggingFaceGroundingDino, HuggingFaceSam
+    _check_format(implementation, detector, masker)
+    with fitting_memory("GroundingDINO and SAM"):
+        match implementation:
+            case "transformers":
+                from panrecon.masks.huggingface import HuggingFaceGroundingDino, HuggingFaceSam
 
-            return HuggingFaceGroundingDino(detector, where, precision), HuggingFaceSam(masker, where, precision)
-        case "original":
-            from panrecon.masks.original import OriginalGroundingDino, OriginalSam
+                return HuggingFaceGroundingDino(detector, where, precision), HuggingFaceSam(masker, where, precision)
+            case "original":
+                from panrecon.masks.original import OriginalGroundingDino, OriginalSam
 
-            return OriginalGroundingDino(detector, where, precision), OriginalSam(masker, where, precision)
-        case _:
-            assert_never(implementation)
+                return OriginalGroundingDino(detector, where, precision), OriginalSam(masker, where, precision)
+            case _:
+                assert_never(implementation)
+
+
+def _check_format(implementation: Literal["transformers", "original"], *weights: Path) -> None:
+    for path in weights:
+        if path.is_file() and implementation == "transformers":
+            raise InputError(f"{path} is a file, as masks.implementation=original reads; set that, or name a folder.")
+        if path.is_dir() and implementation == "original":
+            raise InputError(
+                f"{path} is a folder, as masks.implementation=transformers reads; set that, or name a file."
+            )
 
 
 def detector_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -249,3 +264,23 @@ def corners(box: Float[np.ndarray, "*n 4"]) -> Float[np.ndarray, "*n 4"]:
     """x0, y0, x1, y1 of boxes given as centre x, centre y, width and height."""
     centre, half = box[..., :2], box[..., 2:] / 2
     return np.concatenate([centre - half, centre + half], axis=-1)
+
+
+def embedded(
+    encode: "Callable[[Tensor], Tensor]", pixels: 'Float[Tensor, "b 3 side side"]', precision: Precision
+) -> 'Float[Tensor, "b c e e"]':
+    """SAM's embeddings of images in float32, whatever precision its encoder computes in."""
+    import torch
+
+    with torch.inference_mode(), autocast(pixels.device, precision):
+        embeddings = encode(pixels)
+    require_finite(embeddings, "SAM", precision)
+    return embeddings.float()
+
+
+def queries(boxes: 'Float[Tensor, "b Q 4"]', logits: 'Float[Tensor, "b Q T"]', precision: Precision) -> list[Queries]:
+    """GroundingDINO's output (boxes as centre and size), image by image."""
+    require_finite(boxes, "GroundingDINO", precision)
+    require_finite(logits, "GroundingDINO", precision)
+    box, score = corners(boxes.float().cpu().numpy()), logits.float().sigmoid().cpu().numpy()
+    return [Queries(*one) for one in zip(box, score, strict=True)]

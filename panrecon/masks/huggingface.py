@@ -1,15 +1,14 @@
 """GroundingDINO and SAM as Hugging Face's transformers has them, read from folders of safetensors."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
-from panrecon.masks.grounded_sam import Queries, corners
+from panrecon.masks.grounded_sam import Queries, embedded, queries
 from panrecon.masks.prompt import Prompt
-from panrecon.networks.inference import Precision, autocast, require_finite
+from panrecon.networks.inference import Precision, autocast
 from panrecon.networks.pretrained import read_folder
 from panrecon.networks.torchvision_ops import ensure_torchvision
 
@@ -75,22 +74,3 @@ class HuggingFaceSam:
         with torch.inference_mode():
             output = self._model(image_embeddings=embedding[None], input_boxes=boxes[None], multimask_output=False)
         return np.asarray(output.pred_masks[0, :, 0].cpu().numpy())
-
-
-def embedded(
-    encode: "Callable[[Tensor], Tensor]", pixels: 'Float[Tensor, "b 3 side side"]', precision: Precision
-) -> 'Float[Tensor, "b c e e"]':
-    """SAM's embeddings of images in float32, whatever precision its encoder computes in."""
-    import torch
-
-    with torch.inference_mode(), autocast(pixels.device, precision):
-        embeddings = encode(pixels)
-    require_finite(embeddings, "SAM", precision)
-    return embeddings.float()
-
-
-def queries(boxes: 'Float[Tensor, "b Q 4"]', logits: 'Float[Tensor, "b Q T"]', precision: Precision) -> list[Queries]:
-    """GroundingDINO's output (boxes as centre and size), image by image."""
-    require_finite(boxes, "GroundingDINO", precision)
-    box, score = corners(boxes.float().cpu().numpy()), logits.float().sigmoid().cpu().numpy()
-    return [Queries(*one) for one in zip(box, score, strict=True)]

@@ -16,10 +16,9 @@ import numpy as np
 from jaxtyping import Float
 
 from panrecon.errors import InputError
-from panrecon.masks.grounded_sam import Queries
-from panrecon.masks.huggingface import embedded, queries
+from panrecon.masks.grounded_sam import Queries, embedded, queries
 from panrecon.masks.prompt import VOCABULARY, Prompt
-from panrecon.networks.inference import Precision, autocast
+from panrecon.networks.inference import Precision, autocast, out_of_memory
 from panrecon.networks.pretrained import read_state, summary
 from panrecon.networks.torchvision_ops import ensure_torchvision
 
@@ -29,6 +28,10 @@ if TYPE_CHECKING:
 
 PATCH: Final = 16  # of SAM's image encoder, pixels
 HEAD_WIDTH_OF_BERT: Final = 64
+NOT_BUILT: Final = (  # what the released files hold and the package does not build
+    "bert.embeddings.position_ids",  # a buffer of older transformers
+    "label_enc.weight",  # labels of the denoising task, for training only
+)
 
 
 class OriginalGroundingDino:
@@ -40,11 +43,11 @@ class OriginalGroundingDino:
 
     def __init__(self, file: Path, device: "torch.device", precision: Precision) -> None:
         self.device, self._precision = device, precision
-        warnings.filterwarnings("ignore", category=FutureWarning, module="groundingdino|transformers|timm")
         state = {
             key.removeprefix("module."): value for key, value in read_state(file, "GroundingDINO", "model").items()
         }
-        state.pop("bert.embeddings.position_ids", None)  # a buffer that older transformers saved
+        for name in NOT_BUILT:
+            state.pop(name, None)
         with fitting(file, "GroundingDINO"):
             self._model = build_grounding_dino(state)
             load_strictly(self._model, state)
@@ -53,7 +56,7 @@ class OriginalGroundingDino:
     def detect(self, pixels: 'Float[Tensor, "b 3 h w"]', prompt: Prompt) -> list[Queries]:
         import torch
 
-        with torch.inference_mode(), autocast(self.device, self._precision):
+        with torch.inference_mode(), autocast(self.device, self._precision), quiet():
             output = self._model(pixels, captions=[prompt.text] * len(pixels))
         return queries(output["pred_boxes"], output["pred_logits"][..., : len(prompt.tokens)], self._precision)
 
@@ -106,7 +109,18 @@ def fitting(file: Path, model: str) -> Iterator[None]:
             "or set masks.implementation=transformers."
         ) from error
     except (KeyError, RuntimeError) as error:
+        if out_of_memory(error):
+            raise
         raise InputError(f"{file} holds no weights of {model} ({summary(error)}); download that.") from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without the warnings of packages of 2023 about what has moved since."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 def load_strictly(model: Any, state: Mapping[str, "Tensor"]) -> None:
@@ -118,7 +132,7 @@ def load_strictly(model: Any, state: Mapping[str, "Tensor"]) -> None:
 def build_grounding_dino(state: Mapping[str, "Tensor"]) -> Any:
     """The network that the weights are of, as groundingdino-py builds it."""
     ensure_torchvision()
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), quiet():
         from groundingdino.models import build_model
         from groundingdino.util.slconfig import SLConfig
 
@@ -134,13 +148,13 @@ def grounding_dino_config(state: Mapping[str, "Tensor"]) -> dict[str, Any]:
     width = len(state["backbone.0.patch_embed.proj.weight"])
     if width not in released:
         raise KeyError(f"no Swin Transformer of width {width} was released")
-    queries_, hidden = state["transformer.tgt_embed.weight"].shape
+    num_queries, hidden = state["transformer.tgt_embed.weight"].shape
     sizes = {
         "enc_layers": count(state, "transformer.encoder.layers."),
         "dec_layers": count(state, "transformer.decoder.layers."),
         "dim_feedforward": len(state["transformer.encoder.layers.0.linear1.weight"]),
         "hidden_dim": hidden,
-        "num_queries": queries_,
+        "num_queries": num_queries,
     }
     for_training = {"use_checkpoint": False, "use_transformer_ckpt": False}  # which save memory there only
     settings = {name: value for name, value in vars(released[width]).items() if not name.startswith("_")}
@@ -180,8 +194,8 @@ def build_sam(state: Mapping[str, "Tensor"]) -> Any:
     position = state["image_encoder.pos_embed"]
     grid, width = position.shape[1], position.shape[3]
     depth = count(state, "image_encoder.blocks.")
-    reach = {block: len(state[f"image_encoder.blocks.{block}.attn.rel_pos_h"]) for block in range(depth)}
-    windows = [length for length in reach.values() if length != 2 * grid - 1]
+    positions_of_block = {block: len(state[f"image_encoder.blocks.{block}.attn.rel_pos_h"]) for block in range(depth)}
+    windows = [length for length in positions_of_block.values() if length != 2 * grid - 1]
     hidden = len(state["prompt_encoder.no_mask_embed.weight"][0])
     encoder = ImageEncoderViT(
         depth=depth,
@@ -193,7 +207,7 @@ def build_sam(state: Mapping[str, "Tensor"]) -> Any:
         patch_size=PATCH,
         qkv_bias=True,
         use_rel_pos=True,
-        global_attn_indexes=[block for block, length in reach.items() if length == 2 * grid - 1],
+        global_attn_indexes=[block for block, length in positions_of_block.items() if length == 2 * grid - 1],
         window_size=(windows[0] + 1) // 2 if windows else 0,
         out_chans=hidden,
     )

@@ -16,6 +16,7 @@ from panrecon.structures import VOID, CategoryTable, normalised
 VOCABULARY: Final = Path(__file__).with_name("bert_base_uncased_vocab.txt")
 MAX_TOKENS: Final = 256  # of a prompt, its two special tokens included: the width of GroundingDINO's logits
 SEPARATOR: Final = "."
+UNKNOWN: Final = 100  # BERT's number for what it does not know, [UNK]
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,22 @@ def words_of(table: CategoryTable) -> tuple[str, ...]:
     """All names and synonyms in the table's order, each once.
 
     Raises:
-        InputError: one of them holds a character that parts the prompt.
+        InputError: one of them parts the prompt or is not in BERT's vocabulary, or two classes share one.
     """
-    words = [word for category in table for word in (category.name, *category.synonyms)]
-    bad = next((word for word in words if set(word) & {".", "?"}), None)
-    if bad is not None:
-        raise InputError(
-            f"The class word {bad!r} holds a full stop or question mark, which part GroundingDINO's prompt."
-        )
-    return tuple(dict.fromkeys(map(normalised, words)))
+    words = dict.fromkeys(normalised(word) for category in table for word in (category.name, *category.synonyms))
+    word_of_phrase: dict[tuple[int, ...], str] = {}
+    for word in words:
+        phrase = pieces(word)
+        if set(word) & {".", "?"}:
+            raise InputError(
+                f"The class word {word!r} holds a full stop or question mark, which part a prompt; write it without."
+            )
+        if not phrase or UNKNOWN in phrase:
+            raise InputError(f"GroundingDINO cannot read the class word {word!r}; give the class an English name.")
+        other = word_of_phrase.setdefault(phrase, word)
+        if table.row_of(other) != table.row_of(word):
+            raise InputError(f"The words {other!r} and {word!r} of two classes are one to GroundingDINO; rename one.")
+    return tuple(word_of_phrase.values())
 
 
 def build_prompts(words: Sequence[str], limit: int = MAX_TOKENS) -> tuple[Prompt, ...]:
@@ -76,17 +84,18 @@ def build_prompts(words: Sequence[str], limit: int = MAX_TOKENS) -> tuple[Prompt
             f"The class word {too_long[:40]!r}... is longer than a prompt ({limit - 2} tokens); shorten it."
         )
     fewest = len(_groups(lengths, limit - 2))
-    rooms = range(max(lengths, default=0), limit - 1)
-    groups = next(groups for room in rooms if len(groups := _groups(lengths, room)) == fewest)
-    return tuple(_prompt([words[number] for number in group]) for group in groups)
+    room = max(lengths, default=0)
+    while len(_groups(lengths, room)) > fewest:
+        room += 1
+    return tuple(_prompt([words[number] for number in group]) for group in _groups(lengths, room))
 
 
 def _groups(lengths: Sequence[int], room: int) -> list[list[int]]:
     """Numbers of consecutive items whose lengths add up to at most `room`."""
     groups: list[list[int]] = []
-    used = room
+    used = 0
     for number, length in enumerate(lengths):
-        if used + length > room:
+        if not groups or used + length > room:
             groups.append([])
             used = 0
         groups[-1].append(number)

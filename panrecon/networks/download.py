@@ -51,13 +51,18 @@ def _transfer_patiently(file: RemoteFile, path: Path, advance: Advance) -> Remot
         try:
             return _transfer(file, part_of(path), advance)
         except requests.RequestException as error:
-            if attempt == ATTEMPTS or isinstance(error, requests.HTTPError):
+            if attempt == ATTEMPTS or _final(error):
                 raise InputError(
                     f"{file.url} cannot be downloaded: {_reason(error)}; "
                     f"get it on another machine and put it at {path}."
                 ) from error
         time.sleep(PAUSE)
     raise AssertionError("the last attempt returns or raises")
+
+
+def _final(error: "RequestException") -> bool:
+    """Whether the server's answer would be the same another time."""
+    return error.response is not None and error.response.status_code not in (429, 500, 502, 503, 504)
 
 
 def _reason(error: "RequestException") -> str:

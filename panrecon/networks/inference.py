@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from panrecon.errors import InputError
+from panrecon.errors import InputError, OutOfMemoryError
 
 if TYPE_CHECKING:
     from torch import Tensor, device
@@ -19,6 +19,12 @@ Precision = Literal["float32", "float16", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
 IMAGENET_MEAN: Final = (123.675, 116.28, 103.53)  # of RGB in 0..255, as every network here was trained on
 IMAGENET_DEVIATION: Final = (58.395, 57.12, 57.375)
+SAYINGS: Final = (  # by which want of memory is known where it is no error of its own
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -67,7 +73,7 @@ def resized(rgb: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> UInt8[n
     return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def normalised(
+def as_pixels(
     images: Sequence[UInt8[np.ndarray, "h w 3"]], where: "device", side: int | None = None
 ) -> 'Float[Tensor, "b 3 H W"]':
     """RGB in 0..255 as the networks take it: channels first, mean 0 and deviation 1 over ImageNet.
@@ -109,46 +115,74 @@ def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
 class Batches:
     """Runs a network on batches; where memory runs out the size of batches is halved, for good, and said.
 
-    `size` is the size now; `say` gets the sentence.
+    `size` is the size now, `what` one of the items; `say` gets the sentence.
     """
 
-    def __init__(self, size: int, say: Callable[[str], None]) -> None:
+    def __init__(self, size: int, say: Callable[[str], None], what: str = "image") -> None:
         self.size = size
-        self._say = say
+        self._say, self._what = say, what
 
     def run(self, network: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]) -> list[R]:
         """What `network` gives for every item, in order.
 
         Raises:
-            InputError: not even one item fits into memory.
+            OutOfMemoryError: not even one item fits into memory.
         """
         results: list[R] = []
         while len(results) < len(items):
             batch = items[len(results) : len(results) + self.size]
             try:
                 results += network(batch)
+                continue
             except (RuntimeError, MemoryError) as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
-                if len(batch) == 1:
-                    raise InputError(
-                        "Not even one image fits into memory beside the network; "
-                        "choose a smaller model, or device=cpu where CUDA ran out."
-                    ) from error
-                self.size = len(batch) // 2
-                self._say(f"out of memory with {len(batch)} at once: goes on with {self.size}")
-                _release()
+            release_memory()  # out of the block: the error holds what the network had made
+            if len(batch) == 1:
+                raise OutOfMemoryError(
+                    f"Not even one {self._what} fits into memory beside the network; free memory and run again, which "
+                    "goes on where it stopped, or choose a smaller model, or device=cpu where CUDA ran out."
+                )
+            self.size = len(batch) // 2
+            self._say(f"out of memory with {len(batch)} at once: goes on with {self.size}")
         return results
 
 
-def _out_of_memory(error: BaseException) -> bool:
+@contextmanager
+def fitting_memory(network: str) -> Iterator[None]:
+    """Turns want of memory while a network is loaded into one sentence."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise OutOfMemoryError(
+            f"The weights of {network} do not fit into memory; free some, choose a smaller model, or set device=cpu."
+        ) from error
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether torch, CUDA or its libraries say that memory has run out."""
     import torch
 
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(saying in str(error) for saying in SAYINGS)
 
 
-def _release() -> None:
+def release_memory() -> None:
+    """Gives back what torch keeps of a CUDA device's memory for later."""
     import torch
 
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def first_undone(done: Sequence[bool], batch: int) -> int:
+    """Where a killed run goes on: at the first item that is not done, or rather at the first of its batch.
+
+    So it computes the same batches as a run that was not killed: how many images a network gets at once may decide the
+    last bit of what it gives.
+    """
+    first = next((number for number, one in enumerate(done) if not one), len(done))
+    return first if first == len(done) else first - first % batch

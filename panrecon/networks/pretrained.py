@@ -7,6 +7,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from panrecon.errors import InputError
+from panrecon.networks.inference import out_of_memory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,14 +32,16 @@ def read_folder(folder: Path, name: str, models: Mapping[str, Callable[..., Any]
             folder, local_files_only=True, use_safetensors=True, dtype="float32", output_loading_info=True
         )
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        if out_of_memory(error):
+            raise
         raise InputError(
             f"The weights of {name} in {folder} cannot be read ({summary(error)}); "
             "download config.json and model.safetensors again."
         ) from error
-    astray = [*report["missing_keys"], *(() if surplus else report["unexpected_keys"])]
-    if astray:
+    not_fitting = [*report["missing_keys"], *(() if surplus else report["unexpected_keys"])]
+    if not_fitting:
         raise InputError(
-            f"The weights of {name} in {folder} do not fit its config.json (such as {min(astray)}); "
+            f"The weights of {name} in {folder} do not fit its config.json (such as {min(not_fitting)}); "
             "download both again, from one model."
         )
     return network.eval().requires_grad_(False)
@@ -56,9 +59,11 @@ def read_state(file: Path, name: str, entry: str | None = None) -> "Mapping[str,
         raise InputError(f"The checkpoint {file} does not exist; download {name}'s weights.")
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
+    except PermissionError as error:
+        raise InputError(f"The checkpoint {file} cannot be opened: {error.strerror}; mend its rights.") from error
     except Exception as error:  # torch's reader meets foreign bytes with nearly any of them
+        if out_of_memory(error):
+            raise
         raise InputError(
             f"The checkpoint {file} cannot be read, it is damaged ({type(error).__name__}); download it again."
         ) from error

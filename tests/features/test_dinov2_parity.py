@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from panrecon.features import dinov2
 from panrecon.features.dinov2 import Dinov2, load_dinov2
-from panrecon.networks.inference import normalised, resized
+from panrecon.networks.inference import as_pixels, resized
 
 CPU, PATCH, SIDE, WIDTH = torch.device("cpu"), 14, 37, 384
 NAMED = "/backbone/{}".format  # a node of the graph
@@ -56,7 +56,7 @@ def theirs(graph: Any) -> Run:
     session = runtime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
 
     def run(image: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "rows columns D"]:
-        (tokens,) = session.run([TOKENS], {"input_image": normalised([image], CPU).numpy()})
+        (tokens,) = session.run([TOKENS], {"input_image": as_pixels([image], CPU).numpy()})
         return tokens[0, 1:].reshape(image.shape[0] // PATCH, image.shape[1] // PATCH, WIDTH)
 
     return run

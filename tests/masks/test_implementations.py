@@ -27,7 +27,7 @@ from panrecon.masks.grounded_sam import (
     masker_size,
 )
 from panrecon.masks.prompt import VOCABULARY, build_prompts, phrases, readable, words_of
-from panrecon.networks.inference import normalised, resized
+from panrecon.networks.inference import as_pixels, resized
 from panrecon.structures import Camera, CategoryTable, Frame, Scan
 from tests.masks import tiny
 
@@ -74,7 +74,7 @@ def test_the_same_weights_give_the_same_boxes_and_scores(
     of_transformers: tuple[Detector, Masker], original: tuple[Detector, Masker], table: CategoryTable
 ) -> None:
     (prompt,) = build_prompts(words_of(table))
-    pixels = normalised([IMAGE, np.ascontiguousarray(IMAGE[:, ::-1])], CPU)
+    pixels = as_pixels([IMAGE, np.ascontiguousarray(IMAGE[:, ::-1])], CPU)
     for first, second in zip(
         of_transformers[0].detect(pixels, prompt), original[0].detect(pixels, prompt), strict=True
     ):
@@ -123,16 +123,16 @@ def test_a_batch_gives_what_its_images_give_alone(
 ) -> None:
     (prompt,) = build_prompts(words_of(table))
     images = [IMAGE, np.ascontiguousarray(IMAGE[::-1])]
-    together = of_transformers[0].detect(normalised(images, CPU), prompt)
+    together = of_transformers[0].detect(as_pixels(images, CPU), prompt)
     for image, expected in zip(images, together, strict=True):
-        (alone,) = of_transformers[0].detect(normalised([image], CPU), prompt)
+        (alone,) = of_transformers[0].detect(as_pixels([image], CPU), prompt)
         assert_allclose(alone.box, expected.box, atol=1e-5)
         assert_allclose(alone.token_score, expected.token_score, atol=1e-5)
 
 
 def test_a_second_time_gives_the_same_bytes(of_transformers: tuple[Detector, Masker], table: CategoryTable) -> None:
     (prompt,) = build_prompts(words_of(table))
-    once, again = (of_transformers[0].detect(normalised([IMAGE], CPU), prompt)[0] for _ in range(2))
+    once, again = (of_transformers[0].detect(as_pixels([IMAGE], CPU), prompt)[0] for _ in range(2))
     assert_array_equal(once.box, again.box)
     assert_array_equal(once.token_score, again.token_score)
 
@@ -141,7 +141,7 @@ def test_images_reach_the_detector_as_transformers_prepares_them() -> None:
     from transformers import GroundingDinoImageProcessor
 
     expected = GroundingDinoImageProcessor()(images=Image.fromarray(IMAGE), return_tensors="pt")["pixel_values"]
-    pixels = normalised([resized(IMAGE, *detector_size(SIZE))], CPU)
+    pixels = as_pixels([resized(IMAGE, *detector_size(SIZE))], CPU)
     assert pixels.shape == expected.shape == (1, 3, 800, 1066)
     assert_allclose(pixels.numpy(), expected.numpy(), atol=1e-5)
 
@@ -157,7 +157,7 @@ def test_images_reach_the_detector_as_groundingdino_prepares_them() -> None:
         ]
     )
     expected, _ = prepare(Image.fromarray(IMAGE), None)
-    pixels = normalised([resized(IMAGE, *detector_size(SIZE))], CPU)
+    pixels = as_pixels([resized(IMAGE, *detector_size(SIZE))], CPU)
     assert_allclose(pixels[0].numpy(), expected.numpy(), atol=1e-5)
 
 
@@ -168,7 +168,7 @@ def test_images_reach_sam_as_transformers_prepares_them() -> None:
     expected = processor(images=Image.fromarray(IMAGE), return_tensors="pt")
     height, width = masker_size(SIZE, tiny.SIDE)
     assert expected["reshaped_input_sizes"].tolist() == [[height, width]]
-    pixels = normalised([resized(IMAGE, height, width)], CPU)
+    pixels = as_pixels([resized(IMAGE, height, width)], CPU)
     assert_allclose(pixels[0].numpy(), expected["pixel_values"][0, :, :height, :width].numpy(), atol=1e-5)
     assert not expected["pixel_values"][0, :, height:].any() and not expected["pixel_values"][0, :, :, width:].any()
 
@@ -181,7 +181,7 @@ def test_boxes_and_phrases_are_those_of_groundingdinos_own_predict(
     from transformers import BertTokenizerFast
 
     (prompt,) = build_prompts(words_of(table))
-    pixels = normalised([resized(IMAGE, 160, 208)], CPU)
+    pixels = as_pixels([resized(IMAGE, 160, 208)], CPU)
     (queries,) = original[0].detect(pixels, prompt)
     tokenizer = BertTokenizerFast(str(VOCABULARY), do_lower_case=True)
     strongest = np.arange(len(prompt.tokens)) == queries.token_score.argmax(axis=1)[:, None]
@@ -200,7 +200,7 @@ def test_masks_are_those_of_sams_own_predictor(original: tuple[Detector, Masker]
     boxes = np.array([[20, 30, 100, 110], [5, 5, 150, 60]], np.float32)
     height, width = masker_size(SIZE, tiny.SIDE)
     pixels = torch.zeros(1, 3, tiny.SIDE, tiny.SIDE)
-    pixels[..., :height, :width] = normalised([resized(IMAGE, height, width)], CPU)
+    pixels[..., :height, :width] = as_pixels([resized(IMAGE, height, width)], CPU)
     scale = np.array([width, height, width, height]) / np.tile(IMAGE.shape[1::-1], 2)
     logits = original[1].decode(original[1].embed(pixels)[0], (boxes * scale).astype(np.float32))
     for box, low in zip(boxes, logits, strict=True):
@@ -234,9 +234,9 @@ def test_weights_of_the_other_network_are_refused(implementation: str, checkpoin
 
 
 def test_each_implementation_refuses_the_others_format(checkpoints: Checkpoints) -> None:
-    with pytest.raises(InputError, match=r"swint_ogc\.pth/config\.json does not exist"):
+    with pytest.raises(InputError, match=r"swint_ogc\.pth is a file, as masks\.implementation=original reads"):
         load_networks("transformers", checkpoints.grounding_dino_original, checkpoints.sam, "cpu", "float32")
-    with pytest.raises(InputError, match=r"grounding-dino-tiny does not exist"):
+    with pytest.raises(InputError, match=r"grounding-dino-tiny is a folder, as .*=transformers reads"):
         load_networks("original", checkpoints.grounding_dino, checkpoints.sam_original, "cpu", "float32")
 
 
@@ -300,8 +300,8 @@ def test_cuda_gives_what_the_cpu_gives(
     paths = hugging_face if implementation == "transformers" else files
     detector, masker = load_networks(implementation, *paths, "cuda", "float32")  # type: ignore[arg-type]
     (prompt,) = build_prompts(words_of(table))
-    (there,) = detector.detect(normalised([IMAGE], detector.device), prompt)
-    (here,) = original[0].detect(normalised([IMAGE], CPU), prompt)
+    (there,) = detector.detect(as_pixels([IMAGE], detector.device), prompt)
+    (here,) = original[0].detect(as_pixels([IMAGE], CPU), prompt)
     assert_allclose(there.token_score, here.token_score, atol=1e-2)
     pixels = torch.randn(1, 3, tiny.SIDE, tiny.SIDE, generator=torch.Generator().manual_seed(0))
     assert_allclose(masker.embed(pixels.cuda()).cpu().numpy(), original[1].embed(pixels).numpy(), atol=1e-2)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from panrecon.config import load_settings
 from panrecon.datasets.sources import source_files
@@ -78,7 +79,7 @@ def test_detections_of_all_frames_are_written_and_their_models_told(
     ]
 
 
-def test_a_killed_run_resumes_at_its_batch_and_gives_the_same_bytes(
+def test_a_killed_run_goes_on_at_its_frame_and_gives_the_same_bytes(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run("masks") == 0
@@ -104,10 +105,39 @@ def test_a_killed_run_resumes_at_its_batch_and_gives_the_same_bytes(
     assert len(list(partial.iterdir())) == 3
     capfd.readouterr()
     assert run("masks", "killed") == 0
-    assert "resumes at frame 3 of 7" in capfd.readouterr().err
-    assert len(made) == 4 + 5  # frames 3 to 7, a batch of two begun anew
+    assert "goes on at frame 4 of 7" in capfd.readouterr().err
+    assert len(made) == 4 + 4
     resumed = tmp_path / "killed" / "room" / "masks" / "detections.json"
     assert resumed.read_bytes() == undisturbed
+
+
+def test_where_memory_runs_out_finished_frames_are_kept(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    embed, seen = grounded_sam.GroundedSam._embed, []
+
+    def full_from_the_third(self: object, images: object) -> object:
+        seen.append(images)
+        if len(seen) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return embed(self, images)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as busy:
+        busy.setattr(grounded_sam.GroundedSam, "_embed", full_from_the_third)
+        assert run("masks") == 2
+    assert "Not even one image fits into memory" in capfd.readouterr().err
+    assert len(list((tmp_path / "run" / "room" / ".masks.partial" / "frames").iterdir())) == 2
+    assert run("masks") == 0
+    assert "goes on at frame 3 of 7" in capfd.readouterr().err
+
+
+def test_a_word_that_cannot_be_asked_for_is_refused_before_weights_are_read(
+    run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "classes.csv").write_text("id,name,thing\n1,mr. chair,1\n")
+    assert run("scan", overrides=(*OVERRIDES, f"scan.classes={tmp_path / 'classes.csv'}")) == 0
+    assert run("masks", overrides=(*OVERRIDES, "masks.implementation=original")) == 2
+    assert "'mr. chair' holds a full stop" in " ".join(capfd.readouterr().err.split())
 
 
 def test_missing_weights_are_one_sentence_that_says_what_goes_where(

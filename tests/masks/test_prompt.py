@@ -106,6 +106,19 @@ def test_a_word_that_would_part_the_prompt_is_an_error() -> None:
         words_of(CategoryTable((Category(1, "dog", thing=True, synonyms=("st. bernard",)),)))
 
 
+@pytest.mark.parametrize("word", ["椅子", "🪑", "\u200b", "a" * 300])
+def test_a_word_that_bert_does_not_know_is_an_error(word: str) -> None:
+    with pytest.raises(InputError, match=r"cannot read the class word .*English name"):
+        words_of(CategoryTable((Category(1, "chair", thing=True), Category(2, word, thing=True))))
+
+
+def test_two_classes_that_are_one_to_bert_are_an_error() -> None:
+    bars = Category(1, "café", thing=False), Category(2, "cafe", thing=False)
+    with pytest.raises(InputError, match="'café' and 'cafe' of two classes are one"):
+        words_of(CategoryTable(bars))
+    assert words_of(CategoryTable((Category(1, "café", thing=False, synonyms=("cafe",)),))) == ("café",)
+
+
 def test_a_box_says_the_tokens_above_the_threshold_of_its_strongest_word() -> None:
     assert said(answer(PROMPT, cupboard=0.8)) == [("cupboard", 0.8, 0)]
     assert said(answer(PROMPT, kitchen_table=0.5)) == [("kitchen table", 0.5, 0)]

@@ -88,6 +88,7 @@ def save_original_grounding_dino(model: Any, path: Path) -> Path:
     """A file as `groundingdino_swint_ogc.pth`: under `model`, from a network in a parallel wrapper, BERT included."""
     state = {f"module.{key}": value for key, value in original_grounding_dino(model.state_dict()).items()}
     state["module.bert.embeddings.position_ids"] = torch.arange(512)[None]
+    state["module.label_enc.weight"] = torch.zeros(2001, 256)  # of the denoising task, which the package does not build
     torch.save({"model": state}, path)
     return path
 

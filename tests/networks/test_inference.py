@@ -10,13 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from panrecon.errors import InputError
+from panrecon.errors import InputError, OutOfMemoryError
 from panrecon.networks.inference import (
     Batches,
     ahead,
+    as_pixels,
     autocast,
+    first_undone,
+    fitting_memory,
     in_batches,
-    normalised,
     require_finite,
     resized,
     torch_device,
@@ -56,7 +58,7 @@ def test_overflow_of_half_precision_says_what_to_set() -> None:
 
 def test_images_are_normalised_over_imagenet_channel_by_channel() -> None:
     image = np.array([[[124, 116, 104], [0, 255, 0]]], np.uint8)
-    pixels = normalised([image], CPU)
+    pixels = as_pixels([image], CPU)
     assert pixels.shape == (1, 3, 1, 2) and pixels.dtype == torch.float32
     assert_allclose(pixels[0, :, 0, 0].numpy(), 0, atol=0.01)
     expected = (np.array([0, 255, 0]) / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
@@ -65,9 +67,9 @@ def test_images_are_normalised_over_imagenet_channel_by_channel() -> None:
 
 def test_images_are_padded_with_zeros_at_the_right_and_at_the_bottom() -> None:
     image = np.random.default_rng(0).integers(0, 256, (3, 5, 3)).astype(np.uint8)
-    whole = normalised([image, image], CPU, 6)
+    whole = as_pixels([image, image], CPU, 6)
     assert whole.shape == (2, 3, 6, 6)
-    assert_array_equal(whole[..., :3, :5].numpy(), normalised([image, image], CPU).numpy())
+    assert_array_equal(whole[..., :3, :5].numpy(), as_pixels([image, image], CPU).numpy())
     assert not whole[..., 3:, :].any() and not whole[..., 5:].any()
 
 
@@ -123,10 +125,11 @@ class Network:
 
 
 OUT = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+LIBRARY_OUT = RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
 CPU_OUT = RuntimeError("[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory: you tried")
 
 
-@pytest.mark.parametrize("error", [OUT, CPU_OUT, MemoryError()])
+@pytest.mark.parametrize("error", [OUT, CPU_OUT, LIBRARY_OUT, MemoryError()])
 def test_out_of_memory_halves_the_batch_for_good_and_says_so(error: Exception) -> None:
     said: list[str] = []
     network, batches = Network(2, error), Batches(8, said.append)
@@ -139,6 +142,21 @@ def test_out_of_memory_halves_the_batch_for_good_and_says_so(error: Exception) -
 def test_what_does_not_even_fit_alone_is_one_sentence() -> None:
     with pytest.raises(InputError, match="Not even one image fits into memory"):
         Batches(4, print).run(Network(0, OUT), range(4))
+
+
+def test_want_of_memory_while_loading_is_one_sentence() -> None:
+    with pytest.raises(OutOfMemoryError, match="weights of SAM do not fit into memory"), fitting_memory("SAM"):
+        raise CPU_OUT
+    with pytest.raises(RuntimeError, match="shape"), fitting_memory("SAM"):
+        raise RuntimeError("shape '[2]' is invalid")
+
+
+CASES = [("", 0), ("0", 0), ("1", 1), ("1110", 2), ("11110", 4), ("1011", 0), ("111", 3)]
+
+
+@pytest.mark.parametrize(("done", "first"), CASES)
+def test_a_killed_run_goes_on_at_the_batch_of_the_first_that_is_not_done(done: str, first: int) -> None:
+    assert first_undone([one == "1" for one in done], 2) == first
 
 
 def test_other_errors_are_not_taken_for_want_of_memory() -> None:
