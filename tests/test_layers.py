@@ -10,7 +10,8 @@ import panrecon
 PACKAGE = Path(panrecon.__file__).parent
 FOUNDATION = {"structures", "errors", "geometry", "raycasting", "system", "threads", "pictures", "networks"}
 ALGORITHMS = {"fusion", "masks", "features", "graph", "semantics", "field", "evaluation", "simulation"}
-COMMANDS = {"cli", "simulate", "evaluate", "explain", "render", "judge", "estimate", "rehearsal", "weights", "prompts", "import_scan"}
+COMMANDS = {"cli", "simulate", "evaluate", "explain", "render", "judge", "estimate", "rehearsal"}
+COMMANDS |= {"weights", "prompts", "import_scan"}
 ABOVE = {"io", "datasets", "importers", "stage", "workflow"} | COMMANDS
 FILES = sorted(PACKAGE.rglob("*.py"))
 

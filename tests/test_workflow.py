@@ -1,6 +1,7 @@
 """Laws of what is stale, what is needed, and where a scene lies."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from panrecon.config import Settings, load_settings
 from panrecon.errors import InputError
 from panrecon.io.files import write_json, write_text
 from panrecon.stage import READS, VERSIONS, decisive
-from panrecon.workflow import Scene, find_scene, needed, stale_artifacts
+from panrecon.workflow import Plan, Scene, find_scene, needed, run_plan, stale_artifacts
 
 
 @pytest.fixture
@@ -26,6 +27,24 @@ def finished(tmp_path: Path) -> Scene:
 
 def stale(scene: Scene, settings: Settings | None = None, until: str = "quality") -> set[str]:
     return {path.split("/")[2] for path in stale_artifacts(scene, settings or Settings(), until)}
+
+
+def test_stages_look_for_weights_where_the_user_stands(
+    finished: Scene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They work in the run's folder."""
+    environments = []
+
+    def record(*_: object, env: dict[str, str], **__: object) -> subprocess.CompletedProcess[bytes]:
+        environments.append(env)
+        return subprocess.CompletedProcess([], 0)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PANRECON_WEIGHTS", "cache")
+    monkeypatch.setattr(subprocess, "run", record)
+    plan = Plan([finished], tmp_path / "runs", "masks", {"scannet": Settings()}, 1, dry_run=True)
+    assert run_plan(plan) == 0
+    assert [env["PANRECON_WEIGHTS"] for env in environments] == [str(tmp_path / "cache")]
 
 
 @pytest.mark.parametrize("until", VERSIONS)
