@@ -143,7 +143,10 @@ def opencv_pose(pose: Float[np.ndarray, "4 4"], description: Description) -> Flo
 def depth_in_metres(path: Path, scale: float) -> Float[np.ndarray, "h w"]:
     if path.suffix != ".npy":
         return read_depth(path, scale)
-    values: Any = np.load(path, allow_pickle=False)
+    try:
+        values: Any = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise InputError(f"The depth {path} cannot be read: {error}; write it again.") from error
     if values.ndim != 2:
         raise InputError(f"The depth {path} has shape {values.shape}; rows x columns in metres are needed.")
     return np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)

@@ -13,7 +13,7 @@ ROTATION_TOLERANCE = 0.01  # by which R R^T of a pose may differ from 1
 
 def read_pose(path: Path) -> Float[np.ndarray, "4 4"]:
     """A pose: a rotation and a shift, or not finite where tracking was lost."""
-    return _rigid(read_matrix(path), str(path))
+    return rigid(read_matrix(path), str(path))
 
 
 def read_poses(path: Path) -> dict[str, Float[np.ndarray, "4 4"]]:
@@ -56,13 +56,20 @@ def _poses_of_json(path: Path) -> dict[str, Float[np.ndarray, "4 4"]]:
         raise InputError(
             f"{path} is no list of poses: {error!r}; it needs frames with a name and a 4 x 4 world_from_camera."
         ) from error
-    return {name: _rigid(pose, f"{name} of {path}") for name, pose in poses.items()}
+    return {name: rigid(pose, f"{name} of {path}") for name, pose in poses.items()}
 
 
-def _rigid(matrix: Float[np.ndarray, "4 4"], what: str) -> Float[np.ndarray, "4 4"]:
+def rigid(matrix: Float[np.ndarray, "4 4"], what: str) -> Float[np.ndarray, "4 4"]:
+    """The pose itself, if it is a rotation and a shift, or not finite where tracking was lost.
+
+    Raises:
+        InputError: it is neither; the sentence calls it `what`.
+    """
     rotation = matrix[:3, :3]
     if np.isfinite(matrix).all() and not (
-        np.allclose(rotation @ rotation.T, np.eye(3), atol=ROTATION_TOLERANCE) and np.linalg.det(rotation) > 0
+        np.allclose(rotation @ rotation.T, np.eye(3), atol=ROTATION_TOLERANCE)
+        and np.linalg.det(rotation) > 0
+        and np.allclose(matrix[3], [0, 0, 0, 1])
     ):
         raise InputError(f"The pose {what} is no rotation and shift; it must take points of the camera to the world.")
     return matrix

@@ -19,7 +19,17 @@ from panrecon.importers.base import Source, SourceFrame
 from panrecon.importers.write import sharpest, write_source
 from panrecon.io.files import read_json
 from panrecon.io.images import read_color, read_depth
-from tests.importers.scenes import CAMERA, NORMAL, OFFSET, picture, plane_depth, poses
+from panrecon.workflow import CHECKOUT
+from tests.importers.scenes import (
+    CAMERA,
+    LAYOUTS,
+    NORMAL,
+    OFFSET,
+    picture,
+    plane_depth,
+    poses,
+    touch_layout,
+)
 from tests.importers.test_plain import write_scan
 from tests.importers.test_sens import COLOR, write_sens
 
@@ -138,6 +148,22 @@ def test_nothing_is_written_over_and_formats_are_told_apart(tmp_path: Path) -> N
     assert invoke(str(raw), "--out", str(tmp_path / "new"), "--format", "sens")[0] == 0
     assert invoke(str(tmp_path / "gone"))[0] == 2
     assert "There is no format 'sense'" in invoke(str(raw), "--format", "sense", "--out", str(tmp_path / "other"))[1]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_is_known_by_its_own_importer_alone(tmp_path: Path, layout: str) -> None:
+    for log in touch_layout(tmp_path, layout).glob("*.log"):
+        log.write_text("0 0 1\n1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n")
+    known = [one.name for one in every_importer() if one.recognise(tmp_path) is not None]
+    assert known == ([layout] if layout in [one.name for one in every_importer()] else [])
+
+
+def test_importers_have_names_of_their_own_and_a_recipe() -> None:
+    names = [one.name for one in every_importer()]
+    assert len(set(names)) == len(names) == 9
+    for one in every_importer():
+        recipe = (CHECKOUT / "docs" / "import" / f"{one.name}.md").read_text()
+        assert "panrecon import " in recipe and one.needs
 
 
 def test_depth_keeps_its_millimetres(tmp_path: Path) -> None:

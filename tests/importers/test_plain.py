@@ -121,6 +121,14 @@ def test_a_wrong_description_is_one_sentence(tmp_path: Path, changes: dict[str, 
         Plain().read(tmp_path)
 
 
+def test_damaged_depth_in_metres_is_one_sentence(tmp_path: Path) -> None:
+    write_scan(tmp_path, depth="depth/*.npy")
+    for number in range(3):
+        (tmp_path / "depth" / f"{number}.npy").write_bytes(b"not an array")
+    with pytest.raises(InputError, match=r"The depth .*0\.npy cannot be read"):
+        Plain().read(tmp_path)
+
+
 def test_what_is_no_yaml_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "scan.yaml").write_text("color: [")
     with pytest.raises(InputError, match=r"scan\.yaml is not YAML"):
