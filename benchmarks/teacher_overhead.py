@@ -25,8 +25,9 @@ from panrecon.io.categories import find_table, read_categories
 from panrecon.io.detections import write_frame
 from panrecon.io.files import write_json, write_text
 from panrecon.io.images import read_color, write_image
-from panrecon.masks.grounded_sam import Detector, GroundedSam, Masker, Queries, Rules, load_networks
+from panrecon.masks.grounded_sam import GroundedSam, Rules, load_networks
 from panrecon.masks.prompt import Prompt, build_prompts, words_of
+from panrecon.masks.protocols import Detector, Masker, Queries
 from panrecon.structures import Camera, Frame, Scan
 from tests.masks import tiny
 

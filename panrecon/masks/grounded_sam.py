@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Protocol, assert_never, runtime_checkable
+from typing import TYPE_CHECKING, Final, Literal, assert_never
 
 import cv2
 import numpy as np
@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from panrecon.errors import InputError
 from panrecon.masks.prompt import Prompt, Vocabulary, build_prompts, phrases, readable, vocabulary, words_of
+from panrecon.masks.protocols import Detector, Masker, Queries
 from panrecon.masks.selection import distinct, large_enough, nothing, of_background_size
 from panrecon.networks.inference import (
     Batches,
@@ -23,7 +24,6 @@ from panrecon.networks.inference import (
     autocast,
     fitting_memory,
     in_batches,
-    require_finite,
     resized,
     torch_device,
 )
@@ -31,56 +31,11 @@ from panrecon.structures import VOID, CategoryTable, Detections, Frame, Scan
 from panrecon.threads import in_parallel
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
 SHORT_SIDE: Final = 800  # of the image that GroundingDINO sees, as released; its long side is at most
 LONG_SIDE: Final = 1333
 BOXES_AT_ONCE: Final = 64  # that SAM decodes together; halved where memory runs out
-
-
-@dataclass(frozen=True)
-class Queries:
-    """What GroundingDINO says of one image.
-
-    `box` is x0, y0, x1, y1 in shares of the image; `token_score` is how well it agrees with a token, in [0, 1].
-    """
-
-    box: Float[np.ndarray, "Q 4"]
-    token_score: Float[np.ndarray, "Q T"]
-
-
-@runtime_checkable
-class Detector(Protocol):
-    """GroundingDINO."""
-
-    @property
-    def device(self) -> "torch.device":
-        """Where it wants its images."""
-
-    def detect(self, pixels: 'Float[Tensor, "b 3 h w"]', prompt: Prompt) -> list[Queries]:
-        """Its queries for every image of a batch; `pixels` as `as_pixels` gives them."""
-
-
-@runtime_checkable
-class Masker(Protocol):
-    """SAM with boxes as prompts."""
-
-    @property
-    def device(self) -> "torch.device":
-        """Where it wants its images."""
-
-    @property
-    def side(self) -> int:
-        """Of the square that it sees, pixels."""
-
-    def embed(self, pixels: 'Float[Tensor, "b 3 side side"]') -> 'Float[Tensor, "b c e e"]':
-        """The embeddings of images, normalised and then padded with zeros at the right and at the bottom."""
-
-    def decode(
-        self, embedding: 'Float[Tensor, "c e e"]', box: Float[np.ndarray, "n 4"]
-    ) -> Float[np.ndarray, "n low low"]:
-        """The single mask of every box (x0, y0, x1, y1 in pixels of the square), as logits on a coarser square."""
 
 
 @dataclass(frozen=True)
@@ -258,29 +213,3 @@ def _joined(parts: Sequence[_Boxes]) -> _Boxes:
         np.concatenate([part.score for part in parts]),
         np.concatenate([part.box for part in parts]),
     )
-
-
-def corners(box: Float[np.ndarray, "*n 4"]) -> Float[np.ndarray, "*n 4"]:
-    """x0, y0, x1, y1 of boxes given as centre x, centre y, width and height."""
-    centre, half = box[..., :2], box[..., 2:] / 2
-    return np.concatenate([centre - half, centre + half], axis=-1)
-
-
-def embedded(
-    encode: "Callable[[Tensor], Tensor]", pixels: 'Float[Tensor, "b 3 side side"]', precision: Precision
-) -> 'Float[Tensor, "b c e e"]':
-    """SAM's embeddings of images in float32, whatever precision its encoder computes in."""
-    import torch
-
-    with torch.inference_mode(), autocast(pixels.device, precision):
-        embeddings = encode(pixels)
-    require_finite(embeddings, "SAM", precision)
-    return embeddings.float()
-
-
-def queries(boxes: 'Float[Tensor, "b Q 4"]', logits: 'Float[Tensor, "b Q T"]', precision: Precision) -> list[Queries]:
-    """GroundingDINO's output (boxes as centre and size), image by image."""
-    require_finite(boxes, "GroundingDINO", precision)
-    require_finite(logits, "GroundingDINO", precision)
-    box, score = corners(boxes.float().cpu().numpy()), logits.float().sigmoid().cpu().numpy()
-    return [Queries(*one) for one in zip(box, score, strict=True)]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from panrecon.masks.grounded_sam import Queries, embedded, queries
 from panrecon.masks.prompt import Prompt
+from panrecon.masks.protocols import Queries, embedded, queries
 from panrecon.networks.inference import Precision, autocast
 from panrecon.networks.pretrained import read_folder
 from panrecon.networks.torchvision_ops import ensure_torchvision

@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Float
 
 from panrecon.errors import InputError
-from panrecon.masks.grounded_sam import Queries, embedded, queries
 from panrecon.masks.prompt import VOCABULARY, Prompt
+from panrecon.masks.protocols import Queries, embedded, queries
 from panrecon.networks.inference import Precision, autocast, out_of_memory
 from panrecon.networks.pretrained import read_state, summary
 from panrecon.networks.torchvision_ops import ensure_torchvision

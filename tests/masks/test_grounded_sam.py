@@ -11,18 +11,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from torch import Tensor
 
 from panrecon.masks.base import Segmenter
-from panrecon.masks.grounded_sam import (
-    Detector,
-    GroundedSam,
-    Masker,
-    Queries,
-    Rules,
-    detector_size,
-    full_mask,
-    load_networks,
-    masker_size,
-)
+from panrecon.masks.grounded_sam import GroundedSam, Rules, detector_size, full_mask, load_networks, masker_size
 from panrecon.masks.prompt import Prompt
+from panrecon.masks.protocols import Detector, Masker, Queries
 from panrecon.structures import Camera, CategoryTable, Detections, Frame, Scan
 
 RULES = Rules(box_threshold=0.25, text_threshold=0.25, duplicate_iou=0.8, min_area=25)

@@ -15,18 +15,9 @@ from PIL import Image
 
 from panrecon.errors import InputError
 from panrecon.masks import grounded_sam
-from panrecon.masks.grounded_sam import (
-    Detector,
-    GroundedSam,
-    Masker,
-    Rules,
-    corners,
-    detector_size,
-    full_mask,
-    load_networks,
-    masker_size,
-)
+from panrecon.masks.grounded_sam import GroundedSam, Rules, detector_size, full_mask, load_networks, masker_size
 from panrecon.masks.prompt import VOCABULARY, build_prompts, phrases, readable, words_of
+from panrecon.masks.protocols import Detector, Masker, corners
 from panrecon.networks.inference import as_pixels, resized
 from panrecon.structures import Camera, CategoryTable, Frame, Scan
 from tests.masks import tiny

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
@@ -77,6 +77,7 @@ def test_the_special_tokens_are_where_grounding_dino_looks_for_them() -> None:
     assert_array_equal(PROMPT.word_of_token[[0, -1]], VOID)
 
 
+@settings(deadline=None)
 @given(
     words=st.lists(st.sampled_from(["chair", "coffee table", "tv stand", "dishwasher"]), max_size=40),
     room=st.integers(6, 60),

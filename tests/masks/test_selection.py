@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -38,6 +38,7 @@ def test_things_that_nearly_fill_the_image_are_background(
     assert of_background_size(np.array([box]), np.array([thing])).item() is background
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 5))
 def test_iou_of_masks(seed: int, count: int) -> None:
     mask = detections(seed, count).mask
@@ -45,6 +46,7 @@ def test_iou_of_masks(seed: int, count: int) -> None:
     assert_allclose(mask_iou(mask), expected, atol=1e-6)
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 8), threshold=st.floats(0.1, 0.9))
 def test_of_overlapping_masks_of_a_class_the_most_certain_stays(seed: int, count: int, threshold: float) -> None:
     found = detections(seed, count)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -81,6 +81,7 @@ def test_resizing_averages_where_it_shrinks_and_keeps_what_fits() -> None:
     assert resized(stripes, 16, 4).shape == (16, 4, 3)
 
 
+@settings(deadline=None)
 @given(count=st.integers(0, 20), size=st.integers(1, 7), depth=st.integers(1, 5))
 def test_items_come_in_order_through_threads_and_batches(count: int, size: int, depth: int) -> None:
     batches = list(in_batches(ahead(lambda item: item**2, range(count), depth), size))
