@@ -151,7 +151,7 @@ class Vocabulary:
 
 def vocabulary(table: CategoryTable) -> Vocabulary:
     """All names and synonyms of the table."""
-    return Vocabulary({pieces(word): table.row_of(word) for word in reversed(words_of(table))})
+    return Vocabulary({pieces(word): table.row_of(word) for word in words_of(table)})
 
 
 def readable(phrase: Sequence[int]) -> str:

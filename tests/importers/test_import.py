@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from typer.testing import CliRunner
 
 from panrecon.cli import app
@@ -110,6 +110,26 @@ def test_colour_from_beside_is_brought_onto_the_depth_camera(tmp_path: Path) -> 
     assert inside.mean() > 0.5 and np.abs(u - np.arange(CAMERA.width)).max() > 1
     assert np.abs(seen[..., 0] - red)[inside].mean() < 8
     assert seen[~inside].mean() < seen[inside].mean()
+
+
+def test_registered_colour_has_the_depth_cameras_intrinsics(tmp_path: Path) -> None:
+    beside = np.eye(4)
+    beside[0, 3] = 0.02
+    pose = poses(1)[0]
+    only = [SourceFrame("0", pose, lambda: picture(COLOR, 0), lambda: plane_depth(CAMERA, pose))]
+    write_source(tmp_path / "room", Source(CAMERA, COLOR, only, color_from_depth=beside), only, iter, {})
+    intrinsic = tmp_path / "room" / "intrinsic"
+    assert_array_equal(np.loadtxt(intrinsic / "intrinsic_color.txt"), np.loadtxt(intrinsic / "intrinsic_depth.txt"))
+    assert read_color(tmp_path / "room" / "color" / "0.jpg").shape[:2] == (CAMERA.height, CAMERA.width)
+
+
+def test_what_a_killed_import_left_is_no_part_of_the_next(tmp_path: Path) -> None:
+    (tmp_path / ".room.partial" / "color").mkdir(parents=True)
+    (tmp_path / ".room.partial" / "color" / "99.jpg").touch()
+    only = [frame(0, poses(1)[0])]
+    write_source(tmp_path / "room", source_of(only), only, iter, {})
+    assert [path.name for path in (tmp_path / "room" / "color").iterdir()] == ["0.jpg"]
+    assert [path.name for path in tmp_path.iterdir()] == ["room"]
 
 
 def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:

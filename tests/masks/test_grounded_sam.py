@@ -185,6 +185,19 @@ def test_things_of_background_size_go_and_stuff_of_that_size_stays(table: Catego
     assert [table[row].name for row in of_stuff.category] == ["wall"]
 
 
+def test_of_two_boxes_around_one_thing_the_more_certain_stays(table: CategoryTable) -> None:
+    class Twice(ColorDetector):
+        def _queries(self, image: Tensor, prompt: Prompt) -> Queries:
+            queries = super()._queries(image, prompt)
+            less_certain = queries.token_score * np.float32(0.9)
+            return Queries(np.tile(queries.box, (2, 1)), np.concatenate([less_certain, queries.token_score]))
+
+    image = painted(48, 64, chair=(4, 4, 40, 30))
+    (once,), (twice,) = found([image], table), found([image], table, detector=Twice())
+    assert_array_equal(twice.score, once.score)
+    assert_array_equal(twice.mask, once.mask)
+
+
 def test_boxes_whose_phrase_is_no_class_are_dropped_and_counted(table: CategoryTable) -> None:
     """The detector answers with a part of a word, which is no word of the table."""
 
