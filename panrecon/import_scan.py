@@ -27,11 +27,11 @@ def import_scan(
     read, or the folder exists.
     """
     from panrecon.importers import every_importer
-    from panrecon.importers.write import sharpest, write_source
+    from panrecon.importers.write import posed_frames, sharpest, write_source
 
     with exit_on_input_error():
         source_path = path.expanduser()
-        folder = (out or OWN / source_path.resolve().stem).expanduser()
+        folder = (out or OWN / name_of(source_path)).expanduser()
         if folder.exists():
             raise InputError(f"{folder} exists already; remove it, or name another folder with --out.")
         importer, why = chosen(every_importer(), source_path, kind)
@@ -39,14 +39,27 @@ def import_scan(
         source = importer.read(source_path)
         for note in source.notes:
             say(note)
-        frames = sharpest(source.frames, stride) if sharp else source.frames[::stride]
-        written = write_source(
-            folder, source, frames, lambda posed: track(posed, "import: frames", len(posed)), {"format": importer.name}
-        )
-    lost = f"; {written.lost} frames without a pose left out" if written.lost else ""
-    say(f"{written.frames} frames in {folder}{lost}")
+        posed = posed_frames(source)
+        lost = len(source.frames) - len(posed)
+        frames = posed[::stride]
+        if sharp:
+            frames = sharpest(posed, stride, lambda groups: track(groups, "import: sharpness", len(groups)))
+        record = {
+            "format": importer.name,
+            "frames": len(frames),
+            "without_pose": lost,
+            "notes": list(source.notes),
+        }
+        write_source(folder, source, frames, lambda all_: track(all_, "import: frames", len(all_)), record)
+    say(f"{len(frames)} frames in {folder}" + (f"; {lost} frames without a pose left out" if lost else ""))
     if folder.parent == OWN:
         say(f"next: put detections.json there or choose masks.backend=grounded_sam, then make own/{folder.name}")
+
+
+def name_of(path: Path) -> str:
+    """A folder's name, or a file's without its suffix."""
+    whole = path.resolve()
+    return whole.name if whole.is_dir() else whole.stem
 
 
 def chosen(importers: "tuple[Importer, ...]", path: Path, kind: str | None) -> "tuple[Importer, str]":

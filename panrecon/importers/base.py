@@ -37,6 +37,11 @@ class Source:
     notes: Sequence[str] = ()
     color_from_depth: Float[np.ndarray, "4 4"] = field(default_factory=lambda: np.eye(4))
 
+    @property
+    def has_one_place(self) -> bool:
+        """Whether depth and colour are seen from the same place in the same direction."""
+        return np.allclose(self.color_from_depth, np.eye(4), atol=1e-6)
+
 
 @runtime_checkable
 class Importer(Protocol):

@@ -4,7 +4,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,12 +22,16 @@ SUFFIX_OF_MAGIC: Final = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png"}
 MOST_DEPTH: Final = 65.535  # metres: what 16 bits of millimetres hold
 
 
-@dataclass(frozen=True)
-class Written:
-    """How many frames were written, and how many left out for their pose."""
+def posed_frames(source: Source) -> list[SourceFrame]:
+    """The frames whose pose is finite.
 
-    frames: int
-    lost: int
+    Raises:
+        InputError: there is none.
+    """
+    posed = [frame for frame in source.frames if np.isfinite(frame.world_from_camera).all()]
+    if not posed:
+        raise InputError(f"None of the {len(source.frames)} frames has a pose; export the scan with its poses.")
+    return posed
 
 
 def write_source(
@@ -37,25 +40,19 @@ def write_source(
     frames: Sequence[SourceFrame],
     track: Callable[[Sequence[SourceFrame]], Iterator[SourceFrame]],
     record: Mapping[str, object],
-) -> Written:
-    """color/, depth/ (mm), pose/ and intrinsic/ of these frames, and `record` as import.json; whole, or nothing.
+) -> None:
+    """color/, depth/ (mm), pose/ and intrinsic/ of these posed frames, `record` as import.json; whole, or nothing.
 
     Colour becomes what the depth camera sees where the two look from different places.
 
     Raises:
-        InputError: an image is missing, damaged or of another size than its camera's; or no frame has a pose.
+        InputError: an image is missing, damaged or of another size than its camera's.
     """
-    posed = [frame for frame in frames if np.isfinite(frame.world_from_camera).all()]
-    if not posed:
-        raise InputError(f"None of the {len(frames)} frames has a pose; export the scan with its poses.")
-    written = Written(len(posed), len(frames) - len(posed))
     with _aside(folder) as partial:
-        for frame in track(posed):
+        for frame in track(frames):
             _write_frame(partial, source, frame)
         _write_cameras(partial / "intrinsic", source)
-        counts = {"frames": written.frames, "without_pose": written.lost, "notes": list(source.notes)}
-        write_json(partial / "import.json", {**record, **counts})
-    return written
+        write_json(partial / "import.json", record)
 
 
 @contextmanager
@@ -65,10 +62,11 @@ def _aside(folder: Path) -> Iterator[Path]:
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error.strerror}; name another with --out.") from error
+    try:
         yield partial
         partial.rename(folder)
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        raise InputError(f"{folder} cannot be written: {error.strerror}; name another with --out.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -78,7 +76,7 @@ def _write_frame(folder: Path, source: Source, frame: SourceFrame) -> None:
     if depth.max(initial=0) > MOST_DEPTH:
         raise InputError(f"Frame {frame.name} has a depth of {depth.max():.0f} m, more than 65; is its scale right?")
     write_depth(folder / "depth" / f"{frame.name}.png", depth)
-    if np.allclose(source.color_from_depth, np.eye(4), atol=1e-6):
+    if source.has_one_place:
         _write_picture(folder / "color" / frame.name, frame, source.color_camera)
     else:
         color = _checked(frame.name, "image", _pixels(frame.color()), source.color_camera)
@@ -133,19 +131,21 @@ def _checked(name: str, what: str, image: np.ndarray, camera: Camera) -> np.ndar
 
 def _write_cameras(folder: Path, source: Source) -> None:
     folder.mkdir()
-    same_place = np.allclose(source.color_from_depth, np.eye(4), atol=1e-6)
-    color_camera = source.color_camera if same_place else source.camera
+    color_camera = source.color_camera if source.has_one_place else source.camera
     for kind, camera in (("depth", source.camera), ("color", color_camera)):
         matrix = np.eye(4)
         matrix[:3, :3] = camera.matrix
         np.savetxt(folder / f"intrinsic_{kind}.txt", matrix, fmt="%.9g")
 
 
-def sharpest(frames: Sequence[SourceFrame], stride: int) -> list[SourceFrame]:
-    """Of every `stride` consecutive frames with a pose the sharpest: the greatest variance of the image's Laplacian."""
-    posed = [frame for frame in frames if np.isfinite(frame.world_from_camera).all()]
-    groups = [posed[start : start + stride] for start in range(0, len(posed), stride)]
-    return [max(group, key=_sharpness) for group in groups]
+def sharpest(
+    frames: Sequence[SourceFrame],
+    stride: int,
+    track: Callable[[Sequence[Sequence[SourceFrame]]], Iterator[Sequence[SourceFrame]]],
+) -> list[SourceFrame]:
+    """Of every `stride` consecutive frames the sharpest: the greatest variance of the image's Laplacian."""
+    groups = [frames[start : start + stride] for start in range(0, len(frames), stride)]
+    return [max(group, key=_sharpness) for group in track(groups)]
 
 
 def _sharpness(frame: SourceFrame) -> float:

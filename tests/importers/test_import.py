@@ -14,6 +14,7 @@ from panrecon.config import ScanSettings
 from panrecon.datasets.base import dataset
 from panrecon.errors import InputError
 from panrecon.geometry import unproject
+from panrecon.import_scan import name_of
 from panrecon.importers import every_importer
 from panrecon.importers.base import Source, SourceFrame
 from panrecon.importers.write import sharpest, write_source
@@ -77,6 +78,8 @@ def test_frames_without_a_pose_are_left_out_and_counted(tmp_path: Path) -> None:
     code, said = invoke(str(file), "--out", str(tmp_path / "room"))
     assert code == 0 and "1 frames in" in said and "2 frames without a pose left out" in said
     assert read_json(tmp_path / "room" / "import.json")["without_pose"] == 2
+    code, said = invoke(str(file), "--out", str(tmp_path / "sharp"), "--sharp", "--stride", "2")
+    assert code == 0 and "1 frames in" in said and "2 frames without a pose left out" in said
     code, said = invoke(str(write_sens(tmp_path / "b.sens", lost=(0, 1, 2))), "--out", str(tmp_path / "none"))
     assert code == 2 and "None of the 3 frames has a pose" in said and not (tmp_path / "none").exists()
 
@@ -88,7 +91,7 @@ def test_every_nth_frame_or_the_sharpest_of_every_n(tmp_path: Path) -> None:
     images = [np.stack([cv2.GaussianBlur(checks, (0, 0), blur)] * 3, axis=-1) for blur in (3, 1, 2, 0.5)]
     far = np.ones((16, 16), np.float32)
     frames = [SourceFrame(str(n), np.eye(4), partial(np.asarray, images[n]), lambda: far) for n in range(4)]
-    assert [one.name for one in sharpest(frames, 2)] == ["1", "3"]
+    assert [one.name for one in sharpest(frames, 2, iter)] == ["1", "3"]
 
 
 def test_colour_from_beside_is_brought_onto_the_depth_camera(tmp_path: Path) -> None:
@@ -176,6 +179,12 @@ def test_every_layout_is_known_by_its_own_importer_alone(tmp_path: Path, layout:
         log.write_text("0 0 1\n1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n")
     known = [one.name for one in every_importer() if one.recognise(tmp_path) is not None]
     assert known == ([layout] if layout in [one.name for one in every_importer()] else [])
+
+
+def test_a_scan_is_called_as_its_folder_or_as_its_file(tmp_path: Path) -> None:
+    (tmp_path / "room.v2").mkdir()
+    assert name_of(tmp_path / "room.v2") == "room.v2"
+    assert name_of(tmp_path / "scene0000_00.sens") == "scene0000_00"
 
 
 def test_importers_have_names_of_their_own_and_a_recipe() -> None:
