@@ -84,7 +84,7 @@ class Stage:
 
     def models(self, records: Sequence[Mapping[str, Any]]) -> Facts:
         """Says which foreign networks are at work and under which licence, for settings.json."""
-        self.say("with " + ", ".join(f"{record['name']} ({record['license']})" for record in records))
+        self.say("with " + ", ".join(f"{record['name']} (licence: {record['license']})" for record in records))
         return {"models": list(records)}
 
     def track(self, items: Iterable[T], what: str, total: int) -> Iterator[T]:

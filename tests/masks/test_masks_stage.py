@@ -63,7 +63,9 @@ def test_detections_of_all_frames_are_written_and_their_models_told(
     run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run("masks") == 0
-    assert "with grounding-dino-tiny (Apache-2.0), sam-vit-huge (Apache-2.0)" in capfd.readouterr().err
+    assert (
+        "with grounding-dino-tiny (licence: Apache-2.0), sam-vit-huge (licence: Apache-2.0)" in capfd.readouterr().err
+    )
     folder = tmp_path / "run" / "room" / "masks"
     assert {path.name for path in folder.iterdir()} == {"detections.json", "masks.jpg", "settings.json"}
     records = read_json(folder / "detections.json")
