@@ -24,13 +24,19 @@ class Raycaster:
     def cast(self, camera: Camera, world_from_camera: Float[np.ndarray, "4 4"]) -> SurfaceImage:
         """Depth and face of the first surface behind every pixel centre."""
         directions = pixel_directions(camera) @ world_from_camera[:3, :3].T
-        origins = np.broadcast_to(world_from_camera[:3, 3], directions.shape)
+        distance, face = self.first_hits(np.broadcast_to(world_from_camera[:3, 3], directions.shape), directions)
+        return SurfaceImage(distance, face)
+
+    def first_hits(
+        self, origins: Float[np.ndarray, "*rays 3"], directions: Float[np.ndarray, "*rays 3"]
+    ) -> tuple[Float[np.ndarray, "*rays"], Int[np.ndarray, "*rays"]]:
+        """How far along each ray the first surface lies, in lengths of its direction (0 = none), and its face."""
         rays = np.concatenate([origins, directions], axis=-1).astype(np.float32)
         hits = self._scene.cast_rays(self._to_tensor(rays))
         face = hits["primitive_ids"].numpy()
         missed = face == self._miss
-        depth = np.where(missed, 0.0, hits["t_hit"].numpy())
-        return SurfaceImage(depth.astype(np.float32), np.where(missed, VOID, face.astype(np.int64)).astype(np.int32))
+        distance = np.where(missed, 0.0, hits["t_hit"].numpy())
+        return distance.astype(np.float32), np.where(missed, VOID, face.astype(np.int64)).astype(np.int32)
 
 
 def confirmed_faces(surface: SurfaceImage, view: View, tolerance: float) -> Int[np.ndarray, "h w"]:

@@ -8,11 +8,10 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float, Int
 
-from panrecon.geometry import face_normals
 from panrecon.simulation.furnish import furnished
 from panrecon.simulation.items import Item, Light
 from panrecon.simulation.shapes import Part
-from panrecon.simulation.textures import PATTERNS, Points, surface_points
+from panrecon.simulation.surface import Paint, joined, unit_normals
 from panrecon.structures import VOID, Category, CategoryTable, Labels, TriangleMesh
 
 _STUFF: Final = {
@@ -96,62 +95,16 @@ class Room:
         return result
 
     @cached_property
-    def _tables(self) -> "_PartTables":
-        return _PartTables.of(self.parts)
+    def _paint(self) -> Paint:
+        return Paint.of(self.parts)
 
     def texture(self, points: Float[np.ndarray, "n 3"], face: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n 3"]:
         """The unlit colour, RGB in [0, 1], of world points on these faces."""
-        part = self.part_of_face[face]
-        local = np.einsum(
-            "nij,nj->ni", self._tables.rotation[part], points.astype(np.float32) - self._tables.origin[part]
-        )
-        normals = np.einsum("nij,nj->ni", self._tables.rotation[part], self._unit_normals[face])
-        result = np.empty((len(points), 3), dtype=np.float32)
-        for number, name in enumerate(PATTERNS):
-            chosen = np.flatnonzero(self._tables.pattern[part] == number)
-            if len(chosen):
-                result[chosen] = PATTERNS[name](self._tables.at(part[chosen], local[chosen], normals[chosen]))
-        return np.clip(result, 0.0, 1.0)
+        return self._paint.at(points, self._unit_normals[face], self.part_of_face[face])
 
     @cached_property
     def _unit_normals(self) -> Float[np.ndarray, "F 3"]:
-        normals = face_normals(self.mesh.vertices, self.mesh.faces)
-        return (normals / np.linalg.norm(normals, axis=1, keepdims=True)).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class _PartTables:
-    """Materials and frames of all parts as arrays."""
-
-    rotation: Float[np.ndarray, "P 3 3"]
-    origin: Float[np.ndarray, "P 3"]
-    extent: Float[np.ndarray, "P 3"]
-    color: Float[np.ndarray, "P 3"]
-    accent: Float[np.ndarray, "P 3"]
-    scale: Float[np.ndarray, " P"]
-    seed: Int[np.ndarray, " P"]
-    pattern: Int[np.ndarray, " P"]
-
-    @classmethod
-    def of(cls, parts: Sequence[Part]) -> "_PartTables":
-        names = list(PATTERNS)
-        return cls(
-            rotation=np.array([part.world_from_part[:3, :3].T for part in parts], dtype=np.float32),
-            origin=np.array([part.world_from_part[:3, 3] for part in parts], dtype=np.float32),
-            extent=np.array([part.extent for part in parts], dtype=np.float32),
-            color=np.array([part.material.color for part in parts], dtype=np.float32),
-            accent=np.array([part.material.accent for part in parts], dtype=np.float32),
-            scale=np.array([part.material.scale for part in parts], dtype=np.float32),
-            seed=np.array([part.material.seed for part in parts]),
-            pattern=np.array([names.index(part.material.pattern) for part in parts]),
-        )
-
-    def at(
-        self, part: Int[np.ndarray, " n"], local: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"]
-    ) -> Points:
-        return surface_points(
-            local, normals, self.extent[part], self.color[part], self.accent[part], self.scale[part], self.seed[part]
-        )
+        return unit_normals(self.mesh)
 
 
 def build_room(seed: int) -> Room:
@@ -171,12 +124,4 @@ def assemble(seed: int, size: tuple[float, float, float], items: Sequence[Item],
     part_of_face = np.repeat(np.arange(len(parts)), [len(part.faces) for part in parts]).astype(np.int32)
     item_of_face = item_of_part[part_of_face]
     labels = Labels(rows[item_of_face].astype(np.int32), instances[item_of_face].astype(np.int32))
-    return Room(seed, size, _joined(parts), labels, part_of_face, tuple(parts), tuple(lights), categories)
-
-
-def _joined(parts: Sequence[Part]) -> TriangleMesh:
-    offsets = np.cumsum([0] + [len(part.vertices) for part in parts])
-    vertices = np.concatenate([part.vertices for part in parts])
-    faces = np.concatenate([part.faces + offset for part, offset in zip(parts, offsets[:-1], strict=True)])
-    colors = np.concatenate([np.tile(part.material.color, (len(part.vertices), 1)) for part in parts])
-    return TriangleMesh(vertices, faces.astype(np.int32), np.rint(255 * colors.clip(0, 1)).astype(np.uint8))
+    return Room(seed, size, joined(parts), labels, part_of_face, tuple(parts), tuple(lights), categories)
