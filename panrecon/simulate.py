@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from panrecon.structures import CategoryTable, Labels
 
 simulate = typer.Typer(
-    help="The test bench: a furnished room, simulated detections and features.", no_args_is_help=True
+    help="The test bench: a furnished room, a street, simulated detections and features.", no_args_is_help=True
 )
 
 SceneFolder = Annotated[Path, typer.Argument(help="raw scene with label-filt/, instance-filt/ and classes.csv")]
@@ -58,6 +58,37 @@ def room(
         _write_detections(folder, folder / "detections.json", level, [], seed)
         _write_features(folder, folder / "features", seed)
         console.print(f"room {seed}: {frames} frames, {built.instance_count} objects -> {folder}", highlight=False)
+
+
+@simulate.command()
+def street(
+    folder: Annotated[Path, typer.Argument(help="data set to write, such as data/raw/kitti360/street")],
+    seed: Annotated[
+        int, typer.Option(min=0, max=999, help="another seed, another street; also the drive's number")
+    ] = 0,
+    length: Annotated[float, typer.Option(min=20.0, help="length of the street, m")] = 60.0,
+    frames: Annotated[int, typer.Option(min=1, help="frames of the drive, 1 m and 0.1 s apart")] = 40,
+    width: Annotated[int, typer.Option(min=32, help="image width, pixels; the height is 0.267 of it")] = 1408,
+    beams: Annotated[int, typer.Option(min=2, help="beams of the LiDAR")] = 64,
+    columns: Annotated[int, typer.Option(min=8, help="measurements of every beam in a turn")] = 2048,
+) -> None:
+    """A drive along a street with LiDAR and two cameras, moving cars and people, and exact truth.
+
+    Reads nothing; writes KITTI-360's layout: calibration, poses, rectified images, LiDAR scans, label images and the
+    accumulated points of what stands still. Scans are taken at one instant, without the motion of a turning sensor.
+    """
+    from panrecon.errors import InputError
+    from panrecon.simulate_street import write_kitti360_street
+    from panrecon.simulation.lidar import LidarModel
+    from panrecon.simulation.street import build_street
+
+    with exit_on_input_error():
+        if frames > length:
+            raise InputError(f"{frames} frames 1 m apart leave a street of {length:g} m; raise --length.")
+        built = build_street(seed, length)
+        write_kitti360_street(folder, built, frames, width, LidarModel(beams, columns))
+        things = len(built.category_of_instance)
+        console.print(f"street {seed}: {frames} frames, {things} objects -> {folder}", highlight=False)
 
 
 @simulate.command()

@@ -80,6 +80,32 @@ class View:
 
 
 @dataclass(frozen=True)
+class Rig:
+    """A vehicle with two cameras side by side and a LiDAR, and where they sit.
+
+    The vehicle's frame has x forward, y right and z down; a LiDAR has x forward, y left and z up. Cameras as they are
+    mounted turn into the rectified ones, whose images are used, by the rotation `rectified_from_camera`. Both
+    rectified cameras look the same way, the second `baseline` metres to the right of the first.
+    """
+
+    camera: Camera
+    baseline: float
+    vehicle_from_camera: tuple[Float[np.ndarray, "4 4"], Float[np.ndarray, "4 4"]]
+    rectified_from_camera: tuple[Float[np.ndarray, "4 4"], Float[np.ndarray, "4 4"]]
+    lidar_from_camera: Float[np.ndarray, "4 4"]  # of the first camera as it is mounted
+
+    @property
+    def vehicle_from_rectified(self) -> tuple[Float[np.ndarray, "4 4"], Float[np.ndarray, "4 4"]]:
+        """Where the images are seen from."""
+        first, second = zip(self.vehicle_from_camera, self.rectified_from_camera, strict=True)
+        return first[0] @ np.linalg.inv(first[1]), second[0] @ np.linalg.inv(second[1])
+
+    @property
+    def vehicle_from_lidar(self) -> Float[np.ndarray, "4 4"]:
+        return self.vehicle_from_camera[0] @ np.linalg.inv(self.lidar_from_camera)
+
+
+@dataclass(frozen=True)
 class Category:
     """A row of a class table; `id` is its number in files, `raw_ids` the data set's own label ids that mean it."""
 

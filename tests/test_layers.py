@@ -11,7 +11,7 @@ PACKAGE = Path(panrecon.__file__).parent
 FOUNDATION = {"structures", "errors", "geometry", "raycasting", "system", "threads", "pictures", "networks"}
 ALGORITHMS = {"fusion", "masks", "features", "graph", "semantics", "field", "evaluation", "simulation"}
 COMMANDS = {"cli", "simulate", "evaluate", "explain", "render", "judge", "estimate", "rehearsal"}
-COMMANDS |= {"weights", "prompts", "import_scan"}
+COMMANDS |= {"weights", "prompts", "import_scan", "simulate_street"}
 ABOVE = {"io", "datasets", "importers", "stage", "workflow"} | COMMANDS
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -39,7 +39,9 @@ def test_imports_point_down(path: Path) -> None:
     assert not imported_rooms(path) & forbidden.get(kind, set())
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if room(p) not in {"simulation", "simulate"}], ids=str)
+@pytest.mark.parametrize(
+    "path", [p for p in FILES if room(p) not in {"simulation", "simulate", "simulate_street"}], ids=str
+)
 def test_no_part_of_the_pipeline_knows_the_simulated_teachers(path: Path) -> None:
     assert "simulation" not in imported_rooms(path)
 

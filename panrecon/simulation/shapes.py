@@ -58,6 +58,28 @@ def box(size: Point, centre: Point, material: Material) -> Part:
     return _placed(vertices, _triangles(quads), material, np.asarray(size, dtype=np.float64), centre)
 
 
+def prism(outline: Sequence[tuple[Number, Number]], width: Number, centre: Point, material: Material) -> Part:
+    """A convex outline of (x, z), turning from x to z, drawn out to `width` along y; its sides share no vertices.
+
+    The outline counts from `centre`.
+    """
+    ring = np.asarray(outline, dtype=np.float64)
+    count = len(ring)
+    near, far = (np.column_stack([ring[:, 0], np.full(count, y), ring[:, 1]]) for y in (-width / 2, width / 2))
+    after = np.roll(np.arange(count), -1)
+    sides = np.stack([near, far, far[after], near[after]], axis=1).reshape(-1, 3)
+    fan = np.stack([np.zeros(count - 2), np.arange(1, count - 1), np.arange(2, count)], axis=1).astype(np.int64)
+    quads = np.arange(4 * count).reshape(count, 4)
+    low, high = ring.min(axis=0), ring.max(axis=0)
+    middle = np.array([(low[0] + high[0]) / 2, 0.0, (low[1] + high[1]) / 2])
+    vertices = np.concatenate([sides, near, far]) - middle
+    faces = np.concatenate([_triangles(quads), fan + 4 * count, fan[:, ::-1] + 5 * count])
+    extent = np.array([high[0] - low[0], width, high[1] - low[1]])
+    return _placed(vertices, faces, material, extent, (0.0, 0.0, 0.0)).moved(
+        pose((centre[0] + middle[0], centre[1], centre[2] + middle[2]))
+    )
+
+
 def panel(size: tuple[Number, Number], material: Material, to_from: Float[np.ndarray, "4 4"]) -> Part:
     """A single rectangle in the x-y plane about 0, facing +z, then moved: room surfaces have no back."""
     x, y = size[0] / 2, size[1] / 2

@@ -242,6 +242,55 @@ def screen(p: Points) -> Colors:
     return np.where(glass[:, None], page, p.color)
 
 
+def asphalt(p: Points) -> Colors:
+    """A road along x: worn tar with broad patches, and a dashed line in its middle."""
+    fine, broad = noise(14 * p.u, 14 * p.v, p.seed), noise(0.5 * p.u, 0.9 * p.v, p.seed + 1)
+    dash = (np.abs(p.relative[:, 1]) < 0.008) & ((p.u / 6) % 1 < 0.5)
+    return _blend(_shaded(p.color, 1 + 0.09 * fine + 0.08 * broad), p.accent, 0.9 * dash)
+
+
+def paving(p: Points) -> Colors:
+    """Slabs of 50 cm with joints, every one in a tone of its own."""
+    column, row = np.floor(p.u / 0.5), np.floor(p.v / 0.5)
+    joint = np.maximum(_line(p.u / 0.5, 0.03), _line(p.v / 0.5, 0.03))
+    return _shaded(p.color, (0.92 + 0.14 * cell(column, row, p.seed)) * (1 - 0.35 * joint))
+
+
+def greenery(p: Points) -> Colors:
+    """Grass or leaves: blades and tufts of two greens."""
+    tuft, blade = noise(1.5 * p.u, 1.5 * p.v, p.seed), noise(9 * p.u, 9 * p.v, p.seed + 1)
+    return _shaded(_blend(p.color, p.accent, 0.5 + 0.3 * tuft), 1 + 0.16 * blade)
+
+
+def bark(p: Points) -> Colors:
+    return _shaded(p.color, 1 + 0.2 * noise(30 * p.u, 4 * p.v, p.seed))
+
+
+def facade(p: Points) -> Colors:
+    """Upright walls with a grid of dark windows in light frames, 3 m a storey; bricks or plaster between them."""
+    storey = p.relative[:, 2] + 0.5  # windows count from the ground, whatever the height
+    x, z = (p.u / 2.4) % 1 - 0.5, (p.v / 3.0) % 1 - 0.5
+    framed = (np.abs(x) < 0.24) & (np.abs(z) < 0.29) & (p.axis != 2) & (storey > 0.05) & (storey < 0.97)
+    glass = framed & (np.abs(x) < 0.21) & (np.abs(z) < 0.26) & (np.abs(x) > 0.012)
+    brick = np.maximum(_line(p.v / 0.25, 0.06), _line(p.u / 0.5 + 0.5 * (np.floor(p.v / 0.25) % 2), 0.03))
+    wall = _shaded(p.color, (1 + 0.04 * noise(4 * p.u, 4 * p.v, p.seed)) * (1 - 0.22 * brick * (p.seed % 2)))
+    pane = 0.55 * p.accent * (0.5 + 0.5 * cell(np.floor(p.u / 2.4), np.floor(p.v / 3.0), p.seed))[:, None]
+    return np.where(glass[:, None], pane, np.where(framed[:, None], 0.85, wall))
+
+
+def tiles(p: Points) -> Colors:
+    """A roof in rows of tiles."""
+    return _shaded(p.color, (1 + 0.06 * noise(6 * p.u, 6 * p.v, p.seed)) * (1 - 0.3 * _line(p.v / 0.35, 0.09)))
+
+
+def signboard(p: Points) -> Colors:
+    """A plate in two colours, rim with bar and field, on the side that faces +z; its back is grey."""
+    across, up = np.abs(p.relative[:, 1]), np.abs(p.relative[:, 0])
+    field = (np.hypot(across, up) < 0.39) & ((up > 0.09) | (across > 0.3))
+    front = _blend(p.color, p.accent, field.astype(np.float32))
+    return np.where(((p.axis == 2) & (p.relative[:, 2] > 0.3))[:, None], front, 0.55)
+
+
 def painting(p: Points) -> Colors:
     """A picture in a mount; the seed chooses among a landscape, blocks, discs, waves and a flower."""
     x, y = p.relative[:, 0], p.relative[:, 1]
@@ -299,6 +348,6 @@ PATTERNS: Final[dict[str, Callable[[Points], Colors]]] = {
     draw.__name__: draw
     for draw in (
         plain, plaster, wallpaper, wood, planks, carpet, fabric, stripes, checks, ceramic, cardboard, book, leafy, soil,
-        outdoors, keyboard, screen, painting,
+        outdoors, keyboard, screen, painting, asphalt, paving, greenery, bark, facade, tiles, signboard,
     )
 }  # fmt: skip
