@@ -47,8 +47,8 @@ scannet/%: setup  ## all stages of data/raw/scannet/<scene>; DATA=<folder of sce
 own/%: setup  ## the same of a scan of your own, written by panrecon import to data/raw/own/<scene>
 	+@$(RUN_STAGES) $@ $(OPTIONS)
 
-kitti360/%:
-	@echo "KITTI-360 is not read yet: see the status table in README.md." && exit 2
+kitti360/%: setup  ## the same of a drive of KITTI-360; DATA=<its root> and <drive> or <drive>_<first>_<last>
+	+@$(RUN_STAGES) $@ $(OPTIONS)
 
 $(STAGES): setup  ## one stage and what it needs: make mesh DATASET=scannet SCENE=<scene>
 	+@$(RUN_STAGES) $(DATASET)/$(SCENE) --until $@ $(OPTIONS)

@@ -43,6 +43,19 @@ class ScanSettings(StageSettings):
     frame_stride: PositiveInt = Field(1, description="take every n-th frame")
     depth_scale: PositiveFloat = Field(1000.0, description="depth image units per metre")
     skip_invalid_poses: bool = Field(False, description="leave out frames whose pose is not finite (lost tracking)")
+    cameras: tuple[Literal["image_00", "image_01"], ...] = Field(
+        ("image_00",), min_length=1, description="of a drive, whose images are frames"
+    )
+    accumulate: PositiveFloat = Field(
+        20.0, description="of a drive: LiDAR scans so far along the way, before and behind, give a frame's depth, m"
+    )
+    sweep: Literal["auto", "rolling", "instant"] = Field(
+        "auto", description="of a drive: a scan is measured while the vehicle moves on, or at once; auto: what fits"
+    )
+    ego_mask: UserPath | None = Field(
+        None,
+        description="of a drive: image, not 0 where it shows the vehicle itself; default: the scene's ego_mask.png",
+    )
 
 
 class MeshSettings(StageSettings):
@@ -162,6 +175,7 @@ class QualitySettings(StageSettings):
         description="rules of panoptic quality, as name or name@threshold; the first is the headline",
     )
     radius: PositiveFloat = Field(0.05, description="a true vertex takes the nearest predicted label within this, m")
+    visible_only: bool = Field(False, description="what no camera saw is void, where the truth tells (KITTI-360)")
     by_area: bool = Field(False, description="a true vertex counts its area instead of 1")
     ground_truth: UserPath | None = Field(None, description="labelled PLY; default: the raw scene's own annotation")
     seed: int = Field(0, ge=0, description="of the intervals and of the points sampled on surfaces")

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Int
 
 from panrecon.config import Settings
-from panrecon.datasets.base import dataset
+from panrecon.datasets.base import Measure, dataset
 from panrecon.datasets.sources import class_table, detections_file, features_backend, features_folder
 from panrecon.errors import InputError
 from panrecon.evaluation.protocols import protocol
@@ -110,7 +110,8 @@ class Rehearsal:
                 "time `make features` with scan.frame_stride=50."
             )
         self.whole = dataset(kind).scan(raw, settings.scan)
-        self.table = read_categories(class_table(raw, settings))
+        self.measure = dataset(kind).depths(raw, self.whole, settings.scan)
+        self.table = read_categories(class_table(kind, raw, settings))
         self.detections_file = read_detections(detections_file(raw, settings), self.table)
         require_frame_of(self.detections_file, [frame.name for frame in self.whole.frames])
         self.is_annotated = bool(settings.quality.ground_truth or dataset(kind).annotation_files(raw))
@@ -148,7 +149,7 @@ class Rehearsal:
 
     def _scan(self) -> None:
         fused = _some(self.whole, FUSED)
-        seconds, _ = timed(lambda: write_scan(self.folder, fused, fused.frames))
+        seconds, _ = timed(lambda: write_scan(self.folder, fused, fused.frames, self.measure))
         images = _size(self.folder / "color") if self.whole.source_camera != self.whole.camera else 0
         self.fused = read_scan(self.folder)
         detected = [frame for frame in self.fused.frames if frame.name in self.detections_file]
@@ -160,7 +161,7 @@ class Rehearsal:
     def _mesh(self) -> None:
         seconds, self.mesh = timed(lambda: fuse(read_views(self.fused), self.settings.mesh))
         self.surface_ratio = 1 / share_seen(
-            self.whole, self.fused, self.settings.mesh.depth_max
+            self.whole, self.fused, self.settings.mesh.depth_max, self.measure
         )  # times as much as the fused frames give
         up = up_direction(self.some.poses)
         self.picture_seconds, _ = timed(lambda: overview(self.mesh, up).paint(self.mesh.colors))
@@ -302,21 +303,22 @@ class Rehearsal:
         return _size(path)
 
 
-def share_seen(whole: Scan, some: Scan, depth_max: float) -> float:
+def share_seen(whole: Scan, some: Scan, depth_max: float, measure: Measure | None = None) -> float:
     """The share of what `whole` measures within `depth_max` (m) that lies in cells where `some` measure; in (0, 1].
 
-    Cells of `CELL` metres; of at most `SURVEYED` frames; 1 where nothing is measured.
+    Cells of `CELL` metres; of at most `SURVEYED` frames; 1 where nothing is measured. `measure` computes the depth of
+    the frames of `whole` where they have no images of it.
     """
     seen = np.unique(np.concatenate([_cells(some, frame, depth_max) for frame in some.frames]))
-    cells = (_cells(whole, frame, depth_max) for frame in _some(whole, SURVEYED).frames)
+    cells = (_cells(whole, frame, depth_max, measure) for frame in _some(whole, SURVEYED).frames)
     measured, known = np.sum([(len(found), np.isin(found, seen).sum()) for found in cells], axis=0)
     return float(max(known, 1) / max(measured, 1))
 
 
-def _cells(scan: Scan, frame: Frame, depth_max: float) -> Int[np.ndarray, " n"]:
+def _cells(scan: Scan, frame: Frame, depth_max: float, measure: Measure | None = None) -> Int[np.ndarray, " n"]:
     """A number for the cell of every measured point, of every `PIXEL_STEP`-th pixel each way."""
     coarse = scan.camera.scaled(1 / PIXEL_STEP)
-    depth = read_depth(frame.depth, scan.depth_scale)
+    depth = measure(frame) if measure else read_depth(frame.depth, scan.depth_scale)
     small = cv2.resize(depth, (coarse.width, coarse.height), interpolation=cv2.INTER_NEAREST_EXACT)
     fused = (small > 0) & (small <= depth_max)
     x, y, z = np.floor(transform(frame.world_from_camera, unproject(coarse, small)[fused]) / CELL).astype(np.int64).T

@@ -15,7 +15,9 @@ simulate = typer.Typer(
     help="The test bench: a furnished room, a street, simulated detections and features.", no_args_is_help=True
 )
 
-SceneFolder = Annotated[Path, typer.Argument(help="raw scene with label-filt/, instance-filt/ and classes.csv")]
+SceneFolder = Annotated[
+    Path, typer.Argument(help="raw scene with label-filt/, instance-filt/ and classes.csv, or of KITTI-360")
+]
 Seed = Annotated[int, typer.Option(help="another seed, other faults")]
 FaultLevel = Annotated[float, typer.Option(help="0 = perfect, 1 = like Grounded-SAM measured on real rooms, 2 = worse")]
 Faults = Annotated[list[str], typer.Option("--fault", help="one fault by name, such as miss=0.3")]
@@ -149,12 +151,21 @@ def _write_features(folder: Path, out: Path, seed: int) -> None:
 
 def _truth(folder: Path) -> "tuple[CategoryTable, Iterator[tuple[str, Labels]]]":
     """The scene's class table and the exact labels of its frames, in order."""
-    from panrecon.config import ScanSettings
+    from panrecon.config import ScanSettings, Settings
     from panrecon.datasets.base import dataset
+    from panrecon.datasets.sources import class_table
     from panrecon.errors import InputError
     from panrecon.io.categories import read_categories
     from panrecon.io.scannet import read_truth
+    from panrecon.structures import only_things
 
+    if (folder / "calibration").is_dir():
+        reader = dataset("kitti360")
+        table = read_categories(class_table("kitti360", folder, Settings()))
+        frames = reader.label_frames(folder, table)
+        posed = (frame.name for frame in reader.scan(folder, ScanSettings()).frames)
+        labelled = [name for name in posed if frames.matching_frame(name)]  # the data set does not label every frame
+        return table, ((name, only_things(frames.read(name), table)) for name in labelled)
     table = read_categories(folder / "classes.csv")
     if not table.row_of_raw_id:
         raise InputError(

@@ -260,6 +260,12 @@ class Labels:
         )
 
 
+def only_things(labels: Labels, table: CategoryTable) -> Labels:
+    """The labels, instances kept on things alone."""
+    thing = np.append(table.is_thing, False)[labels.category]
+    return Labels(labels.category, np.where(thing, labels.instance, VOID).astype(labels.instance.dtype))
+
+
 def with_categories(labels: Labels, objects: Sequence[SceneObject]) -> Labels:
     """The labels, every object's points with its object's class."""
     category_of_object = np.array([found.category for found in objects], dtype=np.int32)

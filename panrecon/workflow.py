@@ -59,8 +59,7 @@ def find_scene(label: str, data: Path | None, run_folder: Path) -> Scene:
     if kind not in DATASETS:
         raise InputError(f"There is no data set {kind!r}; there is {', '.join(DATASETS)}.")
     raw = (data or Path("data") / "raw" / kind) / name
-    if not raw.is_dir():
-        raise InputError(f"There is no scene folder {raw}; set DATA (--data) to the folder that holds {name}/.")
+    dataset(kind).check(raw)
     run = run_folder / kind / name
     blocking = next((path for path in (run, *run.parents) if path.exists() and not path.is_dir()), None)
     if blocking is not None:

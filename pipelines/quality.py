@@ -56,7 +56,7 @@ def annotation(stage: Stage, table: CategoryTable) -> PanopticMesh:
     reader = dataset(stage.dataset)
     if not reader.annotation_files(stage.raw):
         raise InputError(f"{stage.raw} has no annotation to score against; set quality.ground_truth to a labelled PLY.")
-    return reader.annotation(stage.raw, table)
+    return reader.annotation(stage.raw, table, stage.settings.quality.visible_only)
 
 
 def labelled_steps(stage: Stage, table: CategoryTable) -> dict[str, PanopticMesh]:

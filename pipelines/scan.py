@@ -10,10 +10,12 @@ from panrecon.stage import Stage, run_stage
 
 
 def main(stage: Stage) -> None:
-    scan = dataset(stage.dataset).scan(stage.raw, stage.settings.scan)
-    classes = class_table(stage.raw, stage.settings)
+    reader = dataset(stage.dataset)
+    scan = reader.scan(stage.raw, stage.settings.scan)
+    classes = class_table(stage.dataset, stage.raw, stage.settings)
     write_categories(stage.output / "classes.csv", read_categories(classes))
-    write_scan(stage.output, scan, stage.track(scan.frames, "frames", len(scan.frames)))
+    measure = reader.depths(stage.raw, scan, stage.settings.scan)
+    write_scan(stage.output, scan, stage.track(scan.frames, "frames", len(scan.frames)), measure)
     shown = [read_color(scan.frames[number].color) for number in spread(len(scan.frames), 8)]
     write_image(stage.output / "scan.jpg", sheet(shown, columns=4))
     stage.say(f"{len(scan.frames)} frames of {scan.camera.width} x {scan.camera.height}, classes of {classes.name}")

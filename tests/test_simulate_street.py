@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from typer.testing import CliRunner
 
 from panrecon.cli import app
-from panrecon.datasets.kitti360 import SEMANTICS_2D, SEMANTICS_3D, Drive, drive_points, find_drive, label_frames
+from panrecon.datasets.kitti360_truth import SEMANTICS_2D, SEMANTICS_3D, Drive, drive_points, find_drive, label_frames
 from panrecon.io.categories import find_table, read_categories
 from panrecon.io.images import read_color
 from panrecon.io.points import read_points

@@ -1,17 +1,26 @@
 """What a data set gives the pipeline: a posed RGB-D scan, and its annotation for scoring."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from panrecon.config import ScanSettings
-from panrecon.structures import CategoryTable, PanopticMesh, Scan
+import numpy as np
+from jaxtyping import Float
 
-DATASETS = ("scannet", "own")
+from panrecon.config import ScanSettings
+from panrecon.io.labels import LabelFrames
+from panrecon.structures import CategoryTable, Frame, PanopticMesh, Scan
+
+DATASETS = ("scannet", "own", "kitti360")
+Measure = Callable[[Frame], Float[np.ndarray, "h w"]]  # depth along the optical axis (m), 0 where not measured
 
 
 @runtime_checkable
 class Dataset(Protocol):
     """Reads one raw scene folder. Everything it can complain of is an InputError."""
+
+    def check(self, folder: Path) -> None:
+        """Raises InputError, with the way out, where the folder (which need not exist) means no scene."""
 
     def files(self, folder: Path) -> list[Path]:
         """The files `scan` depends on, sorted."""
@@ -19,11 +28,20 @@ class Dataset(Protocol):
     def scan(self, folder: Path, settings: ScanSettings) -> Scan:
         """The scan, its frames' images still where they came from, in the order they were taken."""
 
+    def depths(self, folder: Path, scan: Scan, settings: ScanSettings) -> Measure | None:
+        """What computes the depth of a frame of `scan`, where `frame.depth` is no depth image; else None."""
+
     def annotation_files(self, folder: Path) -> list[Path]:
         """The files `annotation` reads; empty where the scene is not annotated."""
 
-    def annotation(self, folder: Path, table: CategoryTable) -> PanopticMesh:
-        """The true mesh; void where not annotated or of a class that the table does not list."""
+    def annotation(self, folder: Path, table: CategoryTable, visible_only: bool = False) -> PanopticMesh:
+        """The true mesh; void where not annotated or of a class that the table does not list.
+
+        With `visible_only` also what no camera saw, where the data set tells.
+        """
+
+    def label_frames(self, folder: Path, table: CategoryTable) -> LabelFrames:
+        """The true label images of the frames."""
 
 
 def dataset(name: str) -> Dataset:
@@ -33,5 +51,9 @@ def dataset(name: str) -> Dataset:
             from panrecon.datasets.scannet import ScanNet
 
             return ScanNet()
+        case "kitti360":
+            from panrecon.datasets.kitti360 import KITTI360
+
+            return KITTI360()
         case _:
             raise ValueError(f"There is no data set {name!r}; there is {', '.join(DATASETS)}.")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from panrecon.datasets import kitti360
+from panrecon.datasets import kitti360_truth as kitti360
 from panrecon.datasets.scannet import ScanNet
 from panrecon.errors import InputError
 from panrecon.io.categories import find_table
@@ -104,7 +104,7 @@ def points(path: Path, table: CategoryTable, label_map: Path | None = None, visi
     if path.is_dir():
         place = path.absolute()  # the name of the folder is the scan's, of `.` too
         if ScanNet().annotation_files(place) or _is_scan(place):
-            return ScanNet().annotation(place, table, label_map)
+            return ScanNet().annotation(place, table, label_map=label_map)
         if (place / "labelled.ply").is_file():
             return read_panoptic_mesh(place / "labelled.ply", table)
         drive = kitti360.find_drive(path, kitti360.SEMANTICS_3D)

@@ -34,13 +34,18 @@ SIDES = ("Height", "Width")  # as `<scene>.txt` calls the two axes of an image
 class ScanNet:
     """One exported scene folder; its name is the scene's."""
 
+    def check(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise InputError(
+                f"There is no scene folder {folder}; set DATA (--data) to the folder that holds {folder.name}/."
+            )
+
     def files(self, folder: Path) -> list[Path]:
         found = [path for kind in ("color", "depth", "pose", "intrinsic") for path in (folder / kind).glob("*")]
         return sorted(found) + [path for path in (_statement(folder),) if path.is_file()]
 
     def scan(self, folder: Path, settings: ScanSettings) -> Scan:
-        if not folder.is_dir():
-            raise InputError(f"There is no scene folder {folder}; set DATA to the folder that holds {folder.name}/.")
+        self.check(folder)
         colors = _numbered(folder / "color")
         if not colors:
             raise InputError(f"There is no frame in {folder / 'color'}; export the scan's images there.")
@@ -57,6 +62,9 @@ class ScanNet:
         camera, source_camera = _cameras(folder, valid[0], settings.depth_scale)
         return Scan(folder.name, camera, source_camera, settings.depth_scale, tuple(valid))
 
+    def depths(self, folder: Path, scan: Scan, settings: ScanSettings) -> None:
+        """None: they are images."""
+
     def annotation_files(self, folder: Path) -> list[Path]:
         scannet = [_mesh(folder), _aggregation(folder), _segments(folder)]
         own = folder / "ground_truth" / "labelled.ply"
@@ -65,7 +73,9 @@ class ScanNet:
             return [*scannet, label_map] if label_map else scannet
         return [own] if own.is_file() else []
 
-    def annotation(self, folder: Path, table: CategoryTable, label_map: Path | None = None) -> PanopticMesh:
+    def annotation(
+        self, folder: Path, table: CategoryTable, visible_only: bool = False, label_map: Path | None = None
+    ) -> PanopticMesh:
         """The true mesh; objects are numbered as in `instance-filt`, those of stuff and of void too.
 
         With a label map (given, or found in the folder or above it) the words of objects are first turned into raw

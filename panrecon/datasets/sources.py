@@ -11,10 +11,11 @@ from panrecon.io.categories import find_table
 from panrecon.io.weights import weights_files
 
 
-def class_table(raw: Path, settings: Settings) -> Path:
-    """The table of a setting, else the raw scene's own, else ScanNet's 20 classes."""
+def class_table(dataset_name: str, raw: Path, settings: Settings) -> Path:
+    """The table of a setting, else the raw scene's own, else the data set's: ScanNet's 20 classes, or KITTI-360's."""
     own = raw / "classes.csv"
-    return settings.scan.classes or (own if own.is_file() else find_table("scannet20"))
+    usual = find_table("kitti360" if dataset_name == "kitti360" else "scannet20")
+    return settings.scan.classes or (own if own.is_file() else usual)
 
 
 def detections_file(raw: Path, settings: Settings) -> Path:
@@ -67,7 +68,7 @@ def source_files(stage: str, dataset_name: str, raw: Path, settings: Settings) -
     reader = dataset(dataset_name)
     match stage:
         case "scan":
-            return [*reader.files(raw), class_table(raw, settings)]
+            return [*reader.files(raw), class_table(dataset_name, raw, settings)]
         case "masks" if settings.masks.backend == "grounded_sam":
             return [path for name in grounded_sam_weights(settings.masks) for path in weights_files(name)]
         case "masks":

@@ -1,9 +1,9 @@
-"""A drive written as KITTI-360 publishes one (Liao, Xie, Geiger, PAMI 2022).
+"""A drive's files as KITTI-360 publishes them (Liao, Xie, Geiger, PAMI 2022).
 
-calibration/perspective.txt                                      intrinsics and rectification of both cameras
-calibration/calib_cam_to_pose.txt                                vehicle from camera as mounted, 3 x 4
-calibration/calib_cam_to_velo.txt                                LiDAR from the first camera as mounted, 3 x 4
-data_poses/<drive>/poses.txt                                     frame, world from vehicle, 3 x 4
+calibration/perspective.txt        intrinsics and rectification of image_00 and image_01
+calibration/calib_cam_to_pose.txt  vehicle from camera as mounted, 3 x 4; the vehicle's frame is that of its poses
+calibration/calib_cam_to_velo.txt  LiDAR from the first camera as mounted, 3 x 4
+data_poses/<drive>/poses.txt       frame, world from vehicle, 3 x 4; frames of a vehicle at rest are missing
 data_poses/<drive>/cam0_to_world.txt                             frame, world from the first rectified camera, 4 x 4
 data_2d_raw/<drive>/image_0{0,1}/data_rect/<frame>.png           rectified images
 data_3d_raw/<drive>/velodyne_points/data/<frame>.bin             float32 x, y, z, reflectance in the LiDAR's frame
@@ -20,11 +20,14 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from panrecon.errors import InputError
 from panrecon.io.files import aside, write_text
 from panrecon.io.images import write_ids, write_image
 from panrecon.io.points import write_points
-from panrecon.structures import Rig
+from panrecon.io.poses import rigid
+from panrecon.structures import Camera, Rig
 
+CAMERAS: Final = ("image_00", "image_01")  # the perspective ones
 START: Final = datetime(2013, 5, 28, 8, 46, 2)
 INSTANCES_PER_CLASS: Final = 1000
 
@@ -45,6 +48,57 @@ class StaticPoints:
     colors: UInt8[np.ndarray, "n 3"]
     ids: Ids
     visible: Bool[np.ndarray, " n"]
+
+
+def read_calibration(folder: Path) -> Rig:
+    """The vehicle's sensors, from the three files of `calibration/`.
+
+    Raises:
+        InputError: a file or an entry is missing, or holds other numbers than it must.
+    """
+    perspective, poses, lidar = (
+        folder / name for name in ("perspective.txt", "calib_cam_to_pose.txt", "calib_cam_to_velo.txt")
+    )
+    stated, mounted = _entries(perspective), _entries(poses)
+
+    def of(kind: str, side: int, count: int) -> Float[np.ndarray, " n"]:
+        return _numbers_of(perspective, f"{kind}_rect_0{side}", stated.get(f"{kind}_rect_0{side}", []), count)
+
+    projection = [of("P", side, 12).reshape(3, 4) for side in range(2)]
+    width, height = of("S", 0, 2)
+    fx, fy, cx, cy = (float(projection[0][index]) for index in ((0, 0), (1, 1), (0, 2), (1, 2)))
+    if not (fx > 0 and fy > 0):
+        raise InputError(f"P_rect_00 of {perspective} states focal lengths {fx:g} and {fy:g}; both must be above 0.")
+    turns = [np.eye(4), np.eye(4)]
+    for side, turn in enumerate(turns):
+        turn[:3, :3] = of("R", side, 9).reshape(3, 3)
+    vehicle_from_camera = [_motion(poses, name, mounted.get(name, [])) for name in CAMERAS]
+    return Rig(
+        Camera(int(width), int(height), fx, fy, cx, cy),
+        float(-projection[1][0, 3] / projection[1][0, 0]),
+        (vehicle_from_camera[0], vehicle_from_camera[1]),
+        (turns[0], turns[1]),
+        _motion(lidar, "the one line", _text(lidar).split()),
+    )
+
+
+def read_vehicle_poses(path: Path) -> dict[int, Float[np.ndarray, "4 4"]]:
+    """world_from_vehicle by frame number; frames without one are not in it.
+
+    Raises:
+        InputError: the file is missing or empty, or a line is not a frame and a motion.
+    """
+    found: dict[int, Float[np.ndarray, "4 4"]] = {}
+    for number, line in enumerate(_text(path).splitlines(), start=1):
+        words = line.split()
+        if not words:
+            continue
+        if not words[0].isdecimal():
+            raise InputError(f"Line {number} of {path} begins with {words[0]!r}, not with the number of a frame.")
+        found[int(words[0])] = _motion(path, f"frame {words[0]}", words[1:])
+    if not found:
+        raise InputError(f"{path} holds no pose; put the data set's own file there.")
+    return found
 
 
 def frame_name(number: int) -> str:
@@ -131,6 +185,38 @@ def write_static_points(root: Path, drive: str, first: int, last: int, static: S
     folder = root / "data_3d_semantics" / "train" / drive / "static"
     with aside(folder / f"{frame_name(first)}_{frame_name(last)}.ply") as partial:
         partial.write_bytes("\n".join(header).encode() + table.tobytes())
+
+
+def _motion(path: Path, what: str, words: list[str]) -> Float[np.ndarray, "4 4"]:
+    return rigid(
+        np.vstack([_numbers_of(path, what, words, 12).reshape(3, 4), [0.0, 0.0, 0.0, 1.0]]), f"{what} of {path}"
+    )
+
+
+def _numbers_of(path: Path, what: str, words: list[str], count: int) -> Float[np.ndarray, " n"]:
+    try:
+        numbers = np.array([float(word) for word in words[:count]])
+    except ValueError:
+        numbers = np.empty(0)
+    if len(numbers) != count or len(words) not in (count, 16) or not np.isfinite(numbers).all():
+        raise InputError(
+            f"{what} of {path} is {' '.join(words)[:60] or 'missing'!r}, not {count} numbers; "
+            "put the data set's own file there."
+        )
+    return numbers
+
+
+def _entries(path: Path) -> dict[str, list[str]]:
+    """`key: value value ...` lines."""
+    lines = (line.partition(":") for line in _text(path).splitlines())
+    return {key.strip(): value.split() for key, colon, value in lines if colon}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read ({error}); put the data set's own file there.") from error
 
 
 def _images(root: Path, drive: str, side: int) -> Path:

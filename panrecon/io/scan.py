@@ -2,22 +2,29 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from panrecon.errors import InputError
 from panrecon.geometry import resample
 from panrecon.io.files import read_json, write_json
-from panrecon.io.images import read_color, read_depth, write_image
+from panrecon.io.images import read_color, read_depth, write_depth, write_image
 from panrecon.structures import Camera, Frame, Scan, View
 
 
-def write_scan(folder: Path, scan: Scan, frames: Iterable[Frame]) -> None:
+def write_scan(
+    folder: Path,
+    scan: Scan,
+    frames: Iterable[Frame],
+    measure: Callable[[Frame], Float[np.ndarray, "h w"]] | None = None,
+) -> None:
     """`scan.json` with the images of `frames` (raw; iterated once) beside it: colour registered to depth, else linked.
+
+    Depth images are linked too or, where they are none yet, written as `measure` computes them (m).
 
     Raises:
         InputError: an image cannot be read, or its size is not its camera's.
@@ -25,13 +32,16 @@ def write_scan(folder: Path, scan: Scan, frames: Iterable[Frame]) -> None:
     written = []
     for frame in frames:
         color = _check_size(frame.color, read_color(frame.color), scan.source_camera)
-        _check_size(frame.depth, read_depth(frame.depth, scan.depth_scale), scan.camera)
-        names = {"color": f"color/{frame.name}{frame.color.suffix}", "depth": f"depth/{frame.name}{frame.depth.suffix}"}
+        names = {"color": f"color/{frame.name}{frame.color.suffix}", "depth": f"depth/{frame.name}.png"}
         if scan.source_camera == scan.camera:
             _link_or_copy(frame.color, folder / names["color"])
         else:
             write_image(folder / names["color"], resample(color, scan.source_camera, scan.camera))
-        _link_or_copy(frame.depth, folder / names["depth"])
+        if measure is None:
+            _check_size(frame.depth, read_depth(frame.depth, scan.depth_scale), scan.camera)
+            _link_or_copy(frame.depth, folder / names["depth"])
+        else:
+            write_depth(folder / names["depth"], measure(frame), scan.depth_scale)
         written.append({"name": frame.name, **names, "world_from_camera": frame.world_from_camera.tolist()})
     if not written:
         raise InputError(f"The scan of {scan.scene} has no frame; at least one posed RGB-D frame is needed.")

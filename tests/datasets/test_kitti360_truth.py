@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from panrecon.datasets.kitti360 import (
+from panrecon.datasets.kitti360_truth import (
     SEMANTICS_2D,
     SEMANTICS_3D,
     Drive,
