@@ -109,7 +109,9 @@ class Bench:
         if variant.features == "none":
             known = of_superface.at(self.superface)
             return Semantics(objects, known, np.zeros(len(self.superface), np.float32), maps)
-        points = distill(self.mesh, self.scan.camera, zip(self.scan.frames, maps, strict=True))
+        points = distill(
+            self.mesh, self.scan.camera, zip(self.scan.frames, maps, strict=True), settings.depth_tolerance
+        )
         objects = name_alike(objects, of_superface.instance[self.superface], points, len(self.table))
         named = with_categories(of_superface, objects)
         category = named.category[self.superface]
@@ -121,12 +123,14 @@ class Bench:
 
     def decided(self, variant: Variant, before: Semantics) -> Labels:
         """The stages `field` and `panoptic`, without files."""
-        teacher = Teacher(self.mesh, before.known, before.confidence)
+        teacher = Teacher(self.mesh, before.known, before.confidence, Settings().field.reach)
         frames, _ = taught_and_held_out(self.scan.frames, Settings().field.held_out_frames)
         names = {frame.name for frame in frames}
         pairs = [pair for pair in zip(self.views, before.maps, strict=True) if pair[0].name in names]
         taught = [teacher.teach(view, self._masks(view, before.objects), values) for view, values in pairs]
-        data = field_data(taught, scene_box(self.mesh.vertices), len(self.table), len(before.objects))
+        data = field_data(
+            taught, scene_box(self.mesh.vertices, Settings().field.reach), len(self.table), len(before.objects)
+        )
         settings = Settings().field.model_copy(update=dict(variant.settings))
         fitted = fit(data if variant.features != "none" else replace(data, features=None), settings)
         seen = query(fitted.field, self.mesh.vertices, vertex_normals(self.mesh.vertices, self.mesh.faces))
@@ -140,7 +144,8 @@ class Bench:
 
     def panoptic(self, category: np.ndarray, instance: np.ndarray, before: Semantics) -> Labels:
         of_object = [one.category for one in before.objects]
-        return labelling.panoptic_labels(category, instance, before.known, of_object, self.table, self.mesh)
+        reach = Settings().field.reach
+        return labelling.panoptic_labels(category, instance, before.known, of_object, self.table, self.mesh, reach)
 
     def _map(self, view: View, variant: Variant) -> FeatureMap:
         match variant.features:

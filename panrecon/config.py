@@ -127,6 +127,9 @@ class GraphSettings(StageSettings):
 class SemanticsSettings(StageSettings):
     hidden_width: PositiveInt = Field(64, description="width of the classifier's hidden layer")
     iterations: PositiveInt = Field(400, description="optimiser steps at most; a held-out split stops earlier")
+    depth_tolerance: PositiveFloat = Field(
+        0.03, description="a vertex so near to the surface that its pixel sees takes the pixel's feature, m"
+    )
     min_confidence: float = Field(0.5, ge=0, le=1, description="unlabelled points keep void below this probability")
     name_alike: bool = Field(True, description="objects that look alike share the words of their masks")
     seed: int = 0
@@ -140,6 +143,9 @@ class FieldSettings(StageSettings):
     features_per_level: PositiveInt = Field(4, description="numbers per level and volume")
     base_resolution: PositiveInt = Field(16, description="cells along the longest side at the coarsest level")
     finest_cell: PositiveFloat = Field(0.02, description="cell of the finest level, m")
+    reach: PositiveFloat = Field(
+        0.1, description="so near to a measured surface the field is taught its distance and labels; 5 finest cells, m"
+    )
     log2_table_size: PositiveInt = Field(17, description="rows of a level's table, as a power of 2")
     hidden_width: PositiveInt = Field(64, description="width of the heads' hidden layers")
     rays: PositiveInt = Field(640, description="rays per optimiser step")

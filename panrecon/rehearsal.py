@@ -214,7 +214,7 @@ class Rehearsal:
         settings, superface_of_vertex = self.settings.semantics, self.found.superface_of_vertex
         of_superface = self.found.instances.of_superface
         pairs = list(zip(self.some.frames, self.maps, strict=True))
-        carrying, points = timed(lambda: distill(self.mesh, self.some.camera, pairs))
+        carrying, points = timed(lambda: distill(self.mesh, self.some.camera, pairs, settings.depth_tolerance))
         category = of_superface.category[superface_of_vertex]
         fitting, classifier = timed(
             lambda: fit_classifier(points, category, superface_of_vertex, len(self.table), settings)
@@ -232,11 +232,14 @@ class Rehearsal:
 
     def _field(self) -> float:
         """Rehearses the field; the memory (bytes) that every further frame takes."""
-        setting_up, teacher = timed(lambda: Teacher(self.mesh, self.known, self.confidence))
+        setting_up, teacher = timed(lambda: Teacher(self.mesh, self.known, self.confidence, self.settings.field.reach))
         rows = zip(read_views(self.some), self.labels_of_frame, self.maps, strict=True)
         teaching, taught = timed(lambda: [teacher.teach(*row) for row in rows])
         self.data = field_data(
-            taught, scene_box(self.mesh.vertices), len(self.table), len(self.found.instances.objects)
+            taught,
+            scene_box(self.mesh.vertices, self.settings.field.reach),
+            len(self.table),
+            len(self.found.instances.objects),
         )
         training = Training(self.data, self.settings.field)
         seconds = setting_up * self.surface_ratio + teaching * self.frame_ratio
@@ -257,7 +260,9 @@ class Rehearsal:
         asking, seen = timed(lambda: query(self.trained, mesh.vertices, vertex_normals(mesh.vertices, mesh.faces)))
         of_object = [one.category for one in self.found.instances.objects]
         probabilities = seen.category_probability, seen.instance_probability
-        deciding, labels = timed(lambda: panoptic_labels(*probabilities, self.known, of_object, self.table, mesh))
+        deciding, labels = timed(
+            lambda: panoptic_labels(*probabilities, self.known, of_object, self.table, mesh, self.trained.reach)
+        )
         self.panoptic = PanopticMesh(mesh, labels)
         writing, disk = timed(
             lambda: self._written("panoptic.ply", lambda path: write_panoptic_mesh(path, self.panoptic, self.table))

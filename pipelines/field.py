@@ -28,7 +28,7 @@ def main(stage: Stage) -> None:
     taught, held_out = taught_and_held_out(scan.frames, settings.held_out_frames)
     views = (read_view(scan, frame) for frame in taught)
     frames = list(stage.track(taught_frames(stage, views, mesh, table, objects), "labels", len(taught)))
-    data = field_data(frames, scene_box(mesh.vertices), len(table), len(objects))
+    data = field_data(frames, scene_box(mesh.vertices, settings.reach), len(table), len(objects))
     resume = read_checkpoint(stage.output)
     if resume is not None:
         stage.say(f"resumes at step {int(resume['step'])}")
@@ -60,7 +60,9 @@ def taught_frames(
 ) -> Iterator[TaughtFrame]:
     """Every view at training size with its labels: of its own masks, and of the surface it sees."""
     of_vertex = read_superface_labels(stage.folder("semantics")).at(read_superfaces(stage.folder("graph")))
-    teacher = Teacher(mesh, of_vertex, read_point_semantics(stage.folder("semantics")).confidence)
+    teacher = Teacher(
+        mesh, of_vertex, read_point_semantics(stage.folder("semantics")).confidence, stage.settings.field.reach
+    )
     for view in views:
         of_masks = with_categories(mask_labels(stage, view, table), objects)
         yield teacher.teach(view, of_masks, read_features(stage.folder("features"), view.name))

@@ -35,7 +35,8 @@ def main(stage: Stage) -> None:
         known = known.at(nearest)
     seen = query(field, mesh.vertices, vertex_normals(mesh.vertices, mesh.faces))
     of_object = [found.category for found in objects]
-    labels = panoptic_labels(seen.category_probability, seen.instance_probability, known, of_object, table, mesh)
+    probabilities = seen.category_probability, seen.instance_probability
+    labels = panoptic_labels(*probabilities, known, of_object, table, mesh, field.reach)
     panoptic = PanopticMesh(mesh, labels)
     write_panoptic_mesh(stage.output / "panoptic.ply", panoptic, table)
     artifact.write_objects(stage.output / "objects.json", objects, table)

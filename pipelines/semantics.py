@@ -25,7 +25,7 @@ def main(stage: Stage) -> None:
     instances = read_instances_found(stage.folder("graph"), table)
     features = read_all_features(stage.folder("features"), scan)
     frames = stage.track(zip(scan.frames, features, strict=True), "frames", len(scan.frames))
-    points = distill(mesh, scan.camera, frames)
+    points = distill(mesh, scan.camera, frames, settings.depth_tolerance)
     objects = instances.objects
     if settings.name_alike:
         objects = name_alike(objects, instances.of_superface.instance[superface_of_vertex], points, len(table))

@@ -9,7 +9,7 @@ import panrecon
 
 PACKAGE = Path(panrecon.__file__).parent
 FOUNDATION = {"structures", "errors", "geometry", "raycasting", "system", "threads", "pictures", "networks"}
-ALGORITHMS = {"fusion", "masks", "features", "graph", "semantics", "field", "evaluation", "simulation"}
+ALGORITHMS = {"accumulation", "fusion", "masks", "features", "graph", "semantics", "field", "evaluation", "simulation"}
 COMMANDS = {"cli", "simulate", "evaluate", "explain", "render", "judge", "estimate", "rehearsal"}
 COMMANDS |= {"weights", "prompts", "import_scan", "simulate_street"}
 ABOVE = {"io", "datasets", "importers", "stage", "workflow"} | COMMANDS

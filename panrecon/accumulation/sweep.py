@@ -64,7 +64,7 @@ def _misfit(first: Float[np.ndarray, "n 3"], second: Float[np.ndarray, "m 3"]) -
     if not len(first) or len(second) < NEIGHBOURS:
         return 0.0
     points = first[::EVERY]
-    distance, index = cKDTree(second).query(points, k=NEIGHBOURS)
+    distance, index = (np.asarray(found) for found in cKDTree(second).query(points, k=NEIGHBOURS))
     near = distance[:, -1] < REACH
     if not near.any():
         return 0.0

@@ -227,7 +227,7 @@ def find_place(folder: Path) -> Place:
 
 
 def truth_windows(place: Place) -> list[Path]:
-    """The files of accumulated, annotated points that share frames with the place; of this name only, if there is one."""
+    """The accumulated, annotated points that share frames with the place; those of its very name, if there are any."""
     folder = truth.Drive(place.root, place.drive).folder(truth.SEMANTICS_3D) / "static"
     found = []
     for path in sorted(folder.glob("*.ply")):
@@ -248,7 +248,7 @@ def _seen_from(
     origin: Float[np.ndarray, "3"],
     clouds: list[Float32[np.ndarray, "_ 3"]],
 ) -> Float32[np.ndarray, "n 3"]:
-    """World points in the camera's frame; subtracted before they are turned, for they lie far from the world's origin."""
+    """World points in the camera's frame; moved before they are turned, for the world's origin is far."""
     rotation = np.eye(4)
     rotation[:3, :3] = camera_from_world[:3, :3]
     points = np.concatenate(clouds) - origin.astype(np.float32)

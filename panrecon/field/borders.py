@@ -14,9 +14,9 @@ from scipy.spatial import cKDTree
 from panrecon.geometry import mesh_edges, vertex_normals
 from panrecon.structures import VOID, TriangleMesh
 
-REACH: Final = 0.05  # m from a border that its place is doubted
+REACH: Final = 0.5  # of the field's reach from a border, that its place is doubted
 ALIKE: Final = 15  # inner vertices that a doubtful one is compared with
-DISTANCE: Final = 0.15  # m, and the next two: what counts as one unit of difference between vertices
+DISTANCE: Final = 1.5  # of the field's reach, and the next two: what counts as one unit of difference between vertices
 COLOR: Final = 0.06  # of RGB in [0, 1]
 NORMAL: Final = 0.3  # of unit normals
 FARTHEST: Final = 4.0  # units; what differs more says nothing
@@ -44,12 +44,14 @@ class Borders:
         return np.asarray((segment != VOID) & (self.beside == segment[:, None]).any(axis=1))
 
 
-def borders(mesh: TriangleMesh, segment: Int[np.ndarray, " V"]) -> Borders:
+def borders(mesh: TriangleMesh, segment: Int[np.ndarray, " V"], reach: float) -> Borders:
     """The vertices near a change of segment; those of segments that are hardly more than border keep out.
+
+    `reach` is `field.reach` (m), in which distances are counted.
 
     What has no inside (a cup, a cable) has no look of its own by which to tell where it ends.
     """
-    near = near_border(mesh, segment)
+    near = near_border(mesh, segment, REACH * reach)
     inner = ~near & (segment != VOID)
     count = int(segment.max(initial=VOID)) + 1
     whole, inside = (np.bincount(segment[chosen], minlength=count) for chosen in (segment != VOID, inner))
@@ -57,7 +59,7 @@ def borders(mesh: TriangleMesh, segment: Int[np.ndarray, " V"]) -> Borders:
     vertex = np.flatnonzero(near & has_inside[segment])
     look = np.concatenate(
         [
-            mesh.vertices / DISTANCE,
+            mesh.vertices / (DISTANCE * reach),
             mesh.colors / (255 * COLOR),
             vertex_normals(mesh.vertices, mesh.faces) / NORMAL,
         ],
@@ -65,7 +67,7 @@ def borders(mesh: TriangleMesh, segment: Int[np.ndarray, " V"]) -> Borders:
     ).astype(np.float32)
     distance, like = cKDTree(look[inner]).query(look[vertex], k=ALIKE, distance_upper_bound=FARTHEST, workers=-1)
     everywhere = cKDTree(mesh.vertices)
-    _, beside = everywhere.query(mesh.vertices[vertex], k=BESIDE, distance_upper_bound=REACH, workers=-1)
+    _, beside = everywhere.query(mesh.vertices[vertex], k=BESIDE, distance_upper_bound=REACH * reach, workers=-1)
     return Borders(
         vertex,
         np.append(segment[inner], VOID)[like],
@@ -74,12 +76,12 @@ def borders(mesh: TriangleMesh, segment: Int[np.ndarray, " V"]) -> Borders:
     )
 
 
-def near_border(mesh: TriangleMesh, segment: Int[np.ndarray, " V"]) -> Bool[np.ndarray, " V"]:
-    """The vertices within `REACH` of one whose neighbour on the mesh is of another segment."""
+def near_border(mesh: TriangleMesh, segment: Int[np.ndarray, " V"], radius: float) -> Bool[np.ndarray, " V"]:
+    """The vertices within `radius` (m) of one whose neighbour on the mesh is of another segment."""
     start, end = mesh_edges(mesh.faces).T
     changes = segment[start] != segment[end]
     at_border = np.unique(np.concatenate([start[changes], end[changes]]))
     if not len(at_border):
         return np.zeros(len(segment), dtype=bool)
-    distance, _ = cKDTree(mesh.vertices[at_border]).query(mesh.vertices, distance_upper_bound=REACH, workers=-1)
+    distance, _ = cKDTree(mesh.vertices[at_border]).query(mesh.vertices, distance_upper_bound=radius, workers=-1)
     return np.isfinite(distance)

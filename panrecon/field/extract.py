@@ -123,7 +123,7 @@ def _first_surface(field: PanopticField, box: SceneBox, rays: Rays) -> Float[Ten
 def _render_chunk(
     field: PanopticField, rays: Rays, surface: Float[Tensor, " n"]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    depth = near_depths(surface, NEAR_SAMPLES)
+    depth = near_depths(surface, field.reach, NEAR_SAMPLES)
     points = rays.at(depth)
     sdf = field.geometry(points.flatten(0, 1)).sdf.view(depth.shape)
     weights = render_weights(sdf, field.sharpness)

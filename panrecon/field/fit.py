@@ -145,7 +145,7 @@ class Training:
     def terms(self, batch: PixelBatch, part: Pass) -> dict[str, Float[Tensor, ""]]:
         """The losses of a pass on one batch of pixels."""
         free = self.settings.free_samples if part.geometry else 0
-        depth = guided_depths(batch.depth, self.settings.near_samples, free, self.generator)
+        depth = guided_depths(batch.depth, self.settings.reach, self.settings.near_samples, free, self.generator)
         points = batch.rays.at(depth)
         with torch.set_grad_enabled(part.geometry):
             geometry = self.field.geometry(points.flatten(0, 1))
@@ -153,7 +153,8 @@ class Training:
             weights = render_weights(sdf, self.field.sharpness)
         terms: dict[str, Float[Tensor, ""]] = {}
         if part.geometry:
-            terms |= _geometry_terms(batch, depth, sdf, geometry.gradient.view(*depth.shape, 3), weights)
+            gradient = geometry.gradient.view(*depth.shape, 3)
+            terms |= _geometry_terms(batch, depth, sdf, gradient, weights, self.settings.reach)
         if part.heads:
             terms |= self._head_terms(batch, points, weights, surface_frozen=not part.geometry)
         return terms
@@ -242,14 +243,15 @@ def _geometry_terms(
     sdf: Float[Tensor, "n S"],
     gradient: Float[Tensor, "n S 3"],
     weights: Float[Tensor, "n S"],
+    reach: float,
 ) -> dict[str, Float[Tensor, ""]]:
     along_ray = losses.distance_along_ray(batch.depth, depth, batch.rays.direction)
     cosine = losses.incidence_cosine(batch.rays.direction, gradient)
     return {
         "depth": losses.depth_loss((weights * depth).sum(dim=1), batch.depth),
-        "surface": losses.surface_loss(sdf, along_ray, cosine),
-        "free_space": losses.free_space_loss(sdf, along_ray),
-        "eikonal": losses.eikonal_loss(sdf, gradient),
+        "surface": losses.surface_loss(sdf, along_ray, cosine, reach),
+        "free_space": losses.free_space_loss(sdf, along_ray, reach),
+        "eikonal": losses.eikonal_loss(sdf, gradient, reach),
     }
 
 

@@ -24,6 +24,7 @@ def panoptic_labels(
     category_of_object: Sequence[int],
     table: CategoryTable,
     mesh: TriangleMesh,
+    reach: float,
 ) -> Labels:
     """A segment for every vertex: a stuff class, or an object with its own class.
 
@@ -31,7 +32,7 @@ def panoptic_labels(
     meet there: by how the vertex looks, by the field, and with odds of `KNOWN_ODDS` for the old label. What was void
     takes the field's most probable segment. The field decides class and instance together, P(stuff c) = p(c) p(none)
     and P(object o) = p(class of o) p(o), so that a chair never carries a table's id; it counts as far as it agrees
-    with the known labels at large.
+    with the known labels at large. `reach` is `field.reach` (m).
     """
     segments = _Segments(category_of_object, table)
     if not len(segments.category):
@@ -41,7 +42,7 @@ def panoptic_labels(
     certain = np.flatnonzero(row != VOID)
     trust = FIELD_WEIGHT * reliability(field.best(certain) == row[certain])
     decided = row.copy()
-    doubtful = borders(mesh, row)
+    doubtful = borders(mesh, row, reach)
     decided[doubtful.vertex] = _decided_anew(doubtful, row[doubtful.vertex], field, trust)
     void = np.flatnonzero(row == VOID)
     decided[void] = field.best(void)

@@ -1,6 +1,7 @@
 """The terms of the field's loss, each a mean over pixels or samples (PanopticRecon, Yu et al. 2024).
 
-`confidence` weighs pixels, targets of `VOID` are ignored, and a term without any target is 0 with gradient 0.
+`reach` is `field.reach` (m). `confidence` weighs pixels, targets of `VOID` are ignored, and a term without a target is 0
+with gradient 0.
 """
 
 from typing import Final
@@ -21,9 +22,9 @@ WEIGHTS: Final = {  # the authors' released settings
     "instance": 80.0,
     "feature": 80.0,
 }
-TRUNCATION: Final = 0.15  # m: nearer than this to a measured surface, its distance is the target
-FREE_SPACE_DECAY: Final = 5.0  # 1/m: how steeply negative distance in free space is punished
-EIKONAL_FLOOR: Final = 0.01  # m: weight of a sample on the surface itself
+TRUNCATION: Final = 1.5  # reaches: nearer than this to a measured surface, its distance is the target
+FREE_SPACE_DECAY: Final = 0.5  # a reach: how steeply negative distance in free space is punished
+EIKONAL_FLOOR: Final = 0.1  # reaches: weight of a sample on the surface itself
 SMALLEST_COSINE: Final = 0.2  # more grazing rays are treated as if they met the surface at 78 degrees
 SMALLEST_PROBABILITY: Final = 1e-6
 
@@ -55,26 +56,26 @@ def incidence_cosine(directions: Float[Tensor, "n 3"], gradient: Float[Tensor, "
 
 
 def surface_loss(
-    sdf: Float[Tensor, "n S"], along_ray: Float[Tensor, "n S"], cosine: Float[Tensor, "n S"]
+    sdf: Float[Tensor, "n S"], along_ray: Float[Tensor, "n S"], cosine: Float[Tensor, "n S"], reach: float
 ) -> Float[Tensor, ""]:
     """Mean |sdf - distance from the measured surface| of samples within the truncation, m."""
     distance = along_ray * cosine
-    return _masked_mean((sdf - distance).abs(), along_ray.abs() <= TRUNCATION)
+    return _masked_mean((sdf - distance).abs(), along_ray.abs() <= TRUNCATION * reach)
 
 
-def free_space_loss(sdf: Float[Tensor, "n S"], along_ray: Float[Tensor, "n S"]) -> Float[Tensor, ""]:
+def free_space_loss(sdf: Float[Tensor, "n S"], along_ray: Float[Tensor, "n S"], reach: float) -> Float[Tensor, ""]:
     """Mean max(exp(-k s) - 1, s - b, 0) of samples in front of the truncation; nothing is claimed behind a surface.
 
     The distance b along the ray bounds the signed distance from above, whatever the angle of incidence.
     """
-    inside = torch.expm1((-FREE_SPACE_DECAY * sdf).clamp(max=5.0))
+    inside = torch.expm1((-FREE_SPACE_DECAY / reach * sdf).clamp(max=5.0))
     violation = torch.maximum(inside, sdf - along_ray).clamp(min=0)
-    return _masked_mean(violation, along_ray > TRUNCATION)
+    return _masked_mean(violation, along_ray > TRUNCATION * reach)
 
 
-def eikonal_loss(sdf: Float[Tensor, "n S"], gradient: Float[Tensor, "n S 3"]) -> Float[Tensor, ""]:
-    """Mean (|gradient| - 1)^2, weighted by |sdf| + 0.01 (IGR, Gropp et al. 2020)."""
-    weight = sdf.detach().abs() + EIKONAL_FLOOR
+def eikonal_loss(sdf: Float[Tensor, "n S"], gradient: Float[Tensor, "n S 3"], reach: float) -> Float[Tensor, ""]:
+    """Mean (|gradient| - 1)^2, weighted by |sdf| + a tenth of the reach (IGR, Gropp et al. 2020)."""
+    weight = sdf.detach().abs() + EIKONAL_FLOOR * reach
     length = gradient.square().sum(dim=2).add(1e-12).sqrt()
     return (weight * (length - 1).square()).mean()
 

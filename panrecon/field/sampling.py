@@ -12,7 +12,6 @@ from torch import Tensor
 from panrecon.field.field import SceneBox
 from panrecon.structures import VOID, Camera
 
-NEAR_RANGE: Final = 0.1  # m: samples lie this close to a measured depth
 FREE_START: Final = 0.3  # m: nothing is nearer to a camera
 
 
@@ -93,20 +92,20 @@ def camera_rays(
 
 
 def near_depths(
-    surface: Float[Tensor, " n"], count: int, generator: torch.Generator | None = None
+    surface: Float[Tensor, " n"], reach: float, count: int, generator: torch.Generator | None = None
 ) -> Float[Tensor, "n count"]:
-    """Depths within `NEAR_RANGE` of a surface: one at random in each of `count` equal strata, or their middles."""
-    return (surface[:, None] + NEAR_RANGE * (2 * _strata(surface, count, generator) - 1)).clamp(min=0)
+    """Depths within `reach` (m) of a surface: one at random in each of `count` equal strata, or their middles."""
+    return (surface[:, None] + reach * (2 * _strata(surface, count, generator) - 1)).clamp(min=0)
 
 
 def guided_depths(
-    surface: Float[Tensor, " n"], near: int, free: int, generator: torch.Generator | None = None
+    surface: Float[Tensor, " n"], reach: float, near: int, free: int, generator: torch.Generator | None = None
 ) -> Float[Tensor, "n S"]:
-    """Rising sample depths guided by the measured surface: a few in the free space before it, most around it."""
-    end = (surface - NEAR_RANGE).clamp(min=0)[:, None]
+    """Rising sample depths guided by the measured surface: a few in free space, most within `reach` (m) of it."""
+    end = (surface - reach).clamp(min=0)[:, None]
     start = end.clamp(max=FREE_START)
     before = start + (end - start) * _strata(surface, free, generator)
-    return torch.cat([before, near_depths(surface, near, generator)], dim=1)
+    return torch.cat([before, near_depths(surface, reach, near, generator)], dim=1)
 
 
 def box_depths(rays: Rays, box: SceneBox, count: int) -> Float[Tensor, "n count"]:

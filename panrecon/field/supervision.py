@@ -13,8 +13,8 @@ from panrecon.raycasting import Raycaster, confirmed_faces
 from panrecon.structures import VOID, FeatureMap, Frame, Labels, TriangleMesh, View
 
 LONGEST_SIDE = 320  # pixels of a training image's longer side
-MARGIN = 0.1  # m of empty space around the scene in the box
-DEPTH_TOLERANCE = 0.05  # m between measured depth and the mesh whose labels a pixel takes
+MARGIN = 1.0  # reaches of empty space around the scene in the box
+DEPTH_TOLERANCE = 0.5  # reaches between measured depth and the mesh whose labels a pixel takes
 DISPUTED = 0.3  # weight of a mask's label where the 3D labels say otherwise
 
 
@@ -29,17 +29,21 @@ class TaughtFrame:
 
 
 class Teacher:
-    """Labels frames by their masks and by the surface they see: V vertices with a label and its confidence each."""
+    """Labels frames by their masks and by the surface they see: V vertices with a label and its confidence each.
 
-    def __init__(self, mesh: TriangleMesh, labels: Labels, confidence: Float[np.ndarray, " V"]) -> None:
+    `reach` is `field.reach` (m).
+    """
+
+    def __init__(self, mesh: TriangleMesh, labels: Labels, confidence: Float[np.ndarray, " V"], reach: float) -> None:
         self._raycaster, self._first_vertex = Raycaster(mesh), mesh.faces[:, 0]
         self._labels, self._confidence = labels, confidence
+        self._tolerance = DEPTH_TOLERANCE * reach
 
     def teach(self, full: View, of_masks: Labels, features: FeatureMap) -> TaughtFrame:
         """The view at training size; `of_masks` are its own corrected masks at full size, void where there is none."""
         view = shrink_view(full, training_scale(full.camera.width, full.camera.height))
         surface = self._raycaster.cast(view.camera, view.world_from_camera)
-        face = confirmed_faces(surface, view, DEPTH_TOLERANCE)
+        face = confirmed_faces(surface, view, self._tolerance)
         vertex = np.where(face == VOID, VOID, self._first_vertex[face])
         confidence = np.where(vertex == VOID, 0, self._confidence[vertex])
         small = shrink_labels(of_masks, view.camera.width, view.camera.height)
@@ -111,7 +115,8 @@ def field_data(frames: Sequence[TaughtFrame], box: SceneBox, category_count: int
     )
 
 
-def scene_box(vertices: Float[np.ndarray, "V 3"]) -> SceneBox:
-    """The box of the surface with some margin."""
-    low, high = vertices.min(axis=0).astype(np.float64) - MARGIN, vertices.max(axis=0).astype(np.float64) + MARGIN
+def scene_box(vertices: Float[np.ndarray, "V 3"], reach: float) -> SceneBox:
+    """The box of the surface with some margin; `reach` is `field.reach` (m)."""
+    margin = MARGIN * reach
+    low, high = vertices.min(axis=0).astype(np.float64) - margin, vertices.max(axis=0).astype(np.float64) + margin
     return SceneBox(low, high - low)

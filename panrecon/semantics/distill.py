@@ -11,7 +11,6 @@ from panrecon.geometry import invert, project, transform, vertex_normals
 from panrecon.raycasting import Raycaster, visible_points
 from panrecon.structures import Camera, FeatureMap, Frame, TriangleMesh
 
-VISIBILITY_TOLERANCE = 0.03  # m between a vertex and the surface its pixel sees
 CAST_SCALE = 0.5  # visibility is tested on images of this scale
 MIN_COSINE = 0.1  # a glancing view keeps this weight
 
@@ -24,8 +23,10 @@ class PointFeatures:
     weight: Float[np.ndarray, " V"]
 
 
-def distill(mesh: TriangleMesh, camera: Camera, frames: Iterable[tuple[Frame, FeatureMap]]) -> PointFeatures:
-    """The features of the vertices, averaged over the views that see them.
+def distill(
+    mesh: TriangleMesh, camera: Camera, frames: Iterable[tuple[Frame, FeatureMap]], tolerance: float
+) -> PointFeatures:
+    """The features of the vertices, averaged over the views that see them: within `tolerance` (m) of what a pixel sees.
 
     Each view's feature counts with unit length, so that none shouts, times the cosine of the viewing angle over the
     squared distance: the near and frontal view knows best.
@@ -37,7 +38,7 @@ def distill(mesh: TriangleMesh, camera: Camera, frames: Iterable[tuple[Frame, Fe
         if not feature.shape[1]:
             feature = np.zeros((len(mesh.vertices), features.values.shape[-1]), np.float32)
         depth = raycaster.cast(coarse, frame.world_from_camera).depth
-        seen, _ = visible_points(mesh.vertices, coarse, frame.world_from_camera, depth, VISIBILITY_TOLERANCE)
+        seen, _ = visible_points(mesh.vertices, coarse, frame.world_from_camera, depth, tolerance)
         trust = _trust(mesh.vertices[seen], normals[seen], frame)
         pixels, _ = project(camera, transform(invert(frame.world_from_camera), mesh.vertices[seen]))
         values = sample(features, camera, pixels)

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from panrecon.field.borders import REACH, borders, near_border
+from panrecon.field.borders import borders, near_border
 from panrecon.field.labelling import panoptic_labels
 from panrecon.structures import VOID, CategoryTable, Labels, TriangleMesh
 
 WALL, FLOOR, CHAIR, TABLE, CLUTTER = range(5)
 STEP = 0.02  # m between vertices
+REACH = 0.1  # m of the field
 SIDE = 41
 RED, GREEN = (200, 40, 40), (40, 200, 40)
 
@@ -44,7 +45,7 @@ def decide(known: Labels, mesh: TriangleMesh, table: CategoryTable, objects: tup
     """What is decided with a field that knows nothing."""
     count = len(known.category)
     heads = np.full((count, len(table)), 1 / len(table)), np.full((count, len(objects) + 1), 1 / (len(objects) + 1))
-    return panoptic_labels(*heads, known, objects, table, mesh)
+    return panoptic_labels(*heads, known, objects, table, mesh, REACH)
 
 
 @pytest.mark.parametrize("error", [-0.03, 0.03])
@@ -94,17 +95,17 @@ def test_near_a_border_is_within_its_reach_and_no_farther() -> None:
     segment = halves(0).ravel().astype(np.int64)
     x = mesh.vertices[:, 0].astype(np.float64)
     distance = np.where(x > 0, x - STEP, -x)  # to the last vertex of either side
-    assert_array_equal(near_border(mesh, segment), distance <= REACH)
+    assert_array_equal(near_border(mesh, segment, 0.05), distance <= 0.05)
 
 
 @pytest.mark.parametrize("segment", [np.zeros(SIDE**2, np.int64), np.full(SIDE**2, VOID)])
 def test_one_segment_or_none_has_no_border(segment: np.ndarray) -> None:
-    assert not len(borders(sheet(painted(halves(0))), segment).vertex)
+    assert not len(borders(sheet(painted(halves(0))), segment, REACH).vertex)
 
 
 def test_likeness_counts_only_the_inside() -> None:
     """Both sides of a border look wholly like themselves: labels between border and colour edge do not vote."""
-    found = borders(sheet(painted(halves(0))), halves(0.03).ravel().astype(np.int64))
+    found = borders(sheet(painted(halves(0))), halves(0.03).ravel().astype(np.int64), REACH)
     red = found.vertex[:, None] % SIDE > SIDE // 2
     own = np.where(red[:, 0], 1, 0)
     assert (found.likeness_of(own) > 10 * found.likeness_of(1 - own)).all()

@@ -32,7 +32,7 @@ def decide(
     category: list[int], instance: list[int], known: Labels, table: CategoryTable, certainty: float = 0.97
 ) -> Labels:
     heads = one_hot(category, len(table), certainty), one_hot(instance, len(CATEGORY_OF_OBJECT) + 1, certainty)
-    return panoptic_labels(*heads, known, CATEGORY_OF_OBJECT, table, strip(len(category)))
+    return panoptic_labels(*heads, known, CATEGORY_OF_OBJECT, table, strip(len(category)), 0.1)
 
 
 def test_a_trained_field_fills_void(table: CategoryTable) -> None:
@@ -45,7 +45,7 @@ def test_an_object_has_one_class_whatever_the_heads_say(table: CategoryTable) ->
     rng = np.random.default_rng(0)
     known = labels([VOID] * 500, [VOID] * 500)
     heads = rng.dirichlet(np.ones(len(table)), 500), rng.dirichlet(np.ones(4), 500)
-    found = panoptic_labels(*heads, known, CATEGORY_OF_OBJECT, table, strip(500))
+    found = panoptic_labels(*heads, known, CATEGORY_OF_OBJECT, table, strip(500), 0.1)
     thing = found.instance != VOID
     assert (found.category[thing] == np.array(CATEGORY_OF_OBJECT)[found.instance[thing]]).all()
     assert (~table.is_thing[found.category[~thing]]).all()
@@ -74,7 +74,7 @@ def test_an_unsure_field_moves_nothing(table: CategoryTable) -> None:
 
 def test_a_scene_without_things(table: CategoryTable) -> None:
     known = labels([WALL, VOID], [VOID, VOID])
-    found = panoptic_labels(one_hot([WALL, FLOOR], len(table)), np.ones((2, 1)), known, [], table, strip(2))
+    found = panoptic_labels(one_hot([WALL, FLOOR], len(table)), np.ones((2, 1)), known, [], table, strip(2), 0.1)
     assert found.category.tolist() == [WALL, FLOOR]
 
 
