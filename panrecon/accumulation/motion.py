@@ -16,6 +16,7 @@ LOWEST, HIGHEST = np.deg2rad(-30.0), np.deg2rad(15.0)
 MARGIN: Final = 0.4  # m by which a ray must have gone farther to have seen through a point
 MARGIN_SHARE: Final = 0.02  # of the range, besides
 MIN_SEEN_THROUGH: Final = 2  # scans
+OUTWEIGHS: Final = 0.5  # times as many that confirm it: a long car stands for some scans where it has been
 CELL: Final = 0.4  # m: moving points carry their neighbours with them
 MOVING_SHARE: Final = 0.4  # of the points of a cell
 
@@ -51,7 +52,7 @@ def moving_points(
         other_from_scan = invert(other.world_from_lidar) @ scan.world_from_lidar
         points = transform(other_from_scan, scan.points)
         judge_points(points, ranges, LOWEST, HIGHEST, MARGIN, MARGIN_SHARE, through, confirmed)
-    moving = (through >= MIN_SEEN_THROUGH) & (through > confirmed)
+    moving = (through >= MIN_SEEN_THROUGH) & (through > OUTWEIGHS * confirmed)
     return _with_neighbours(scan.points, moving)
 
 

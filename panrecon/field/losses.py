@@ -1,7 +1,7 @@
 """The terms of the field's loss, each a mean over pixels or samples (PanopticRecon, Yu et al. 2024).
 
-`reach` is `field.reach` (m). `confidence` weighs pixels, targets of `VOID` are ignored, and a term without a target is 0
-with gradient 0.
+`reach` is `field.reach` (m). `confidence` weighs pixels, targets of `VOID` are ignored, and a term without any target
+is 0 with gradient 0.
 """
 
 from typing import Final
