@@ -23,7 +23,7 @@ from panrecon.errors import InputError
 from panrecon.fusion.tsdf import fuse
 from panrecon.io.files import write_json, write_text
 from panrecon.io.mesh import read_mesh
-from panrecon.io.scan import read_scan, read_view, read_views
+from panrecon.io.scan import read_scan, read_views, scan_views
 from panrecon.stage import exit_on_input_error
 
 NAME: Final = "association_targets"
@@ -73,7 +73,7 @@ def on_subsets(scene: BenchScene, run: Path) -> list[Row]:
         chosen = np.random.default_rng(seed).permutation(len(scan.frames))[: round(SHARE * len(scan.frames))]
         frames = tuple(scan.frames[number] for number in sorted(chosen))
         part = type(scan)(scan.scene, scan.camera, scan.source_camera, scan.depth_scale, frames)
-        mesh = fuse((read_view(part, frame) for frame in frames), MeshSettings())
+        mesh = fuse(scan_views(part), MeshSettings())
         result.append(row(build_scene(scene.raw, part, mesh, read_views(part)), scene, "real, 90 % of frames", path))
     return result
 

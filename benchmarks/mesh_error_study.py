@@ -19,7 +19,7 @@ from benchmarks.study import Point, SharedOption, run_study, seeds_of, study_sce
 from panrecon.config import MeshSettings
 from panrecon.fusion.tsdf import fuse
 from panrecon.io.scan import read_scan, read_views
-from panrecon.structures import Scan, View
+from panrecon.structures import Scan, View, Views
 
 NAME: Final = "mesh_error_study"
 METHODS: Final = (CONSENSUS, WRITTEN, PLAIN)
@@ -65,7 +65,7 @@ def disturbed_scores(
     noise = level if disturbance.startswith("depth") else 0.0
     jitter = level if disturbance.startswith("pose") else 0.0
     settings = MeshSettings(voxel_size=level / 100) if disturbance.startswith("voxel") else MeshSettings()
-    mesh = fuse(disturbed(scan, noise, jitter, seed), settings)
+    mesh = fuse(Views.of(list(disturbed(scan, noise, jitter, seed))), settings)
     built = build_scene(scene.raw, scan, mesh, disturbed(scan, noise, jitter, seed))
     path = scene.raw / ("detections.json" if scene.kind == "room" else f"detections/faults1_seed{seed}.json")
     masks = read_masks(path, scan, built.table)

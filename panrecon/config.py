@@ -63,6 +63,9 @@ class MeshSettings(StageSettings):
     truncation: PositiveFloat = Field(4.0, description="truncation distance, voxels")
     depth_max: PositiveFloat = Field(6.0, description="farther measurements are not fused, m")
     weight_threshold: PositiveFloat = Field(0.5, description="observations a voxel needs to give surface")
+    chunk_size: PositiveFloat | None = Field(
+        None, description="edge of the pieces of space that are fused one after another, m; default: 1,280 voxels"
+    )
     min_component_faces: NonNegativeInt = Field(6, description="smaller loose pieces of surface are dropped, faces")
 
 

@@ -46,7 +46,7 @@ from panrecon.io.detections import read_detections, require_frame_of, write_dete
 from panrecon.io.features import read_features
 from panrecon.io.images import read_depth
 from panrecon.io.mesh import write_mesh, write_panoptic_mesh
-from panrecon.io.scan import read_scan, read_view, read_views, write_scan
+from panrecon.io.scan import read_scan, read_view, read_views, scan_views, write_scan
 from panrecon.io.semantics import write_point_semantics
 from panrecon.masks.precomputed import PrecomputedSegmenter
 from panrecon.pictures import overview, spread
@@ -159,7 +159,7 @@ class Rehearsal:
         self.costs["scan"] = Cost(seconds * fused_ratio, images * fused_ratio)
 
     def _mesh(self) -> None:
-        seconds, self.mesh = timed(lambda: fuse(read_views(self.fused), self.settings.mesh))
+        seconds, self.mesh = timed(lambda: fuse(scan_views(self.fused), self.settings.mesh))
         self.surface_ratio = 1 / share_seen(
             self.whole, self.fused, self.settings.mesh.depth_max, self.measure
         )  # times as much as the fused frames give

@@ -27,7 +27,7 @@ from panrecon.io.files import read_json, write_json
 # Every stage with the version of its output (raise it when the output changes) and the stages it reads.
 VERSIONS: Final = {
     "scan": 1,
-    "mesh": 2,
+    "mesh": 3,
     "masks": 1,
     "features": 1,
     "graph": 3,

@@ -5,7 +5,7 @@ Categories are rows of the scene's `CategoryTable` (0 .. C-1) and instances are 
 Only files use the table's ids, where 0 means none (`panrecon.io`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -103,6 +103,20 @@ class Rig:
     @property
     def vehicle_from_lidar(self) -> Float[np.ndarray, "4 4"]:
         return self.vehicle_from_camera[0] @ np.linalg.inv(self.lidar_from_camera)
+
+
+@dataclass(frozen=True)
+class Views:
+    """Frames of one camera to be read in any order, and again; from where they were taken is known before."""
+
+    camera: Camera
+    poses: Float[np.ndarray, "n 4 4"]
+    read: Callable[[int], View]
+
+    @classmethod
+    def of(cls, views: Sequence[View]) -> "Views":
+        """Views that are in memory."""
+        return cls(views[0].camera, np.stack([view.world_from_camera for view in views]), views.__getitem__)
 
 
 @dataclass(frozen=True)

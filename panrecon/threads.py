@@ -1,8 +1,9 @@
 """CPU threads: how many torch uses, and frames worked on side by side."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -10,10 +11,24 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def in_parallel(work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-    """What `work` makes of every item, in their order, a thread a core: numpy and codecs let go of Python's lock."""
-    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
-        yield from pool.map(work, items)
+def in_parallel(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """What `work` makes of every item, in their order, a thread a core: numpy and codecs let go of Python's lock.
+
+    No more than two results a core are made ahead of what is asked for, so that they do not pile up in memory.
+    """
+    cores = len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(max_workers=cores) as pool:
+        waiting: deque[Future[R]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > 2 * cores:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 @contextmanager

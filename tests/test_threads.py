@@ -39,3 +39,16 @@ def test_threads_hardly_spin_unless_the_user_says_so(own: str | None, spins: str
         command, env=environment | ({"GOMP_SPINCOUNT": own} if own else {}), capture_output=True, check=True
     )
     assert told.stdout.decode().strip() == spins
+
+
+def test_results_keep_their_order_and_few_are_made_ahead_of_what_is_asked_for() -> None:
+    begun: list[int] = []
+
+    def work(item: int) -> int:
+        begun.append(item)
+        return item * item
+
+    results = in_parallel(work, range(1000))
+    assert [next(results) for _ in range(10)] == [item * item for item in range(10)]
+    assert len(begun) <= 10 + 2 * len(os.sched_getaffinity(0)) + 1
+    assert list(results) == [item * item for item in range(10, 1000)]

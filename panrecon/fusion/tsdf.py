@@ -1,73 +1,194 @@
-"""Depth images fused into a truncated signed distance field (Curless & Levoy 1996) on Open3D's voxel-block grid."""
+"""Depth images fused into a truncated signed distance field (Curless & Levoy 1996) of hashed voxel blocks (Niessner et
+al. 2013), and its surface by marching cubes (Lorensen & Cline 1987)."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+from jaxtyping import Float, Int, UInt8
 
 from panrecon.config import MeshSettings
 from panrecon.errors import InputError
+from panrecon.fusion import kernels
+from panrecon.fusion.chunks import overlapping, plan
 from panrecon.fusion.cleaning import canonical, without_small_components
+from panrecon.fusion.kernels import BLOCK, BLOCK_BITS, EMPTY, VOXELS, BlockTable, Lens, Voxels
 from panrecon.geometry import invert
-from panrecon.structures import TriangleMesh, View
-from panrecon.system import import_open3d
+from panrecon.structures import TriangleMesh, View, Views
+from panrecon.threads import in_parallel
 
-BLOCK = 8  # voxels along an edge of an allocated block
-INITIAL_BLOCKS = 20_000  # the grid grows beyond them
+PIXEL_STEP: Final = 4  # between the pixels whose rays tell which blocks a frame touches, at most
+INITIAL_BLOCKS: Final = 1_024
+GROWTH: Final = 1.25
+SHIFTS: Final = (2 * BLOCK_BITS, BLOCK_BITS, 0)  # of a block's coordinates in its key
+Bar = Callable[[int], AbstractContextManager[Callable[[int], None]]]
+
+
+@contextmanager
+def no_bar(total: int) -> Iterator[Callable[[int], None]]:
+    """Shows nothing of the progress."""
+    yield lambda done: None
+
+
+@dataclass(frozen=True)
+class Region:
+    """Blocks from `low` to `high` (exclusive), counted from block `lower` of the world: what one volume holds."""
+
+    lower: Int[np.ndarray, "3"]
+    low: Int[np.ndarray, "3"]
+    high: Int[np.ndarray, "3"]
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Triangles between edges of the voxel grid, whose keys are sorted and mean the same edges in all of a scan."""
+
+    edges: Int[np.ndarray, " V"]
+    vertices: Float[np.ndarray, "V 3"]
+    colors: UInt8[np.ndarray, "V 3"]
+    faces: Int[np.ndarray, "F 3"]
 
 
 class TSDFVolume:
-    """Signed distance, weight and colour of the voxels near what was measured."""
+    """Signed distance, colour and number of observations of the voxels near what was measured, within a region."""
 
-    def __init__(self, settings: MeshSettings) -> None:
-        o3d = import_open3d()
-        self._o3d = o3d
-        self._settings = settings
-        scalar, color = o3d.core.SizeVector([1]), o3d.core.SizeVector([3])
-        self._grid = o3d.t.geometry.VoxelBlockGrid(
-            attr_names=("tsdf", "weight", "color"),
-            attr_dtypes=(o3d.core.float32,) * 3,
-            attr_channels=(scalar, scalar, color),
-            voxel_size=settings.voxel_size,
-            block_resolution=BLOCK,
-            block_count=INITIAL_BLOCKS,
+    def __init__(self, region: Region, settings: MeshSettings) -> None:
+        self._region, self._settings = region, settings
+        self._truncation = settings.truncation * settings.voxel_size
+        self._keys = np.empty(0, np.int64)  # of all blocks, in the order of their rows
+        self._table = _table_of(self._keys, 2 * INITIAL_BLOCKS)
+        self._voxels = Voxels(
+            np.zeros((INITIAL_BLOCKS, VOXELS), np.int32),
+            np.zeros((INITIAL_BLOCKS, VOXELS, 3), np.int32),
+            np.zeros((INITIAL_BLOCKS, VOXELS), np.uint16),
         )
 
-    def integrate(self, view: View) -> None:
-        """Adds one posed RGB-D image; what lies beyond `depth_max` is ignored."""
-        depth = np.where(view.depth <= self._settings.depth_max, view.depth, 0.0).astype(np.float32)
-        if not depth.any():
-            return
-        depth_image = self._o3d.t.geometry.Image(self._o3d.core.Tensor(depth))
-        color_image = self._o3d.t.geometry.Image(self._o3d.core.Tensor(view.color.astype(np.float32) / 255))
-        intrinsic = self._o3d.core.Tensor(view.camera.matrix)
-        camera_from_world = self._o3d.core.Tensor(invert(view.world_from_camera))
-        reach = (1.0, self._settings.depth_max, self._settings.truncation)
-        blocks = self._grid.compute_unique_block_coordinates(depth_image, intrinsic, camera_from_world, *reach)
-        self._grid.integrate(blocks, depth_image, color_image, intrinsic, intrinsic, camera_from_world, *reach)
+    def integrate(self, view: View) -> tuple[Int[np.ndarray, "3"], Int[np.ndarray, "3"]]:
+        """Adds one posed RGB-D image; what lies beyond `depth_max` is ignored.
 
-    def surface(self) -> TriangleMesh:
-        """The zero crossing by marching cubes (Lorensen & Cline 1987), where observed often enough."""
-        if not self._grid.hashmap().size():
-            return TriangleMesh(np.empty((0, 3), np.float32), np.empty((0, 3), np.int32), np.empty((0, 3), np.uint8))
-        mesh = self._grid.extract_triangle_mesh(weight_threshold=self._settings.weight_threshold)
-        vertices = mesh.vertex.positions.numpy().astype(np.float32)
-        colors = np.clip(np.rint(mesh.vertex.colors.numpy() * 255), 0, 255).astype(np.uint8)
-        return TriangleMesh(vertices, mesh.triangle.indices.numpy().astype(np.int32), colors)
+        Gives the lowest and the highest block that the image touches, outside of the region too.
+        """
+        settings, region, camera = self._settings, self._region, view.camera
+        picture = kernels.framed(
+            view.depth.astype(np.float32), np.ascontiguousarray(view.color), np.float32(settings.depth_max)
+        )
+        block_size = BLOCK * settings.voxel_size
+        stride = int(np.clip(block_size * camera.fx / settings.depth_max, 1, PIXEL_STEP))
+        steps = int(np.ceil(4 * settings.truncation / BLOCK))  # half a block apart
+        places = np.full(_power_of_two(2 * (steps + 1) * (view.depth.size // stride**2 + sum(view.depth.shape))), EMPTY)
+        lens = Lens(camera.fx, camera.fy, camera.cx, camera.cy)
+        keys, lowest, highest = kernels.touched_blocks(
+            picture.depth[1:-1, 1:-1],
+            lens,
+            view.world_from_camera,
+            stride,
+            steps,
+            self._truncation,
+            block_size,
+            region.lower,
+            region.low,
+            region.high,
+            places,
+        )
+        blocks = self._blocks(keys)
+        kernels.integrate(
+            self._voxels,
+            blocks,
+            keys,
+            region.lower,
+            picture,
+            lens,
+            invert(view.world_from_camera),
+            settings.voxel_size,
+            self._truncation,
+        )
+        return lowest, highest
+
+    def content(self) -> tuple[Int[np.ndarray, " n"], Voxels]:
+        """The keys of all blocks, and the sums of their voxels."""
+        return self._keys, Voxels(*(values[: len(self._keys)] for values in self._voxels))
+
+    def surface(self, low: Int[np.ndarray, "3"], high: Int[np.ndarray, "3"]) -> Surface:
+        """The zero crossing where observed often enough, in the cells of the blocks `low` to `high` (exclusive)."""
+        coordinates = np.stack([self._keys >> shift & 2**BLOCK_BITS - 1 for shift in SHIFTS], axis=1)
+        keys = np.sort(self._keys[((coordinates >= low) & (coordinates < high)).all(axis=1)])
+        threshold = self._settings.weight_threshold
+        counts = kernels.count_faces(self._voxels, self._table, keys, threshold)
+        first = np.cumsum(counts) - counts
+        corners = kernels.faces_of_blocks(self._voxels, self._table, keys, threshold, first, int(counts.sum()))
+        edges, faces = np.unique(corners, return_inverse=True)
+        vertices, colors = kernels.vertices_on_edges(
+            self._voxels, self._table, edges, self._region.lower, self._settings.voxel_size
+        )
+        return Surface(edges, vertices, colors, faces.reshape(-1, 3).astype(np.int32))
+
+    def _blocks(self, keys: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+        """The rows of the blocks with these keys, made where there is none."""
+        count = len(self._keys)
+        if 2 * (count + len(keys)) > len(self._table.keys):
+            self._table = _table_of(self._keys, 4 * (count + len(keys)))
+        blocks = kernels.find_or_add(keys, self._table, count)
+        self._keys = np.concatenate([self._keys, keys[blocks >= count]])
+        if len(self._keys) > len(self._voxels.weight):
+            for values in self._voxels:  # in place, for two copies of a volume would not fit
+                values.resize((int(GROWTH * len(self._keys)), *values.shape[1:]), refcheck=False)
+        return blocks
 
 
-def fuse(views: Iterable[View], settings: MeshSettings) -> TriangleMesh:
+def fuse(views: Views, settings: MeshSettings, bar: Bar = no_bar) -> TriangleMesh:
     """One coloured mesh of all views, without loose crumbs, its vertices in an order that only the surface decides.
 
+    Space is fused chunk by chunk; where the cuts lie leaves no trace.
+
     Raises:
-        InputError: the views measure nothing that gives a surface.
+        InputError: the views measure nothing that gives a surface, or their poses are too far apart.
     """
-    volume = TSDFVolume(settings)
-    for view in views:
-        volume.integrate(view)
-    mesh = canonical(without_small_components(volume.surface(), settings.min_component_faces))
+    planned = plan(views, settings)
+    touched, surfaces, before = planned.reached.copy(), [], 0
+    with bar(planned.visits) as advance:
+        for chunk in planned.chunks:
+            upper = chunk.high + 1  # cells end in the next block
+            needed = overlapping(touched, chunk.low, upper)
+            if len(needed):
+                volume = TSDFVolume(Region(planned.lower, chunk.low, upper), settings)
+                for position, view in enumerate(in_parallel(views.read, needed.tolist())):
+                    touched[needed[position]] = volume.integrate(view)
+                    advance(before + position + 1)
+                surfaces.append(volume.surface(chunk.low, chunk.high))
+            before += chunk.frames
+            advance(before)
+    joined = join(surfaces)
+    mesh = TriangleMesh(joined.vertices, joined.faces, joined.colors)
+    mesh = canonical(without_small_components(mesh, settings.min_component_faces))
     if not len(mesh.faces):
         raise InputError(
             f"The depth images give no surface within mesh.depth_max = {settings.depth_max:g} m "
             f"of {settings.min_component_faces} faces or more; check scan.depth_scale and the depth images."
         )
     return mesh
+
+
+def join(surfaces: Sequence[Surface]) -> Surface:
+    """One surface of those of neighbouring chunks: a vertex that both have is one."""
+    ends = np.cumsum([0, *(len(surface.edges) for surface in surfaces)])
+    edges, first, rank = np.unique(
+        np.concatenate([surface.edges for surface in surfaces]), return_index=True, return_inverse=True
+    )
+    return Surface(
+        edges,
+        np.concatenate([surface.vertices for surface in surfaces])[first],
+        np.concatenate([surface.colors for surface in surfaces])[first],
+        rank.astype(np.int32)[np.concatenate([s.faces + end for s, end in zip(surfaces, ends[:-1], strict=True)])],
+    )
+
+
+def _table_of(keys: Int[np.ndarray, " n"], length: int) -> BlockTable:
+    table = BlockTable(np.full(_power_of_two(length), EMPTY), np.full(_power_of_two(length), EMPTY))
+    kernels.find_or_add(keys, table, 0)
+    return table
+
+
+def _power_of_two(least: int) -> int:
+    return 1 << (least - 1).bit_length()

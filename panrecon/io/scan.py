@@ -13,7 +13,7 @@ from panrecon.errors import InputError
 from panrecon.geometry import resample
 from panrecon.io.files import read_json, write_json
 from panrecon.io.images import read_color, read_depth, write_depth, write_image
-from panrecon.structures import Camera, Frame, Scan, View
+from panrecon.structures import Camera, Frame, Scan, View, Views
 
 
 def write_scan(
@@ -84,6 +84,11 @@ def read_image(scan: Scan, frame: Frame) -> UInt8[np.ndarray, "h w 3"]:
 def read_views(scan: Scan) -> Iterator[View]:
     """All frames in order, one in memory at a time."""
     return (read_view(scan, frame) for frame in scan.frames)
+
+
+def scan_views(scan: Scan) -> Views:
+    """All frames, read when they are asked for."""
+    return Views(scan.camera, scan.poses, lambda number: read_view(scan, scan.frames[number]))
 
 
 def _check_size(path: Path, image: np.ndarray, camera: Camera) -> np.ndarray:

@@ -18,7 +18,7 @@ from panrecon.simulation.ground_truth import ground_truth_mesh
 from panrecon.simulation.path import hand_held_path
 from panrecon.simulation.room import build_room
 from panrecon.simulation.sensor import RoomCamera
-from panrecon.structures import VOID, Camera, CategoryTable, Labels, View
+from panrecon.structures import VOID, Camera, CategoryTable, Labels, View, Views
 
 from .conftest import RULES
 
@@ -46,7 +46,7 @@ def masked_room(request: pytest.FixtureRequest) -> MaskedRoom:
     poses = hand_held_path(room, FRAMES, request.param)
     seen = [sensor.render(camera, pose, seed=request.param, frame=number) for number, pose in enumerate(poses)]
     views = [View(f"{n:02}", camera, one.world_from_camera, one.color, one.depth) for n, one in enumerate(seen)]
-    mesh, true = fuse(views, MeshSettings()), ground_truth_mesh(room, seen)
+    mesh, true = fuse(Views.of(views), MeshSettings()), ground_truth_mesh(room, seen)
     observations = [
         observe(view, mesh.vertices, exact_detections(one.truth, room.categories, MIN_AREA), room.categories, 0.05)
         for view, one in zip(views, seen, strict=True)
