@@ -62,6 +62,9 @@ class MeshSettings(StageSettings):
     voxel_size: PositiveFloat = Field(0.02, description="edge of a TSDF voxel, m")
     truncation: PositiveFloat = Field(4.0, description="truncation distance, voxels")
     depth_max: PositiveFloat = Field(6.0, description="farther measurements are not fused, m")
+    slanted: bool = Field(
+        False, description="distance counts across the plane that a pixel shows, not along its ray: for smooth depth"
+    )
     weight_threshold: PositiveFloat = Field(0.5, description="observations a voxel needs to give surface")
     chunk_size: PositiveFloat | None = Field(
         None, description="edge of the pieces of space that are fused one after another, m; default: 1,280 voxels"

@@ -42,14 +42,18 @@ class Lens(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """Depth (m, 0 where there is none) and colour (0xBBGGRR) with one pixel of nothing all around."""
+    """Depth (m, 0 where there is none) and colour (0xBBGGRR) with one pixel of nothing all around.
+
+    `across` says for every pixel how a metre of depth counts; it is empty where all count in full.
+    """
 
     depth: np.ndarray
     color: np.ndarray
+    across: np.ndarray
 
 
 class Voxels(NamedTuple):
-    """Sums over observations, a row a block, x fastest: signed distance in 1 / UNIT truncations, colour; weight counts them."""
+    """Sums over observations, a row a block, x fastest: distance in 1 / UNIT truncations, colour; their count."""
 
     distance: np.ndarray
     color: np.ndarray
@@ -135,18 +139,21 @@ def find_or_add(keys, table, count):
 
 @numba.njit(parallel=True, **COMPILED)
 @no_type_check
-def framed(depth, color, depth_max):
-    """The picture of a depth and a colour image, without what is farther than `depth_max`."""
+def framed(depth, color, across, depth_max):
+    """The picture of a depth and a colour image, without what is farther than `depth_max`; `across` may be empty."""
     height, width = depth.shape
     depths = np.zeros((height + 2, width + 2), np.float32)
     colors = np.zeros((height + 2, width + 2), np.uint32)
+    shares = np.ones((height + 2, width + 2) if across.size else (0, 0), np.float32)
     for v in numba.prange(height):
         for u in range(width):
             measured = depth[v, u]
             depths[v + 1, u + 1] = measured if measured <= depth_max else np.float32(0)
             red, green, blue = np.uint32(color[v, u, 0]), np.uint32(color[v, u, 1]), np.uint32(color[v, u, 2])
             colors[v + 1, u + 1] = red | green << np.uint32(8) | blue << np.uint32(16)
-    return Picture(depths, colors)
+            if across.size:
+                shares[v + 1, u + 1] = across[v, u]
+    return Picture(depths, colors, shares)
 
 
 @numba.njit(parallel=True, **COMPILED)
@@ -161,7 +168,7 @@ def integrate(voxels, blocks, keys, lower, picture, lens, camera_from_world, vox
     fx, fy, cx, cy = real(lens.fx), real(lens.fy), real(lens.cx + 1.5), real(lens.cy + 1.5)  # in the framed picture
     rows, columns = picture.depth.shape
     right, bottom, across = real(columns - 1), real(rows - 1), np.int32(columns)
-    depths, colors = picture.depth.reshape(-1), picture.color.reshape(-1)
+    depths, colors, shares = picture.depth.reshape(-1), picture.color.reshape(-1), picture.across.reshape(-1)
     xx, xy, xz = real(m[0, 0] * voxel_size), real(m[1, 0] * voxel_size), real(m[2, 0] * voxel_size)
     yx, yy, yz = real(m[0, 1] * voxel_size), real(m[1, 1] * voxel_size), real(m[2, 1] * voxel_size)
     zx, zy, zz = real(m[0, 2] * voxel_size), real(m[1, 2] * voxel_size), real(m[2, 2] * voxel_size)
@@ -195,6 +202,8 @@ def integrate(voxels, blocks, keys, lower, picture, lens, camera_from_world, vox
             for j in range(SLICE):
                 measured = depths[pixels[j]]
                 ahead = measured - fars[j]
+                if shares.size:
+                    ahead *= shares[pixels[j]]
                 voxel = z * SLICE + j
                 if measured > 0 and ahead >= behind and fars[j] > NEAR and weight[voxel] < MOST:
                     distance[voxel] += np.int32(np.rint(min(ahead * unit, real(UNIT))))

@@ -15,6 +15,7 @@ from panrecon.fusion import kernels
 from panrecon.fusion.chunks import overlapping, plan
 from panrecon.fusion.cleaning import canonical, without_small_components
 from panrecon.fusion.kernels import BLOCK, BLOCK_BITS, EMPTY, VOXELS, BlockTable, Lens, Voxels
+from panrecon.fusion.slant import across
 from panrecon.geometry import invert
 from panrecon.structures import TriangleMesh, View, Views
 from panrecon.threads import in_parallel
@@ -71,9 +72,9 @@ class TSDFVolume:
         Gives the lowest and the highest block that the image touches, outside of the region too.
         """
         settings, region, camera = self._settings, self._region, view.camera
-        picture = kernels.framed(
-            view.depth.astype(np.float32), np.ascontiguousarray(view.color), np.float32(settings.depth_max)
-        )
+        depth = view.depth.astype(np.float32)
+        shares = across(depth, camera) if settings.slanted else np.empty((0, 0), np.float32)
+        picture = kernels.framed(depth, np.ascontiguousarray(view.color), shares, np.float32(settings.depth_max))
         block_size = BLOCK * settings.voxel_size
         stride = int(np.clip(block_size * camera.fx / settings.depth_max, 1, PIXEL_STEP))
         steps = int(np.ceil(4 * settings.truncation / BLOCK))  # half a block apart

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 
 from panrecon.config import MeshSettings
 from panrecon.fusion.cubes import EDGES, triangles_of_cases
+from panrecon.fusion.slant import across
 from panrecon.geometry import invert
 from panrecon.structures import View
 
@@ -65,6 +66,8 @@ def observed(view: View, place: Place, settings: MeshSettings) -> Sums:
     row, column = np.where(seen, row, 0), np.where(seen, column, 0)
     depth = view.depth[row, column]
     ahead = depth - far
+    if settings.slanted:
+        ahead *= across(view.depth, camera)[row, column]
     seen &= (depth > 0) & (depth <= single(settings.depth_max)) & (ahead >= single(-truncation))
     distance = np.rint(np.minimum(ahead * single(UNIT / truncation), single(UNIT)))
     return np.where(seen[:, None], np.column_stack([distance, view.color[row, column], np.ones(len(x))]), 0).astype(int)

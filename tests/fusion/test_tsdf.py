@@ -100,14 +100,16 @@ def test_chunks_read_no_more_frames_than_they_say_and_tell_how_many(views: tuple
     assert len(views) < len(read) < told[-1]  # once read, a frame is known not to reach some chunks
 
 
-def test_the_kernels_equal_their_plain_twin(views: tuple[View, ...]) -> None:
+@pytest.mark.parametrize("slanted", [False, True])
+def test_the_kernels_equal_their_plain_twin(views: tuple[View, ...], slanted: bool) -> None:
+    settings = SETTINGS.model_copy(update={"slanted": slanted})
     some = [disturbed(view, number) for number, view in enumerate(views[:5])]
-    planned = plan(Views.of(some), SETTINGS)
+    planned = plan(Views.of(some), settings)
     chunk = planned.chunks[0]
-    volume = TSDFVolume(Region(planned.lower, chunk.low, chunk.high + 1), SETTINGS)
+    volume = TSDFVolume(Region(planned.lower, chunk.low, chunk.high + 1), settings)
     for view in some:
         volume.integrate(view)
-    truth = plain_volume(some, SETTINGS)
+    truth = plain_volume(some, settings)
     keys, voxels = volume.content()
     places = np.stack([keys >> shift & 2**17 - 1 for shift in (34, 17, 0)], axis=1) + planned.lower
     found = np.concatenate([voxels.distance[..., None], voxels.color, voxels.weight[..., None].astype(int)], axis=2)
