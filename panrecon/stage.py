@@ -30,9 +30,9 @@ VERSIONS: Final = {
     "mesh": 3,
     "masks": 1,
     "features": 1,
-    "graph": 3,
+    "graph": 4,
     "semantics": 2,
-    "field": 3,
+    "field": 4,
     "panoptic": 5,
     "quality": 3,
 }

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 VOID: Final = -1
+SURFACELESS: Final = ("sky",)  # classes that images show and no surface has
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,11 @@ class CategoryTable:
     @cached_property
     def is_evaluated(self) -> Bool[np.ndarray, " C"]:
         return np.array([category.evaluated for category in self.categories], dtype=bool)
+
+    @cached_property
+    def has_surface(self) -> Bool[np.ndarray, " C"]:
+        """Whether surfaces can be of the class: what sees the sky saw past all of them."""
+        return np.array([normalised(category.name) not in SURFACELESS for category in self.categories], dtype=bool)
 
     @cached_property
     def ids(self) -> Int[np.ndarray, " C"]:

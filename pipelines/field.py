@@ -69,10 +69,12 @@ def taught_frames(
 
 
 def mask_labels(stage: Stage, view: View, table: CategoryTable) -> Labels:
-    """The frame's corrected masks; void where it has none."""
+    """The frame's corrected masks of surfaces; void where it has none."""
     folder = stage.folder("graph") / "labels"
     if has_frame_labels(folder, view.name):
-        return read_frame_labels(folder, view.name, table)
+        labels = read_frame_labels(folder, view.name, table)
+        surface = np.append(table.has_surface, False)[labels.category]
+        return Labels(np.where(surface, labels.category, VOID).astype(np.int32), labels.instance)
     void = np.full(view.depth.shape, VOID, np.int32)
     return Labels(void, void)
 

@@ -49,12 +49,12 @@ def observe(
     """The vertices that lie within `tolerance` (m) of the measured depth, and the masks at their pixels.
 
     The measured depth itself says what is hidden, so that nothing is rendered. Things and stuff are made disjoint
-    apart: a floor never hides a chair.
+    apart: a floor never hides a chair. Masks of the sky say nothing of a surface, whatever they leak onto.
     """
     visible, pixels = visible_points(vertices, view.camera, view.world_from_camera, view.depth, tolerance)
     column, row, _ = nearest_pixel(view.camera, pixels)
-    is_thing = table.is_thing[detections.category]
-    thing, stuff = (winners(detections, chosen)[row, column] for chosen in (is_thing, ~is_thing))
+    is_thing, is_surface = table.is_thing[detections.category], table.has_surface[detections.category]
+    thing, stuff = (winners(detections, chosen & is_surface)[row, column] for chosen in (is_thing, ~is_thing))
     return FrameObservation(
         view.name, view.world_from_camera, detections.category, detections.score, visible, thing, stuff
     )

@@ -1,12 +1,14 @@
 """Laws of observations and the evidence gathered from them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from panrecon.geometry import look_at
 from panrecon.graph.observation import frame_weights, gather, observe
-from panrecon.structures import VOID, Camera, CategoryTable, View
+from panrecon.structures import VOID, Camera, Category, CategoryTable, View
 
 from .conftest import CHAIR, FLOOR, Shot, Tiles, detections, evidence_of, observations
 
@@ -61,6 +63,17 @@ def test_a_frame_sees_what_lies_at_its_measured_depth(table: CategoryTable) -> N
     assert_array_equal(seen.visible, [0, 4])
     assert_array_equal(seen.thing, [VOID, 0])
     assert_array_equal(seen.stuff, [VOID, VOID])
+
+
+def test_masks_of_the_sky_hide_no_surface(table: CategoryTable) -> None:
+    """They leak onto what rises into it, and are surer than the masks of that."""
+    sky = replace(table, categories=(*table.categories, Category(99, "Sky", thing=False)))
+    view = View("0", Camera(4, 4, 4.0, 4.0, 1.5, 1.5), np.eye(4), np.zeros((4, 4, 3), np.uint8), np.full((4, 4), 2.0))
+    vertices, everywhere = np.array([[0, 0, 2]], np.float32), np.ones((4, 4), bool)
+    found = detections([FLOOR, len(table)], [everywhere, everywhere], [0.3, 0.9])
+    assert_array_equal(observe(view, vertices, found, sky, 0.05).stuff, [0])
+    air = replace(table, categories=(*table.categories, Category(99, "air", thing=False)))
+    assert_array_equal(observe(view, vertices, found, air, 0.05).stuff, [1])
 
 
 @pytest.mark.parametrize(("turn", "move", "expected"), [(0.0, 0.0, 0.5), (0.1, 0.0, 1.0), (0.0, 0.1, 1.0)])
