@@ -9,7 +9,17 @@ from panrecon.errors import InputError
 from panrecon.io.categories import TABLES, find_table, read_categories
 from panrecon.structures import CategoryTable, normalised
 
-BENCHMARKS = ["kitti360", "scannet20", "scannet200", "scene0087_02", "scene0088_00", "scene0420_01", "scene0628_02"]
+BENCHMARKS = [
+    "kitti360",
+    "nuscenes",
+    "semantic_kitti",
+    "scannet20",
+    "scannet200",
+    "scene0087_02",
+    "scene0088_00",
+    "scene0420_01",
+    "scene0628_02",
+]
 GENERAL = ["indoor", "street"]  # of no data set, for scenes of one's own
 NAMES = [*BENCHMARKS, *GENERAL]
 MAX_SYNONYMS = 4  # every word takes tokens of GroundingDINO's 256
@@ -104,6 +114,12 @@ def test_the_four_scenes_have_the_classes_of_the_paper(name: str) -> None:
         ("kitti360", "fence", 35),  # gate
         ("kitti360", "pole", 37),  # smallpole
         ("kitti360", "car", 26),
+        ("nuscenes", "bus", 16),  # rigid bus
+        ("nuscenes", "pedestrian", 6),  # police officer
+        ("semantic_kitti", "car", 252),  # moving car
+        ("semantic_kitti", "road", 60),  # lane marking
+        ("semantic_kitti", "bicyclist", 253),
+        ("semantic_kitti", "motorcyclist", 255),
         ("scene0087_02", "couch", 39),  # couch cushions
         ("scene0628_02", "trash can", 97),  # recycling bin
     ],
@@ -124,10 +140,18 @@ def test_sizes_and_kinds() -> None:
     assert kitti360.ids.min() == 7
 
 
+@pytest.mark.parametrize(("name", "size", "things"), [("semantic_kitti", 19, 8), ("nuscenes", 16, 10)])
+def test_lidar_benchmarks_count_from_one_things_first(name: str, size: int, things: int) -> None:
+    categories = table(name)
+    assert categories.ids.tolist() == list(range(1, size + 1))
+    assert categories.is_evaluated.all()
+    assert categories.is_thing.tolist() == [True] * things + [False] * (size - things)
+
+
 def test_a_table_is_found_by_its_name_or_its_path() -> None:
     assert find_table("scannet20") == TABLES / "scannet20.csv"
     assert find_table(TABLES / "kitti360.csv") == TABLES / "kitti360.csv"
-    with pytest.raises(InputError, match=r"There is no class table scannet30; .*kitti360, scannet20, scannet200"):
+    with pytest.raises(InputError, match=r"There is no class table scannet30; .*nuscenes, scannet20, scannet200"):
         find_table("scannet30")
     with pytest.raises(InputError, match="does not exist"):
         read_categories(find_table("here/classes.csv"))
