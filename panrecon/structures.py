@@ -121,6 +121,26 @@ class Views:
 
 
 @dataclass(frozen=True)
+class LidarImage:
+    """An image taken while a LiDAR turned; `camera_from_lidar` takes the scan's points into its rectified camera."""
+
+    name: str
+    path: Path
+    camera: Camera
+    camera_from_lidar: Float[np.ndarray, "4 4"]
+
+
+@dataclass(frozen=True)
+class LidarScan:
+    """One turn of a LiDAR: x, y, z (m) in the sensor's frame and intensity in [0, 1]; `labels` where annotated."""
+
+    name: str
+    points: Float[np.ndarray, "n 4"]
+    labels: "Labels | None"
+    images: tuple[LidarImage, ...]
+
+
+@dataclass(frozen=True)
 class Category:
     """A row of a class table; `id` is its number in files, `raw_ids` the data set's own label ids that mean it."""
 
@@ -218,6 +238,14 @@ class FeatureMap:
     """Dense features of one frame on a grid; cell (gx, gy) lies at pixel u = (gx + 0.5) * width / w - 0.5, v alike."""
 
     values: Float[np.ndarray, "h w D"]
+
+
+@dataclass(frozen=True)
+class PointFeatures:
+    """Vision features of a scan's points; those that are not `valid` were in no image and are zero."""
+
+    values: Float[np.ndarray, "n D"]
+    valid: Bool[np.ndarray, " n"]
 
 
 @dataclass(frozen=True)
