@@ -1,8 +1,9 @@
 """`panrecon simulate`: the test bench. It writes ordinary raw scenes and precomputed files; no stage knows it."""
 
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, assert_never
 
 import typer
 
@@ -14,6 +15,15 @@ if TYPE_CHECKING:
 simulate = typer.Typer(
     help="The test bench: a furnished room, a street, simulated detections and features.", no_args_is_help=True
 )
+
+
+class Layout(StrEnum):
+    """A benchmark whose files a street can be written as."""
+
+    kitti360 = "kitti360"
+    semantic_kitti = "semantic_kitti"
+    nuscenes = "nuscenes"
+
 
 SceneFolder = Annotated[
     Path, typer.Argument(help="raw scene with label-filt/, instance-filt/ and classes.csv, or of KITTI-360")
@@ -65,30 +75,40 @@ def room(
 @simulate.command()
 def street(
     folder: Annotated[Path, typer.Argument(help="data set to write, such as data/raw/kitti360/street")],
-    seed: Annotated[
-        int, typer.Option(min=0, max=999, help="another seed, another street; also the drive's number")
-    ] = 0,
+    layout: Annotated[Layout, typer.Option(help="whose layout to write")] = Layout.kitti360,
+    seed: Annotated[int, typer.Option(min=0, max=999, help="another seed, another street; numbers the drive")] = 0,
     length: Annotated[float, typer.Option(min=20.0, help="length of the street, m")] = 60.0,
     frames: Annotated[int, typer.Option(min=1, help="frames of the drive, 1 m and 0.1 s apart")] = 40,
-    width: Annotated[int, typer.Option(min=32, help="image width, pixels; the height is 0.267 of it")] = 1408,
-    beams: Annotated[int, typer.Option(min=2, help="beams of the LiDAR")] = 64,
+    width: Annotated[int | None, typer.Option(min=32, help="image width, px; default 1408, nuscenes 480")] = None,
+    beams: Annotated[int | None, typer.Option(min=2, help="beams of the LiDAR; default 64, nuscenes 32")] = None,
     columns: Annotated[int, typer.Option(min=8, help="measurements of every beam in a turn")] = 2048,
+    features: Annotated[bool, typer.Option("--features", help="also simulated vision features of the points")] = False,
 ) -> None:
-    """A drive along a street with LiDAR and two cameras, moving cars and people, and exact truth.
+    """A drive along a street with LiDAR and cameras, moving cars and people, and exact truth.
 
-    Reads nothing; writes KITTI-360's layout: calibration, poses, rectified images, LiDAR scans, label images and the
-    accumulated points of what stands still. Scans are taken at one instant, without the motion of a turning sensor.
+    Reads nothing; writes the layout of KITTI-360 (two cameras, label images, accumulated static points), SemanticKITTI
+    (two cameras, labels of the scans) or nuScenes (six cameras, labels of the scans). Scans are taken at one instant,
+    without the motion of a turning sensor.
     """
+    from panrecon import simulate_street
     from panrecon.errors import InputError
-    from panrecon.simulate_street import write_kitti360_street
-    from panrecon.simulation.lidar import LidarModel
     from panrecon.simulation.street import build_street
 
     with exit_on_input_error():
         if frames > length:
             raise InputError(f"{frames} frames 1 m apart leave a street of {length:g} m; raise --length.")
-        built = build_street(seed, length)
-        write_kitti360_street(folder, built, frames, width, LidarModel(beams, columns))
+        built, surround = build_street(seed, length), layout == Layout.nuscenes
+        size, rays = width or (480 if surround else 1408), beams or (32 if surround else 64)
+        recording = simulate_street.Recording(built, frames, size, rays, columns, features)
+        match layout:
+            case Layout.kitti360:
+                simulate_street.write_kitti360(folder, recording)
+            case Layout.semantic_kitti:
+                simulate_street.write_semantic_kitti(folder, recording)
+            case Layout.nuscenes:
+                simulate_street.write_nuscenes(folder, recording)
+            case _:
+                assert_never(layout)
         things = len(built.category_of_instance)
         console.print(f"street {seed}: {frames} frames, {things} objects -> {folder}", highlight=False)
 

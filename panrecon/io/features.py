@@ -1,14 +1,19 @@
-"""Dense features: `<frame>.npy` (float16, h x w x D), `features.json`, and `projection.npz` where projected."""
+"""Features: dense ones, `<frame>.npy` (float16, h x w x D), `features.json`, and `projection.npz` where projected;
+of LiDAR points, `<scan>.npz` (`features` float16 n x D, `valid`); of words, `text_embeddings.npz` (`names`,
+`embeddings`).
+"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
+from jaxtyping import Float
 
 from panrecon.errors import InputError
 from panrecon.features.projection import Projection
-from panrecon.io.files import aside, write_arrays, write_json
-from panrecon.structures import FeatureMap, Scan
+from panrecon.io.files import aside, read_arrays, write_arrays, write_json
+from panrecon.structures import FeatureMap, PointFeatures, Scan
 
 
 def read_features(folder: Path, frame: str) -> FeatureMap:
@@ -49,3 +54,61 @@ def write_projection(folder: Path, projection: Projection, source: str) -> None:
     write_arrays(folder / "projection.npz", mean=projection.mean, components=projection.components)
     dimensions, kept = projection.components.shape
     write_json(folder / "features.json", {"source": source, "source_dimensions": dimensions, "dimensions": kept})
+
+
+def read_point_features(folder: Path, scan: str) -> PointFeatures:
+    """The features of one scan's points.
+
+    Raises:
+        InputError: there is no such file, or it holds no finite n x D numbers with a flag a row.
+    """
+    path = folder / f"{scan}.npz"
+    arrays = _arrays(path, ("features", "valid"))
+    values, valid = arrays["features"], arrays["valid"]
+    if values.ndim != 2 or values.dtype.kind != "f" or valid.shape != values.shape[:1] or valid.dtype != np.bool_:
+        raise InputError(
+            f"{path} has features {values.shape} {values.dtype} and valid {valid.shape} {valid.dtype}; "
+            "n x D numbers and n flags are needed."
+        )
+    if not np.isfinite(values).all():
+        raise InputError(f"The features {path} hold inf or nan; extract them again.")
+    return PointFeatures(values.astype(np.float32), valid)
+
+
+def write_point_features(folder: Path, scan: str, features: PointFeatures) -> None:
+    write_arrays(folder / f"{scan}.npz", features=features.values.astype(np.float16), valid=features.valid)
+
+
+def read_text_embeddings(folder: Path) -> dict[str, Float[np.ndarray, " D"]]:
+    """What a text encoder says of every word, unit vectors.
+
+    Raises:
+        InputError: there is no such file, or it holds no word a row of finite numbers.
+    """
+    path = folder / "text_embeddings.npz"
+    arrays = _arrays(path, ("names", "embeddings"))
+    names, values = arrays["names"], arrays["embeddings"]
+    if names.dtype.kind != "U" or values.ndim != 2 or names.shape != values.shape[:1] or not np.isfinite(values).all():
+        raise InputError(
+            f"{path} has names {names.shape} {names.dtype} and embeddings {values.shape}; "
+            "n words and n x D finite numbers are needed."
+        )
+    return dict(zip(names.tolist(), values.astype(np.float32), strict=True))
+
+
+def write_text_embeddings(folder: Path, words: Sequence[str], embeddings: Float[np.ndarray, "n D"]) -> None:
+    names, values = np.array(words, dtype=np.str_), embeddings.astype(np.float32)
+    write_arrays(folder / "text_embeddings.npz", names=names, embeddings=values)
+
+
+def _arrays(path: Path, names: tuple[str, ...]) -> Mapping[str, np.ndarray]:
+    if not path.is_file():
+        raise InputError(f"The features {path} do not exist; extract them first.")
+    try:
+        arrays = read_arrays(path)
+    except (ValueError, OSError, BadZipFile) as error:
+        raise InputError(f"The features {path} cannot be read: {error}.") from error
+    missing = [name for name in names if name not in arrays]
+    if missing:
+        raise InputError(f"The features {path} have no array {', '.join(missing)}; they need {' and '.join(names)}.")
+    return arrays

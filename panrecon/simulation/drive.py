@@ -12,8 +12,8 @@ from panrecon.raycasting import Raycaster
 from panrecon.simulation.lidar import LidarModel, SimulatedScan, scan
 from panrecon.simulation.street import Street
 from panrecon.simulation.street_camera import StreetView, render
-from panrecon.simulation.vehicle import driven_path, frame_times
-from panrecon.structures import Camera, Labels, Rig
+from panrecon.simulation.vehicle import Sensors, driven_path, frame_times
+from panrecon.structures import Camera, Labels
 
 CELL: Final = 0.05  # m, of which the accumulated truth keeps one point
 
@@ -42,28 +42,21 @@ class StreetPoints:
     visible: Bool[np.ndarray, " n"]
 
 
-def driven(street: Street, rig: Rig, model: LidarModel, frames: int) -> Iterator[DriveFrame]:
-    """The frames of the drive in order; all depends on the street's seed."""
+def driven(street: Street, sensors: Sensors, model: LidarModel, frames: int) -> Iterator[DriveFrame]:
+    """The frames of the drive in order, views in the order of the cameras; all depends on the street's seed."""
     poses, times = driven_path(frames, street.seed), frame_times(frames)
     for number, (world_from_vehicle, time) in enumerate(zip(poses, times.tolist(), strict=True)):
         surface = street.at(time)
-        raycaster = Raycaster(surface.mesh)
-        measured = scan(
-            surface, raycaster, model, world_from_vehicle @ rig.vehicle_from_lidar, seed=street.seed, frame=number
-        )
-        views = tuple(
-            render(
-                surface,
-                raycaster,
-                rig.camera,
-                world_from_vehicle @ vehicle_from_camera,
-                street.categories,
-                seed=2 * street.seed + side,
-                frame=number,
+        raycaster, world_from_lidar = Raycaster(surface.mesh), world_from_vehicle @ sensors.vehicle_from_lidar
+        measured = scan(surface, raycaster, model, world_from_lidar, seed=street.seed, frame=number)
+        views = []
+        for side, mounted in enumerate(sensors.cameras):
+            world_from_camera, seed = world_from_vehicle @ mounted.vehicle_from_camera, 8 * street.seed + side
+            view = render(
+                surface, raycaster, mounted.camera, world_from_camera, street.categories, seed=seed, frame=number
             )
-            for side, vehicle_from_camera in enumerate(rig.vehicle_from_rectified)
-        )
-        yield DriveFrame(number, time, world_from_vehicle, measured, views)
+            views.append(view)
+        yield DriveFrame(number, time, world_from_vehicle, measured, tuple(views))
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,8 @@ def simulated_features(
     faults = FeatureFaults() if faults is None else faults
     height, width = truth.category.shape
     rows, columns = max(1, height // cell), max(1, width // cell)
-    segments, number = _segments(truth)
-    coverage = _coverage(number, len(segments), (rows, columns), faults.blur)
+    segments, number = segments_of(truth)
+    coverage = coverage_of(number, len(segments), (rows, columns), faults.blur)
     signals = np.stack([_signal(segment, categories, faults, seed, frame, dimensions) for segment in segments])
     rng = np.random.default_rng([seed, frame, 61])
     noise = faults.patch_noise * rng.standard_normal((rows, columns, dimensions))
@@ -48,7 +48,7 @@ def simulated_features(
     return FeatureMap((coverage @ signals + noise + artefact).astype(np.float32))
 
 
-def _segments(truth: Labels) -> tuple[Int[np.ndarray, "s 2"], Int[np.ndarray, "h w"]]:
+def segments_of(truth: Labels) -> tuple[Int[np.ndarray, "s 2"], Int[np.ndarray, "h w"]]:
     """Distinct (category, instance) pairs and the pair's number at every pixel."""
     base = int(truth.instance.max(initial=0)) + 2
     keys = (truth.category.astype(np.int64) + 1) * base + truth.instance + 1
@@ -57,7 +57,7 @@ def _segments(truth: Labels) -> tuple[Int[np.ndarray, "s 2"], Int[np.ndarray, "h
     return pairs, number.reshape(truth.category.shape)
 
 
-def _coverage(
+def coverage_of(
     number: Int[np.ndarray, "h w"], count: int, shape: tuple[int, int], blur: float
 ) -> Float[np.ndarray, "r c s"]:
     """The share of every cell that each segment covers, blurred over neighbouring cells."""

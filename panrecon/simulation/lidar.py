@@ -6,21 +6,23 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float, Int
 
-from panrecon.geometry import invert, transform
+from panrecon.geometry import transform
 from panrecon.raycasting import Raycaster
 from panrecon.simulation.street import Surface
 from panrecon.structures import Labels
 
-# HDL-64E: 32 beams every 1/3 degree from +2, then 32 every half degree.
-_UPPER_DEG: Final = 2.0 - np.arange(32) / 3
-_LOWER_DEG: Final = _UPPER_DEG[-1] - 0.5 * np.arange(1, 33)
+# HDL-64E: 32 beams every 1/3 degree from +2, then 32 every half degree; HDL-32E: every 4/3 degrees from +10.67.
+HDL_64E: Final = (2.0, -8.333, -8.833, -24.333)
+HDL_32E: Final = (10.667, -9.333, -10.667, -30.667)
 
 
 @dataclass(frozen=True)
 class LidarModel:
-    """What a LiDAR measures; `noise` is the deviation of ranges (m), `lost` the share of returns that fail.
+    """What a LiDAR measures: as many beams above its middle as below, evenly spaced in each half.
 
-    Nothing is measured nearer than `near` or beyond `far` (m), nor surfaces seen at less than `grazing_deg`.
+    `halves_deg` are the elevations of the first and the last beam of each half. `noise` is the deviation of ranges
+    (m), `lost` the share of returns that fail. Nothing is measured nearer than `near` or beyond `far` (m), nor
+    surfaces seen at less than `grazing_deg`.
     """
 
     beams: int = 64
@@ -30,12 +32,14 @@ class LidarModel:
     near: float = 1.5
     far: float = 80.0
     grazing_deg: float = 1.0
+    halves_deg: tuple[float, float, float, float] = HDL_64E
 
     @property
     def elevations(self) -> Float[np.ndarray, " beams"]:
-        """Angles above the horizon (rad), highest first; fewer beams keep the range of 64."""
-        table = np.radians(np.concatenate([_UPPER_DEG, _LOWER_DEG]))
-        return np.interp(np.linspace(0, len(table) - 1, self.beams), np.arange(len(table)), table)
+        """Angles above the horizon (rad), highest first."""
+        top, upper, lower, bottom = np.radians(self.halves_deg).tolist()
+        above = (self.beams + 1) // 2
+        return np.concatenate([np.linspace(top, upper, above), np.linspace(lower, bottom, self.beams - above)])
 
     def directions(self) -> Float[np.ndarray, "rays 3"]:
         """Unit directions in the sensor's frame, beam by beam, each turning from behind to the left."""
@@ -71,7 +75,7 @@ def scan(
     """What the LiDAR measures of the surface that `raycaster` holds; noise depends on `seed` and `frame` alone."""
     rng = np.random.default_rng([seed, frame, 82])
     local = model.directions()
-    directions = local @ world_from_lidar[:3, :3].T
+    directions = transform(world_from_lidar, local) - world_from_lidar[:3, 3]
     origins = np.broadcast_to(world_from_lidar[:3, 3], directions.shape)
     distance, face = raycaster.first_hits(origins, directions)
     cosine = np.abs(np.einsum("ni,ni->n", surface.normals[face], directions.astype(np.float32)))
@@ -92,8 +96,3 @@ def _reflectance(
 ) -> Float[np.ndarray, " n"]:
     """Near infrared, taken for the mean of the colours."""
     return 0.8 * surface.texture(points, face).mean(axis=1)
-
-
-def in_sensor_frame(scan: SimulatedScan) -> Float[np.ndarray, "n 3"]:
-    """The exact points in the sensor's frame."""
-    return transform(invert(scan.world_from_lidar), scan.exact)

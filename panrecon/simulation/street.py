@@ -6,7 +6,7 @@ The world has z up; the street runs along +x, driven on the right, its middle li
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -16,38 +16,49 @@ from panrecon.simulation.street_layout import StreetItem, laid_out
 from panrecon.simulation.surface import Paint, joined, unit_normals
 from panrecon.structures import VOID, Category, CategoryTable, Labels, TriangleMesh
 
-# Class: whether single objects of it are numbered, and the class ids of KITTI-360.
+
+class BenchmarkIds(NamedTuple):
+    """What the benchmarks call a class: SemanticKITTI has ids of their own for what moves; 0 is unlabelled."""
+
+    kitti360: int
+    semantic_kitti: int
+    semantic_kitti_moving: int
+    nuscenes: int
+
+
+# Class: whether single objects of it are numbered, and its ids.
 _CLASSES: Final = {
-    "road": (False, 7),
-    "sidewalk": (False, 8),
-    "parking": (False, 9),
-    "terrain": (False, 22),
-    "building": (True, 11),
-    "fence": (False, 13),
-    "vegetation": (False, 21),
-    "trunk": (False, 21),
-    "pole": (True, 17),
-    "traffic light": (True, 19),
-    "traffic sign": (True, 20),
-    "trash bin": (True, 39),
-    "person": (True, 24),
-    "car": (True, 26),
-    "truck": (True, 27),
-    "bus": (True, 28),
-    "motorcycle": (True, 32),
-    "bicycle": (True, 33),
-    "barrier": (True, 42),
-    "traffic cone": (True, 44),
-    "sky": (False, 23),
+    "road": (False, BenchmarkIds(7, 40, 40, 24)),
+    "sidewalk": (False, BenchmarkIds(8, 48, 48, 26)),
+    "parking": (False, BenchmarkIds(9, 44, 44, 24)),
+    "terrain": (False, BenchmarkIds(22, 72, 72, 27)),
+    "building": (True, BenchmarkIds(11, 50, 50, 28)),
+    "fence": (False, BenchmarkIds(13, 51, 51, 28)),
+    "vegetation": (False, BenchmarkIds(21, 70, 70, 30)),
+    "trunk": (False, BenchmarkIds(21, 71, 71, 30)),
+    "pole": (True, BenchmarkIds(17, 80, 80, 28)),
+    "traffic light": (True, BenchmarkIds(19, 99, 99, 28)),
+    "traffic sign": (True, BenchmarkIds(20, 81, 81, 28)),
+    "trash bin": (True, BenchmarkIds(39, 99, 99, 11)),
+    "person": (True, BenchmarkIds(24, 30, 254, 2)),
+    "car": (True, BenchmarkIds(26, 10, 252, 17)),
+    "truck": (True, BenchmarkIds(27, 18, 258, 23)),
+    "bus": (True, BenchmarkIds(28, 13, 257, 16)),
+    "motorcycle": (True, BenchmarkIds(32, 15, 15, 21)),
+    "bicycle": (True, BenchmarkIds(33, 11, 11, 14)),
+    "barrier": (True, BenchmarkIds(42, 52, 52, 9)),
+    "traffic cone": (True, BenchmarkIds(44, 99, 99, 12)),
+    "sky": (False, BenchmarkIds(23, 0, 0, 0)),
 }
+BENCHMARK_IDS: Final = {name: ids for name, (_, ids) in _CLASSES.items()}
 
 
 def street_categories() -> CategoryTable:
     """The classes of every built-in street; `raw_ids` are KITTI-360's. Sky is where nothing is."""
     return CategoryTable(
         tuple(
-            Category(id=number, name=name, thing=thing, raw_ids=(kitti,))
-            for number, (name, (thing, kitti)) in enumerate(_CLASSES.items(), start=1)
+            Category(id=number, name=name, thing=thing, raw_ids=(ids.kitti360,))
+            for number, (name, (thing, ids)) in enumerate(_CLASSES.items(), start=1)
         )
     )
 

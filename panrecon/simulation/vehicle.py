@@ -3,6 +3,7 @@
 The vehicle's frame is that of its inertial unit (`panrecon.structures.Rig`).
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -17,6 +18,14 @@ BASELINE: Final = 0.6  # m between the two cameras
 IMAGE_SIZE: Final = (1408, 376)
 FOCAL_LENGTH, CENTRE = 552.554261, (682.049453, 238.769549)  # px, of KITTI-360's rectified images
 _RECTIFYING_DEG: Final = ((0.19, -0.01, 0.41), (-0.12, -0.99, 0.69))  # small turns, for readers must not forget them
+_SURROUND: Final = (  # name, degrees to the left, field of view
+    ("CAM_FRONT", 0.0, 65.0),
+    ("CAM_FRONT_RIGHT", -55.0, 65.0),
+    ("CAM_FRONT_LEFT", 55.0, 65.0),
+    ("CAM_BACK", 180.0, 90.0),
+    ("CAM_BACK_LEFT", 110.0, 65.0),
+    ("CAM_BACK_RIGHT", -110.0, 65.0),
+)
 _VEHICLE_FROM_CAMERA: Final = (
     (0.0371783278, -0.0986182135, 0.9944306009, 1.5752681039),
     (0.9992675562, -0.0053553387, -0.0378902567, 0.0043914093),
@@ -27,6 +36,57 @@ _LIDAR_FROM_CAMERA: Final = (
     (-0.999004371, 0.007784614041, 0.04392796942, 0.2993489574),
     (-0.01162548558, -0.9960641394, -0.08786966659, -0.1770225824),
 )
+
+
+@dataclass(frozen=True)
+class Mounted:
+    """A camera on the vehicle; images are named after it."""
+
+    name: str
+    camera: Camera
+    vehicle_from_camera: Float[np.ndarray, "4 4"]
+
+
+@dataclass(frozen=True)
+class Sensors:
+    """What a drive records with: cameras, and one LiDAR."""
+
+    cameras: tuple[Mounted, ...]
+    vehicle_from_lidar: Float[np.ndarray, "4 4"]
+
+
+def stereo_sensors(rig: Rig) -> Sensors:
+    """The rectified cameras and the LiDAR of a rig."""
+    cameras = tuple(Mounted(f"image_0{side}", rig.camera, pose) for side, pose in enumerate(rig.vehicle_from_rectified))
+    return Sensors(cameras, rig.vehicle_from_lidar)
+
+
+def surround_sensors(width: int) -> Sensors:
+    """Six cameras that look all around and a LiDAR on the roof, about as on nuScenes' cars (Caesar et al., 2020).
+
+    Images are `width` pixels wide, 16 : 9; those ahead and aside see 65 degrees, the one behind 90.
+    """
+    height = width * 9 // 16
+    cameras = []
+    for name, yaw_deg, view_deg in _SURROUND:
+        focal = width / 2 / np.tan(np.radians(view_deg) / 2)
+        camera = Camera(width, height, focal, focal, width / 2 - 0.5, height / 2 - 0.5)
+        yaw = np.radians(yaw_deg)
+        place = np.array([0.9 * np.cos(yaw) + 0.3, -0.5 * np.sin(yaw), UNIT_HEIGHT - 1.5])
+        cameras.append(Mounted(name, camera, _outwards(place, -yaw)))
+    lidar = np.diag([1.0, -1.0, -1.0, 1.0])
+    lidar[:3, 3] = 0.3, 0.0, UNIT_HEIGHT - 1.84
+    return Sensors(tuple(cameras), lidar)
+
+
+def _outwards(place: Float[np.ndarray, "3"], turn_right: float) -> Float[np.ndarray, "4 4"]:
+    """A camera at a place of the vehicle that looks level, `turn_right` (rad) of straight ahead."""
+    result = np.eye(4)
+    ahead = np.array([np.cos(turn_right), np.sin(turn_right), 0.0])
+    right = np.array([-np.sin(turn_right), np.cos(turn_right), 0.0])
+    result[:3, :3] = np.stack([right, [0.0, 0.0, 1.0], ahead], axis=1)
+    result[:3, 3] = place
+    return result
 
 
 def kitti360_rig(width: int = IMAGE_SIZE[0], baseline: float = BASELINE) -> Rig:

@@ -15,7 +15,7 @@ from panrecon.simulation.lidar import LidarModel, scan
 from panrecon.simulation.shapes import bounds, prism
 from panrecon.simulation.street import Street, build_street
 from panrecon.simulation.textures import Material
-from panrecon.simulation.vehicle import driven_path, kitti360_rig
+from panrecon.simulation.vehicle import driven_path, kitti360_rig, stereo_sensors
 from panrecon.structures import VOID, Labels, Rig
 
 SEEDS = range(3)
@@ -34,7 +34,7 @@ class Drive:
 @pytest.fixture(scope="module")
 def drive() -> Drive:
     street, rig = build_street(2), kitti360_rig(352)
-    frames = list(driven(street, rig, FEW, FRAMES))
+    frames = list(driven(street, stereo_sensors(rig), FEW, FRAMES))
     gathered = Accumulation(street)
     for frame in frames:
         gathered.add(frame)
@@ -208,6 +208,6 @@ def test_visible_points_are_before_the_camera_and_hidden_ones_are_not_visible(dr
 
 
 def test_frames_do_not_depend_on_how_many_there_are(drive: Drive) -> None:
-    fewer = list(driven(drive.street, drive.rig, FEW, 2))[1]
+    fewer = list(driven(drive.street, stereo_sensors(drive.rig), FEW, 2))[1]
     assert fewer.scan.points.tobytes() == drive.frames[1].scan.points.tobytes()
     assert fewer.views[1].color.tobytes() == drive.frames[1].views[1].color.tobytes()
