@@ -11,10 +11,19 @@ from typer.testing import CliRunner
 
 from panrecon.cli import app
 from panrecon.datasets.kitti360_truth import SEMANTICS_2D, SEMANTICS_3D, Drive, drive_points, find_drive, label_frames
+from panrecon.geometry import nearest_pixel, project, transform
+from panrecon.io import nuscenes as nuscenes_files
+from panrecon.io import semantic_kitti as kitti_files
 from panrecon.io.categories import find_table, read_categories
+from panrecon.io.features import read_point_features, read_text_embeddings
+from panrecon.io.files import read_json
 from panrecon.io.images import read_color
 from panrecon.io.points import read_points
-from panrecon.structures import VOID
+from panrecon.simulation.drive import driven
+from panrecon.simulation.lidar import HDL_32E, LidarModel
+from panrecon.simulation.street import BENCHMARK_IDS, build_street
+from panrecon.simulation.vehicle import kitti360_rig, stereo_sensors, surround_sensors
+from panrecon.structures import VOID, LidarScan
 
 DRIVE = "2013_05_28_drive_9005_sync"
 SMALL = ["--seed", "5", "--frames", "4", "--width", "352", "--beams", "16", "--columns", "256"]
@@ -146,6 +155,145 @@ def test_same_seed_gives_the_same_files_and_another_other_ones(kitti: Path, tmp_
     assert all((kitti / path).read_bytes() == (again / path).read_bytes() for path in files)
     scans = [next(iter(sorted(folder.rglob("*.bin")))).read_bytes() for folder in (kitti, other)]
     assert scans[0] != scans[1]
+
+
+@pytest.fixture(scope="module")
+def semantic_kitti(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = simulated(tmp_path_factory.mktemp("semantic_kitti"), "--layout", "semantic_kitti", "--features")
+    return kitti_files.sequence_folder(folder, "05")
+
+
+@pytest.fixture(scope="module")
+def nuscenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    options = ("--layout", "nuscenes", "--features", "--width", "160", "--frames", "3")
+    return simulated(tmp_path_factory.mktemp("nuscenes"), *options)
+
+
+def semantic_kitti_scans(sequence: Path) -> list[LidarScan]:
+    table = read_categories(find_table("semantic_kitti"))
+    return [kitti_files.read_scan(sequence, name, table) for name in kitti_files.scan_names(sequence)]
+
+
+def nuscenes_scans(root: Path) -> list[LidarScan]:
+    tables, table = nuscenes_files.read_tables(root), read_categories(find_table("nuscenes"))
+    return [nuscenes_files.read_scan(tables, token, table) for token in nuscenes_files.sample_tokens(tables)]
+
+
+def test_the_same_street_is_written_in_every_layout(kitti: Path, semantic_kitti: Path) -> None:
+    for frame, scan in enumerate(semantic_kitti_scans(semantic_kitti)):
+        same = read_points(kitti / "data_3d_raw" / DRIVE / f"velodyne_points/data/{frame:010d}.bin")
+        assert scan.points.tobytes() == same.tobytes()
+        image = kitti / "data_2d_raw" / DRIVE / f"image_00/data_rect/{frame:010d}.png"
+        assert scan.images[0].path.read_bytes() == image.read_bytes()
+
+
+def test_labels_of_semantic_kitti_are_those_of_the_truth(kitti: Path, semantic_kitti: Path) -> None:
+    """Where a still point lies beside a true one, both have the same class; things alone have instances."""
+    table = read_categories(find_table("semantic_kitti"))
+    truth = drive_points(find(kitti, SEMANTICS_3D), TABLE)
+    tree, start = cKDTree(truth.mesh.vertices), named_rows(kitti / "data_poses" / DRIVE / "poses.txt")["0"]
+    mounted = rigid(named_rows(kitti / "calibration/calib_cam_to_pose.txt")["image_00"])
+    lidar = rigid(np.loadtxt(kitti / "calibration/calib_cam_to_velo.txt"))
+    world_from_first = rigid(start) @ mounted @ np.linalg.inv(lidar)
+    for scan, pose in zip(semantic_kitti_scans(semantic_kitti), kitti_files.read_poses(semantic_kitti), strict=True):
+        assert scan.labels is not None
+        world = transform(world_from_first @ pose, scan.points[:, :3].astype(np.float64))
+        away, nearest = tree.query(world)
+        beside = np.flatnonzero((away < 0.06) & (scan.labels.category != VOID))
+        assert len(beside) > 500
+        rows = zip(
+            scan.labels.category[beside].tolist(),
+            truth.labels.category[np.asarray(nearest)[beside]].tolist(),
+            strict=True,
+        )
+        pairs = [(table[mine].name, TABLE[other].name) for mine, other in rows]
+        alike = {("trunk", "vegetation"), ("other vehicle", "bus")}
+        assert np.mean([a == b or (a, b) in alike for a, b in pairs]) > 0.98
+        things = np.append(table.is_thing, False)[scan.labels.category]
+        assert (scan.labels.instance[things] != VOID).all()
+
+
+def test_moving_things_have_moving_ids_and_one_number_in_all_frames(semantic_kitti: Path) -> None:
+    names = kitti_files.scan_names(semantic_kitti)
+    raw = [kitti_files.read_raw_labels(semantic_kitti / "labels" / f"{name}.label") for name in names]
+    assert all(252 in semantic and 10 in semantic for semantic, _ in raw)
+    numbers = [set(instance[semantic == 252].tolist()) for semantic, instance in raw]
+    assert 0 not in set.union(*numbers)
+    assert numbers[0] & numbers[-1]
+    for semantic, instance in raw:
+        assert not set(instance[semantic == 252].tolist()) & set(instance[semantic == 10].tolist())
+        assert (instance[np.isin(semantic, (40, 44, 48, 50, 70, 71, 72, 80, 81))] == 0).all()
+
+
+@pytest.mark.parametrize("layout", ["semantic_kitti", "nuscenes"])
+def test_points_fall_on_pixels_of_their_own_class(layout: str, request: pytest.FixtureRequest) -> None:
+    """By what the files say; the pixels' classes, which these layouts lack, come from the simulator."""
+    folder, table = request.getfixturevalue(layout), read_categories(find_table(layout))
+    row_of_pixel = np.array([table.row_of_raw_id.get(getattr(ids, layout), VOID) for ids in BENCHMARK_IDS.values()])
+    if layout == "semantic_kitti":
+        scans, sensors, model = semantic_kitti_scans(folder), stereo_sensors(kitti360_rig(352)), LidarModel(16, 256)
+    else:
+        scans, sensors = nuscenes_scans(folder), surround_sensors(160)
+        model = LidarModel(16, 256, halves_deg=HDL_32E)
+    for scan, frame in zip(scans, driven(build_street(5), sensors, model, len(scans)), strict=True):
+        assert scan.labels is not None
+        views = {mounted.name: view for mounted, view in zip(sensors.cameras, frame.views, strict=True)}
+        for image in scan.images:
+            view = views[image.name.replace("image_2", "image_00").replace("image_3", "image_01")]
+            points = transform(image.camera_from_lidar, scan.points[:, :3].astype(np.float64))
+            pixels, depth = project(image.camera, points)
+            column, row, inside = nearest_pixel(image.camera, pixels)
+            unhidden = inside & (np.abs(view.depth[row, column] - depth) < 0.1 * depth)
+            assert np.count_nonzero(unhidden) > 200
+            shown = row_of_pixel[view.truth.category[row, column]]
+            assert np.mean((shown == scan.labels.category)[unhidden]) > 0.93, image.name
+            assert np.count_nonzero(unhidden) > 0.7 * np.count_nonzero(inside)
+
+
+def test_nuscenes_scans_look_ahead_along_y_and_all_cameras_around(nuscenes: Path) -> None:
+    scans = nuscenes_scans(nuscenes)
+    assert len(scans) == 3
+    assert len(scans[0].images) == 6
+    tables = nuscenes_files.read_tables(nuscenes)
+    poses = [
+        tables.world_from_sensor(tables.data_of_sample[token]["LIDAR_TOP"])
+        for token in nuscenes_files.sample_tokens(tables)
+    ]
+    step = np.linalg.inv(poses[0]) @ poses[1]
+    assert_allclose(step[:3, 3], [0, 1, 0], atol=0.05)
+    ahead = {image.name: image.camera_from_lidar[2, :3] for image in scans[0].images}
+    assert_allclose(ahead["CAM_FRONT"], [0, 1, 0], atol=1e-6)
+    assert ahead["CAM_FRONT_RIGHT"][0] > 0.5 and ahead["CAM_BACK_LEFT"][0] < -0.5
+    assert_allclose(ahead["CAM_BACK"], [0, -1, 0], atol=1e-6)
+    scan = next((nuscenes / "samples/LIDAR_TOP").glob("*.pcd.bin"))
+    rings = read_points(scan, nuscenes_files.VALUES)
+    elevation = np.arctan2(rings[:, 2], np.hypot(rings[:, 0], rings[:, 1]))
+    assert elevation[rings[:, 4] == rings[:, 4].max()].mean() > elevation[rings[:, 4] == rings[:, 4].min()].mean()
+
+
+def test_frames_of_nuscenes_are_chained(nuscenes: Path) -> None:
+    records = read_json(nuscenes / "v1.0-mini/sample_data.json")
+    by_token = {record["token"]: record for record in records}
+    for record in records:
+        if record["next"]:
+            after = by_token[record["next"]]
+            assert after["prev"] == record["token"] and after["timestamp"] > record["timestamp"]
+            assert after["calibrated_sensor_token"] == record["calibrated_sensor_token"]
+    assert sum(not record["next"] for record in records) == sum(not record["prev"] for record in records) == 7
+
+
+@pytest.mark.parametrize("layout", ["semantic_kitti", "nuscenes"])
+def test_features_of_points_name_most_of_them(layout: str, request: pytest.FixtureRequest) -> None:
+    folder, table = request.getfixturevalue(layout), read_categories(find_table(layout))
+    embeddings = read_text_embeddings(folder / "simulated_features")
+    text = np.stack([embeddings[category.name] for category in table])
+    for scan in (semantic_kitti_scans if layout == "semantic_kitti" else nuscenes_scans)(folder):
+        found = read_point_features(folder / "simulated_features", scan.name)
+        assert scan.labels is not None and len(found.values) == len(scan.points)
+        known = found.valid & (scan.labels.category != VOID)
+        named = (found.values @ text.T).argmax(axis=1)
+        assert np.mean((named == scan.labels.category)[known]) > 0.5
+    assert read_json(folder / "simulated_features/features.json")["simulated"]
 
 
 def test_a_drive_beyond_the_street_is_refused(tmp_path: Path) -> None:
