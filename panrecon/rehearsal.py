@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Int
 
 from panrecon.config import Settings
-from panrecon.datasets.base import Measure, dataset
+from panrecon.datasets.base import dataset
 from panrecon.datasets.sources import class_table, detections_file, features_backend, features_folder
 from panrecon.errors import InputError
 from panrecon.evaluation.protocols import protocol
@@ -46,7 +46,7 @@ from panrecon.io.detections import read_detections, require_frame_of, write_dete
 from panrecon.io.features import read_features
 from panrecon.io.images import read_depth
 from panrecon.io.mesh import write_mesh, write_panoptic_mesh
-from panrecon.io.scan import read_scan, read_view, read_views, scan_views, write_scan
+from panrecon.io.scan import Measure, read_scan, read_view, read_views, scan_views, write_scan
 from panrecon.io.semantics import write_point_semantics
 from panrecon.masks.precomputed import PrecomputedSegmenter
 from panrecon.pictures import overview, spread

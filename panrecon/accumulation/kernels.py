@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 @no_type_check  # numba cannot cache what the checker of shapes wraps
 def nearest_ranges(points: np.ndarray, rows: int, columns: int, lowest: float, highest: float) -> np.ndarray:
     """The nearest range by direction; 0 where none."""
@@ -23,7 +23,7 @@ def nearest_ranges(points: np.ndarray, rows: int, columns: int, lowest: float, h
     return ranges
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 @no_type_check  # numba cannot cache what the checker of shapes wraps
 def judge_points(
     points: np.ndarray,
@@ -64,7 +64,7 @@ def judge_points(
             through[i] += 1
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 @no_type_check  # numba cannot cache what the checker of shapes wraps
 def front_image(
     u: np.ndarray, v: np.ndarray, inverse: np.ndarray, radius: int, slope: float, height: int, width: int
@@ -84,7 +84,7 @@ def front_image(
     return front
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 @no_type_check  # numba cannot cache what the checker of shapes wraps
 def plane_moments(
     u: np.ndarray,

@@ -1,18 +1,14 @@
 """What a data set gives the pipeline: a posed RGB-D scan, and its annotation for scoring."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-from jaxtyping import Float
-
 from panrecon.config import ScanSettings
 from panrecon.io.labels import LabelFrames
-from panrecon.structures import CategoryTable, Frame, PanopticMesh, Scan
+from panrecon.io.scan import Measure
+from panrecon.structures import CategoryTable, PanopticMesh, Scan
 
 DATASETS = ("scannet", "own", "kitti360")
-Measure = Callable[[Frame], Float[np.ndarray, "h w"]]  # depth along the optical axis (m), 0 where not measured
 
 
 @runtime_checkable

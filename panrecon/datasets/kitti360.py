@@ -12,6 +12,7 @@ import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 import numpy as np
@@ -114,7 +115,7 @@ class KITTI360:
 class AccumulatedDepth:
     """Depth images of a drive: the scans along some metres of the way, without what moved, as each camera sees them.
 
-    Frames may be asked for in any order; neighbouring ones share the scans that are held.
+    Frames may be asked for in any order and by several threads; neighbouring ones share the scans that are held.
     """
 
     def __init__(self, place: Place, scan: Scan, settings: ScanSettings, mask: Bool[np.ndarray, "h w"]) -> None:
@@ -126,6 +127,7 @@ class AccumulatedDepth:
         positions = np.stack([self._world_from_vehicle[n][:3, 3] for n in self._numbers.tolist()])
         steps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
         self._travelled = np.concatenate([[0.0], np.cumsum(steps)])
+        self._lock = Lock()
         self._scans: OrderedDict[int, PosedScan] = OrderedDict()
         self._ranges: OrderedDict[int, Float32[np.ndarray, "rows columns"]] = OrderedDict()
         self._parts: OrderedDict[int, tuple[Float32[np.ndarray, "n 3"], Float32[np.ndarray, "m 3"]]] = OrderedDict()
@@ -136,12 +138,14 @@ class AccumulatedDepth:
         at = int(np.searchsorted(self._numbers, int(frame.depth.stem)))
         near = np.abs(self._travelled - self._travelled[at]) <= self._settings.accumulate
         held = np.flatnonzero(near)
-        self._forget(len(held))
-        parts = [self._separated(int(index)) for index in held]
+        with self._lock:
+            self._forget(len(held))
+            parts = [self._separated(int(index)) for index in held]
+            moved = self._separated(at)[1]
         camera_from_world = invert(frame.world_from_camera)
         origin = frame.world_from_camera[:3, 3]
         resting = _seen_from(camera_from_world, origin, [still for still, _ in parts])
-        moving = _seen_from(camera_from_world, origin, [self._separated(at)[1]])
+        moving = _seen_from(camera_from_world, origin, [moved])
         return np.where(self._mask, np.float32(0), depth_image(self._camera, resting, moving))
 
     def _forget(self, window: int) -> None:

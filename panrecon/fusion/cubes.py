@@ -3,8 +3,7 @@
 Corner c of a cell lies at (c & 1, c >> 1 & 1, c >> 2 & 1); a case is the sum of 2^c over the corners inside.
 """
 
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -14,6 +13,8 @@ from jaxtyping import Int
 SIDES: Final = ((0, 4, 6, 2), (1, 3, 7, 5), (0, 1, 5, 4), (2, 6, 7, 3), (0, 2, 3, 1), (4, 5, 7, 6))
 EDGES: Final = tuple((corner, axis) for axis in range(3) for corner in range(8) if not corner >> axis & 1)
 
+Triangle = tuple[int, int, int]
+
 
 def triangles_of_cases() -> Int[np.ndarray, "256 T 3"]:
     """The edges (rows of `EDGES`) that the corners of every triangle lie on, -1 where a case has fewer triangles.
@@ -21,22 +22,47 @@ def triangles_of_cases() -> Int[np.ndarray, "256 T 3"]:
     Triangles face out. On a side with two inside corners that touch at no edge these are kept apart, in both cells that
     share the side alike: surfaces have no holes.
     """
-    triangles = [list(_triangles(case)) for case in range(256)]
+    triangles = [_triangles(case) for case in range(256)]
     table = np.full((256, max(map(len, triangles)), 3), -1, dtype=np.int8)
     for case, found in enumerate(triangles):
         table[case, : len(found)] = np.array(found, dtype=np.int8).reshape(-1, 3)
     return table
 
 
-def _triangles(case: int) -> Iterator[tuple[int, int, int]]:
-    """Every closed line in which the surface meets the cell's sides, cut into a fan of triangles."""
+def _triangles(case: int) -> Sequence[Triangle]:
+    """Every closed line in which the surface meets the cell's sides, filled."""
     following = dict(line for side in SIDES for line in _lines(case, side))
+    triangles: list[Triangle] = []
     while following:
-        first = min(following)
-        loop = [first]
-        while (edge := following.pop(loop[-1])) != first:
+        loop = [min(following)]
+        while (edge := following.pop(loop[-1])) != loop[0]:
             loop.append(edge)
-        yield from ((first, second, third) for second, third in pairwise(loop[1:]))
+        triangles += _filled(loop)[1]
+    return triangles
+
+
+def _filled(loop: Sequence[int]) -> tuple[float, list[Triangle]]:
+    """A closed line cut into triangles by the shortest lines, and their squared lengths' sum.
+
+    None lies on a side of the cell, if that can be: there it might be a line of the next cell's surface too.
+    """
+    if len(loop) < 3:
+        return 0.0, []
+    ways = []
+    for middle in range(1, len(loop) - 1):
+        before, after = _filled(loop[: middle + 1]), _filled(loop[middle:])
+        cuts = ([loop[0]] if middle > 1 else []) + ([loop[-1]] if middle < len(loop) - 2 else [])
+        price = before[0] + after[0] + sum(_price(loop[middle], end) for end in cuts)
+        ways.append((price, [(loop[0], loop[middle], loop[-1]), *before[1], *after[1]]))
+    return min(ways)
+
+
+def _price(one: int, other: int) -> float:
+    """The squared distance between the middles of two edges, more if they are of one side."""
+    ends = [{corner, corner | 1 << axis} for corner, axis in (EDGES[one], EDGES[other])]
+    middles = [np.mean([[c & 1, c >> 1 & 1, c >> 2] for c in pair], axis=0) for pair in ends]
+    of_one_side = any(ends[0] | ends[1] <= set(side) for side in SIDES)
+    return float(((middles[0] - middles[1]) ** 2).sum()) + 100 * of_one_side
 
 
 def _lines(case: int, side: tuple[int, ...]) -> Iterator[tuple[int, int]]:

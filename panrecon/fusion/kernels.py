@@ -3,7 +3,9 @@
 Space is cut into blocks of BLOCK^3 voxels. A block's key packs its coordinates, counted from the scan's lowest block,
 BLOCK_BITS an axis; the key of an edge packs those of the voxel where it begins, VOXEL_BITS an axis, and its axis.
 
-Every voxel is written by one thread and holds sums of integers: neither threads nor the order of frames leave a trace.
+A voxel's centre lies at half numbers: a floor at z = 0 runs between centres, not through them, where noise would decide
+on which side each lies. Every voxel is written by one thread and holds sums of integers: neither threads nor the order
+of frames leave a trace.
 Nothing is contracted or reordered, so that a plain numpy twin comes to the same bits.
 """
 
@@ -11,8 +13,6 @@ from typing import Any, Final, NamedTuple, no_type_check
 
 import numba
 import numpy as np
-
-from panrecon.fusion.cubes import EDGES, triangles_of_cases
 
 BLOCK: Final = 8  # voxels along an edge of a block
 SLICE: Final = BLOCK**2
@@ -24,10 +24,6 @@ BLOCK_BITS: Final = VOXEL_BITS - 3
 EMPTY: Final = -1  # neither key nor block
 NEAR: Final = np.float32(1e-6)  # m; what is nearer lies behind the camera
 COMPILED: Final[dict[str, Any]] = {"cache": True, "error_model": "numpy"}
-TRIANGLES: Final = triangles_of_cases()
-COUNTS: Final = (TRIANGLES[:, :, 0] >= 0).sum(axis=1)
-EDGE_CORNERS: Final = np.array([corner for corner, _ in EDGES])
-EDGE_AXES: Final = np.array([axis for _, axis in EDGES])
 # numba would warn of an older TBB that other packages bring along
 numba.config.THREADING_LAYER_PRIORITY = ["omp", "workqueue", "tbb"]  # type: ignore[attr-defined]
 
@@ -53,11 +49,26 @@ class Picture(NamedTuple):
 
 
 class Voxels(NamedTuple):
-    """Sums over observations, a row a block, x fastest: distance in 1 / UNIT truncations, colour; their count."""
+    """Sums over observations (signed distance in 1 / UNIT truncations, colour) and their number; x fastest in a row.
+
+    A row is a block.
+    """
 
     distance: np.ndarray
     color: np.ndarray
     weight: np.ndarray
+
+
+class Cases(NamedTuple):
+    """Of marching cubes: the edges of each case's triangles, how many there are; each edge's first corner and axis.
+
+    An argument, for compiled code is kept and would not hear of another table.
+    """
+
+    triangles: np.ndarray
+    of_case: np.ndarray
+    corner: np.ndarray
+    axis: np.ndarray
 
 
 class BlockTable(NamedTuple):
@@ -177,9 +188,9 @@ def integrate(voxels, blocks, keys, lower, picture, lens, camera_from_world, vox
     for i in numba.prange(len(blocks)):
         pixels, fars = np.empty(SLICE, np.int32), np.empty(SLICE, np.float32)
         block = blocks[i]
-        wx = ((keys[i] >> 2 * BLOCK_BITS) + lower[0]) * (BLOCK * voxel_size)
-        wy = ((keys[i] >> BLOCK_BITS & last) + lower[1]) * (BLOCK * voxel_size)
-        wz = ((keys[i] & last) + lower[2]) * (BLOCK * voxel_size)
+        wx = (((keys[i] >> 2 * BLOCK_BITS) + lower[0]) * BLOCK + 0.5) * voxel_size
+        wy = (((keys[i] >> BLOCK_BITS & last) + lower[1]) * BLOCK + 0.5) * voxel_size
+        wz = (((keys[i] & last) + lower[2]) * BLOCK + 0.5) * voxel_size
         ox = real(m[0, 0] * wx + m[0, 1] * wy + m[0, 2] * wz + m[0, 3])
         oy = real(m[1, 0] * wx + m[1, 1] * wy + m[1, 2] * wz + m[1, 3])
         oz = real(m[2, 0] * wx + m[2, 1] * wy + m[2, 2] * wz + m[2, 3])
@@ -260,7 +271,7 @@ def _case(side, x, y, z):
 
 @numba.njit(parallel=True, **COMPILED)
 @no_type_check
-def count_faces(voxels, table, keys, threshold):
+def count_faces(voxels, table, keys, threshold, cases):
     """How many triangles begin in every block named by `keys`."""
     result = np.zeros(len(keys), np.int64)
     for i in numba.prange(len(keys)):
@@ -268,13 +279,13 @@ def count_faces(voxels, table, keys, threshold):
         for z in range(BLOCK):
             for y in range(BLOCK):
                 for x in range(BLOCK):
-                    result[i] += COUNTS[_case(side, x, y, z)]
+                    result[i] += cases.of_case[_case(side, x, y, z)]
     return result
 
 
 @numba.njit(parallel=True, **COMPILED)
 @no_type_check
-def faces_of_blocks(voxels, table, keys, threshold, first, total):
+def faces_of_blocks(voxels, table, keys, threshold, cases, first, total):
     """The edges (keys) that the corners of `total` triangles lie on; a block's begin at its `first`."""
     result = np.empty((total, 3), np.int64)
     last = (1 << BLOCK_BITS) - 1
@@ -285,15 +296,15 @@ def faces_of_blocks(voxels, table, keys, threshold, first, total):
             for y in range(BLOCK):
                 for x in range(BLOCK):
                     case = _case(side, x, y, z)
-                    for triangle in range(COUNTS[case]):
+                    for triangle in range(cases.of_case[case]):
                         for number in range(3):
-                            edge = TRIANGLES[case, triangle, number]
-                            corner = EDGE_CORNERS[edge]
+                            edge = cases.triangles[case, triangle, number]
+                            corner = cases.corner[edge]
                             ex = bx * BLOCK + x + (corner & 1)
                             ey = by * BLOCK + y + (corner >> 1 & 1)
                             ez = bz * BLOCK + z + (corner >> 2)
                             voxel = (ex << VOXEL_BITS | ey) << VOXEL_BITS | ez
-                            result[face, number] = voxel << 2 | EDGE_AXES[edge]
+                            result[face, number] = voxel << 2 | cases.axis[edge]
                         face += 1
     return result
 
@@ -317,9 +328,9 @@ def vertices_on_edges(voxels, table, edges, lower, voxel_size):
         n, m = np.float64(voxels.weight[one, a]), np.float64(voxels.weight[other, b])
         near, far = voxels.distance[one, a] / n, voxels.distance[other, b] / m
         along = min(max(near / (near - far), 0.001), 0.999)
-        positions[i, 0] = (x + lower[0] * BLOCK + (along if axis == 0 else 0.0)) * voxel_size
-        positions[i, 1] = (y + lower[1] * BLOCK + (along if axis == 1 else 0.0)) * voxel_size
-        positions[i, 2] = (z + lower[2] * BLOCK + (along if axis == 2 else 0.0)) * voxel_size
+        positions[i, 0] = (x + lower[0] * BLOCK + (along + 0.5 if axis == 0 else 0.5)) * voxel_size
+        positions[i, 1] = (y + lower[1] * BLOCK + (along + 0.5 if axis == 1 else 0.5)) * voxel_size
+        positions[i, 2] = (z + lower[2] * BLOCK + (along + 0.5 if axis == 2 else 0.5)) * voxel_size
         for channel in range(3):
             mixed = (1 - along) * voxels.color[one, a, channel] / n + along * voxels.color[other, b, channel] / m
             colors[i, channel] = np.uint8(np.rint(mixed))

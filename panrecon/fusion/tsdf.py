@@ -14,7 +14,8 @@ from panrecon.errors import InputError
 from panrecon.fusion import kernels
 from panrecon.fusion.chunks import overlapping, plan
 from panrecon.fusion.cleaning import canonical, without_small_components
-from panrecon.fusion.kernels import BLOCK, BLOCK_BITS, EMPTY, VOXELS, BlockTable, Lens, Voxels
+from panrecon.fusion.cubes import EDGES, triangles_of_cases
+from panrecon.fusion.kernels import BLOCK, BLOCK_BITS, EMPTY, VOXELS, BlockTable, Cases, Lens, Voxels
 from panrecon.fusion.slant import across
 from panrecon.geometry import invert
 from panrecon.structures import TriangleMesh, View, Views
@@ -24,6 +25,8 @@ PIXEL_STEP: Final = 4  # between the pixels whose rays tell which blocks a frame
 INITIAL_BLOCKS: Final = 1_024
 GROWTH: Final = 1.25
 SHIFTS: Final = (2 * BLOCK_BITS, BLOCK_BITS, 0)  # of a block's coordinates in its key
+TRIANGLES: Final = triangles_of_cases()
+CASES: Final = Cases(TRIANGLES, (TRIANGLES[..., 0] >= 0).sum(axis=1), *np.array(EDGES).T)
 Bar = Callable[[int], AbstractContextManager[Callable[[int], None]]]
 
 
@@ -116,9 +119,9 @@ class TSDFVolume:
         coordinates = np.stack([self._keys >> shift & 2**BLOCK_BITS - 1 for shift in SHIFTS], axis=1)
         keys = np.sort(self._keys[((coordinates >= low) & (coordinates < high)).all(axis=1)])
         threshold = self._settings.weight_threshold
-        counts = kernels.count_faces(self._voxels, self._table, keys, threshold)
+        counts = kernels.count_faces(self._voxels, self._table, keys, threshold, CASES)
         first = np.cumsum(counts) - counts
-        corners = kernels.faces_of_blocks(self._voxels, self._table, keys, threshold, first, int(counts.sum()))
+        corners = kernels.faces_of_blocks(self._voxels, self._table, keys, threshold, CASES, first, int(counts.sum()))
         edges, faces = np.unique(corners, return_inverse=True)
         vertices, colors = kernels.vertices_on_edges(
             self._voxels, self._table, edges, self._region.lower, self._settings.voxel_size

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -14,41 +15,43 @@ from panrecon.geometry import resample
 from panrecon.io.files import read_json, write_json
 from panrecon.io.images import read_color, read_depth, write_depth, write_image
 from panrecon.structures import Camera, Frame, Scan, View, Views
+from panrecon.threads import in_parallel
+
+Measure = Callable[[Frame], Float[np.ndarray, "h w"]]  # depth along the optical axis (m), 0 where not measured
 
 
-def write_scan(
-    folder: Path,
-    scan: Scan,
-    frames: Iterable[Frame],
-    measure: Callable[[Frame], Float[np.ndarray, "h w"]] | None = None,
-) -> None:
+def write_scan(folder: Path, scan: Scan, frames: Iterable[Frame], measure: Measure | None = None) -> None:
     """`scan.json` with the images of `frames` (raw; iterated once) beside it: colour registered to depth, else linked.
 
-    Depth images are linked too or, where they are none yet, written as `measure` computes them (m).
+    Depth images are linked too or, where they are none yet, written as `measure` computes them, for several frames at
+    once.
 
     Raises:
         InputError: an image cannot be read, or its size is not its camera's.
     """
-    written = []
-    for frame in frames:
-        color = _check_size(frame.color, read_color(frame.color), scan.source_camera)
-        names = {"color": f"color/{frame.name}{frame.color.suffix}", "depth": f"depth/{frame.name}.png"}
-        if scan.source_camera == scan.camera:
-            _link_or_copy(frame.color, folder / names["color"])
-        else:
-            write_image(folder / names["color"], resample(color, scan.source_camera, scan.camera))
-        if measure is None:
-            _check_size(frame.depth, read_depth(frame.depth, scan.depth_scale), scan.camera)
-            _link_or_copy(frame.depth, folder / names["depth"])
-        else:
-            write_depth(folder / names["depth"], measure(frame), scan.depth_scale)
-        written.append({"name": frame.name, **names, "world_from_camera": frame.world_from_camera.tolist()})
+    written = list(in_parallel(lambda frame: _write_frame(folder, scan, frame, measure), frames))
     if not written:
         raise InputError(f"The scan of {scan.scene} has no frame; at least one posed RGB-D frame is needed.")
     cameras = {"camera": asdict(scan.camera), "source_camera": asdict(scan.source_camera)}
     write_json(
         folder / "scan.json", {"scene": scan.scene, **cameras, "depth_scale": scan.depth_scale, "frames": written}
     )
+
+
+def _write_frame(folder: Path, scan: Scan, frame: Frame, measure: Measure | None) -> dict[str, Any]:
+    """Writes one frame's images; what `scan.json` says of it."""
+    color = _check_size(frame.color, read_color(frame.color), scan.source_camera)
+    names = {"color": f"color/{frame.name}{frame.color.suffix}", "depth": f"depth/{frame.name}.png"}
+    if scan.source_camera == scan.camera:
+        _link_or_copy(frame.color, folder / names["color"])
+    else:
+        write_image(folder / names["color"], resample(color, scan.source_camera, scan.camera))
+    if measure is None:
+        _check_size(frame.depth, read_depth(frame.depth, scan.depth_scale), scan.camera)
+        _link_or_copy(frame.depth, folder / names["depth"])
+    else:
+        write_depth(folder / names["depth"], measure(frame), scan.depth_scale)
+    return {"name": frame.name, **names, "world_from_camera": frame.world_from_camera.tolist()}
 
 
 def read_scan(folder: Path) -> Scan:

@@ -46,7 +46,7 @@ def observed(view: View, place: Place, settings: MeshSettings) -> Sums:
     """What one view adds to the sums of a block's voxels."""
     camera, voxel, truncation = view.camera, settings.voxel_size, settings.truncation * settings.voxel_size
     m = invert(view.world_from_camera)
-    corner = [number * (BLOCK * voxel) for number in place]
+    corner = [(number * BLOCK + 0.5) * voxel for number in place]
     z, y, x = (axis.ravel().astype(single) for axis in np.mgrid[:BLOCK, :BLOCK, :BLOCK])
     right, down, far = (
         single(m[axis, 0] * corner[0] + m[axis, 1] * corner[1] + m[axis, 2] * corner[2] + m[axis, 3])
@@ -106,7 +106,7 @@ def crossing(
     a, b = sums[one[0], one[1], one[2]], sums[other[0], other[1], other[2]]
     near, far = a[0] / a[4], b[0] / b[4]
     along = min(max(near / (near - far), 0.001), 0.999)
-    position = [single((one[i] + (along if i == axis else 0.0)) * voxel_size) for i in range(3)]
+    position = [single((one[i] + (along + 0.5 if i == axis else 0.5)) * voxel_size) for i in range(3)]
     return position, [int(np.rint((1 - along) * a[i] / a[4] + along * b[i] / b[4])) for i in (1, 2, 3)]
 
 

@@ -1,0 +1,254 @@
+"""What long scans and long drives take: seconds and peak memory of the stages scan and mesh, as they grow.
+
+The scan is of ScanNet's size: depth 640 x 480, colour 1296 x 968. It is made of 100 distinct frames of a built-in room,
+rendered at 640 x 480 (colour enlarged), each repeated 20 times by hard links with its pose moved by about a millimetre:
+what is read, decoded and fused is that of 2,000 frames, the surface is that of one room. Fewer frames are every second
+and fourth.
+
+The drive is a street of 300 m between houses, a frame a metre, depth up to 40 m, ray-cast without noise; it is fused at
+10 cm in one piece and in chunks, which must come to the same bytes.
+"""
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+import trimesh
+import typer
+from jaxtyping import UInt8
+
+from benchmarks.measure import stage_costs
+from benchmarks.provenance import provenance
+from benchmarks.scenes import DATASET, BenchScene, panrecon, run_pipeline
+from benchmarks.study import RESULTS, ROOMS, RUNS
+from benchmarks.tables import table_of
+from panrecon.config import MeshSettings, ScanSettings
+from panrecon.datasets.base import dataset
+from panrecon.fusion.chunks import plan
+from panrecon.fusion.tsdf import Region, TSDFVolume
+from panrecon.geometry import look_at, pixel_directions, resample, transform
+from panrecon.io.files import read_json, write_json, write_text
+from panrecon.io.images import read_color, read_depth, write_depth, write_image
+from panrecon.io.scan import read_scan, scan_views
+from panrecon.raycasting import Raycaster
+from panrecon.structures import Camera, TriangleMesh
+
+NAME: Final = "scale"
+DISTINCT, REPEATS = 100, 20  # frames of the long scan
+STRIDES: Final = {500: 4, 1_000: 2, 2_000: 1}  # by number of frames
+COLOR_SIZE: Final = (1296, 968)
+POSE_JITTER: Final = 0.001  # m
+LENGTH: Final = 300  # m, of the drive
+STREET_CAMERA: Final = Camera(704, 188, 276.0, 276.0, 341.0, 119.0)  # KITTI-360's at half its size
+DRIVE: Final = ("mesh.voxel_size=0.1", "mesh.depth_max=40")
+CHUNKS: Final = {"one piece": 1000.0, "chunks of 128 m (default)": 128.0, "chunks of 51.2 m": 51.2}
+SAMPLED: Final = 40  # frames whose steps are timed one by one
+
+
+@dataclass(frozen=True)
+class Row:
+    """Cost of one stage on so many frames: wall time (s), peak memory (MB) and the digest of what it made."""
+
+    what: str
+    stage: str
+    frames: int
+    seconds: float
+    peak_memory_mb: int
+    digest: str
+
+
+def main() -> None:
+    """Three tables: growth with frames, where the time of a frame goes, and the drive."""
+    load = os.getloadavg()[0]
+    scan, drive = BenchScene("room", ROOMS / "long_scan"), BenchScene("drive", ROOMS / "long_drive")
+    write_once(scan, long_scan)
+    write_once(drive, long_drive)
+    grown = [
+        row
+        for count, stride in STRIDES.items()
+        for row in costs(scan, f"scale_{count}", count, [f"scan.frame_stride={stride}"], ("scan", "mesh"))
+    ]
+    steps = times_of_a_frame(scan, RUNS / f"scale_{max(STRIDES)}" / DATASET / scan.name)
+    driven = [
+        replace(row, what=name)
+        for name, size in CHUNKS.items()
+        for row in costs(drive, f"scale_{size:g}", LENGTH, [*DRIVE, f"mesh.chunk_size={size}"], ("mesh",))
+    ]
+    same = len({row.digest for row in driven}) == 1
+    text = "\n".join(
+        [
+            cost_table(grown),
+            table_of(
+                ["a frame, one thread", "median"], [[name, f"{1000 * value:.1f} ms"] for name, value in steps.items()]
+            ),
+            cost_table(driven),
+            f"All meshes of the drive have the same bytes: {'yes' if same else 'NO'}. Load before: {load:.1f}.\n",
+        ]
+    )
+    record = {"growth": [asdict(row) for row in grown], "drive": [asdict(row) for row in driven], "steps": steps}
+    write_json(RESULTS / f"{NAME}.json", {**provenance(), "load": load, **record})
+    write_text(RESULTS / f"{NAME}.md", text)
+    print(text)
+
+
+def costs(scene: BenchScene, run: str, frames: int, overrides: list[str], stages: Sequence[str]) -> list[Row]:
+    """What the stages said of themselves when they last ran."""
+    run_pipeline(scene, RUNS, run, "mesh", overrides)
+    folder = RUNS / run / DATASET / scene.name
+    told = stage_costs(folder, "mesh")
+    return [
+        Row(
+            scene.name,
+            stage,
+            frames,
+            told[stage].seconds,
+            told[stage].peak_memory_mb,
+            read_json(folder / stage / "settings.json")["digest"],
+        )
+        for stage in stages
+    ]
+
+
+def cost_table(rows: Sequence[Row]) -> str:
+    cells = [
+        [
+            *(row.what, row.stage, f"{row.frames:,}", f"{row.seconds:.1f}", f"{row.frames / row.seconds:.0f}"),
+            str(row.peak_memory_mb),
+        ]
+        for row in rows
+    ]
+    return table_of(["of", "stage", "frames", "seconds", "frames a second", "peak memory, MB"], cells)
+
+
+def times_of_a_frame(scene: BenchScene, run: Path) -> dict[str, float]:
+    """Median seconds of what both stages do with a frame."""
+    raw, scan = dataset(DATASET).scan(scene.raw, ScanSettings()), read_scan(run / "scan")
+    chosen = np.linspace(0, len(scan.frames) - 1, SAMPLED).astype(int)
+    colors = [read_color(raw.frames[number].color) for number in chosen]
+    registered = [resample(color, raw.source_camera, raw.camera) for color in colors]
+    views = [scan_views(scan).read(int(number)) for number in chosen]
+    settings = MeshSettings()
+    planned = plan(scan_views(scan), settings)
+    volume = TSDFVolume(Region(planned.lower, planned.chunks[0].low, planned.chunks[0].high + 1), settings)
+    for view in views:
+        volume.integrate(view)
+    return {
+        "scan: decode colour": median_time(lambda n: read_color(raw.frames[chosen[n]].color)),
+        "scan: decode depth": median_time(lambda n: read_depth(raw.frames[chosen[n]].depth, raw.depth_scale)),
+        "scan: register colour": median_time(lambda n: resample(colors[n], raw.source_camera, raw.camera)),
+        "scan: encode colour": median_time(
+            lambda n: cv2.imencode(".jpg", registered[n], [cv2.IMWRITE_JPEG_QUALITY, 92])
+        ),
+        "mesh: decode both": median_time(lambda n: scan_views(scan).read(int(chosen[n]))),
+        "mesh: fuse (all cores)": median_time(lambda n: volume.integrate(views[n])),
+    }
+
+
+def median_time(work: Callable[[int], object]) -> float:
+    times = []
+    for number in range(SAMPLED):
+        started = time.perf_counter()
+        work(number)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def write_once(scene: BenchScene, write: Callable[[Path], None]) -> None:
+    """Writes a raw scene that is not there yet; one that was broken off is written again."""
+    if not (scene.raw / "written").is_file():
+        write(scene.raw)
+        write_text(scene.raw / "written", "")
+
+
+def long_scan(folder: Path) -> None:
+    """DISTINCT rendered frames, each linked REPEATS times; colour enlarged to what ScanNet's camera gives."""
+    source = folder.with_name(f"{folder.name}_source")
+    panrecon("simulate", "room", str(source), "--frames", str(DISTINCT), "--width", "640")
+    scan, rng = dataset(DATASET).scan(source, ScanSettings()), np.random.default_rng(0)
+    for number, frame in enumerate(scan.frames):
+        large = cv2.resize(read_color(frame.color), COLOR_SIZE, interpolation=cv2.INTER_CUBIC)
+        write_image(folder / "color" / f"{number}.jpg", large)
+        link(frame.depth, folder / "depth" / f"{number}.png")
+        for copy in range(1, REPEATS):
+            name = str(number + copy * DISTINCT)
+            link(folder / "color" / f"{number}.jpg", folder / "color" / f"{name}.jpg")
+            link(frame.depth, folder / "depth" / f"{name}.png")
+        for copy in range(REPEATS):
+            pose = frame.world_from_camera.copy()
+            pose[:3, 3] += rng.normal(size=3) * POSE_JITTER * (copy > 0)
+            write_matrix(folder / "pose" / f"{number + copy * DISTINCT}.txt", pose)
+    x, y = COLOR_SIZE[0] / scan.camera.width, COLOR_SIZE[1] / scan.camera.height
+    c = scan.camera
+    color = Camera(*COLOR_SIZE, c.fx * x, c.fy * y, (c.cx + 0.5) * x - 0.5, (c.cy + 0.5) * y - 0.5)
+    write_intrinsics(folder, color=color, depth=c)
+
+
+def link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    os.link(source.resolve(), target)
+
+
+def long_drive(folder: Path) -> None:
+    """A frame a metre through the street, the camera 1.6 m high and swaying a little."""
+    raycaster = Raycaster(street())
+    for number in range(LENGTH):
+        eye = np.array([number, 1.5 * np.sin(number / 25), 1.6])
+        pose = look_at(eye, eye + np.array([10.0, np.sin(number / 9), -0.3]))
+        depth = raycaster.cast(STREET_CAMERA, pose).depth
+        depth = np.where(np.isfinite(depth) & (depth < 60), depth, 0).astype(np.float32)
+        points = transform(pose, pixel_directions(STREET_CAMERA) * depth[..., None])
+        write_image(
+            folder / "color" / f"{number}.jpg", np.where(depth[..., None] > 0, bricks(points), 255).astype(np.uint8)
+        )
+        write_depth(folder / "depth" / f"{number}.png", depth)
+        write_matrix(folder / "pose" / f"{number}.txt", pose)
+    write_intrinsics(folder, color=STREET_CAMERA, depth=STREET_CAMERA)
+
+
+def street() -> TriangleMesh:
+    """Road, houses with bays on both sides, and parked cars."""
+    boxes = [((LENGTH / 2, 0.0, -0.5), (LENGTH + 120.0, 40.0, 1.0))]
+    rng = np.random.default_rng(0)
+    for x in range(-40, LENGTH + 60, 12):
+        for side in (-1, 1):
+            height, setback = rng.uniform(8, 16), rng.uniform(0, 2)
+            boxes.append(((x + 6.0, side * (14 + setback), height / 2), (11.0, 8.0, height)))
+            boxes.append(((x + 3.0, side * (9.6 + setback), 4.0), (2.5, 1.0, 2.0)))
+            boxes.append(((x + rng.uniform(2, 8), side * 7.0, 0.75), (4.2, 1.8, 1.5)))
+    cube = trimesh.creation.box((1.0, 1.0, 1.0))
+    vertices = np.concatenate([cube.vertices * size + center for center, size in boxes])
+    faces = np.concatenate([cube.faces + len(cube.vertices) * number for number in range(len(boxes))])
+    colors = np.full((len(vertices), 3), 128, np.uint8)
+    return TriangleMesh(vertices.astype(np.float32), faces.astype(np.int32), colors)
+
+
+def bricks(points: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
+    """A colour for every place."""
+    courses = np.floor(points / np.array([2.0, 2.0, 1.0])).astype(int)
+    shade = 90 + 40 * (courses.sum(axis=-1) % 2)
+    return np.stack([shade + 60, shade + 10 * (courses[..., 2] % 3), shade], axis=-1).astype(np.uint8)
+
+
+def write_intrinsics(folder: Path, color: Camera, depth: Camera) -> None:
+    stated = []
+    for kind, camera in (("color", color), ("depth", depth)):
+        matrix = np.eye(4)
+        matrix[:3, :3] = camera.matrix
+        write_matrix(folder / "intrinsic" / f"intrinsic_{kind}.txt", matrix)
+        stated += [f"{kind}Width = {camera.width}", f"{kind}Height = {camera.height}"]
+    write_text(folder / f"{folder.name}.txt", "\n".join(stated) + "\n")
+
+
+def write_matrix(path: Path, matrix: np.ndarray) -> None:
+    write_text(path, "\n".join(" ".join(f"{value:.9g}" for value in row) for row in matrix) + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,179 @@
+"""Is the fusion worth a kernel of its own? Against Open3D's VoxelBlockGrid, in one run, in turn; medians and ratio.
+
+Both get the same views in memory, the demo room's, and the same voxel size, truncation and greatest depth. What is
+timed is a whole fusion, from an empty volume to the last frame; then the surface is compared with the exact one.
+"""
+
+import os
+import statistics
+import time
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Final
+
+import numpy as np
+import typer
+
+from benchmarks.provenance import provenance
+from benchmarks.scenes import prepare, room
+from benchmarks.study import RESULTS, ROOMS, RUNS
+from benchmarks.tables import table_of
+from panrecon.config import MeshSettings, ScanSettings
+from panrecon.datasets.base import dataset
+from panrecon.evaluation.geometric import surface_quality
+from panrecon.fusion.chunks import plan
+from panrecon.fusion.cleaning import canonical, without_small_components
+from panrecon.fusion.tsdf import Region, TSDFVolume
+from panrecon.geometry import invert
+from panrecon.io.files import write_json, write_text
+from panrecon.io.images import read_color, read_depth
+from panrecon.io.mesh import read_mesh
+from panrecon.structures import TriangleMesh, View, Views
+from panrecon.system import import_open3d
+
+NAME: Final = "tsdf_speed"
+OURS, PEER = "panrecon", "Open3D VoxelBlockGrid"
+REPEATS: Final = 9
+VOXEL_SIZES: Final = (0.02, 0.01)  # m
+
+
+@dataclass(frozen=True)
+class Row:
+    """Median frames a second of one side, the time of its surface (s), and how near that lies to the truth (m)."""
+
+    voxel_size: float
+    side: str
+    frames_a_second: float
+    surface_seconds: float
+    vertices: int
+    accuracy: float
+    completeness: float
+    normal_consistency: float
+
+
+class Open3DFusion:
+    """The fusion as Open3D's own loop has it."""
+
+    def __init__(self, settings: MeshSettings) -> None:
+        self._o3d: Any = import_open3d()
+        self._settings = settings
+        scalar, color = self._o3d.core.SizeVector([1]), self._o3d.core.SizeVector([3])
+        self._grid = self._o3d.t.geometry.VoxelBlockGrid(
+            attr_names=("tsdf", "weight", "color"),
+            attr_dtypes=(self._o3d.core.float32,) * 3,
+            attr_channels=(scalar, scalar, color),
+            voxel_size=settings.voxel_size,
+            block_resolution=8,
+            block_count=20_000,
+        )
+
+    def integrate(self, view: View) -> None:
+        o3d, settings = self._o3d, self._settings
+        depth = np.where(view.depth <= settings.depth_max, view.depth, 0.0).astype(np.float32)
+        depth_image = o3d.t.geometry.Image(o3d.core.Tensor(depth))
+        color_image = o3d.t.geometry.Image(o3d.core.Tensor(view.color.astype(np.float32) / 255))
+        intrinsic = o3d.core.Tensor(view.camera.matrix)
+        camera_from_world = o3d.core.Tensor(invert(view.world_from_camera))
+        reach = (1.0, settings.depth_max, settings.truncation)
+        blocks = self._grid.compute_unique_block_coordinates(depth_image, intrinsic, camera_from_world, *reach)
+        self._grid.integrate(blocks, depth_image, color_image, intrinsic, intrinsic, camera_from_world, *reach)
+
+    def surface(self) -> TriangleMesh:
+        mesh = self._grid.extract_triangle_mesh(weight_threshold=self._settings.weight_threshold)
+        colors = np.clip(np.rint(mesh.vertex.colors.numpy() * 255), 0, 255).astype(np.uint8)
+        return TriangleMesh(
+            mesh.vertex.positions.numpy().astype(np.float32), mesh.triangle.indices.numpy().astype(np.int32), colors
+        )
+
+
+class OurFusion:
+    """One chunk that holds all views."""
+
+    def __init__(self, settings: MeshSettings, views: list[View]) -> None:
+        planned = plan(Views.of(views), settings.model_copy(update={"chunk_size": 1000.0}))
+        self._chunk = planned.chunks[0]
+        self._volume = TSDFVolume(Region(planned.lower, self._chunk.low, self._chunk.high + 1), settings)
+
+    def integrate(self, view: View) -> None:
+        self._volume.integrate(view)
+
+    def surface(self) -> TriangleMesh:
+        found = self._volume.surface(self._chunk.low, self._chunk.high)
+        return TriangleMesh(found.vertices, found.faces, found.colors)
+
+
+def main(quick: Annotated[bool, typer.Option(help="three repeats at 2 cm")] = False) -> None:
+    """The table of both sides by voxel size."""
+    scene = room(0, ROOMS)
+    prepare(scene, RUNS / "bench" / "features")
+    scan = dataset("scannet").scan(scene.raw, ScanSettings())
+    views = [
+        View(f.name, scan.camera, f.world_from_camera, read_color(f.color), read_depth(f.depth, scan.depth_scale))
+        for f in scan.frames
+    ]
+    truth = read_mesh(scene.raw / f"{scene.name}_vh_clean_2.ply")
+    load = os.getloadavg()[0]
+    rows = [
+        row
+        for voxel_size in (VOXEL_SIZES[:1] if quick else VOXEL_SIZES)
+        for row in compared(views, MeshSettings(voxel_size=voxel_size), truth, 3 if quick else REPEATS)
+    ]
+    text = (
+        table(rows) + f"\n{len(views)} frames of {scan.camera.width} x {scan.camera.height}; load before: {load:.1f}\n"
+    )
+    write_json(RESULTS / f"{NAME}.json", {**provenance(), "load": load, "rows": [asdict(row) for row in rows]})
+    write_text(RESULTS / f"{NAME}.md", text)
+    print(text)
+
+
+def compared(views: list[View], settings: MeshSettings, truth: TriangleMesh, repeats: int) -> list[Row]:
+    """Both sides, in turn; the first round, which compiles and warms up, does not count."""
+    seconds: dict[str, list[float]] = {OURS: [], PEER: []}
+    fused: dict[str, OurFusion | Open3DFusion] = {}
+    for _ in range(repeats + 1):
+        for side, times in seconds.items():
+            fused.pop(side, None)
+            started = time.perf_counter()
+            fused[side] = OurFusion(settings, views) if side == OURS else Open3DFusion(settings)
+            for view in views:
+                fused[side].integrate(view)
+            times.append(time.perf_counter() - started)
+    return [measured(side, fused[side], settings, times[1:], len(views), truth) for side, times in seconds.items()]
+
+
+def measured(
+    side: str,
+    fusion: OurFusion | Open3DFusion,
+    settings: MeshSettings,
+    times: list[float],
+    frames: int,
+    truth: TriangleMesh,
+) -> Row:
+    fusion.surface()
+    started = time.perf_counter()
+    mesh = fusion.surface()
+    taken = time.perf_counter() - started
+    mesh = canonical(without_small_components(mesh, settings.min_component_faces))
+    found = surface_quality(mesh, truth)
+    speed = frames / statistics.median(times)
+    near = found.accuracy, found.completeness, found.normal_consistency
+    return Row(settings.voxel_size, side, speed, taken, len(mesh.vertices), *near)
+
+
+def table(rows: list[Row]) -> str:
+    cells = []
+    for row in rows:
+        peer = next(other for other in rows if other.side == PEER and other.voxel_size == row.voxel_size)
+        cells.append(
+            [
+                *(f"{100 * row.voxel_size:g} cm", row.side, f"{row.frames_a_second:.0f}"),
+                *(f"{row.frames_a_second / peer.frames_a_second:.2f} x", f"{row.surface_seconds:.2f} s"),
+                *(f"{row.vertices:,}", f"{1000 * row.accuracy:.1f} mm", f"{1000 * row.completeness:.1f} mm"),
+                f"{row.normal_consistency:.3f}",
+            ]
+        )
+    head = ["voxels", "fusion", "frames a second", "ratio", "surface", "vertices", "accuracy", "completeness"]
+    return table_of([*head, "normal consistency"], cells)
+
+
+if __name__ == "__main__":
+    typer.run(main)
