@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from panrecon.doctor import doctor
 from panrecon.estimate import estimate
 from panrecon.evaluate import evaluate
 from panrecon.explain import explain
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(simulate, name="simulate")
+app.command()(doctor)
 app.command()(estimate)
 app.command()(evaluate)
 app.command()(explain)
@@ -49,21 +51,22 @@ def run(
 ) -> None:
     """All stages of scenes: reads <data>/<scene>/, writes <runs>/<run>/<dataset>/<scene>/<stage>/.
 
-    What is up to date is left alone. Exit code 2: the input is wrong, in one sentence.
+    What is up to date is left alone. A scene's own settings.yaml comes before --settings and --set. Exit code 2: the
+    input is wrong, in one sentence.
     """
     from panrecon.errors import InputError
-    from panrecon.workflow import Plan, find_scene, last_stage, run_plan, settings_of
+    from panrecon.workflow import Plan, find_scene, last_stage, run_plan, settings_of_scenes
 
     with exit_on_input_error():
         if until is not None and until not in VERSIONS:
             raise InputError(f"There is no stage {until!r}; there are {', '.join(VERSIONS)}.")
         found = [find_scene(label, data, runs / name) for label in dict.fromkeys(scenes)]
-        of_dataset = {scene.dataset: settings_of(scene.dataset, settings, override) for scene in found}
+        of_scene = settings_of_scenes(found, settings, override)
         codes = []
         for stage in VERSIONS:
-            mine = [s for s in found if (until or last_stage(s, of_dataset[s.dataset])) == stage]
+            mine = [s for s in found if (until or last_stage(s, of_scene[s.label])) == stage]
             if mine:
-                codes.append(run_plan(Plan(mine, runs / name, stage, of_dataset, cores, dry_run)))
+                codes.append(run_plan(Plan(mine, runs / name, stage, of_scene, cores, dry_run)))
     raise typer.Exit(max(codes, key=lambda code: (code == 1, code)))
 
 

@@ -8,6 +8,7 @@ import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeInt,
@@ -17,6 +18,7 @@ from pydantic import (
 )
 
 from panrecon.errors import InputError
+from panrecon.structures import Axes, PosesAre
 
 # A path of the user's, from where they stand: stages work in another folder.
 UserPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
@@ -38,6 +40,14 @@ class StageSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def _names(value: Any) -> Any:
+    """Names of frames are numbers in most files."""
+    return [str(name) if isinstance(name, int) else name for name in value] if isinstance(value, list) else value
+
+
+Intrinsics = tuple[PositiveFloat, PositiveFloat, float, float]
+
+
 class ScanSettings(StageSettings):
     classes: UserPath | None = Field(None, description="class table; default: the scene's classes.csv, else ScanNet-20")
     frame_stride: PositiveInt = Field(1, description="take every n-th frame")
@@ -55,6 +65,24 @@ class ScanSettings(StageSettings):
     ego_mask: UserPath | None = Field(
         None,
         description="of a drive: image, not 0 where it shows the vehicle itself; default: the scene's ego_mask.png",
+    )
+    skip_frames: Annotated[tuple[str, ...], BeforeValidator(_names)] = Field(
+        (), description="names of frames that are left out"
+    )
+    poses_are: PosesAre = Field("camera_to_world", description="what the pose files hold")
+    axes: Axes = Field("opencv", description="of the poses' cameras; opengl: y up, z backward")
+    pose_offset: int = Field(0, description="an image has the pose of the file so many frames later")
+    color_offset: tuple[float, float] = Field(
+        (0.0, 0.0), description="colour lies so far right and down of where its intrinsics say, pixels"
+    )
+    color_intrinsics: Intrinsics | None = Field(
+        None, description="fx, fy, cx, cy of the colour images, pixels; default: as the scene's files state"
+    )
+    depth_intrinsics: Intrinsics | None = Field(
+        None, description="fx, fy, cx, cy of the depth images, pixels; default: as the scene's files state"
+    )
+    axis_alignment: bool = Field(
+        False, description="turn poses, and the scene's own truth, by axisAlignment of <scene>.txt"
     )
 
 
@@ -215,7 +243,7 @@ def load_settings(files: Sequence[Path] = (), overrides: Sequence[str] = ()) -> 
     """
     merged: dict[str, Any] = {}
     for file in files:
-        merged = _merged(merged, _read_yaml(file))
+        merged = _merged(merged, read_settings_file(file))
     for override in overrides:
         merged = _merged(merged, _parse_override(override))
     try:
@@ -224,7 +252,8 @@ def load_settings(files: Sequence[Path] = (), overrides: Sequence[str] = ()) -> 
         raise InputError(_first_problem(error)) from error
 
 
-def _read_yaml(file: Path) -> Mapping[str, Any]:
+def read_settings_file(file: Path) -> Mapping[str, Any]:
+    """The sections of one YAML file, not checked."""
     if not file.is_file():
         raise InputError(f"The settings file {file} does not exist; name a YAML file.")
     try:

@@ -26,7 +26,7 @@ def estimate(
 
     with exit_on_input_error(), tempfile.TemporaryDirectory() as folder:
         found = find_scene(scene, data, Path(folder))
-        loaded = settings_of(found.dataset, settings, override)
+        loaded = settings_of(found.dataset, settings, override, found.raw)
         from panrecon.rehearsal import STAGES, Rehearsal
 
         rehearsal = Rehearsal(found.dataset, found.raw, loaded, Path(folder))

@@ -1,11 +1,15 @@
 """Projective and mesh geometry: pure functions over arrays (axes and units as in `panrecon.structures`)."""
 
+from typing import Final
+
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from scipy.spatial import cKDTree
 
-from panrecon.structures import VOID, Camera
+from panrecon.structures import VOID, Axes, Camera, PosesAre
+
+FLIP: Final = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenGL's camera axes from OpenCV's, and back
 
 
 def transform(to_from: Float[np.ndarray, "4 4"], points: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
@@ -25,6 +29,14 @@ def invert(to_from: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
     result[:3, :3] = rotation.T
     result[:3, 3] = -rotation.T @ translation
     return result
+
+
+def as_world_from_camera(pose: Float[np.ndarray, "4 4"], poses_are: PosesAre, axes: Axes) -> Float[np.ndarray, "4 4"]:
+    """World from camera with OpenCV's axes, of a pose stated in another convention; not finite where it is not."""
+    if not np.isfinite(pose).all():
+        return pose
+    world_from_camera = invert(pose) if poses_are == "world_to_camera" else pose
+    return world_from_camera @ FLIP if axes == "opengl" else world_from_camera
 
 
 def project(

@@ -150,7 +150,7 @@ class Rehearsal:
     def _scan(self) -> None:
         fused = _some(self.whole, FUSED)
         seconds, _ = timed(lambda: write_scan(self.folder, fused, fused.frames, self.measure))
-        images = _size(self.folder / "color") if self.whole.source_camera != self.whole.camera else 0
+        images = _size(self.folder / "color") if self.whole.needs_registration else 0
         self.fused = read_scan(self.folder)
         detected = [frame for frame in self.fused.frames if frame.name in self.detections_file]
         self.some = _some(replace(self.fused, frames=tuple(detected)) if detected else self.fused, FRAMES)

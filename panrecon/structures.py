@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final, SupportsIndex
+from typing import Final, Literal, SupportsIndex
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 VOID: Final = -1
 SURFACELESS: Final = ("sky",)  # classes that images show and no surface has
+PosesAre = Literal["camera_to_world", "world_to_camera"]
+Axes = Literal["opencv", "opengl"]  # of a camera: x right, y down, z forward; or x right, y up, z backward
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Scan:
     """A posed RGB-D sequence; colour is registered to depth, so that one `camera` sees both.
 
     `source_camera` saw the colour images as they came: precomputed detections and features lie on its pixels.
+    `source_from_camera` is where it stood, None for the place of `camera`; only a raw scan's may stand elsewhere.
     """
 
     scene: str
@@ -62,6 +65,12 @@ class Scan:
     source_camera: Camera
     depth_scale: float  # depth image units per metre
     frames: tuple[Frame, ...]
+    source_from_camera: Float[np.ndarray, "4 4"] | None = None
+
+    @property
+    def needs_registration(self) -> bool:
+        """Whether colour has to be resampled to lie on depth."""
+        return self.source_camera != self.camera or self.source_from_camera is not None
 
     @property
     def poses(self) -> Float[np.ndarray, "n 4 4"]:

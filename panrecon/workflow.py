@@ -19,6 +19,7 @@ from panrecon.stage import ERROR_FILE, READS, VERSIONS, console, decisive, locke
 
 CHECKOUT = Path(panrecon.__file__).parents[1]
 PIPELINES = CHECKOUT / "pipelines"
+OWN_SETTINGS = "settings.yaml"  # of a raw scene: what `panrecon doctor --fix` writes
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Plan:
     scenes: Sequence[Scene]
     run_folder: Path
     until: str
-    settings: Mapping[str, Settings]
+    settings: Mapping[str, Settings]  # by the scene's label
     cores: int
     dry_run: bool
 
@@ -67,9 +68,18 @@ def find_scene(label: str, data: Path | None, run_folder: Path) -> Scene:
     return Scene(kind, name, raw.absolute(), run.resolve())
 
 
-def settings_of(kind: str, files: Sequence[Path], overrides: Sequence[str]) -> Settings:
-    """Defaults, then what the data set differs in, then the user's files and overrides."""
-    return load_settings([PIPELINES / "configs" / f"{kind}.yaml", *files], overrides)
+def settings_of(kind: str, files: Sequence[Path], overrides: Sequence[str], raw: Path | None = None) -> Settings:
+    """Defaults, then what the data set differs in, what the scene's own folder says, the user's files and overrides."""
+    own = [raw / OWN_SETTINGS] if raw is not None and (raw / OWN_SETTINGS).is_file() else []
+    return load_settings([PIPELINES / "configs" / f"{kind}.yaml", *own, *files], overrides)
+
+
+def settings_of_scenes(scenes: Sequence[Scene], files: Sequence[Path], overrides: Sequence[str]) -> dict[str, Settings]:
+    """The settings of every scene by its label; says which scenes have some of their own."""
+    for scene in scenes:
+        if (scene.raw / OWN_SETTINGS).is_file():
+            console.print(f"{scene.label}: with its own {scene.raw / OWN_SETTINGS}", highlight=False, soft_wrap=True)
+    return {scene.label: settings_of(scene.dataset, files, overrides, scene.raw) for scene in scenes}
 
 
 def run_plan(plan: Plan) -> int:
@@ -116,8 +126,8 @@ def last_stage(scene: Scene, settings: Settings) -> str:
 
 
 def _command(plan: Plan, folder: Path) -> list[str]:
-    for kind, settings in plan.settings.items():
-        write_json(folder / f"{kind}.json", settings.model_dump(mode="json"))
+    for scene in plan.scenes:
+        write_json(folder / f"{scene.label}.json", plan.settings[scene.label].model_dump(mode="json"))
     configuration = folder / "run.json"
     content = {
         "raw_folders": {scene.label: str(scene.raw) for scene in plan.scenes},
@@ -126,7 +136,7 @@ def _command(plan: Plan, folder: Path) -> list[str]:
     }
     write_json(configuration, content)
     targets = [f"{scene.label}/{plan.until}/settings.json" for scene in plan.scenes]
-    stale = [path for scene in plan.scenes for path in stale_artifacts(scene, plan.settings[scene.dataset], plan.until)]
+    stale = [path for scene in plan.scenes for path in stale_artifacts(scene, plan.settings[scene.label], plan.until)]
     return [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(PIPELINES / "Snakefile")),
         *("--configfile", str(configuration), "--cores", str(plan.cores), "--nolock", "--rerun-incomplete"),

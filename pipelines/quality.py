@@ -14,7 +14,7 @@ from panrecon.evaluation.report import STEPS, quality_tables
 from panrecon.evaluation.scene import Judged, Terms, judge_points, whole_record
 from panrecon.evaluation.score import on_truth, score
 from panrecon.evaluation.views import mean_view_quality, view_quality
-from panrecon.geometry import up_direction
+from panrecon.geometry import transform, up_direction
 from panrecon.io.categories import read_categories
 from panrecon.io.files import read_json, write_json, write_text
 from panrecon.io.graph import read_evidence, read_instances_found, read_superfaces
@@ -56,7 +56,11 @@ def annotation(stage: Stage, table: CategoryTable) -> PanopticMesh:
     reader = dataset(stage.dataset)
     if not reader.annotation_files(stage.raw):
         raise InputError(f"{stage.raw} has no annotation to score against; set quality.ground_truth to a labelled PLY.")
-    return reader.annotation(stage.raw, table, stage.settings.quality.visible_only)
+    truth = reader.annotation(stage.raw, table, stage.settings.quality.visible_only)
+    if not stage.settings.scan.axis_alignment:
+        return truth
+    vertices = transform(reader.alignment(stage.raw, stage.settings.scan), truth.mesh.vertices)
+    return replace(truth, mesh=replace(truth.mesh, vertices=vertices))
 
 
 def labelled_steps(stage: Stage, table: CategoryTable) -> dict[str, PanopticMesh]:

@@ -42,7 +42,7 @@ def test_stages_look_for_weights_where_the_user_stands(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PANRECON_WEIGHTS", "cache")
     monkeypatch.setattr(subprocess, "run", record)
-    plan = Plan([finished], tmp_path / "runs", "masks", {"scannet": Settings()}, 1, dry_run=True)
+    plan = Plan([finished], tmp_path / "runs", "masks", {"scannet/room": Settings()}, 1, dry_run=True)
     assert run_plan(plan) == 0
     assert [env["PANRECON_WEIGHTS"] for env in environments] == [str(tmp_path / "cache")]
 

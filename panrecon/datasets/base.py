@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+from jaxtyping import Float
+
 from panrecon.config import ScanSettings
 from panrecon.io.labels import LabelFrames
 from panrecon.io.scan import Measure
@@ -26,6 +29,9 @@ class Dataset(Protocol):
 
     def depths(self, folder: Path, scan: Scan, settings: ScanSettings) -> Measure | None:
         """What computes the depth of a frame of `scan`, where `frame.depth` is no depth image; else None."""
+
+    def alignment(self, folder: Path, settings: ScanSettings) -> Float[np.ndarray, "4 4"]:
+        """By which the scan's poses are turned against the files', and its annotation must be; mostly the identity."""
 
     def annotation_files(self, folder: Path) -> list[Path]:
         """The files `annotation` reads; empty where the scene is not annotated."""

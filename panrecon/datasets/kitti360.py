@@ -100,6 +100,9 @@ class KITTI360:
     def depths(self, folder: Path, scan: Scan, settings: ScanSettings) -> "AccumulatedDepth":
         return AccumulatedDepth(find_place(folder), scan, settings, _mask(folder, scan, settings))
 
+    def alignment(self, folder: Path, settings: ScanSettings) -> Float[np.ndarray, "4 4"]:
+        return np.eye(4)
+
     def annotation_files(self, folder: Path) -> list[Path]:
         return truth_windows(find_place(folder))
 

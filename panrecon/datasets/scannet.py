@@ -1,7 +1,8 @@
 """Scans in ScanNet's export layout (Dai et al., CVPR 2017).
 
 color/<i>.jpg  depth/<i>.png (16 bit)  pose/<i>.txt (camera to world)  intrinsic/intrinsic_{color,depth}.txt (4x4)
-<scene>.txt (stated sizes, optional)
+intrinsic/extrinsic_{color,depth}.txt (4x4, camera to a frame that both share, optional)
+<scene>.txt (stated sizes, axisAlignment, optional)
 <scene>_vh_clean_2.ply + .aggregation.json + _vh_clean_2.0.010000.segs.json: annotation of the mesh, by words
 label-filt/<i>.png (raw label ids)  instance-filt/<i>.png (object id + 1): annotation of the frames
 scannetv2-labels.combined.tsv (here or up to three folders above): which words the raw label ids stand for
@@ -10,24 +11,27 @@ ground_truth/labelled.ply: an annotation of one's own, instead of ScanNet's
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from panrecon.config import ScanSettings
 from panrecon.errors import InputError
+from panrecon.geometry import as_world_from_camera, invert
 from panrecon.io.files import read_json
 from panrecon.io.images import read_color, read_depth, read_ids
 from panrecon.io.label_map import FILE_NAME, LabelMap, find_label_map, read_label_map
 from panrecon.io.labels import LabelFrames, in_order, paired_images
 from panrecon.io.mesh import numbers_of_ids, read_mesh, read_panoptic_mesh, rows_of_raw_ids
-from panrecon.io.poses import read_matrix, read_pose
+from panrecon.io.poses import read_matrix, read_pose, rigid
 from panrecon.pictures import spread
 from panrecon.structures import VOID, Camera, CategoryTable, Frame, Labels, PanopticMesh, Scan, normalised
 
 FRAMES_LOOKED_AT = 100  # for the raw ids of objects whose word tells no class
+ONE_PLACE = 1e-6  # m and sines of angles
 SIDES = ("Height", "Width")  # as `<scene>.txt` calls the two axes of an image
 
 
@@ -49,7 +53,7 @@ class ScanNet:
         colors = _numbered(folder / "color")
         if not colors:
             raise InputError(f"There is no frame in {folder / 'color'}; export the scan's images there.")
-        frames = [_frame(folder, path) for path in colors[:: settings.frame_stride]]
+        frames = _frames(folder, colors, settings)
         valid = [frame for frame in frames if np.isfinite(frame.world_from_camera).all()]
         if len(valid) < len(frames) and not settings.skip_invalid_poses:
             bad = next(frame.name for frame in frames if not np.isfinite(frame.world_from_camera).all())
@@ -59,8 +63,26 @@ class ScanNet:
             )
         if not valid:
             raise InputError(f"No frame of {folder} has a finite pose; export the poses again.")
-        camera, source_camera = _cameras(folder, valid[0], settings.depth_scale)
-        return Scan(folder.name, camera, source_camera, settings.depth_scale, tuple(valid))
+        camera, source_camera = _cameras(folder, valid[0], settings)
+        moved = _source_from_camera(folder)
+        return Scan(folder.name, camera, source_camera, settings.depth_scale, tuple(valid), moved)
+
+    def stated_poses(self, folder: Path) -> dict[str, Float[np.ndarray, "4 4"]]:
+        """What the pose file of every frame holds, by the frame's name, in order."""
+        return {color.stem: read_pose(_pose(folder, color)) for color in _numbered(folder / "color")}
+
+    def alignment(self, folder: Path, settings: ScanSettings) -> Float[np.ndarray, "4 4"]:
+        if not settings.axis_alignment:
+            return np.eye(4)
+        lines = _statement(folder).read_text().splitlines() if _statement(folder).is_file() else []
+        text = next((line.partition("=")[2] for line in lines if line.startswith("axisAlignment")), "")
+        try:
+            matrix = np.array([float(word) for word in text.split()]).reshape(4, 4)
+        except ValueError as error:
+            raise InputError(
+                f"{_statement(folder)} states no axisAlignment of 16 numbers; set scan.axis_alignment=false."
+            ) from error
+        return rigid(matrix, f"axisAlignment of {_statement(folder)}")
 
     def depths(self, folder: Path, scan: Scan, settings: ScanSettings) -> None:
         """None: they are images."""
@@ -145,18 +167,55 @@ def _numbered(folder: Path) -> list[Path]:
     return in_order(path for path in folder.glob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
 
 
-def _frame(folder: Path, color: Path) -> Frame:
-    depth, pose = folder / "depth" / f"{color.stem}.png", folder / "pose" / f"{color.stem}.txt"
+def _frames(folder: Path, colors: list[Path], settings: ScanSettings) -> list[Frame]:
+    """Every n-th frame that is not to be skipped and to which the offset leaves a pose."""
+    names = {color.stem for color in colors}
+    unknown = [name for name in settings.skip_frames if name not in names]
+    if unknown:
+        raise InputError(f"scan.skip_frames names {unknown[0]!r}, of which there is no image in {folder / 'color'}.")
+    alignment = ScanNet().alignment(folder, settings)
+    frames = []
+    for row in range(0, len(colors), settings.frame_stride):
+        posed = row + settings.pose_offset
+        if 0 <= posed < len(colors) and colors[row].stem not in settings.skip_frames:
+            pose = as_world_from_camera(read_pose(_pose(folder, colors[posed])), settings.poses_are, settings.axes)
+            pose = alignment @ pose if settings.axis_alignment else pose
+            frames.append(Frame(colors[row].stem, colors[row], _depth(folder, colors[row]), pose))
+    if not frames:
+        raise InputError(f"The settings of scan leave no frame of {folder}; skip fewer, or make pose_offset smaller.")
+    return frames
+
+
+def _depth(folder: Path, color: Path) -> Path:
+    depth = folder / "depth" / f"{color.stem}.png"
     if not depth.is_file():
         raise InputError(f"Frame {color.stem} has no depth image {depth}; export it, or remove {color}.")
+    return depth
+
+
+def _pose(folder: Path, color: Path) -> Path:
+    pose = folder / "pose" / f"{color.stem}.txt"
     if not pose.is_file():
         raise InputError(f"Frame {color.stem} has no pose file {pose}; export it, or remove {color}.")
-    return Frame(color.stem, color, depth, read_pose(pose))
+    return pose
 
 
-def _cameras(folder: Path, first: Frame, depth_scale: float) -> tuple[Camera, Camera]:
-    """Depth and colour camera; sizes as `<scene>.txt` states them, else those of the first frame."""
-    images = {"depth": read_depth(first.depth, depth_scale), "color": read_color(first.color)}
+def _source_from_camera(folder: Path) -> Float[np.ndarray, "4 4"] | None:
+    """Of the colour and the depth camera; None where both are in one place, or nothing says that they are not."""
+    files = [folder / "intrinsic" / f"extrinsic_{kind}.txt" for kind in ("color", "depth")]
+    color, depth = (rigid(read_matrix(file), str(file)) if file.is_file() else np.eye(4) for file in files)
+    if not np.isfinite([color, depth]).all():
+        raise InputError(f"The extrinsics of {folder / 'intrinsic'} hold inf or nan; remove them or export them again.")
+    moved = invert(color) @ depth
+    return None if np.allclose(moved, np.eye(4), atol=ONE_PLACE) else moved
+
+
+def _cameras(folder: Path, first: Frame, settings: ScanSettings) -> tuple[Camera, Camera]:
+    """Depth and colour camera; sizes as `<scene>.txt` states them, else those of the first frame.
+
+    Intrinsics of the settings are those of the images as they are, whatever a file states.
+    """
+    images = {"depth": read_depth(first.depth, settings.depth_scale), "color": read_color(first.color)}
     found = {f"{kind}{side}": n for kind, i in images.items() for side, n in zip(SIDES, i.shape[:2], strict=True)}
     sizes = found | _stated(_statement(folder))
     depth, color = (
@@ -167,7 +226,12 @@ def _cameras(folder: Path, first: Frame, depth_scale: float) -> tuple[Camera, Ca
         )
         for kind in images
     )
-    return depth, color
+    if settings.depth_intrinsics:
+        depth = Camera(found["depthWidth"], found["depthHeight"], *settings.depth_intrinsics)
+    if settings.color_intrinsics:
+        color = Camera(found["colorWidth"], found["colorHeight"], *settings.color_intrinsics)
+    right, down = settings.color_offset
+    return depth, replace(color, cx=color.cx + right, cy=color.cy + down)
 
 
 def _camera(path: Path, width: int, height: int) -> Camera:

@@ -13,7 +13,7 @@ color_camera: {fx: 1170.2, fy: 1170.2, cx: 647.7, cy: 483.8}   # where its image
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import yaml
@@ -21,15 +21,14 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, PositiveFloat, ValidationError
 
 from panrecon.errors import InputError
-from panrecon.geometry import invert
+from panrecon.geometry import as_world_from_camera
 from panrecon.importers.base import Source, SourceFrame
 from panrecon.io.images import read_color, read_depth
 from panrecon.io.labels import in_order
 from panrecon.io.poses import read_pose
-from panrecon.structures import Camera
+from panrecon.structures import Axes, Camera, PosesAre
 
 NAME: Final = "scan.yaml"
-FLIP: Final = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenGL's camera axes from OpenCV's, and back
 
 
 class Strict(BaseModel):
@@ -52,8 +51,8 @@ class Description(Strict):
     depth: str
     poses: str
     depth_scale: PositiveFloat = 1000.0
-    poses_are: Literal["camera_to_world", "world_to_camera"] = "camera_to_world"
-    axes: Literal["opencv", "opengl"] = "opencv"
+    poses_are: PosesAre = "camera_to_world"
+    axes: Axes = "opencv"
     camera: Intrinsics
     color_camera: Intrinsics | None = None
 
@@ -78,7 +77,7 @@ class Plain:
         frames = [
             SourceFrame(
                 name,
-                opencv_pose(poses[name], description),
+                as_world_from_camera(poses[name], description.poses_are, description.axes),
                 partial(Path, colors[name]),
                 partial(depth_in_metres, depths[name], description.depth_scale),
             )
@@ -130,14 +129,6 @@ def read_poses(folder: Path, description: Description, names: Sequence[str]) -> 
             f"{path} has {lines.shape[0]} lines of {lines.shape[1]} numbers; {len(names)} lines of 16 are needed."
         )
     return {name: line.reshape(4, 4) for name, line in zip(names, lines, strict=True)}
-
-
-def opencv_pose(pose: Float[np.ndarray, "4 4"], description: Description) -> Float[np.ndarray, "4 4"]:
-    """World from camera, OpenCV's axes."""
-    if not np.isfinite(pose).all():
-        return pose
-    world_from_camera = invert(pose) if description.poses_are == "world_to_camera" else pose
-    return world_from_camera @ FLIP if description.axes == "opengl" else world_from_camera
 
 
 def depth_in_metres(path: Path, scale: float) -> Float[np.ndarray, "h w"]:

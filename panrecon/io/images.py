@@ -5,15 +5,41 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8
+from PIL import Image
 
 from panrecon.errors import InputError
 from panrecon.io.files import aside
 from panrecon.structures import VOID
 
+SHRUNK = {
+    1: cv2.IMREAD_GRAYSCALE,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
+
 
 def read_color(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     """RGB, whatever the file holds."""
     return np.ascontiguousarray(_read(path, cv2.IMREAD_COLOR)[..., ::-1])
+
+
+def read_small_gray(path: Path, shrink: int) -> UInt8[np.ndarray, "h w"]:
+    """Shades of gray of an image made smaller by 1, 2, 4 or 8 while it is decoded, which is fast."""
+    return _read(path, SHRUNK[shrink])
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """Width and height, from the head of the file alone.
+
+    Raises:
+        InputError: it is missing or no image.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except OSError as error:
+        raise InputError(f"The image {path} cannot be read; it is missing, damaged or no image, replace it.") from error
 
 
 def read_depth(path: Path, depth_scale: float) -> Float[np.ndarray, "h w"]:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from panrecon.errors import InputError
-from panrecon.geometry import resample
+from panrecon.geometry import register, resample
 from panrecon.io.files import read_json, write_json
 from panrecon.io.images import read_color, read_depth, write_depth, write_image
 from panrecon.structures import Camera, Frame, Scan, View, Views
@@ -42,16 +42,26 @@ def _write_frame(folder: Path, scan: Scan, frame: Frame, measure: Measure | None
     """Writes one frame's images; what `scan.json` says of it."""
     color = _check_size(frame.color, read_color(frame.color), scan.source_camera)
     names = {"color": f"color/{frame.name}{frame.color.suffix}", "depth": f"depth/{frame.name}.png"}
-    if scan.source_camera == scan.camera:
-        _link_or_copy(frame.color, folder / names["color"])
-    else:
-        write_image(folder / names["color"], resample(color, scan.source_camera, scan.camera))
     if measure is None:
-        _check_size(frame.depth, read_depth(frame.depth, scan.depth_scale), scan.camera)
+        depth = _check_size(frame.depth, read_depth(frame.depth, scan.depth_scale), scan.camera)
         _link_or_copy(frame.depth, folder / names["depth"])
     else:
-        write_depth(folder / names["depth"], measure(frame), scan.depth_scale)
+        depth = measure(frame)
+        write_depth(folder / names["depth"], depth, scan.depth_scale)
+    if scan.needs_registration:
+        write_image(folder / names["color"], registered(scan, color, depth))
+    else:
+        _link_or_copy(frame.color, folder / names["color"])
     return {"name": frame.name, **names, "world_from_camera": frame.world_from_camera.tolist()}
+
+
+def registered(
+    scan: Scan, color: UInt8[np.ndarray, "h w 3"], depth: Float[np.ndarray, "H W"]
+) -> UInt8[np.ndarray, "H W 3"]:
+    """A raw scan's colour image as its depth camera sees it."""
+    if scan.source_from_camera is not None:
+        return register(color, scan.source_camera, depth, scan.camera, scan.source_from_camera)
+    return resample(color, scan.source_camera, scan.camera) if scan.needs_registration else color
 
 
 def read_scan(folder: Path) -> Scan:

@@ -33,6 +33,6 @@ class PrecomputedSegmenter:
                 "detect on the images of this scan."
             )
         mask = found.mask
-        if size != (scan.camera.height, scan.camera.width):
+        if size == (source.height, source.width) and source != scan.camera:
             mask = np.stack([resample(one.astype(np.uint8), source, scan.camera, nearest=True) for one in mask]) > 0
         return large_enough(Detections(found.category, found.score, mask), self.min_area)

@@ -1,0 +1,224 @@
+"""Ways to break a good raw scene in ScanNet's layout, each as it happens to people; the originals stay as they are."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+from panrecon.geometry import FLIP
+from panrecon.io.files import write_text
+from panrecon.io.images import read_color, write_image
+from panrecon.io.labels import in_order
+from panrecon.io.poses import read_matrix
+
+Matrix = Float[np.ndarray, "4 4"]
+
+
+@dataclass(frozen=True)
+class Break:
+    """What is done to a copy of a scene, and the check that has to say so; `settings` it is then read with."""
+
+    name: str
+    check: str
+    apply: Callable[[Path], None]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    has_repair: bool = True
+    severity: str = "wrong"  # that the finding has at least
+
+
+def copied(scene: Path, folder: Path) -> Path:
+    """A copy of what a scan is read from, its images as links."""
+    target = folder / scene.name
+    for kind in ("color", "depth"):
+        shutil.copytree(scene / kind, target / kind, copy_function=lambda a, b: Path(b).symlink_to(Path(a).resolve()))
+    for kind in ("pose", "intrinsic"):
+        shutil.copytree(scene / kind, target / kind)
+    if (scene / f"{scene.name}.txt").is_file():
+        shutil.copy(scene / f"{scene.name}.txt", target)
+    return target
+
+
+def names_of(scene: Path) -> list[str]:
+    return [path.stem for path in in_order((scene / "color").iterdir())]
+
+
+def some_names(scene: Path, count: int) -> list[str]:
+    """Frames evenly spread, none at an end."""
+    names = names_of(scene)
+    return [names[int(row)] for row in np.linspace(0, len(names) - 1, count + 2)[1:-1]]
+
+
+def poses(scene: Path) -> dict[str, Matrix]:
+    return {name: read_matrix(scene / "pose" / f"{name}.txt") for name in names_of(scene)}
+
+
+def write_poses(scene: Path, of_frame: Mapping[str, Matrix]) -> None:
+    for name, pose in of_frame.items():
+        write_matrix(scene / "pose" / f"{name}.txt", pose)
+
+
+def write_matrix(path: Path, matrix: Matrix) -> None:
+    write_text(path, "\n".join(" ".join(f"{value:.9g}" for value in row) for row in matrix) + "\n")
+
+
+def change_poses(scene: Path, change: Callable[[Matrix], Matrix]) -> None:
+    write_poses(scene, {name: change(pose) for name, pose in poses(scene).items()})
+
+
+def offset_poses(scene: Path, frames: int) -> None:
+    """Image i's own pose goes to the file of image i + `frames`; at the end the walk stands still."""
+    names, old = names_of(scene), poses(scene)
+    rows = np.clip(np.arange(len(names)) - frames, 0, len(names) - 1)
+    write_poses(scene, {name: old[names[row]] for name, row in zip(names, rows, strict=True)})
+
+
+def freeze_poses(scene: Path, frames: int) -> None:
+    """Tracking stops for a while: `frames` frames keep the pose of the one before."""
+    names, old = names_of(scene), poses(scene)
+    start = len(names) // 2
+    write_poses(scene, dict.fromkeys(names[start + 1 : start + 1 + frames], old[names[start]]))
+
+
+def jump_poses(scene: Path, chosen: Sequence[str], metres: float) -> None:
+    old = poses(scene)
+    shift = np.eye(4)
+    shift[:3, 3] = metres / np.sqrt(3)
+    write_poses(scene, {name: shift @ old[name] for name in chosen})
+
+
+def lose_poses(scene: Path) -> None:
+    write_poses(scene, {name: np.full((4, 4), -np.inf) for name in some_names(scene, 3)})
+
+
+def rescale_depth(scene: Path, factor: float) -> None:
+    change_depth(scene, names_of(scene), lambda raw: np.clip(np.rint(raw * factor), 0, 65535).astype(np.uint16))
+
+
+def change_depth(scene: Path, chosen: Sequence[str], change: Callable[[np.ndarray], np.ndarray]) -> None:
+    for name in chosen:
+        path = scene / "depth" / f"{name}.png"
+        raw = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        assert raw is not None
+        path.unlink()
+        cv2.imwrite(str(path), change(raw))
+
+
+def lose_depth(scene: Path, chosen: Sequence[str], share: float) -> None:
+    """So many of the pixels, in blocks, as glass and black things do."""
+
+    def holes(raw: np.ndarray) -> np.ndarray:
+        blocks = np.random.default_rng(0).random((raw.shape[0] // 16 + 1, raw.shape[1] // 16 + 1)) < share
+        return np.where(np.kron(blocks, np.ones((16, 16), bool))[: raw.shape[0], : raw.shape[1]], 0, raw)
+
+    change_depth(scene, chosen, holes)
+
+
+def change_color(scene: Path, chosen: Sequence[str], change: Callable[[np.ndarray], np.ndarray]) -> None:
+    for name in chosen:
+        (path,) = (scene / "color").glob(f"{name}.*")
+        image = change(read_color(path))
+        path.unlink()
+        write_image(path, image)
+
+
+def shift_color(scene: Path, right: int, down: int) -> None:
+    change_color(scene, names_of(scene), lambda image: np.roll(image, (down, right), (0, 1)))
+
+
+def blur_color(scene: Path) -> None:
+    """As a shake does to a frame: 3 pixels of a hundredth of the width."""
+
+    def smear(image: np.ndarray) -> np.ndarray:
+        return cv2.GaussianBlur(image, (0, 0), image.shape[1] / 100)
+
+    change_color(scene, some_names(scene, 3), smear)
+
+
+def expose_color(scene: Path, factor: float) -> None:
+    change_color(
+        scene, some_names(scene, 3), lambda image: np.clip(image.astype(float) * factor, 0, 255).astype(np.uint8)
+    )
+
+
+def shrink_color(scene: Path) -> None:
+    change_color(scene, some_names(scene, 2), lambda image: image[::2, ::2])
+
+
+def scale_intrinsics(scene: Path, kinds: Sequence[str], focal: float = 1.0, size: float = 1.0) -> None:
+    """Another focal length, or the intrinsics of images `size` times as large."""
+    for kind in kinds:
+        path = scene / "intrinsic" / f"intrinsic_{kind}.txt"
+        matrix = read_matrix(path)
+        matrix[[0, 1], [0, 1]] *= focal * size
+        matrix[:2, 2] = (matrix[:2, 2] + 0.5) * size - 0.5
+        write_matrix(path, matrix)
+
+
+def state_sizes(scene: Path) -> None:
+    """The size of a ScanNet camera, whatever the images are."""
+    write_text(
+        scene / f"{scene.name}.txt", "colorHeight = 968\ncolorWidth = 1296\ndepthHeight = 484\ndepthWidth = 648\n"
+    )
+
+
+def keep(scene: Path, kept: Callable[[int, int], bool]) -> None:
+    """Removes the frames of which `kept`(row, number of frames) is false."""
+    names = names_of(scene)
+    for row, name in enumerate(names):
+        if not kept(row, len(names)):
+            for kind in ("color", "depth", "pose"):
+                for path in (scene / kind).glob(f"{name}.*"):
+                    path.unlink()
+
+
+def _half_world(scene: Path) -> None:
+    names = names_of(scene)
+    jump_poses(scene, names[len(names) // 2 :], 0.6)
+
+
+BOTH: Final = ("color", "depth")
+BREAKS: Final = (
+    Break("world to camera", "pose convention", partial(change_poses, change=np.linalg.inv)),
+    Break("OpenGL axes", "pose convention", partial(change_poses, change=lambda pose: pose @ FLIP)),
+    Break("both of these", "pose convention", partial(change_poses, change=lambda pose: np.linalg.inv(pose @ FLIP))),
+    Break("poses 1 frame late", "time offset", partial(offset_poses, frames=1)),
+    Break("poses 3 frames early", "time offset", partial(offset_poses, frames=-3)),
+    Break("depth in 1/5000 m", "depth scale", partial(rescale_depth, factor=5.0)),
+    Break("depth in 1/6553.5 m", "depth scale", partial(rescale_depth, factor=6.5535)),
+    Break("depth in 1/4000 m", "depth scale", partial(rescale_depth, factor=4.0)),
+    Break("depth in 1/256 m", "depth scale", partial(rescale_depth, factor=0.256)),
+    Break("depth said to be metres", "depth scale", lambda _: None, {"depth_scale": 1.0}),
+    Break("depth 30 % too small", "depth scale", partial(rescale_depth, factor=0.7)),
+    Break("focal length 20 % off", "intrinsics", partial(scale_intrinsics, kinds=BOTH, focal=1.2)),
+    Break("colour's focal length 12 % off", "registration", partial(scale_intrinsics, kinds=("color",), focal=1.12)),
+    Break("colour shifted (8, -6)", "registration", partial(shift_color, right=8, down=-6)),
+    Break("colour shifted (0, 6)", "registration", partial(shift_color, right=0, down=6)),
+    Break("colour intrinsics of twice the size", "image size", partial(scale_intrinsics, kinds=("color",), size=2.0)),
+    Break("depth intrinsics of half the size", "image size", partial(scale_intrinsics, kinds=("depth",), size=0.5)),
+    Break("all intrinsics of twice the size", "image size", partial(scale_intrinsics, kinds=BOTH, size=2.0)),
+    Break("other sizes stated", "image size", state_sizes),
+    Break("2 images of half the size", "image size", shrink_color),
+    Break("3 poses lost", "lost poses", lose_poses),
+    Break("4 poses frozen", "duplicate poses", partial(freeze_poses, frames=4)),
+    Break("3 poses jump by 0.5 m", "jumping poses", lambda s: jump_poses(s, some_names(s, 3), 0.5)),
+    Break("second half moved by 0.6 m", "jumping poses", _half_world, has_repair=False),
+    Break("3 frames blurred", "blur", blur_color),
+    Break("3 frames at 0.3 of the light", "exposure", partial(expose_color, factor=0.3)),
+    Break("3 frames at 4 times the light", "exposure", partial(expose_color, factor=4.0)),
+    Break("3 frames almost without depth", "valid depth", lambda s: lose_depth(s, some_names(s, 3), 0.95)),
+    Break("80 % of all depth lost", "valid depth", lambda s: lose_depth(s, names_of(s), 0.8), has_repair=False),
+    Break("every 6th frame only", "coverage", partial(keep, kept=lambda row, _: row % 6 == 0), has_repair=False),
+    Break(
+        "middle third missing",
+        "gaps",
+        partial(keep, kept=lambda row, n: not n / 3 < row < 2 * n / 3),
+        has_repair=False,
+        severity="note",
+    ),
+)

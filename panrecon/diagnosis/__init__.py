@@ -1,0 +1,1 @@
+"""What is wrong with a posed RGB-D scan, found before anything long is made of it."""
