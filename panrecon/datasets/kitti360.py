@@ -84,7 +84,7 @@ class KITTI360:
             frames += [
                 (number, Frame(_frame_name(number, name), path, place.scan_file(number), poses[number] @ mounted))
                 for number, path in numbered[:: settings.frame_stride]
-                if number in poses
+                if number in poses and _frame_name(number, name) not in settings.skip_frames
             ]
         if not frames:
             raise InputError(

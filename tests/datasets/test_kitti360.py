@@ -138,6 +138,11 @@ def test_frames_without_a_pose_are_left_out(copy: Path) -> None:
     assert (KITTI360().depths(copy, scan, DEFAULTS)(scan.frames[2]) > 0).mean() > 0.3
 
 
+def test_frames_are_left_out_by_name(street: Path, scan: Scan) -> None:
+    fewer = KITTI360().scan(street, ScanSettings(skip_frames=("0000000000", "0000000003")))
+    assert [frame.name for frame in fewer.frames] == [f.name for f in scan.frames if f.name[-1] not in "03"]
+
+
 def test_the_vehicle_itself_is_masked(copy: Path, scan: Scan) -> None:
     mask = np.zeros((scan.camera.height, scan.camera.width), np.int32)
     mask[-20:, 100:200] = 1
