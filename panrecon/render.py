@@ -32,13 +32,16 @@ class SceneImages:
 
 
 class SceneRenderer:
-    """Renders a field and a panoptic mesh, which is indexed once; the mesh says where the field need look."""
+    """Renders a field and a panoptic mesh, which is indexed once; the mesh says where the field need look.
 
-    def __init__(self, field: "PanopticField", box: "SceneBox", panoptic: "PanopticMesh") -> None:
+    What sees no surface sees the class `beyond`: the sky, of a table that knows it.
+    """
+
+    def __init__(self, field: "PanopticField", box: "SceneBox", panoptic: "PanopticMesh", beyond: int) -> None:
         from panrecon.geometry import vertex_normals
         from panrecon.raycasting import Raycaster
 
-        self._field, self._box, self._labels = field, box, panoptic.labels
+        self._field, self._box, self._labels, self._beyond = field, box, panoptic.labels, beyond
         self._raycaster, self._first_vertex = Raycaster(panoptic.mesh), panoptic.mesh.faces[:, 0]
         normals = vertex_normals(panoptic.mesh.vertices, panoptic.mesh.faces)[panoptic.mesh.faces].mean(axis=1)
         length = np.linalg.norm(normals, axis=1, keepdims=True)
@@ -46,12 +49,13 @@ class SceneRenderer:
 
     def images(self, camera: "Camera", world_from_camera: Float[np.ndarray, "4 4"]) -> SceneImages:
         from panrecon.field.extract import render_view
-        from panrecon.structures import VOID
+        from panrecon.structures import VOID, Labels
 
         hit = self._raycaster.cast(camera, world_from_camera)
         seen = render_view(self._field, self._box, camera, world_from_camera, hit.depth)
         labels = self._labels.at(np.where(hit.face == VOID, VOID, self._first_vertex[hit.face]))
-        return SceneImages(seen.color, seen.depth, self._normals[hit.face], labels)
+        category = np.where(hit.face == VOID, self._beyond, labels.category).astype(np.int32)
+        return SceneImages(seen.color, seen.depth, self._normals[hit.face], Labels(category, labels.instance))
 
 
 def write_images(folder: Path, name: str, images: SceneImages, table: "CategoryTable") -> None:
@@ -97,7 +101,8 @@ def render(
         wanted = {name: own[name] for name in some} if poses is None else read_poses(poses)
         camera = scan.camera if width is None else scan.camera.scaled(width / scan.camera.width)
         panoptic = read_panoptic_mesh(run / "panoptic" / "panoptic.ply", table)
-        renderer, folder = SceneRenderer(*read_field(run / "field"), panoptic), out or run / "rendered"
+        field, box = read_field(run / "field")
+        renderer, folder = SceneRenderer(field, box, panoptic, table.beyond), out or run / "rendered"
         for name, pose in track(list(wanted.items()), "render", len(wanted)):
             write_images(folder, name, renderer.images(camera, pose), table)
         print(f"{len(wanted)} poses, {camera.width} x {camera.height}: {folder}")

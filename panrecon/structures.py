@@ -189,6 +189,11 @@ class CategoryTable:
         """Whether surfaces can be of the class: what sees the sky saw past all of them."""
         return np.array([normalised(category.name) not in SURFACELESS for category in self.categories], dtype=bool)
 
+    @property
+    def beyond(self) -> int:
+        """The row of what lies behind all surfaces; `VOID` where no class does."""
+        return next((row for row, surface in enumerate(self.has_surface) if not surface), VOID)
+
     @cached_property
     def ids(self) -> Int[np.ndarray, " C"]:
         return np.array([category.id for category in self.categories], dtype=np.int32)

@@ -69,8 +69,9 @@ def write_image(path: Path, rgb: UInt8[np.ndarray, "h w 3"]) -> None:
 
 
 def write_depth(path: Path, depth: Float[np.ndarray, "h w"], depth_scale: float = 1000.0) -> None:
-    """16-bit PNG in 1 / depth_scale metres; 0 = not measured."""
-    _write(path, np.clip(np.rint(depth * depth_scale), 0, 65535).astype(np.uint16))
+    """16-bit PNG in 1 / depth_scale metres; 0 = not measured, or too far for 16 bits."""
+    units = np.rint(depth * depth_scale)
+    _write(path, np.where((units >= 0) & (units < 1 << 16), units, 0).astype(np.uint16))
 
 
 def write_ids(path: Path, ids: Int[np.ndarray, "h w"]) -> None:
