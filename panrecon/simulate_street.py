@@ -4,11 +4,12 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from panrecon.errors import InputError
 from panrecon.io import kitti360, nuscenes, semantic_kitti
 from panrecon.io.categories import find_table, read_categories
 from panrecon.io.features import write_point_features, write_text_embeddings
@@ -16,7 +17,7 @@ from panrecon.io.files import write_json
 from panrecon.io.images import write_image
 from panrecon.io.points import write_points
 from panrecon.simulation.drive import Accumulation, DriveFrame, driven
-from panrecon.simulation.lidar import HDL_32E, LidarModel
+from panrecon.simulation.lidar import HDL_32E, HDL_64E, LidarModel
 from panrecon.simulation.point_features import simulated_point_features, simulated_text_embeddings
 from panrecon.simulation.street import BENCHMARK_IDS, Street
 from panrecon.simulation.vehicle import (
@@ -48,9 +49,9 @@ class Recording:
     columns: int
     features: bool
 
-    def drive(self, sensors: Sensors, **model: Any) -> Iterator[DriveFrame]:
+    def drive(self, sensors: Sensors, halves_deg: tuple[float, float, float, float] = HDL_64E) -> Iterator[DriveFrame]:
         """The frames, telling how many are done."""
-        lidar = LidarModel(self.beams, self.columns, **model)
+        lidar = LidarModel(self.beams, self.columns, halves_deg=halves_deg)
         return track(driven(self.street, sensors, lidar, self.frames), "drive", self.frames)
 
 
@@ -82,6 +83,7 @@ def write_kitti360(folder: Path, recording: Recording) -> None:
         semantic, number = numbering.of(labels)
         return kitti360.Ids(semantic, semantic * kitti360.INSTANCES_PER_CLASS + number)
 
+    _must_be_new(folder / "data_2d_raw" / drive)
     kitti360.write_calibration(folder, rig)
     write_features = _feature_writer(folder / "data_3d_raw" / drive / FEATURES, recording, "kitti360")
     for frame in recording.drive(stereo_sensors(rig)):
@@ -102,6 +104,7 @@ def write_semantic_kitti(folder: Path, recording: Recording) -> None:
     """A sequence in SemanticKITTI's layout, numbered by the seed."""
     built, rig = recording.street, kitti360_rig(recording.width)
     sequence = semantic_kitti.sequence_folder(folder, f"{built.seed:02d}")
+    _must_be_new(sequence)
     numbering, sensors = _numbering(built, "semantic_kitti"), stereo_sensors(rig)
     right = np.eye(4)
     right[0, 3] = _CAMERA_0
@@ -131,10 +134,11 @@ def write_semantic_kitti(folder: Path, recording: Recording) -> None:
 def write_nuscenes(folder: Path, recording: Recording) -> None:
     """A data set of one scene in nuScenes' layout; every frame is a key frame, all sensors measure at once."""
     built, sensors = recording.street, surround_sensors(recording.width)
+    _must_be_new(folder / "samples")
     tables = _NuScenesTables(built, sensors)
     numbering = _numbering(built, "nuscenes")
     write_features = _feature_writer(folder / FEATURES, recording, "nuscenes")
-    for frame in recording.drive(sensors, halves_deg=HDL_32E):
+    for frame in recording.drive(sensors, HDL_32E):
         tables.add(frame)
         token = tables.data_token(frame.number, nuscenes.LIDAR)
         write_points(folder / tables.file(frame.number, nuscenes.LIDAR), _nuscenes_points(frame, recording.beams))
@@ -145,6 +149,12 @@ def write_nuscenes(folder: Path, recording: Recording) -> None:
         nuscenes.write_panoptic(folder / tables.label_file("panoptic", token), semantic, number)
         write_features(token, frame)
     nuscenes.write_tables(folder, nuscenes.VERSION, tables.finished())
+
+
+def _must_be_new(folder: Path) -> None:
+    """Frames of an earlier drive would stay among those of this one."""
+    if folder.exists():
+        raise InputError(f"{folder} is there already; remove it, or choose another folder or seed.")
 
 
 def _nuscenes_points(frame: DriveFrame, beams: int) -> Float[np.ndarray, "n 5"]:

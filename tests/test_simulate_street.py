@@ -300,3 +300,24 @@ def test_a_drive_beyond_the_street_is_refused(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["simulate", "street", str(tmp_path / "x"), "--frames", "70"])
     assert result.exit_code == 2
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("layout", ["kitti360", "semantic_kitti", "nuscenes"])
+def test_frames_of_an_earlier_drive_are_not_mixed_with_new_ones(
+    layout: str, request: pytest.FixtureRequest, kitti: Path
+) -> None:
+    folder = request.getfixturevalue("kitti" if layout == "kitti360" else layout)
+    root = folder.parents[1] if layout == "semantic_kitti" else folder
+    before = sorted((path, path.stat().st_mtime_ns) for path in root.rglob("*"))
+    result = CliRunner().invoke(app, ["simulate", "street", str(root), *SMALL, "--layout", layout])
+    assert result.exit_code == 2
+    assert before == sorted((path, path.stat().st_mtime_ns) for path in root.rglob("*"))
+
+
+def test_drives_of_one_data_set_share_their_calibration(tmp_path: Path) -> None:
+    options = ["simulate", "street", str(tmp_path), *SMALL, "--frames", "1"]
+    assert CliRunner().invoke(app, options).exit_code == 0
+    wider = CliRunner().invoke(app, [*options, "--seed", "7", "--width", "400"])
+    assert wider.exit_code == 2
+    assert CliRunner().invoke(app, [*options, "--seed", "7"]).exit_code == 0
+    assert len(list((tmp_path / "data_poses").iterdir())) == 2

@@ -106,7 +106,7 @@ def _arrays(path: Path, names: tuple[str, ...]) -> Mapping[str, np.ndarray]:
         raise InputError(f"The features {path} do not exist; extract them first.")
     try:
         arrays = read_arrays(path)
-    except (ValueError, OSError, BadZipFile) as error:
+    except (ValueError, OSError, EOFError, BadZipFile) as error:
         raise InputError(f"The features {path} cannot be read: {error}.") from error
     missing = [name for name in names if name not in arrays]
     if missing:

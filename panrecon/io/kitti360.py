@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from panrecon.errors import InputError
-from panrecon.io.files import aside, write_text
+from panrecon.io.files import aside, write_text, write_texts
 from panrecon.io.images import write_ids, write_image
 from panrecon.io.points import write_points
 from panrecon.io.poses import rigid
@@ -106,28 +106,16 @@ def frame_name(number: int) -> str:
 
 
 def write_calibration(root: Path, rig: Rig) -> None:
-    """All three files; rectified images have no distortion, so none is written."""
-    mounted, turns = rig.vehicle_from_camera, rig.rectified_from_camera
-    lines = {"calib_time": "01-Jan-2013 00:00:00", "corner_dist": "0.0"}
-    for side in range(2):
-        projection = np.column_stack([rig.camera.matrix, [-side * rig.baseline * rig.camera.fx, 0.0, 0.0]])
-        camera_from_first = np.linalg.inv(mounted[side]) @ mounted[0]
-        size = f"{rig.camera.width} {rig.camera.height}"
-        lines |= {
-            f"S_0{side}": size,
-            f"K_0{side}": _numbers(rig.camera.matrix),
-            f"D_0{side}": _numbers(np.zeros(5)),
-            f"R_0{side}": _numbers(camera_from_first[:3, :3]),
-            f"T_0{side}": _numbers(camera_from_first[:3, 3]),
-            f"S_rect_0{side}": size,
-            f"R_rect_0{side}": _numbers(turns[side][:3, :3]),
-            f"P_rect_0{side}": _numbers(projection),
-        }
-    folder = root / "calibration"
-    write_text(folder / "perspective.txt", _named(lines))
-    poses = {f"image_0{side}": _numbers(mounted[side][:3]) for side in range(2)}
-    write_text(folder / "calib_cam_to_pose.txt", _named(poses))
-    write_text(folder / "calib_cam_to_velo.txt", _numbers(rig.lidar_from_camera[:3]) + "\n")
+    """All three files; rectified images have no distortion, so none is written.
+
+    Raises:
+        InputError: the data set has another calibration, which drives that lie there need.
+    """
+    texts = {root / "calibration" / name: text for name, text in _calibration(rig).items()}
+    for path, text in texts.items():
+        if path.is_file() and path.read_text() != text:
+            raise InputError(f"{path} belongs to other cameras; name another folder, or the width it was made with.")
+    write_texts(texts)
 
 
 def write_poses(root: Path, drive: str, world_from_vehicle: Mapping[int, Float[np.ndarray, "4 4"]], rig: Rig) -> None:
@@ -217,6 +205,31 @@ def _text(path: Path) -> str:
         return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read ({error}); put the data set's own file there.") from error
+
+
+def _calibration(rig: Rig) -> dict[str, str]:
+    mounted, turns = rig.vehicle_from_camera, rig.rectified_from_camera
+    lines = {"calib_time": "01-Jan-2013 00:00:00", "corner_dist": "0.0"}
+    for side in range(2):
+        projection = np.column_stack([rig.camera.matrix, [-side * rig.baseline * rig.camera.fx, 0.0, 0.0]])
+        camera_from_first = np.linalg.inv(mounted[side]) @ mounted[0]
+        size = f"{rig.camera.width} {rig.camera.height}"
+        lines |= {
+            f"S_0{side}": size,
+            f"K_0{side}": _numbers(rig.camera.matrix),
+            f"D_0{side}": _numbers(np.zeros(5)),
+            f"R_0{side}": _numbers(camera_from_first[:3, :3]),
+            f"T_0{side}": _numbers(camera_from_first[:3, 3]),
+            f"S_rect_0{side}": size,
+            f"R_rect_0{side}": _numbers(turns[side][:3, :3]),
+            f"P_rect_0{side}": _numbers(projection),
+        }
+    poses = {f"image_0{side}": _numbers(mounted[side][:3]) for side in range(2)}
+    return {
+        "perspective.txt": _named(lines),
+        "calib_cam_to_pose.txt": _named(poses),
+        "calib_cam_to_velo.txt": _numbers(rig.lidar_from_camera[:3]) + "\n",
+    }
 
 
 def _images(root: Path, drive: str, side: int) -> Path:

@@ -168,7 +168,7 @@ def read_panoptic(path: Path) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " 
         raise InputError(f"The labels {path} do not exist.")
     try:
         packed = read_arrays(path)["data"].astype(np.int64)
-    except (ValueError, OSError, KeyError, BadZipFile) as error:
+    except (ValueError, OSError, EOFError, KeyError, BadZipFile) as error:
         raise InputError(f"The labels {path} are no npz with an array 'data': {error}; copy them again.") from error
     return packed // INSTANCES_PER_CLASS, packed % INSTANCES_PER_CLASS
 

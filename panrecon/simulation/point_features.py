@@ -31,6 +31,14 @@ _FAMILIES: Final = (
     ("sky",),
 )
 _WORDS: Final = tuple(word for family in _FAMILIES for word in family)
+_SYNONYMS: Final = {
+    "house": "building", "garage": "building", "gate": "fence", "tree": "vegetation", "bush": "vegetation",
+    "hedge": "vegetation", "tree crown": "vegetation", "tree trunk": "trunk", "grass": "terrain", "street": "road",
+    "lane marking": "road", "pavement": "sidewalk", "parking lot": "parking", "small pole": "pole",
+    "smallpole": "pole", "road sign": "traffic sign", "street lamp": "lamp", "trash can": "trash bin",
+    "bike": "bicycle", "motorbike": "motorcycle", "cyclist": "bicyclist", "excavator": "construction vehicle",
+    "crane": "construction vehicle", "tram": "train",
+}  # fmt: skip
 LEAST_DIMENSIONS: Final = 1 + len(_FAMILIES) + len(_WORDS)
 
 
@@ -52,7 +60,7 @@ def simulated_text_embeddings(words: Sequence[str], dimensions: int = 64) -> Flo
     """Unit vectors that depend on the word alone; all cosines are positive, as CLIP's are.
 
     Different words of the vocabulary have cosines of 0.25 to 0.3, and of 0.6 to 0.7 within a family such as car,
-    truck and bus; a word that is not in it is about as far from all of them.
+    truck and bus. Synonyms are closer still; a word that is not known is about as far from all of them.
     """
     if dimensions < LEAST_DIMENSIONS:
         raise ValueError(f"{dimensions} dimensions are too few for the vocabulary; {LEAST_DIMENSIONS} are needed.")
@@ -65,6 +73,9 @@ def _embedding(word: str, axes: Float[np.ndarray, "D D"]) -> Float[np.ndarray, "
     """Parts along the axis of all words, along that of the word's family and along its own."""
     rng = np.random.default_rng([_LANGUAGE, zlib.crc32(word.encode())])
     common, family = rng.uniform(0.25, 0.3), rng.uniform(0.35, 0.4)
+    if word in _SYNONYMS:
+        mixture = _embedding(_SYNONYMS[word], axes) + 0.5 * _embedding(f"the word {word}", axes)
+        return mixture / np.linalg.norm(mixture)
     if word not in _WORDS:
         own = rng.standard_normal(len(axes) - 1) @ axes[1:]
         return np.sqrt(common) * axes[0] + np.sqrt(1 - common) * own / np.linalg.norm(own)

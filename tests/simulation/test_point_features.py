@@ -15,6 +15,7 @@ from panrecon.simulation.point_features import (
 )
 from panrecon.simulation.street import build_street
 from panrecon.simulation.vehicle import kitti360_rig, stereo_sensors
+from panrecon.structures import VOID
 
 TABLES = [read_categories(find_table(name)) for name in ("kitti360", "nuscenes", "semantic_kitti")]
 WORDS = sorted({category.name for table in TABLES for category in table})
@@ -49,6 +50,18 @@ def test_every_class_of_the_benchmarks_is_in_the_vocabulary() -> None:
     cosine = simulated_text_embeddings(WORDS) @ simulated_text_embeddings(["sky"])[0]
     others = [word for word in WORDS if word != "sky"]
     assert all(0.25 <= cosine[WORDS.index(word)] <= 0.3 for word in others)
+
+
+def test_every_synonym_is_nearest_to_a_class_that_it_stands_for() -> None:
+    embeddings = simulated_text_embeddings(WORDS)
+    for table in TABLES:
+        for category in table:
+            for word in category.synonyms:
+                cosine = embeddings @ simulated_text_embeddings([word])[0]
+                assert cosine.min() > 0.1
+                if word not in WORDS and table.row_of(word) != VOID:
+                    nearest = WORDS[int(cosine.argmax())]
+                    assert table.row_of(nearest) in (VOID, table.row_of(word)), (word, nearest)
 
 
 def test_an_embedding_depends_on_the_word_alone() -> None:

@@ -1,0 +1,65 @@
+"""Laws of the files of point features and text embeddings."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from panrecon.errors import InputError
+from panrecon.io.features import (
+    read_point_features,
+    read_text_embeddings,
+    write_point_features,
+    write_text_embeddings,
+)
+from panrecon.io.files import write_arrays
+from panrecon.structures import PointFeatures
+
+VALUES = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+
+
+def test_point_features_come_back_in_half_precision(tmp_path: Path) -> None:
+    valid = np.array([True, True, False, True, False])
+    write_point_features(tmp_path, "000001", PointFeatures(VALUES, valid))
+    found = read_point_features(tmp_path, "000001")
+    assert_allclose(found.values, VALUES, rtol=1e-3)
+    assert_array_equal(found.valid, valid)
+    assert found.values.dtype == np.float32
+
+
+def test_text_embeddings_come_back_by_their_word(tmp_path: Path) -> None:
+    write_text_embeddings(tmp_path, ["car", "traffic sign"], VALUES[:2])
+    found = read_text_embeddings(tmp_path)
+    assert list(found) == ["car", "traffic sign"]
+    assert_array_equal(found["traffic sign"], VALUES[1])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "complaint"),
+    [
+        ({"features": VALUES}, "have no array valid"),
+        ({"features": VALUES, "valid": np.ones(4, bool)}, r"features \(5, 3\) float32 and valid \(4,\) bool"),
+        ({"features": VALUES, "valid": np.ones(5)}, "n flags are needed"),
+        ({"features": VALUES[0], "valid": np.ones(3, bool)}, "n x D numbers"),
+        ({"features": np.full((2, 2), np.nan), "valid": np.ones(2, bool)}, "hold inf or nan"),
+    ],
+)
+def test_damaged_features_are_an_error_that_says_what(
+    tmp_path: Path, arrays: dict[str, np.ndarray], complaint: str
+) -> None:
+    write_arrays(tmp_path / "a.npz", **arrays)
+    with pytest.raises(InputError, match=complaint):
+        read_point_features(tmp_path, "a")
+
+
+def test_what_is_missing_or_no_npz_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a.npz do not exist"):
+        read_point_features(tmp_path, "a")
+    for content in (b"", b"PK\x03\x04 cut", b"words"):
+        (tmp_path / "text_embeddings.npz").write_bytes(content)
+        with pytest.raises(InputError, match="cannot be read"):
+            read_text_embeddings(tmp_path)
+    write_arrays(tmp_path / "text_embeddings.npz", names=np.array(["car"]), embeddings=VALUES)
+    with pytest.raises(InputError, match="n words and n x D"):
+        read_text_embeddings(tmp_path)
