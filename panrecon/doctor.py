@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from panrecon.diagnosis.sample import Sample, SmallFrame
     from panrecon.structures import Frame, Scan
 
-REGISTERED = 24  # frames whose edges are compared
+REGISTERED = 18  # frames whose edges are compared
 MARKS = {"fine": "[green]fine[/green]", "note": "[yellow]note[/yellow]", "wrong": "[bold red]wrong[/bold red]"}
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from panrecon.diagnosis.finding import Finding, some
-from panrecon.diagnosis.reprojection import agreement
+from panrecon.diagnosis.reprojection import neighbours
 from panrecon.diagnosis.sample import Sample
 from panrecon.geometry import transform
 
@@ -42,8 +42,8 @@ def coverage(sample: Sample, frame_stride: int) -> Finding:
 
 def gaps(sample: Sample, frame_stride: int) -> Finding:
     """Places where a frame and the next one show nothing in common."""
-    seen = [agreement(sample, sample.poses, row, row + 1).seen for row in range(len(sample) - 1)]
-    apart = np.flatnonzero(np.array(seen) < APART)
+    seen = neighbours(sample).seen
+    apart = np.flatnonzero(seen < APART).tolist()
     if len(apart):
         places = [f"{sample.names[row]}-{sample.names[row + 1]}" for row in apart]
         return Finding(
@@ -58,8 +58,11 @@ def gaps(sample: Sample, frame_stride: int) -> Finding:
         return Finding(
             "gaps", "note", f"Numbers of frames are missing between {some(missing)}; the views still overlap."
         )
-    least = f", {min(seen):.0%} at least" if seen else ""
-    return Finding("gaps", "fine", f"A frame shows {np.median(seen or [1]):.0%} of the one before (median){least}.")
+    if not len(seen):
+        return Finding("gaps", "note", "There is one frame only.")
+    return Finding(
+        "gaps", "fine", f"A frame shows {np.median(seen):.0%} of the one before (median), {seen.min():.0%} at least."
+    )
 
 
 def _missing(names: Sequence[str]) -> list[str]:
@@ -80,7 +83,8 @@ def _sightings(sample: Sample) -> tuple[Int[np.ndarray, " s"], Int[np.ndarray, "
     cells: list[Float[np.ndarray, "c 3"]] = []
     frames: list[Int[np.ndarray, " c"]] = []
     for row, points in enumerate(sample.points):
-        found = np.unique(np.floor(transform(sample.poses[row], points.astype(np.float64)) / CELL), axis=0)
+        measured = points[points[:, 2] > 0].astype(np.float64)
+        found = np.unique(np.floor(transform(sample.poses[row], measured) / CELL), axis=0)
         cells.append(found)
         frames.append(np.full(len(found), row))
     _, number = np.unique(np.concatenate(cells), axis=0, return_inverse=True)

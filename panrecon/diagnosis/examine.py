@@ -29,7 +29,8 @@ def examine(
         findings.append(check(right))
         right = without(right, findings[-1])
     seen = beside(right)
-    findings += [blur(right, seen), exposure(right, seen)]
+    lit = exposure(right, seen)
+    findings += [lit, blur(right, seen, (lit.repair or {}).get(SKIP, ()))]
     findings += [coverage(right, settings.frame_stride), gaps(right, settings.frame_stride)]
     return findings, right
 

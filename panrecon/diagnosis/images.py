@@ -1,5 +1,6 @@
 """Blur and exposure, of every frame against its neighbours at the surface points that both show."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +14,8 @@ from panrecon.geometry import pixel_directions
 
 NEIGHBOURS: Final = (1, 2, 3)  # frames before and behind
 SAME: Final = 0.03  # of the depth, by which the same surface may differ
-FEWEST: Final = 200  # common points that are compared
+THINNED: Final = 2  # every second pixel and row of the small images is compared
+FEWEST: Final = 100  # common points that are compared
 MID_TONES: Final = (6.0, 60.0, 245.0)  # of the darker, and of the lighter: other pixels do not follow the exposure
 
 
@@ -33,7 +35,7 @@ def beside(sample: Sample) -> Beside:
     """Compares every frame with the three before and behind it, where depth and pose say that they show the same."""
     count = len(sample)
     brightness, detail = (np.full((count, 2 * len(NEIGHBOURS)), np.nan) for _ in range(2))
-    rays = pixel_directions(sample.camera).astype(np.float32)
+    rays = pixel_directions(sample.camera).astype(np.float32)[::THINNED, ::THINNED]
     for first in range(count):
         for place, gap in enumerate(NEIGHBOURS):
             if first + gap < count:
@@ -45,18 +47,19 @@ def beside(sample: Sample) -> Beside:
 
 def _compared(sample: Sample, rays: Float[np.ndarray, "h w 3"], first: int, second: int) -> tuple[float, float]:
     one, other = sample.frames[first], sample.frames[second]
-    mask = one.depth > 0
-    points = rays[mask] * one.depth[mask][:, None]
+    own_depth, own_gray, own_detail = (image[::THINNED, ::THINNED] for image in (one.depth, one.gray, one.detail))
+    mask = own_depth > 0
+    points = rays[mask] * own_depth[mask][:, None]
     found = land(points, relative(sample.poses, first, second), sample.camera, other.depth)
     same = (found.measured > 0) & (np.abs(found.depth - found.measured) < SAME * found.depth)
     row, column = found.row[same], found.column[same]
-    gray, other_gray = one.gray[mask][same], other.gray[row, column]
+    gray, other_gray = own_gray[mask][same], other.gray[row, column]
     lighter, darker = np.maximum(gray, other_gray), np.minimum(gray, other_gray)
     mid = (darker > MID_TONES[0]) & (lighter > MID_TONES[1]) & (lighter < MID_TONES[2])
     light = float(np.median(np.log(gray[mid] / other_gray[mid]))) if mid.sum() >= FEWEST else np.nan
     if same.sum() < FEWEST:
         return light, np.nan
-    sums = one.detail[mask][same].mean() + 1e-3, other.detail[row, column].mean() + 1e-3
+    sums = own_detail[mask][same].mean() + 1e-3, other.detail[row, column].mean() + 1e-3
     return light, float(np.log(sums[0] / sums[1])) - 2 * float(np.nan_to_num(light))  # detail grows with light squared
 
 
@@ -73,9 +76,9 @@ SMEARED: Final = np.log(0.4)
 BLURRED: Final = np.log(0.2)
 
 
-def blur(sample: Sample, seen: Beside) -> Finding:
-    """Frames that show much less detail than their neighbours do of the same surface."""
-    known = np.nan_to_num(seen.detail)
+def blur(sample: Sample, seen: Beside, told: Collection[str] = ()) -> Finding:
+    """Frames that show much less detail than their neighbours of the same surface; those `told` of are left aside."""
+    known = np.where(np.isin(sample.names, list(told)), 0, np.nan_to_num(seen.detail))
     blurred = [sample.names[row] for row in np.flatnonzero(known < BLURRED)]
     if blurred:
         worst = float(np.exp(known.min()))

@@ -8,7 +8,7 @@ import numpy as np
 
 from panrecon.diagnosis.finding import SKIP, Finding, some
 from panrecon.diagnosis.reading import POOR, UNTOLD, USUAL, USUAL_WITHIN, Judged, Reading
-from panrecon.diagnosis.reprojection import agreement
+from panrecon.diagnosis.reprojection import neighbours, of_pairs
 from panrecon.diagnosis.sample import Sample
 from panrecon.structures import Camera
 
@@ -178,14 +178,14 @@ def _difference(sample: Sample, row: int) -> float:
 
 def jumps(sample: Sample) -> Finding:
     """Frames whose pose does not fit the frames before and behind, which fit each other."""
-    seen = [agreement(sample, sample.poses, row, row + 1).seen for row in range(len(sample) - 1)]
-    if np.median(seen or [0.0]) < SPARSE:
+    beside = neighbours(sample)
+    if len(sample) < 3 or np.median(beside.seen) < SPARSE:
         return Finding("jumping poses", "note", "Neighbours share too little for jumps to be told.")
     skipped: list[int] = []
     places: list[str] = []
     row = 0
     while row < len(sample) - 1:
-        if _fits(sample, row, row + 1):
+        if beside.seen[row] >= APART and beside.fit[row] >= MISFIT:
             row += 1
             continue
         back = next((n for n in range(2, LONGEST_JUMP + 2) if row + n < len(sample) and _fits(sample, row, row + n)), 0)
@@ -196,18 +196,18 @@ def jumps(sample: Sample) -> Finding:
             back = 1
         elif row == len(sample) - 2:
             skipped.append(row + 1)
-        elif agreement(sample, sample.poses, row, row + 1).seen >= APART:
+        elif beside.seen[row] >= APART:
             places.append(f"{sample.names[row]}-{sample.names[row + 1]}")
         row += back or 1
-    return _jump_finding(sample, skipped, places)
+    return _jump_finding(sample, skipped, places, float(beside.fit.min()))
 
 
 def _fits(sample: Sample, first: int, second: int) -> bool:
-    found = agreement(sample, sample.poses, first, second)
-    return found.seen >= APART and found.fit >= MISFIT
+    found = of_pairs(sample, [(first, second)])
+    return bool(found.seen[0] >= APART and found.fit[0] >= MISFIT)
 
 
-def _jump_finding(sample: Sample, skipped: Sequence[int], places: Sequence[str]) -> Finding:
+def _jump_finding(sample: Sample, skipped: Sequence[int], places: Sequence[str], least: float) -> Finding:
     names = [sample.names[row] for row in skipped]
     repair: dict[str, Any] | None = {SKIP: names} if names and not places else None
     if names or places:
@@ -221,5 +221,4 @@ def _jump_finding(sample: Sample, skipped: Sequence[int], places: Sequence[str])
             "their surface is fused into the wrong place; objects are doubled",
             repair or ({SKIP: names} if names else None),
         )
-    fits = [agreement(sample, sample.poses, row, row + 1).fit for row in range(len(sample) - 1)]
-    return Finding("jumping poses", "fine", f"At least {min(fits or [1]):.0%} of what neighbours share agrees.")
+    return Finding("jumping poses", "fine", f"At least {least:.0%} of what neighbours share agrees.")

@@ -2,19 +2,21 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 from typing import Final, get_args
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from panrecon.diagnosis.reprojection import Agreement, Pairs, agreement, angles
-from panrecon.diagnosis.sample import Sample
+from panrecon.diagnosis.reprojection import Agreement, Pairs, agreement, angles, inverses
+from panrecon.diagnosis.sample import Sample, zoomed
 from panrecon.geometry import as_world_from_camera
 from panrecon.structures import Axes, PosesAre
 
 PAIRS: Final = 24  # of frames a gap apart, and as many two gaps apart
 TURN: Final = np.radians(10)  # of the camera within a gap: enough to tell readings apart, little enough to overlap
+THINNED: Final = 3  # every third point of a frame judges readings
 OFFSETS: Final = range(-5, 6)
 USUAL: Final = (1000.0, 5000.0, 6553.5, 4000.0, 256.0, 1.0)  # units per metre: mm, TUM, Replica, Redwood, KITTI, m
 SCALES: Final = np.geomspace(0.05, 20, 61)  # 10 % apart
@@ -79,9 +81,18 @@ class Stated:
         rows = self.row + reading.offset
         there = (rows >= 0) & (rows < len(self.poses))
         found = np.full((len(rows), 4, 4), np.nan)
-        for frame in np.flatnonzero(there):
-            found[frame] = as_world_from_camera(self.poses[rows[frame]], reading.poses_are, reading.axes)
+        found[there] = self._in_convention(reading)[rows[there]]
         return found
+
+    def _in_convention(self, reading: Reading) -> Float[np.ndarray, "N 4 4"]:
+        key = (reading.poses_are, reading.axes)
+        if key not in self._cache:
+            self._cache[key] = np.stack([as_world_from_camera(pose, *key) for pose in self.poses])
+        return self._cache[key]
+
+    @cached_property
+    def _cache(self) -> dict[tuple[PosesAre, Axes], Float[np.ndarray, "N 4 4"]]:
+        return {}
 
 
 def understood(sample: Sample, stated: Stated, reading: Reading) -> Sample:
@@ -93,7 +104,10 @@ def understood(sample: Sample, stated: Stated, reading: Reading) -> Sample:
 
 def judge(sample: Sample, stated: Stated, start: Reading, depth_scale: float) -> Judged:
     """Changes the reading one aspect at a time, always the one that makes frames agree most, as long as it helps."""
-    jury = _Jury(sample, stated, frame_pairs(sample))
+    pairs = frame_pairs(sample)
+    if not pairs:
+        return Judged(((start, 0.0),), {}, 0.0, 0.0, 0.0)
+    jury = _Jury(sample, stated, pairs)
     found = [(start, jury.share(start))]
     while len(found) <= 4:
         reading, share = found[-1]
@@ -126,30 +140,31 @@ class _Jury:
     """Judges readings by the same pairs of frames."""
 
     def __init__(self, sample: Sample, stated: Stated, pairs: Pairs) -> None:
-        rows = sorted({row for pair in pairs for row in pair})
-        place = {row: number for number, row in enumerate(rows)}
-        self.stated = Stated(stated.poses, stated.row[rows])
-        self.pairs = [(place[first], place[second]) for first, second in pairs]
-        self.sample_of_focal = {1.0: sample.of(rows)}
+        first, second = ([pair[side] for pair in pairs] for side in range(2))
+        self.camera = sample.camera
+        self.points = sample.points[first][:, ::THINNED]
+        self.depth = np.stack([sample.frames[row].depth for row in second])
+        self.first, self.second = (Stated(stated.poses, stated.row[rows]) for rows in (first, second))
 
     def share(self, reading: Reading) -> float:
-        """The mean share of agreement, over the pairs whose frames have poses."""
-        found = self._agreements(reading)
-        return float(np.mean([one.share for one in found])) if found else 0.0
+        """The mean share of agreement."""
+        found = self._agreement(reading)
+        return float(found.share.mean()) if len(found.share) else 0.0
 
     def fit_and_seen(self, reading: Reading) -> tuple[float, float]:
-        """The mean fit of pairs that see each other, and the mean share that they see."""
-        found = self._agreements(reading)
-        fit = [one.fit for one in found if one.seen >= SEEN]
-        return float(np.mean(fit or [0.0])), float(np.mean([one.seen for one in found] or [0.0]))
+        """The mean fit of pairs that see each other, and the mean share that all see."""
+        found = self._agreement(reading)
+        fit = found.fit[found.seen >= SEEN]
+        return float(fit.mean()) if len(fit) else 0.0, float(found.seen.mean()) if len(found.seen) else 0.0
 
-    def _agreements(self, reading: Reading) -> list[Agreement]:
-        poses = self.stated.read(reading)
-        there = np.isfinite(poses).all(axis=(1, 2))
-        poses[:, :3, 3] /= reading.depth  # the same as depth times it, and cheaper
-        pairs = [pair for pair in self.pairs if there[list(pair)].all()]
-        sample = self.sample_of_focal.setdefault(reading.focal, self.sample_of_focal[1.0].zoomed(reading.focal))
-        return [agreement(sample, poses, *pair) for pair in pairs]
+    def _agreement(self, reading: Reading) -> Agreement:
+        """Over the pairs whose frames have poses. Depth is as good as multiplied if shifts are divided."""
+        first, second = self.first.read(reading), self.second.read(reading)
+        there = np.isfinite(first).all(axis=(1, 2)) & np.isfinite(second).all(axis=(1, 2))
+        motion = inverses(second[there]) @ first[there]
+        motion[:, :3, 3] /= reading.depth
+        points = self.points[there] / np.array([reading.focal, reading.focal, 1.0], np.float32)
+        return agreement(points, self.depth[there], motion, zoomed(self.camera, reading.focal))
 
 
 def _evenly(count: int) -> list[int]:

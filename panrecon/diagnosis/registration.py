@@ -15,7 +15,8 @@ WIDTH: Final = 320  # of the images that are compared, pixels
 REACH: Final = 16  # of these pixels: shifts looked at
 WINDOW: Final = 5  # over which a depth edge is looked for: holes as wide as 2 are bridged
 STEP: Final = 0.08  # of the depth: an edge
-ZOOMS: Final = np.linspace(0.8, 1.25, 19)  # 2.5 % apart
+ZOOMS: Final = np.linspace(0.8, 1.25, 10)  # 5 % apart
+FINER: Final = np.linspace(-0.04, 0.04, 9)
 ZOOMED: Final = 1.15  # by which a zoom must be better than none
 LEAST_ZOOM: Final = 0.04
 Edges = Float[np.ndarray, "h w 2"]  # across and down
@@ -107,38 +108,57 @@ def lying(pictures: Sequence[Pictures], camera: Camera) -> Lying | None:
     """How the colour of some frames lies on their depth (of `camera`); None where depth has no edges."""
     step = _step(camera.width)
     centre = (camera.cx / step, camera.cy / step)
-    parts = np.zeros((3, len(ZOOMS), 2 * REACH + 1, 2 * REACH + 1))
-    for number, one in enumerate(pictures):
-        parts[number % 3] += _correlations(one, centre)
-    total = parts.sum(axis=0)
-    if not total.any():
-        return None
-    zoom, down, right = np.unravel_index(total.argmax(), total.shape)
+    parts = _correlations(pictures, centre, ZOOMS)
     unity = int(np.abs(ZOOMS - 1).argmin())
-    if total[zoom].max() < ZOOMED * total[unity].max() or abs(ZOOMS[zoom] - 1) < LEAST_ZOOM:
-        zoom = np.intp(unity)
-        down, right = np.unravel_index(total[zoom].argmax(), total[zoom].shape)
-    peaks = [np.unravel_index(part[zoom].argmax(), part[zoom].shape) for part in parts if part[zoom].any()]
+    plain = parts[:, unity]
+    if not plain.any():
+        return None
+    zoom, there = 1.0, plain
+    best = int(parts.sum(axis=0).max(axis=(1, 2)).argmax())
+    if abs(ZOOMS[best] - 1) >= LEAST_ZOOM and _best(parts[:, best]) >= ZOOMED * _best(plain):
+        finer = ZOOMS[best] + FINER
+        parts = _correlations(pictures, centre, finer)
+        best = int(parts.sum(axis=0).max(axis=(1, 2)).argmax())
+        zoom, there = float(finer[best]), parts[:, best]
+    return _described(plain, there, zoom, step)
+
+
+def _best(parts: Float[np.ndarray, "3 s s"]) -> float:
+    return float(parts.sum(axis=0).max())
+
+
+def _described(plain: Float[np.ndarray, "3 s s"], there: Float[np.ndarray, "3 s s"], zoom: float, step: int) -> Lying:
+    """From the correlations as they are and at the best zoom, of three parts of the frames, over shifts."""
+    total = there.sum(axis=0)
+    down, right = (int(place) for place in np.unravel_index(total.argmax(), total.shape))
+    peaks = [np.unravel_index(part.argmax(), part.shape) for part in there if part.any()]
     spread = max(np.hypot(peak[0] - down, peak[1] - right) for peak in peaks)
-    here = total[unity, REACH, REACH]
-    best = total[zoom, down, right]
     sampled = (step - 1) / 2 - (step - 1) // 2  # colour is averaged about the middle of a block, depth taken beside it
-    shift = (
-        step * _refined(total[zoom, down], int(right)) + sampled,
-        step * _refined(total[zoom, :, right], int(down)) + sampled,
-    )
-    strength = float((best - np.median(total[zoom])) / (np.std(total[zoom]) + 1e-9))
-    return Lying(shift, float(ZOOMS[zoom]), float(here / best), float(spread * step), strength)
+    shift = (step * _refined(total[down], right) + sampled, step * _refined(total[:, right], down) + sampled)
+    ratio = float(plain.sum(axis=0)[REACH, REACH] / total.max())
+    return Lying(shift, zoom, ratio, float(spread * step), float((total.max() - np.median(total)) / total.std()))
 
 
-def _correlations(one: Pictures, centre: tuple[float, float]) -> Float[np.ndarray, "z s s"]:
+def _correlations(
+    pictures: Sequence[Pictures], centre: tuple[float, float], zooms: Float[np.ndarray, " z"]
+) -> Float[np.ndarray, "3 z s s"]:
+    """The sums of `_correlation` over every third frame, from the first, second and third on."""
+    parts = np.zeros((3, len(zooms), 2 * REACH + 1, 2 * REACH + 1))
+    for number, one in enumerate(pictures):
+        parts[number % 3] += _correlation(one, centre, zooms)
+    return parts
+
+
+def _correlation(
+    one: Pictures, centre: tuple[float, float], zooms: Float[np.ndarray, " z"]
+) -> Float[np.ndarray, "z s s"]:
     """Of the edges of depth with those of colour, by zoom, shift down and shift right."""
     edges, tones = depth_edges(one.depth), color_edges(one.gray)
-    result = np.zeros((len(ZOOMS), 2 * REACH + 1, 2 * REACH + 1))
+    result = np.zeros((len(zooms), 2 * REACH + 1, 2 * REACH + 1))
     if not edges.any():
         return result
     spectra = [np.conj(np.fft.rfft2(edges[..., axis])) for axis in range(2)]
-    for number, zoom in enumerate(ZOOMS):
+    for number, zoom in enumerate(zooms):
         shrink = np.array([[zoom, 0, centre[0] * (1 - zoom)], [0, zoom, centre[1] * (1 - zoom)]])
         seen = cv2.warpAffine(tones, shrink, tones.shape[1::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
         found = sum(
@@ -178,9 +198,14 @@ def color_edges(gray: UInt8[np.ndarray, "h w"]) -> Edges:
 
 
 def _refined(values: Float[np.ndarray, " s"], peak: int) -> float:
-    """The shift of a peak, by a parabola through it and its neighbours."""
+    """The shift of a peak, between pixels."""
+    return float(peak - REACH) + _bent(values, peak)
+
+
+def _bent(values: Float[np.ndarray, " s"], peak: int) -> float:
+    """How far beside the greatest of values the top of the parabola through it and its neighbours lies."""
     if not 0 < peak < len(values) - 1:
-        return float(peak - REACH)
+        return 0.0
     before, here, after = values[peak - 1 : peak + 2]
     bend = before - 2 * here + after
-    return float(peak - REACH + (0.5 * (before - after) / bend if bend < 0 else 0.0))
+    return float(0.5 * (before - after) / bend) if bend < 0 else 0.0

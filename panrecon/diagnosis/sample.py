@@ -45,10 +45,10 @@ class Sample:
         return len(self.frames)
 
     @cached_property
-    def points(self) -> list[Float[np.ndarray, "p 3"]]:
-        """Camera-frame points of every frame (m), evenly spread over what was measured."""
+    def points(self) -> Float[np.ndarray, "n p 3"]:
+        """Camera-frame points of every frame (m), evenly spread over what was measured; all 0 where nothing was."""
         directions = pixel_directions(self.camera).astype(np.float32)
-        return [_spread(directions, frame.depth) for frame in self.frames]
+        return np.stack([_spread(directions, frame.depth) for frame in self.frames])
 
     def with_poses(self, poses: Float[np.ndarray, "n 4 4"]) -> "Sample":
         return replace(self, poses=poses)
@@ -113,6 +113,7 @@ def _thinning(width: int) -> tuple[int, int]:
 
 def _spread(directions: Float[np.ndarray, "h w 3"], depth: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "p 3"]:
     rows, columns = np.nonzero(depth)
-    kept = slice(None, None, max(len(rows) // POINTS, 1))
-    rows, columns = rows[kept], columns[kept]
-    return directions[rows, columns] * depth[rows, columns, None]
+    if not len(rows):
+        return np.zeros((POINTS, 3), np.float32)
+    kept = np.linspace(0, len(rows) - 1, POINTS).astype(np.int64)
+    return directions[rows[kept], columns[kept]] * depth[rows[kept], columns[kept], None]

@@ -15,7 +15,7 @@ USUAL: Final[tuple[Size, ...]] = (
     *((960, 720), (968, 1296), (848, 480), (640, 480), (640, 360), (480, 640), (320, 240), (256, 192), (192, 256)),
 )
 CENTRED: Final = 0.2  # of the size, by which principal points may be off the middle; the real scan's is by 0.06
-NEAR: Final = 0.08
+EXACT, NEAR = 0.01, 0.08  # sizes so near are preferred, exact ones of cameras, then simple ratios
 RATIOS: Final = (2.0, 0.5, 4.0, 0.25, 3.0, 1 / 3, 1.5, 2 / 3)
 ALIKE: Final = 0.02  # of the ratio of width to height: resized images
 
@@ -64,8 +64,10 @@ def _intrinsics(kind: str, camera: Camera, size: Size, other: Size) -> Finding:
     options = [
         own for own in (stated, other, *resized, *USUAL) if abs(own[0] * size[1] / (own[1] * size[0]) - 1) < ALIKE
     ]
+    by_centre = sorted(options, key=lambda own: _off_centre(camera, own))
+    exact = [own for own in by_centre if _off_centre(camera, own) < EXACT]
     near = [own for own in options if _off_centre(camera, own) < NEAR]
-    fitting = near[:1] or sorted(options, key=lambda own: _off_centre(camera, own))[:1]
+    fitting = (exact or near or by_centre)[:1]
     guessed = (round(2 * camera.cx + 1), round(2 * camera.cy + 1))
     snug = fitting[0] if fitting and _off_centre(camera, fitting[0]) < CENTRED else guessed
     x, y = size[0] / snug[0], size[1] / snug[1]

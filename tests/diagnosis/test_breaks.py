@@ -25,7 +25,17 @@ def test_nothing_is_wrong_with_the_good_room(room: Path) -> None:
     assert [finding for finding in diagnose(room, SETTINGS) if finding.severity == "wrong"] == []
 
 
-@pytest.mark.parametrize("change", BREAKS, ids=lambda change: change.name)
+# One of a kind; the benchmark doctor_breaks tries all, on larger scans.
+TRIED = (
+    *("both of these", "poses 1 frame late", "depth said to be metres", "focal length 20 % off"),
+    *("colour's focal length 12 % off", "colour shifted (8, -6)", "colour intrinsics of twice the size"),
+    *("other sizes stated", "2 images of half the size", "3 poses lost", "4 poses frozen", "3 poses jump by 0.5 m"),
+    *("second half moved by 0.6 m", "3 frames blurred", "3 frames at 0.3 of the light"),
+    *("3 frames almost without depth", "80 % of all depth lost", "every 6th frame only"),
+)
+
+
+@pytest.mark.parametrize("change", [one for one in BREAKS if one.name in TRIED], ids=lambda change: change.name)
 def test_every_break_is_found_and_repaired(change: Break, room: Path) -> None:
     change.apply(room)
     settings = SETTINGS.model_copy(update=dict(change.settings))
@@ -36,7 +46,7 @@ def test_every_break_is_found_and_repaired(change: Break, room: Path) -> None:
         assert [finding for finding in after if finding.severity == "wrong"] == []
 
 
-@pytest.mark.parametrize("name", ["world to camera", "OpenGL axes", "both of these", "depth in 1/5000 m"])
+@pytest.mark.parametrize("name", ["both of these", "depth in 1/5000 m"])
 def test_a_repaired_scan_is_the_good_one(name: str, room: Path, raw_scenes: Path) -> None:
     """The same poses and cameras; depth in its own units."""
     good = ScanNet().scan(raw_scenes / "room", SETTINGS)

@@ -52,7 +52,8 @@ def test_shifted_colour_comes_to_lie_where_the_depth_is(room: Path, tmp_path: Pa
     write_scan(tmp_path / "scan", scan, scan.frames[:1])
     raw = read_color(scan.frames[0].color).astype(float)
     mended = read_color(read_scan(tmp_path / "scan").frames[0].color).astype(float)
-    assert np.abs(mended[4:, :-5] - raw[1:-3, 4:-1]).mean() < 3  # JPEG
+    there, as_it_was = (np.abs(mended[4:, :-5] - was).mean() for was in (raw[1:-3, 4:-1], raw[4:, :-5]))
+    assert there < 4 < as_it_was  # shades that JPEG costs
 
 
 def test_intrinsics_of_the_settings_are_those_of_the_images_as_they_are(room: Path) -> None:

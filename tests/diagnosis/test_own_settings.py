@@ -1,0 +1,38 @@
+"""Laws of the settings.yaml of a raw scene."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.breaks import copied
+from panrecon.io.files import write_text
+from panrecon.io.scan import read_scan
+from panrecon.workflow import Scene, settings_of, settings_of_scenes, stale_artifacts
+
+
+def test_a_scenes_own_settings_come_before_the_users(room: Path, tmp_path: Path) -> None:
+    write_text(room / "settings.yaml", "scan: {depth_scale: 5000, frame_stride: 4}\n")
+    write_text(tmp_path / "mine.yaml", "scan: {frame_stride: 3}\n")
+    found = settings_of("scannet", [tmp_path / "mine.yaml"], ["mesh.voxel_size=0.05"], room)
+    assert (found.scan.depth_scale, found.scan.frame_stride, found.mesh.voxel_size) == (5000, 3, 0.05)
+    assert settings_of("scannet", [], []).scan.depth_scale == 1000
+
+
+def test_scenes_of_one_run_have_each_its_own_and_a_change_makes_stale(
+    room: Path, raw_scenes: Path, tmp_path: Path
+) -> None:
+    other = copied(raw_scenes / "room", tmp_path / "other").rename(room.parent / "second room")
+    write_text(other / "settings.yaml", "scan: {frame_stride: 10}\n")
+    runs = tmp_path / "runs"
+    words = ["run", "scannet/room", "scannet/second room", "--data", str(room.parent), "--runs", str(runs)]
+    told = subprocess.run(
+        [sys.executable, "-m", "panrecon.cli", *words, "--until", "scan"], capture_output=True, text=True, check=True
+    )
+    assert "settings.yaml" in told.stderr
+    scenes = [Scene("scannet", raw.name, raw, runs / "default" / "scannet" / raw.name) for raw in (room, other)]
+    assert [len(read_scan(scene.run / "scan").frames) for scene in scenes] == [40, 4]
+    assert [stale_artifacts(one, settings_of_scenes(scenes, [], [])[one.label], "scan") for one in scenes] == [[], []]
+    (other / "settings.yaml").unlink()
+    assert stale_artifacts(scenes[1], settings_of("scannet", [], [], other), "scan") == [
+        "scannet/second room/scan/settings.json"
+    ]
