@@ -200,11 +200,11 @@ def _work_site(rng: np.random.Generator, length: float) -> Iterator[StreetItem]:
 def _people(rng: np.random.Generator, length: float) -> Iterator[StreetItem]:
     """Some who stand and talk on the pavements, one who walks along it and one who crosses the road."""
     for x in _along(rng, 0.0, length + 15, 8.0, 16.0):
-        y = float(rng.choice([-1, 1])) * (CURB_Y + float(rng.uniform(1.1, 1.7)))
+        y = float(rng.choice([-1, 1])) * (CURB_Y + float(rng.uniform(1.1, 1.55)))
         for i in range(int(rng.integers(1, 3))):
             parts = _someone(rng)
-            yield StreetItem("person", build.placed(parts, x + 0.9 * i, y, KERB, float(rng.uniform(-3, 3))))
-    walk = build.placed(_someone(rng), 26.0, CURB_Y + 2.2, KERB, np.pi)
+            yield StreetItem("person", build.placed(parts, x + 1.0 * i, y, KERB, float(rng.uniform(-3, 3))))
+    walk = build.placed(_someone(rng), 26.0, CURB_Y + 2.3, KERB, np.pi)
     yield StreetItem("person", walk, (-1.4, 0.0, 0.0))
     cross = build.placed(_someone(rng), 44.0, -LANE + 0.9, 0.0, np.pi / 2)  # behind one car, before the other
     yield StreetItem("person", cross, (0.0, 1.4, 0.0))
