@@ -1,6 +1,6 @@
 """How much of the surface is seen, how often, and where the walk breaks off."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -40,15 +40,19 @@ def coverage(sample: Sample, frame_stride: int) -> Finding:
     return Finding("coverage", "fine", sentence)
 
 
-def gaps(sample: Sample, frame_stride: int) -> Finding:
-    """Places where a frame and the next one show nothing in common."""
+def gaps(sample: Sample, frame_stride: int, row_of_name: Mapping[str, int]) -> Finding:
+    """Places where a frame and the next one show nothing in common; a note where frames between were left out.
+
+    `row_of_name` are the places of all frames of the scan.
+    """
     seen = neighbours(sample).seen
     apart = np.flatnonzero(seen < APART).tolist()
-    if len(apart):
+    if apart:
+        rows = np.diff([row_of_name[name] for name in sample.names])
         places = [f"{sample.names[row]}-{sample.names[row + 1]}" for row in apart]
         return Finding(
             "gaps",
-            "wrong",
+            "wrong" if (rows[apart] <= frame_stride).any() else "note",
             f"At {len(places)} places a frame and the next one have less than {APART:.0%} in common: {some(places)}.",
             "nothing ties what was seen before to what was seen after; objects between are cut or doubled",
             _denser(frame_stride),

@@ -31,7 +31,8 @@ def examine(
     seen = beside(right)
     lit = exposure(right, seen)
     findings += [lit, blur(right, seen, (lit.repair or {}).get(SKIP, ()))]
-    findings += [coverage(right, settings.frame_stride), gaps(right, settings.frame_stride)]
+    row_of_name = dict(zip(sample.names, stated.row.tolist(), strict=True))
+    findings += [coverage(right, settings.frame_stride), gaps(right, settings.frame_stride, row_of_name)]
     return findings, right
 
 

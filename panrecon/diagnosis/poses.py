@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
+from jaxtyping import Bool
 
 from panrecon.diagnosis.finding import SKIP, Finding, some
 from panrecon.diagnosis.reading import POOR, UNTOLD, USUAL, USUAL_WITHIN, Judged, Reading
@@ -181,25 +182,32 @@ def jumps(sample: Sample) -> Finding:
     beside = neighbours(sample)
     if len(sample) < 3 or np.median(beside.seen) < SPARSE:
         return Finding("jumping poses", "note", "Neighbours share too little for jumps to be told.")
+    fits = (beside.seen >= APART) & (beside.fit >= MISFIT)
     skipped: list[int] = []
     places: list[str] = []
     row = 0
-    while row < len(sample) - 1:
-        if beside.seen[row] >= APART and beside.fit[row] >= MISFIT:
-            row += 1
+    for broken in np.flatnonzero(~fits).tolist():
+        if broken < row:  # on the way back already
             continue
-        back = next((n for n in range(2, LONGEST_JUMP + 2) if row + n < len(sample) and _fits(sample, row, row + n)), 0)
+        back = _back(sample, fits, broken)
+        row = broken + back
         if back:
-            skipped += range(row + 1, row + back)
-        elif row == 0 and len(sample) > 2 and _fits(sample, 1, 2):
+            skipped += range(broken + 1, row)
+        elif beside.seen[broken] < APART:
+            continue  # nothing in common: a gap of the walk
+        elif broken == 0 and fits[1]:
             skipped.append(0)
-            back = 1
-        elif row == len(sample) - 2:
-            skipped.append(row + 1)
-        elif beside.seen[row] >= APART:
-            places.append(f"{sample.names[row]}-{sample.names[row + 1]}")
-        row += back or 1
+        elif broken == len(fits) - 1:
+            skipped.append(broken + 1)
+        else:
+            places.append(f"{sample.names[broken]}-{sample.names[broken + 1]}")
     return _jump_finding(sample, skipped, places, float(beside.fit.min()))
+
+
+def _back(sample: Sample, fits: Bool[np.ndarray, " m"], row: int) -> int:
+    """After how many frames, the last step of which does not fit either, a frame fits this one again; 0: not soon."""
+    ends = range(row + 2, min(row + 2 + LONGEST_JUMP, len(sample)))
+    return next((end - row for end in ends if not fits[end - 1] and _fits(sample, row, end)), 0)
 
 
 def _fits(sample: Sample, first: int, second: int) -> bool:
