@@ -69,8 +69,11 @@ def diagnose(folder: Path, settings: "ScanSettings") -> "list[Finding]":
     from panrecon.diagnosis.reading import Stated
     from panrecon.diagnosis.registration import lying, registration
     from panrecon.diagnosis.sizes import sizes
+    from panrecon.errors import InputError
     from panrecon.io.images import read_size
 
+    if (folder / "calibration").is_dir():
+        raise InputError(f"{folder} is a drive of KITTI-360; the doctor looks at scans in ScanNet's layout only.")
     reader = ScanNet()
     lenient = settings.model_copy(update={"skip_invalid_poses": True})
     scan = reader.scan(folder, lenient)

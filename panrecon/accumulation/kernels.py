@@ -6,19 +6,27 @@ import numba
 import numpy as np
 
 
+@numba.njit(inline="always", cache=True)
+@no_type_check  # numba cannot cache what the checker of shapes wraps
+def _direction(point, rows, columns, lowest, highest):
+    """Row and column of a range image in which a point lies, and its range; row -1 where it lies in none."""
+    x, y, z = point
+    reach = np.sqrt(x * x + y * y + z * z)
+    if reach < 1e-3:
+        return -1, 0, reach
+    row = int(np.floor((highest - np.arcsin(z / reach)) / (highest - lowest) * rows))
+    column = int((np.arctan2(y, x) + np.pi) / (2 * np.pi) * columns) % columns
+    return row if row < rows else -1, column, reach
+
+
 @numba.njit(cache=True, nogil=True)
 @no_type_check  # numba cannot cache what the checker of shapes wraps
 def nearest_ranges(points: np.ndarray, rows: int, columns: int, lowest: float, highest: float) -> np.ndarray:
     """The nearest range by direction; 0 where none."""
     ranges = np.zeros((rows, columns), np.float32)
     for i in range(len(points)):
-        x, y, z = points[i]
-        reach = np.sqrt(x * x + y * y + z * z)
-        if reach < 1e-3:
-            continue
-        row = int((highest - np.arcsin(z / reach)) / (highest - lowest) * rows)
-        column = int((np.arctan2(y, x) + np.pi) / (2 * np.pi) * columns) % columns
-        if 0 <= row < rows and (ranges[row, column] == 0 or reach < ranges[row, column]):
+        row, column, reach = _direction(points[i], rows, columns, lowest, highest)
+        if row >= 0 and (ranges[row, column] == 0 or reach < ranges[row, column]):
             ranges[row, column] = reach
     return ranges
 
@@ -38,13 +46,8 @@ def judge_points(
     """Counts, in place, points that this range image saw through and those that it confirms."""
     rows, columns = ranges.shape
     for i in range(len(points)):
-        x, y, z = points[i]
-        reach = np.sqrt(x * x + y * y + z * z)
-        if reach < 1e-3:
-            continue
-        row = int((highest - np.arcsin(z / reach)) / (highest - lowest) * rows)
-        column = int((np.arctan2(y, x) + np.pi) / (2 * np.pi) * columns) % columns
-        if row < 0 or row >= rows:
+        row, column, reach = _direction(points[i], rows, columns, lowest, highest)
+        if row < 0:
             continue
         slack = margin + share * reach
         met, passed, stopped = False, 0, False
