@@ -73,6 +73,13 @@ def test_where_something_moves_nothing_is_measured() -> None:
     assert (found[:, : int(u.min()) - 5] > 0).mean() > 0.9
 
 
+def test_pieces_of_what_moves_that_were_not_told_from_the_rest_are_not_measured() -> None:
+    moving = plane((0, 0, 1), 8.0, 12_000)
+    missed = plane((0, 0, 1), 8.0, 6000, seed=1)
+    assert (depth_image(CAMERA, missed, moving) > 0).mean() < 0.05
+    assert (depth_image(CAMERA, missed, NONE) > 0).mean() > 0.5
+
+
 def test_what_moves_behind_a_surface_hides_nothing() -> None:
     wall = plane((0, 0, 1), 8.0, 12_000)
     assert_array_equal(depth_image(CAMERA, wall, plane((0, 0, 1), 20.0, 4000)), depth_image(CAMERA, wall, NONE))

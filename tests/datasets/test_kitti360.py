@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from typer.testing import CliRunner
 
+from panrecon.accumulation.sweep import unrolled
 from panrecon.cli import app
 from panrecon.config import ScanSettings, Settings
 from panrecon.datasets.kitti360 import KITTI360, find_place
@@ -18,6 +19,7 @@ from panrecon.geometry import project, transform, unproject
 from panrecon.io.categories import read_categories
 from panrecon.io.images import write_ids
 from panrecon.io.kitti360 import read_calibration, read_vehicle_poses
+from panrecon.io.points import read_points, write_points
 from panrecon.simulation.vehicle import kitti360_rig
 from panrecon.structures import VOID, Scan
 
@@ -25,6 +27,7 @@ FRAMES = 8
 DRIVE = "2013_05_28_drive_9003_sync"
 OPTIONS = ["--seed", "3", "--frames", str(FRAMES), "--width", "352", "--beams", "48", "--columns", "900"]
 DEFAULTS = ScanSettings()
+SCANS = f"data_3d_raw/{DRIVE}/velodyne_points/data"
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +106,26 @@ def test_frames_may_be_asked_for_in_any_order(street: Path, scan: Scan) -> None:
     backward = [other(frame) for frame in reversed(scan.frames[:4])]
     for a, b in zip(forward, reversed(backward), strict=True):
         assert_array_equal(a, b)
+
+
+def test_scans_of_a_turning_sensor_give_the_same_depth(copy: Path, street: Path, scan: Scan) -> None:
+    """Each scan as a sensor stores it that turns while the vehicle goes on."""
+    rig, poses = read_calibration(copy / "calibration"), read_vehicle_poses(copy / "data_poses" / DRIVE / "poses.txt")
+    lidars = {number: pose @ rig.vehicle_from_lidar for number, pose in poses.items()}
+    for number in lidars:
+        path = copy / SCANS / f"{number:010d}.bin"
+        points = read_points(path).copy()
+        ends = (number, number + 1) if number + 1 in lidars else (number - 1, number)
+        now, later = (lidars[end] for end in ends)
+        points[:, :3] = unrolled(points[:, :3], np.linalg.inv(now) @ later)  # as undone, but the other way
+        write_points(path, points)
+    frame, reader = scan.frames[3], KITTI360()
+    truth = reader.depths(street, scan, DEFAULTS)(frame)
+    found = {sweep: reader.depths(copy, scan, ScanSettings(sweep=sweep))(frame) for sweep in ("rolling", "instant")}
+    error = {
+        sweep: np.abs(depth - truth)[(depth > 0) & (truth > 0) & (truth < 15)].mean() for sweep, depth in found.items()
+    }
+    assert error["rolling"] < 0.3 * error["instant"]
 
 
 def test_a_window_is_part_of_the_drive(street: Path, scan: Scan) -> None:
@@ -189,7 +212,6 @@ def add_drive(folder: Path) -> None:
     (folder / "data_2d_raw" / "2013_05_28_drive_0000_sync").mkdir()
 
 
-SCANS = f"data_3d_raw/{DRIVE}/velodyne_points/data"
 BAD = {
     "no pose": (spoil(f"data_poses/{DRIVE}/poses.txt", ""), "holds no pose"),
     "no pose of these frames": (
