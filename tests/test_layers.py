@@ -11,6 +11,7 @@ PACKAGE = Path(panrecon.__file__).parent
 FOUNDATION = {"structures", "errors", "geometry", "raycasting", "system", "threads", "pictures", "networks"}
 ALGORITHMS = {"accumulation", "fusion", "masks", "features", "graph", "semantics", "field", "evaluation", "simulation"}
 ALGORITHMS |= {"diagnosis"}
+ALGORITHMS |= {"lidar"}
 COMMANDS = {"cli", "simulate", "evaluate", "explain", "render", "judge", "estimate", "rehearsal"}
 COMMANDS |= {"weights", "prompts", "import_scan", "simulate_street", "doctor"}
 ABOVE = {"io", "datasets", "importers", "stage", "workflow"} | COMMANDS

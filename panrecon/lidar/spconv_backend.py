@@ -1,0 +1,75 @@
+"""spconv's layers (Yan et al., traveller59/spconv 2.3) behind our interface, for a GPU."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from panrecon.errors import InputError
+from panrecon.lidar.sparse import Sites, Size
+
+
+class SpconvBackend:
+    """Weights have the names and layout of `TorchBackend`'s, so that either loads the other's.
+
+    Raises:
+        InputError: spconv is not installed.
+    """
+
+    def __init__(self) -> None:
+        try:
+            import spconv.pytorch as spconv
+        except ImportError as error:
+            raise InputError(
+                "The backend spconv is not installed; install spconv for your CUDA, or take torch."
+            ) from error
+        self.spconv: Any = spconv
+
+    def submanifold(self, inputs: int, outputs: int, kernel: Size, key: str) -> nn.Module:
+        name = f"{key} {kernel}"
+        return _Submanifold(self.spconv, self.spconv.SubMConv3d(inputs, outputs, kernel, bias=False, indice_key=name))
+
+    def strided(self, inputs: int, outputs: int, kernel: Size, stride: Size, key: str) -> nn.Module:
+        a, b, c = kernel
+        padding, name = (a // 2, b // 2, c // 2), _strided_name(key, kernel)
+        layer = self.spconv.SparseConv3d(inputs, outputs, kernel, stride, padding, bias=False, indice_key=name)
+        return _Strided(self.spconv, layer)
+
+    def inverse(self, inputs: int, outputs: int, kernel: Size, stride: Size, key: str) -> nn.Module:
+        name = _strided_name(key, kernel)
+        layer = self.spconv.SparseInverseConv3d(inputs, outputs, kernel, bias=False, indice_key=name)
+        return _Inverse(self.spconv, layer)
+
+
+def _strided_name(key: str, kernel: Size) -> str:
+    return f"{key} strided {kernel}"
+
+
+class _Layer(nn.Module):
+    def __init__(self, spconv: Any, layer: nn.Module) -> None:
+        super().__init__()
+        self.weight = layer.weight
+        self._hidden = (spconv, layer)  # in a tuple, so that the weight is registered once, under its own name
+
+    def run(self, values: Float[Tensor, "V C"], sites: Sites) -> Any:
+        spconv, layer = self._hidden
+        index = torch.cat([sites.index.new_zeros(len(sites), 1), sites.index], dim=1).int()
+        return layer(spconv.SparseConvTensor(values, index, list(sites.shape), 1, indice_dict=sites.found))
+
+
+class _Submanifold(_Layer):
+    def forward(self, values: Float[Tensor, "V C"], sites: Sites) -> Float[Tensor, "V D"]:
+        return self.run(values, sites).features
+
+
+class _Strided(_Layer):
+    def forward(self, values: Float[Tensor, "V C"], sites: Sites) -> tuple[Float[Tensor, "W D"], Sites]:
+        result = self.run(values, sites)
+        a, b, c = result.spatial_shape
+        return result.features, Sites(result.indices[:, 1:].long(), (a, b, c), result.indice_dict)
+
+
+class _Inverse(_Layer):
+    def forward(self, values: Float[Tensor, "W C"], sites: Sites, coarser: Sites) -> Float[Tensor, "V D"]:
+        return self.run(values, coarser).features
