@@ -1,0 +1,92 @@
+"""Queries look at the voxels of their own masks, at each other, and tell masks and meanings after every layer.
+
+Masked focal attention: P3Former (Xiao et al., 2023); gated update: K-Net (Zhang et al., NeurIPS 2021).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from panrecon.lidar.classify import Classifier
+from panrecon.lidar.position import Placed
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """After one layer: logits of every query's mask, the part of them that position alone gives, and embeddings."""
+
+    mask: Float[Tensor, "Q V"]
+    position_mask: Float[Tensor, "Q V"]
+    embedding: Float[Tensor, "Q D"]
+
+
+def perceptron(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+
+
+class GatedUpdate(nn.Module):
+    """What a query saw and what it was, mixed by gates that depend on both."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.seen = nn.Linear(width, 2 * width)
+        self.known = nn.Linear(width, 2 * width)
+        self.gates = nn.ModuleList([nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width)) for _ in range(2)])
+        self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in range(2)])
+        self.output = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width), nn.ReLU())
+
+    def forward(self, seen: Float[Tensor, "Q C"], queries: Float[Tensor, "Q C"]) -> Float[Tensor, "Q C"]:
+        seen_gate, seen_value = self.seen(seen).chunk(2, dim=1)
+        known_gate, known_value = self.known(queries).chunk(2, dim=1)
+        together = seen_gate * known_gate
+        values = (norm(value) for norm, value in zip(self.norms, (seen_value, known_value), strict=True))
+        gated = [torch.sigmoid(gate(together)) * value for gate, value in zip(self.gates, values, strict=True)]
+        return self.output(gated[0] + gated[1])
+
+
+class Layer(nn.Module):
+    """Masked focal attention, self-attention, feed-forward."""
+
+    def __init__(self, width: int, heads: int, hidden: int) -> None:
+        super().__init__()
+        self.update = GatedUpdate(width)
+        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.attention_norm = nn.LayerNorm(width)
+        self.feed = perceptron(width, hidden, width)
+        self.feed_norm = nn.LayerNorm(width)
+
+    def forward(
+        self, queries: Float[Tensor, "Q C"], features: Float[Tensor, "V C"], mask: Float[Tensor, "Q V"]
+    ) -> Float[Tensor, "Q C"]:
+        """`mask`: the logits before. A query whose mask is empty sees zeros."""
+        seen = (mask.detach() > 0).to(features.dtype) @ features
+        updated = self.update(seen, queries)[None]
+        attended = self.attention_norm(updated + self.attention(updated, updated, updated, need_weights=False)[0])
+        return self.feed_norm(attended + self.feed(attended))[0]
+
+
+class Decoder(nn.Module):
+    """Layers, and the heads that all of them share."""
+
+    def __init__(self, width: int, layers: int, heads: int, hidden: int, embedding: int, typical: float = 0.0) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([Layer(width, heads, hidden) for _ in range(layers)])
+        self.mask = perceptron(width, width, width)
+        self.position = perceptron(width, width, width)
+        self.classifier = Classifier(width, embedding, typical)
+
+    def forward(self, queries: Float[Tensor, "Q C"], placed: Placed) -> list[Prediction]:
+        """The predictions of the queries as they come, and after every layer."""
+        found = [self.predict(queries, placed)]
+        for layer in self.layers:
+            queries = layer(queries, placed.features, found[-1].mask)
+            found.append(self.predict(queries, placed))
+        return found
+
+    def predict(self, queries: Float[Tensor, "Q C"], placed: Placed) -> Prediction:
+        scale = queries.shape[1] ** -0.5  # keeps logits of untrained queries of order 1
+        position = scale * self.position(queries) @ placed.position.T
+        mask = scale * self.mask(queries) @ placed.features.T + position
+        return Prediction(mask, position, self.classifier(queries))
