@@ -1,0 +1,63 @@
+"""Training scans made anew: turned, mirrored, scaled, shaken, and sectors of two swapped (PolarMix, Xiao et al., 2022).
+
+Vision features and labels go with their points.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Final
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Generator, Tensor
+
+from panrecon.lidar.network import ScanInput
+from panrecon.structures import VOID
+
+SCALES: Final = (0.95, 1.05)
+JITTER: Final = 0.01  # m
+
+
+@dataclass(frozen=True)
+class LabelledScan:
+    """A scan with labels of base classes alone; `VOID` where there is none."""
+
+    scan: ScanInput
+    category: Int[Tensor, " n"]
+    instance: Int[Tensor, " n"]
+
+    def at(self, chosen: Bool[Tensor, " n"]) -> "LabelledScan":
+        scan = ScanInput(self.scan.points[chosen], self.scan.features[chosen], self.scan.valid[chosen])
+        return LabelledScan(scan, self.category[chosen], self.instance[chosen])
+
+
+def augmented(sample: LabelledScan, generator: Generator) -> LabelledScan:
+    """The scan turned about the vertical, mirrored or not on either axis, scaled by up to 5 % and shaken by 1 cm."""
+    angle, scale, *flips = torch.rand(4, generator=generator).tolist()
+    size = SCALES[0] + scale * (SCALES[1] - SCALES[0])
+    points = sample.scan.points.clone()
+    points[:, :3] = size * points[:, :3] @ _turn(2 * math.pi * angle, [1 - 2 * (flip < 0.5) for flip in flips]).T
+    points[:, :3] += JITTER * torch.randn(len(points), 3, generator=generator)
+    return replace(sample, scan=replace(sample.scan, points=points))
+
+
+def _turn(angle: float, signs: list[int]) -> Float[Tensor, "3 3"]:
+    c, s = math.cos(angle), math.sin(angle)
+    return torch.tensor([[c * signs[0], -s * signs[0], 0.0], [s * signs[1], c * signs[1], 0.0], [0.0, 0.0, 1.0]])
+
+
+def polar_mix(first: LabelledScan, second: LabelledScan, generator: Generator) -> LabelledScan:
+    """The first scan with half a turn of the second in place of its own; objects that are cut stay what is left."""
+    start = 2 * math.pi * float(torch.rand(1, generator=generator))
+    kept, taken = (first.at(~_ahead(first, start)), second.at(_ahead(second, start)))
+    shift = int(first.instance.max()) + 1 if len(first.instance) else 0
+    instance = torch.where(taken.instance == VOID, VOID, taken.instance + shift)
+    parts = (("points", kept.scan.points), ("features", kept.scan.features), ("valid", kept.scan.valid))
+    scan = ScanInput(**{name: torch.cat([part, getattr(taken.scan, name)]) for name, part in parts})
+    return LabelledScan(scan, torch.cat([kept.category, taken.category]), torch.cat([kept.instance, instance]))
+
+
+def _ahead(sample: LabelledScan, start: float) -> Bool[Tensor, " n"]:
+    """The points within half a turn from an angle on."""
+    angle = torch.atan2(sample.scan.points[:, 1], sample.scan.points[:, 0])
+    return torch.remainder(angle - start, 2 * math.pi) < math.pi

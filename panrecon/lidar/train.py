@@ -1,0 +1,279 @@
+"""Training of the network on scans with labels of base classes and vision features of all points.
+
+On a CPU one seed gives one result, bit for bit, also when training stops at a checkpoint and goes on from it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from panrecon.errors import InputError
+from panrecon.lidar import losses
+from panrecon.lidar.augment import LabelledScan, augmented, polar_mix
+from panrecon.lidar.classify import Vocabulary, typical_cosine
+from panrecon.lidar.decoder import Prediction
+from panrecon.lidar.matching import Match, match
+from panrecon.lidar.network import Output, PanopticNetwork, ScanInput
+from panrecon.lidar.settings import NetworkSizes
+from panrecon.lidar.sparse import SparseBackend
+from panrecon.lidar.targets import Targets, base_labels, targets
+from panrecon.structures import VOID, Labels, PointFeatures
+from panrecon.threads import one_thread
+
+TERMS: Final = ("class", "mask", "dice", "position", "semantic", "lovasz", "object", "voxel")
+DICE_WEIGHT: Final = 2.0  # P3Former (Xiao et al., 2023)
+POSITION_WEIGHT: Final = 0.4
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How to train. `object_weight` and `voxel_weight` are those of the two distillations.
+
+    The rate falls to a tenth at each share of the steps in `milestones`. `void_is_negative`: masks are taught to avoid
+    what is unlabelled, as in P3Former, instead of hearing nothing of it. `mixed`: share of scans mixed with another.
+    """
+
+    steps: int
+    scans_per_step: int = 1
+    rate: float = 8e-4
+    weight_decay: float = 0.01
+    milestones: tuple[float, ...] = (0.6, 0.9)
+    object_weight: float = 1.0
+    voxel_weight: float = 0.1
+    distance: losses.Distance = "l1"
+    void_is_negative: bool = False
+    mixed: float = 0.0
+    checkpoint_every: int = 100
+    seed: int = 0
+
+    def rate_at(self, step: int) -> float:
+        return float(self.rate * 0.1 ** sum(step >= share * self.steps for share in self.milestones))
+
+    @property
+    def weights(self) -> dict[str, float]:
+        weights = {"dice": DICE_WEIGHT, "position": POSITION_WEIGHT, "object": self.object_weight}
+        return dict.fromkeys(TERMS, 1.0) | weights | {"voxel": self.voxel_weight}
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """The network, and the unweighted value of every loss at every step."""
+
+    network: PanopticNetwork
+    losses: Mapping[str, Float[np.ndarray, " steps"]]
+
+
+def labelled_scan(
+    points: Float[np.ndarray, "n 4"], features: PointFeatures, labels: Labels, words: Vocabulary
+) -> LabelledScan:
+    """A scan to train on. Labels of novel classes end here: nothing behind this line can know of them."""
+    known = base_labels(labels, words.is_base)
+    return LabelledScan(scan_input(points, features), *map(torch.from_numpy, (known.category, known.instance)))
+
+
+def scan_input(points: Float[np.ndarray, "n 4"], features: PointFeatures) -> ScanInput:
+    """A scan with the vision features of its points, as the network takes it."""
+    if len(points) != len(features.values):
+        raise InputError(
+            f"The scan has {len(points)} points and its vision features {len(features.values)}; make both anew."
+        )
+    values = torch.from_numpy(features.values.astype(np.float32))
+    return ScanInput(torch.from_numpy(points.astype(np.float32)), values, torch.from_numpy(features.valid))
+
+
+@one_thread()
+def train(
+    scans: Sequence[LabelledScan],
+    words: Vocabulary,
+    sizes: NetworkSizes,
+    settings: TrainingSettings,
+    resume: Mapping[str, Tensor] | None = None,
+    on_step: Callable[[int, Mapping[str, float]], None] | None = None,
+    on_checkpoint: Callable[[int, State], None] | None = None,
+    device: torch.device | None = None,
+    backend: SparseBackend | None = None,
+) -> TrainedNetwork:
+    """A network trained on the scans, from the start or from a checkpoint's state; in evaluation mode.
+
+    `on_step` hears the number of every finished step and its losses, `on_checkpoint` the number of finished steps and
+    a state to resume from. Of `words`, training takes the base classes only.
+
+    Raises:
+        InputError: there is no scan, or no base class.
+        FloatingPointError: a loss is not finite; the message names step and term.
+    """
+    training = Training(scans, words, sizes, settings, device, backend)
+    if resume is not None:
+        training.load(resume)
+    for step in training.remaining():
+        values = training.step(step)
+        if on_step is not None:
+            on_step(step, values)
+        if on_checkpoint is not None and (step + 1) % settings.checkpoint_every == 0:
+            on_checkpoint(step + 1, training.state())
+    history = training.history.numpy()
+    return TrainedNetwork(training.network.eval(), {term: history[:, i] for i, term in enumerate(TERMS)})
+
+
+class Training:
+    """Everything that changes while a network is trained."""
+
+    def __init__(
+        self,
+        scans: Sequence[LabelledScan],
+        words: Vocabulary,
+        sizes: NetworkSizes,
+        settings: TrainingSettings,
+        device: torch.device | None = None,
+        backend: SparseBackend | None = None,
+    ) -> None:
+        if not scans:
+            raise InputError("There is no scan to train on; name at least one.")
+        if not words.is_base.any():
+            raise InputError("All classes are novel; training needs at least one base class.")
+        self.scans, self.settings = scans, settings
+        self.device = device or torch.device("cpu")
+        self.words = words.base.to(self.device)
+        self.generator = torch.Generator().manual_seed(settings.seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            self.network = (
+                PanopticNetwork(sizes, self.words.is_thing, backend, typical_cosine(self.words)).to(self.device).train()
+            )
+        parameters = self.network.parameters()
+        self.optimizer = torch.optim.AdamW(parameters, settings.rate, weight_decay=settings.weight_decay)
+        self.finished = 0
+        self.history = torch.full((settings.steps, len(TERMS)), torch.nan)
+
+    def remaining(self) -> Iterator[int]:
+        return iter(range(self.finished, self.settings.steps))
+
+    def step(self, step: int) -> Mapping[str, float]:
+        """Trains on the next scans; the unweighted mean of every loss."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.rate_at(step)
+        self.optimizer.zero_grad(set_to_none=True)
+        weights, values = self.settings.weights, torch.zeros(len(TERMS))
+        for _ in range(self.settings.scans_per_step):
+            terms = self.terms(self.draw())
+            total = torch.stack([weights[name] * term for name, term in terms.items() if weights[name]]).sum()
+            torch.autograd.backward(total / self.settings.scans_per_step)
+            values += torch.stack([terms[name].detach().cpu() for name in TERMS]) / self.settings.scans_per_step
+        for name, value in zip(TERMS, values.tolist(), strict=True):
+            if not np.isfinite(value):
+                raise FloatingPointError(f"The loss {name!r} is {value} at step {step}; look for what is not finite.")
+        self.optimizer.step()
+        self.history[step] = values
+        self.finished = step + 1
+        return dict(zip(TERMS, values.tolist(), strict=True))
+
+    def draw(self) -> LabelledScan:
+        """A training scan, augmented."""
+        first, second = (int(i) for i in torch.randint(len(self.scans), (2,), generator=self.generator))
+        sample = augmented(self.scans[first], self.generator)
+        if float(torch.rand(1, generator=self.generator)) < self.settings.mixed:
+            sample = polar_mix(sample, augmented(self.scans[second], self.generator), self.generator)
+        return sample
+
+    def terms(self, sample: LabelledScan) -> dict[str, Float[Tensor, ""]]:
+        """The losses of one scan, those of all layers added."""
+        output = self.network(sample.scan.to(self.device))
+        wanted = self.wanted(sample, output)
+        layers = [self.layer_terms(output, prediction, wanted) for prediction in output.predictions]
+        terms = {name: torch.stack([layer[name] for layer in layers]).sum() for name in layers[0]}
+        terms["semantic"] = losses.semantic_loss(output.semantic, wanted.category)
+        terms["lovasz"] = losses.lovasz_loss(output.semantic, wanted.category)
+        return terms
+
+    def wanted(self, sample: LabelledScan, output: Output) -> Targets:
+        """What the network should have said of a scan."""
+        category, instance = sample.category.to(self.device), sample.instance.to(self.device)
+        fixed = self.network.sizes.fixed_queries
+        return targets(category, instance, output.voxels, self.words.is_thing, fixed)
+
+    def heard(self, wanted: Targets) -> Bool[Tensor, " V"]:
+        """The voxels that teach masks."""
+        return torch.ones_like(wanted.known) if self.settings.void_is_negative else wanted.known
+
+    def assigned(self, prediction: Prediction, wanted: Targets) -> "Assigned":
+        logits = self.network.class_logits(prediction, self.words)
+        fixed_classes = self.network.queries.get_buffer("fixed_classes")
+        return assign(logits, prediction.mask, wanted, self.heard(wanted), fixed_classes)
+
+    def layer_terms(self, output: Output, prediction: Prediction, wanted: Targets) -> dict[str, Float[Tensor, ""]]:
+        """The losses of the predictions after one layer."""
+        logits = self.network.class_logits(prediction, self.words)
+        assigned, heard = self.assigned(prediction, wanted), self.heard(wanted)
+        mask, truth = prediction.mask[assigned.query][:, heard], assigned.mask[:, heard]
+        vision = output.vision
+        return {
+            "class": losses.class_loss(logits, assigned.query_class),
+            "mask": losses.mask_focal_loss(mask, truth),
+            "dice": losses.dice_loss(mask, truth),
+            "position": losses.dice_loss(prediction.position_mask[assigned.query][:, heard], truth),
+            "object": losses.object_distillation(
+                prediction.embedding[assigned.query], prediction.mask[assigned.query], vision.values, vision.valid
+            ),
+            "voxel": losses.voxel_distillation(
+                prediction.mask, prediction.embedding, vision.values, vision.valid, self.settings.distance
+            ),
+        }
+
+    def state(self) -> State:
+        """A copy of everything training needs to go on, by name: contiguous tensors, ready for safetensors."""
+        state = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        for name, parameter in self.network.named_parameters():
+            moments = self.optimizer.state.get(parameter, {})
+            state |= {f"adam.{name}.{key}": value for key, value in moments.items()}
+        state |= {"generator": self.generator.get_state(), "history": self.history, "step": torch.tensor(self.finished)}
+        return {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Takes up training where `state` left it; sizes and settings must be the same."""
+        prefix = "network."
+        weights = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        self.network.load_state_dict(weights)
+        for name, parameter in self.network.named_parameters():
+            keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"adam.{name}.{key}" in state]
+            moments = {key: state[f"adam.{name}.{key}"].clone() for key in keys}
+            if moments:
+                self.optimizer.state[parameter] = {
+                    key: value if key == "step" else value.to(self.device) for key, value in moments.items()
+                }
+        self.generator.set_state(state["generator"])
+        self.history = state["history"].clone()
+        self.finished = int(state["step"])
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """Queries that have a segment with its mask, and the base class of every query, `VOID` for none."""
+
+    query: Int[Tensor, " m"]
+    mask: Bool[Tensor, "m V"]
+    query_class: Int[Tensor, " Q"]
+
+
+def assign(
+    logits: Float[Tensor, "Q B"],
+    mask: Float[Tensor, "Q V"],
+    wanted: Targets,
+    heard: Bool[Tensor, " V"],
+    fixed_classes: Int[Tensor, " K"],
+) -> Assigned:
+    """Fixed queries have their own class where the scan has it; free ones are matched with the other segments."""
+    fixed = len(fixed_classes)
+    found: Match = match(logits[fixed:], mask[fixed:], wanted.things, wanted.thing_class, heard)
+    present = wanted.fixed.any(dim=1).nonzero().squeeze(1)
+    query_class = torch.full((len(logits),), VOID, dtype=torch.long, device=logits.device)
+    query_class[present] = fixed_classes[present]
+    query_class[fixed + found.query] = wanted.thing_class[found.segment]
+    query = torch.cat([present, fixed + found.query])
+    return Assigned(query, torch.cat([wanted.fixed[present], wanted.things[found.segment]]), query_class)

@@ -1,0 +1,136 @@
+"""Laws of the way from masks to labels of points."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from panrecon.evaluation.overlap import overlap, total
+from panrecon.evaluation.panoptic_quality import added, panoptic_quality
+from panrecon.evaluation.protocols import protocol
+from panrecon.evaluation.semantic import confusion, semantic_quality
+from panrecon.lidar.classify import Classifier, Vocabulary
+from panrecon.lidar.inference import Rule, panoptic, segment_scan
+from panrecon.lidar.network import PanopticNetwork
+from panrecon.lidar.pfc import BASE_SHARE, NOVEL_SHARE, baseline_sizes, geometric_ensemble, segment_scan_by_ensemble
+from panrecon.lidar.train import scan_input
+from panrecon.structures import VOID, Category, CategoryTable, Labels
+from tests.lidar.conftest import EMBEDDING, TINY, emptied, toy_scan
+
+IS_THING = np.array([True, False])
+RULE = Rule()
+
+
+def known_answer() -> tuple[Labels, Labels]:
+    """Truth and prediction: grass and sky with 10 of 50 points swapped, a dog taken for a person, two people for three.
+
+    IoU of grass and sky .6667; PQ of people .5833, of dogs 0.
+    """
+    count = (50, 40, 10, 10, 40, 50, 150, 50, 100)
+    true_class, true_number = (VOID, 0, 0, 1, 1, 3, 2, 2, 2), (VOID, VOID, VOID, VOID, VOID, 0, 1, 2, 3)
+    found_class, found_number = (VOID, 0, 1, 0, 1, 2, 2, 2, 2), (VOID, VOID, VOID, VOID, VOID, 0, 1, 1, 2)
+    columns = [np.repeat(values, count) for values in (true_class, true_number, found_class, found_number)]
+    return Labels(columns[0], columns[1]), Labels(columns[2], columns[3])
+
+
+def masks(*rows: str) -> Tensor:
+    """+ is inside, - just so."""
+    strength = {"+": 9.0, ".": -9.0, "-": 0.5}
+    return torch.tensor([[strength[sign] for sign in row] for row in rows])
+
+
+def test_the_surest_query_wins_and_remnants_go() -> None:
+    probability = torch.tensor([[0.9, 0.0], [0.6, 0.0]])
+    found = panoptic(probability, masks("+++...", "..++++"), IS_THING, RULE)
+    assert found.instance.tolist() == [0, 0, 0, VOID, VOID, VOID]
+    kept = panoptic(probability, masks("+++...", "..++++"), IS_THING, Rule(least_left=0.7))
+    assert kept.instance.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_unsure_queries_are_dropped_and_scores_of_things_doubled() -> None:
+    probability = torch.tensor([[0.25, 0.0], [0.0, 0.35], [0.0, 0.45]])
+    found = panoptic(probability, masks("++....", "..++..", "....++"), IS_THING, RULE)
+    assert found.category.tolist() == [0, 0, VOID, VOID, 1, 1]
+
+
+def test_segments_of_one_stuff_class_are_one() -> None:
+    probability = torch.tensor([[0.0, 0.9], [0.0, 0.8], [0.7, 0.0], [0.7, 0.0]])
+    found = panoptic(probability, masks("++....", ".++...", "...+..", "....++"), IS_THING, RULE)
+    assert found.category.tolist() == [1, 1, 1, 0, 0, 0]
+    assert found.instance.tolist() == [VOID, VOID, VOID, 0, 1, 1]
+
+
+def test_voxels_outside_every_mask_are_void() -> None:
+    found = panoptic(torch.tensor([[0.9, 0.0]]), masks("+..-.."), IS_THING, RULE)
+    assert found.category.tolist() == [0, VOID, VOID, 0, VOID, VOID]
+
+
+def test_nothing_gives_nothing() -> None:
+    assert (panoptic(torch.zeros(2, 2), masks("++", "++"), IS_THING, RULE).category == VOID).all()
+    assert (panoptic(torch.ones(2, 2), masks("..", ".."), IS_THING, RULE).category == VOID).all()
+    assert (panoptic(torch.zeros(0, 2), torch.zeros(0, 3), IS_THING, RULE).category == VOID).all()
+    assert len(panoptic(torch.ones(2, 2), torch.zeros(2, 0), IS_THING, RULE).category) == 0
+
+
+def test_the_order_of_queries_does_not_matter() -> None:
+    probability, mask = torch.rand(8, 2), 3 * torch.randn(8, 40)
+    order = torch.randperm(8)
+    one, other = (
+        panoptic(probability[rows], mask[rows], IS_THING, Rule(0.1, 2.0, 0.1)) for rows in (slice(None), order)
+    )
+    assert (one.category == other.category).all()
+    pairs = set(zip(one.instance.tolist(), other.instance.tolist(), strict=True))
+    assert len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 900])
+def test_every_point_gets_the_label_of_its_voxel(words: Vocabulary, kept: int) -> None:
+    scan = emptied(toy_scan(), kept)
+    model = PanopticNetwork(TINY, words.base.is_thing).eval()
+    seen = scan_input(scan.points, scan.features)
+    found = segment_scan(model, seen, words, Rule(0.0, 2.0, 0.0))
+    assert found.category.shape == found.instance.shape == (kept,)
+    voxel = model(seen).voxels.voxel_of_point.numpy()
+    for number in np.unique(voxel):
+        assert len(np.unique(found.category[voxel == number])) == 1
+
+
+def test_the_order_of_names_does_not_matter(words: Vocabulary) -> None:
+    classifier, embedding, mask = Classifier(8, EMBEDDING), torch.randn(9, EMBEDDING), 3 * torch.randn(9, 40)
+    order, rule = np.array([3, 0, 4, 2, 1]), Rule(0.0, 2.0, 0.0)
+    one, other = (
+        panoptic(classifier.logits(embedding, given).sigmoid(), mask, given.is_thing, rule)
+        for given in (words, words.only(order))
+    )
+    assert (one.category != VOID).any()
+    assert (np.append(order, VOID)[other.category] == one.category).all()
+
+
+def test_the_ensemble_trusts_frozen_features_more_in_novel_classes() -> None:
+    learned, frozen = torch.tensor([[0.5, 0.5]]), torch.tensor([[0.25, 0.25]])
+    found = geometric_ensemble(learned, frozen, np.array([True, False]))
+    expected = [0.5 ** (1 - share) * 0.25**share for share in (BASE_SHARE, NOVEL_SHARE)]
+    torch.testing.assert_close(found, torch.tensor([expected]))
+
+
+def test_the_baseline_labels_every_scan(words: Vocabulary) -> None:
+    model = PanopticNetwork(baseline_sizes(TINY), words.base.is_thing).eval()
+    assert model.queries.fixed == 0
+    for kept in (0, 1, 900):
+        scan = emptied(toy_scan(), kept)
+        found = segment_scan_by_ensemble(model, scan_input(scan.points, scan.features), words, Rule(0.0, 2.0, 0.0))
+        assert found.category.shape == (kept,)
+
+
+def test_the_evaluator_gives_the_known_answer() -> None:
+    """That of SemanticKITTI's own example (Behley et al., ICRA 2021), in the manner of Kirillov et al. (CVPR 2019)."""
+    names = ("grass", "sky", "person", "dog")
+    table = CategoryTable(tuple(Category(i + 1, name, thing=i > 1) for i, name in enumerate(names)))
+    truth, prediction = known_answer()
+    overlaps = [overlap(prediction, truth)]
+    found = panoptic_quality(added([protocol("lidar", 1).match(one, table).statistics for one in overlaps]))
+    means = found.mean()
+    assert means["pq"] == pytest.approx(0.479167, abs=1e-6)
+    assert means["sq"] == pytest.approx(0.552083, abs=1e-6)
+    assert means["rq"] == pytest.approx(0.666667, abs=1e-6)
+    assert semantic_quality(confusion(total(overlaps), table)).miou == pytest.approx(0.547619, abs=1e-6)

@@ -1,0 +1,166 @@
+"""Laws of training, on a toy scan."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from panrecon.errors import InputError
+from panrecon.evaluation.overlap import overlap
+from panrecon.evaluation.panoptic_quality import panoptic_quality
+from panrecon.evaluation.protocols import protocol
+from panrecon.lidar.augment import LabelledScan, augmented, polar_mix
+from panrecon.lidar.classify import Vocabulary
+from panrecon.lidar.inference import segment_scan
+from panrecon.lidar.pfc import baseline_sizes
+from panrecon.lidar.train import TERMS, Training, TrainingSettings, labelled_scan, scan_input, train
+from panrecon.structures import VOID
+from tests.lidar.conftest import TABLE, TINY, ToyScan, emptied, toy_scan, without_images
+from tests.lidar.test_targets import relabelled
+
+SHORT = TrainingSettings(4, checkpoint_every=2, mixed=0.5)
+
+
+def sample(scan: ToyScan, words: Vocabulary) -> LabelledScan:
+    return labelled_scan(scan.points, scan.features, scan.labels, words)
+
+
+@pytest.fixture(scope="module")
+def known(request: pytest.FixtureRequest) -> list[LabelledScan]:
+    words = request.getfixturevalue("words")
+    return [sample(toy_scan(seed), words) for seed in range(2)]
+
+
+def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_training_finds_base_classes_and_names_novel_ones(known: list[LabelledScan], words: Vocabulary) -> None:
+    settings = TrainingSettings(250, rate=3e-3, voxel_weight=0.5)
+    trained = train(known, words, TINY, settings)
+    dice = trained.losses["dice"]
+    assert dice[-10:].mean() < 0.3 * dice[:10].mean()
+    scan = toy_scan(7)
+    found = segment_scan(trained.network, scan_input(scan.points, scan.features), words)
+    quality = panoptic_quality(protocol("lidar", 15).match(overlap(found, scan.labels), TABLE).statistics)
+    pq = dict(zip([category.name for category in TABLE], quality.pq.tolist(), strict=True))
+    assert pq["car"] > 0.5
+    assert pq["grass"] > 0.5
+
+
+@pytest.mark.parametrize("how", ["deleted", "swapped", "permuted"])
+def test_labels_of_novel_classes_change_no_weight(words: Vocabulary, how: str) -> None:
+    scan = toy_scan()
+    networks = [train([sample(s, words)], words, TINY, SHORT).network for s in (scan, relabelled(scan, how))]
+    assert same(networks[0].state_dict(), networks[1].state_dict())
+
+
+def test_names_of_novel_classes_change_no_weight(known: list[LabelledScan], words: Vocabulary) -> None:
+    networks = [train(known, given, TINY, SHORT).network for given in (words, words.base)]
+    assert same(networks[0].state_dict(), networks[1].state_dict())
+
+
+def test_one_seed_gives_one_network_also_after_a_stop(known: list[LabelledScan], words: Vocabulary) -> None:
+    kept: dict[int, bytes] = {}
+    whole = train(known, words, TINY, SHORT, on_checkpoint=lambda step, state: kept.update({step: save(state)}))
+    again = train(known, words, TINY, SHORT, resume=load(kept[2]))
+    other = train(known, words, TINY, replace(SHORT, seed=1))
+    assert sorted(kept) == [2, 4]
+    assert same(whole.network.state_dict(), again.network.state_dict())
+    assert not same(whole.network.state_dict(), other.network.state_dict())
+    assert all((whole.losses[name] == again.losses[name]).all() for name in TERMS)
+
+
+def test_training_leaves_the_worlds_random_numbers_alone(known: list[LabelledScan], words: Vocabulary) -> None:
+    before = torch.random.get_rng_state()
+    train(known, words, TINY, replace(SHORT, steps=1))
+    assert torch.random.get_rng_state().equal(before)
+
+
+def test_object_distillation_moves_no_unmatched_query(known: list[LabelledScan], words: Vocabulary) -> None:
+    training = Training(known, words, TINY, SHORT)
+    output = training.network(known[0].scan)
+    last = replace(output.predictions[-1], mask=torch.randn_like(output.predictions[-1].mask))
+    last.embedding.retain_grad()
+    wanted = training.wanted(known[0], output)
+    assigned = training.assigned(last, wanted)
+    torch.autograd.backward(training.layer_terms(output, last, wanted)["object"])
+    moved = last.embedding.grad.abs().sum(dim=1) > 0 if last.embedding.grad is not None else torch.zeros(0)
+    unmatched = torch.ones(len(last.embedding), dtype=torch.bool)
+    unmatched[assigned.query] = False
+    assert unmatched.any()
+    assert not moved[unmatched].any()
+    assert moved.any()
+
+
+@pytest.mark.parametrize("negative", [False, True])
+def test_unlabelled_voxels_teach_masks_only_where_asked_to(
+    known: list[LabelledScan], words: Vocabulary, negative: bool
+) -> None:
+    training = Training(known, words, TINY, replace(SHORT, void_is_negative=negative))
+    output = training.network(known[0].scan)
+    last, wanted = output.predictions[-1], training.wanted(known[0], output)
+    last.mask.retain_grad()
+    terms = training.layer_terms(output, last, wanted)
+    torch.autograd.backward(terms["mask"] + terms["dice"] + terms["position"])
+    assert last.mask.grad is not None
+    heard = (last.mask.grad != 0).any(dim=0)
+    assert heard[wanted.known].all()
+    assert heard[~wanted.known].any() == negative
+
+
+def test_scans_of_nothing_teach_nothing_and_break_nothing(words: Vocabulary) -> None:
+    scans = [sample(emptied(toy_scan(), kept), words) for kept in (0, 1)] + [sample(without_images(toy_scan()), words)]
+    for sizes in (TINY, baseline_sizes(TINY)):
+        for mixed in (0.0, 1.0):
+            trained = train(scans, words, sizes, TrainingSettings(5, mixed=mixed))
+            assert all(np.isfinite(values).all() for values in trained.losses.values())
+            assert all(torch.isfinite(value).all() for value in trained.network.state_dict().values())
+
+
+def test_the_rate_falls_at_the_milestones() -> None:
+    settings = TrainingSettings(100, rate=1.0, milestones=(0.5, 0.9))
+    assert [settings.rate_at(step) for step in (0, 49, 50, 90)] == pytest.approx([1.0, 1.0, 0.1, 0.01])
+
+
+def test_augmentation_keeps_labels_features_and_shapes_but_not_places(known: list[LabelledScan]) -> None:
+    new = augmented(known[0], torch.Generator().manual_seed(1))
+    assert new.category is known[0].category
+    assert new.scan.features is known[0].scan.features
+    assert new.scan.points[:, 3].equal(known[0].scan.points[:, 3])
+    ratio = torch.pdist(new.scan.points[:50, :3]) / torch.pdist(known[0].scan.points[:50, :3])
+    assert 0.9 < float(ratio.median()) < 1.1
+    assert float((new.scan.points[:, 2] - known[0].scan.points[:, 2]).abs().max()) < 0.2
+    assert float((new.scan.points[:, :2] - known[0].scan.points[:, :2]).abs().mean()) > 1
+
+
+def test_a_mixed_scan_has_half_of_each_and_no_object_of_both(known: list[LabelledScan]) -> None:
+    first, second = known
+    mixed = polar_mix(first, second, torch.Generator().manual_seed(0))
+    rows = {tuple(row) for row in first.scan.points.tolist()}
+    is_first = torch.tensor([tuple(row) in rows for row in mixed.scan.points.tolist()])
+    assert 0.2 < float(is_first.float().mean()) < 0.8
+    ours, theirs = (set(mixed.instance[chosen].tolist()) - {VOID} for chosen in (is_first, ~is_first))
+    assert not ours & theirs
+    assert len(mixed.category) == len(mixed.scan.points) == len(mixed.scan.features) == len(mixed.scan.valid)
+
+
+def test_input_that_does_not_fit_is_refused(words: Vocabulary) -> None:
+    scan = toy_scan()
+    with pytest.raises(InputError, match="no scan"):
+        train([], words, TINY, SHORT)
+    with pytest.raises(InputError, match="novel"):
+        train([sample(scan, words)], words.only(np.array([2, 3])), TINY, SHORT)
+    with pytest.raises(InputError, match="1380 points"):
+        scan_input(scan.points, emptied(scan, 5).features)
+
+
+def test_a_loss_that_is_not_finite_is_told(words: Vocabulary) -> None:
+    broken = toy_scan()
+    broken.features.values[:] = np.nan
+    with pytest.raises(FloatingPointError, match="step 0"):
+        train([sample(broken, words)], words, TINY, SHORT)
