@@ -4,6 +4,7 @@ Masked focal attention: P3Former (Xiao et al., 2023); gated update: K-Net (Zhang
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from jaxtyping import Float
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 
 from panrecon.lidar.classify import Classifier
 from panrecon.lidar.position import Placed
+from panrecon.lidar.queries import Start
+
+REACH_OF_QUERY: Final = 3.0  # m around its voxel that a query starts with, about half a vehicle
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,12 @@ class Prediction:
     mask: Float[Tensor, "Q V"]
     position_mask: Float[Tensor, "Q V"]
     embedding: Float[Tensor, "Q D"]
+
+
+def squared_distances(start: Start, placed: Placed) -> Float[Tensor, "Q V"]:
+    """Seen from above, m^2."""
+    apart = start.place[:, None, :2] - placed.places[None, :, :2]
+    return apart.square().sum(dim=2) * start.has_place[:, None]
 
 
 def perceptron(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
@@ -68,25 +78,45 @@ class Layer(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Layers, and the heads that all of them share."""
+    """Layers, and the heads that all of them share.
 
-    def __init__(self, width: int, layers: int, heads: int, hidden: int, embedding: int, typical: float = 0.0) -> None:
+    With `places`, masks of queries that start from a voxel fade with the distance from it, as far as the query says.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        layers: int,
+        heads: int,
+        hidden: int,
+        embedding: int,
+        typical: float = 0.0,
+        places: bool = False,
+    ) -> None:
         super().__init__()
         self.layers = nn.ModuleList([Layer(width, heads, hidden) for _ in range(layers)])
         self.mask = perceptron(width, width, width)
         self.position = perceptron(width, width, width)
+        self.reach = nn.Linear(width, 1) if places else None
+        if self.reach is not None:
+            nn.init.zeros_(self.reach.weight)
+            nn.init.zeros_(self.reach.bias)
         self.classifier = Classifier(width, embedding, typical)
 
-    def forward(self, queries: Float[Tensor, "Q C"], placed: Placed) -> list[Prediction]:
+    def forward(self, start: Start, placed: Placed) -> list[Prediction]:
         """The predictions of the queries as they come, and after every layer."""
-        found = [self.predict(queries, placed)]
+        queries, far = start.values, squared_distances(start, placed)
+        found = [self.predict(queries, placed, far)]
         for layer in self.layers:
             queries = layer(queries, placed.features, found[-1].mask)
-            found.append(self.predict(queries, placed))
+            found.append(self.predict(queries, placed, far))
         return found
 
-    def predict(self, queries: Float[Tensor, "Q C"], placed: Placed) -> Prediction:
+    def predict(self, queries: Float[Tensor, "Q C"], placed: Placed, far: Float[Tensor, "Q V"]) -> Prediction:
+        """`far`: squared distances (m^2) of voxels from the places of queries, 0 for queries that have none."""
         scale = queries.shape[1] ** -0.5  # keeps logits of untrained queries of order 1
         position = scale * self.position(queries) @ placed.position.T
+        if self.reach is not None:
+            position = position - far / (2 * (REACH_OF_QUERY * self.reach(queries).exp()) ** 2)
         mask = scale * self.mask(queries) @ placed.features.T + position
         return Prediction(mask, position, self.classifier(queries))

@@ -26,10 +26,12 @@ def focal(logits: Float[Tensor, "*n"], target: Bool[Tensor, "*n"], focus: float)
     return torch.where(target, *focal_terms(logits, focus))
 
 
-def class_loss(logits: Float[Tensor, "Q B"], query_class: Int[Tensor, " Q"]) -> Float[Tensor, ""]:
+def class_loss(
+    logits: Float[Tensor, "Q B"], query_class: Int[Tensor, " Q"], focus: float = CLASS_FOCUS
+) -> Float[Tensor, ""]:
     """Focal loss over base classes, a query that has a class; `VOID`: it is of none of them."""
     target = query_class[:, None] == torch.arange(logits.shape[1], device=logits.device)
-    return focal(logits, target, CLASS_FOCUS).sum() / max(1, int((query_class != VOID).sum()))
+    return focal(logits, target, focus).sum() / max(1, int((query_class != VOID).sum()))
 
 
 def dice(logits: Float[Tensor, "m V"], target: Bool[Tensor, "m V"]) -> Float[Tensor, " m"]:
@@ -101,12 +103,8 @@ def voxel_distillation(
     """How far the queries' embeddings, spread over voxels by their masks, are from the vision features there.
 
     Embeddings and features are unit vectors. L1 is divided by the root of their width, so that one weight suits all.
-    Where masks add up to more than 1, their mean is held against the feature: else untrained masks, which all overlap,
-    would first of all be taught to be empty.
     """
-    share = mask.sigmoid()[:, valid].T
-    share = share / share.sum(dim=1, keepdim=True).clamp(min=1)
-    spread = share @ nn.functional.normalize(embedding, dim=1)
+    spread = mask.sigmoid()[:, valid].T @ nn.functional.normalize(embedding, dim=1)
     wanted = nn.functional.normalize(vision.detach()[valid], dim=1)
     if distance == "cosine":
         far = 1 - nn.functional.cosine_similarity(spread, wanted, dim=1)

@@ -66,7 +66,9 @@ class PanopticNetwork(nn.Module):
         stuff = np.flatnonzero(~base_is_thing) if sizes.fixed_queries else np.empty(0, np.int64)
         self.queries = Queries(width, sizes.free_queries, sizes.sampled_queries, torch.from_numpy(stuff))
         self.register_buffer("stuff", torch.from_numpy(np.flatnonzero(~base_is_thing)), persistent=False)
-        self.decoder = Decoder(width, sizes.layers, sizes.heads, sizes.hidden, sizes.embedding, typical)
+        places = sizes.sampled_queries > 0
+        shape = (width, sizes.layers, sizes.heads, sizes.hidden, sizes.embedding)
+        self.decoder = Decoder(*shape, typical, places)
 
     def forward(self, scan: ScanInput) -> Output:
         voxels = voxelize(scan.points[:, :3], self.sizes.grid)
@@ -75,7 +77,7 @@ class PanopticNetwork(nn.Module):
         lidar = none if self.encoder is None else self.encoder(scan.points, voxels)
         placed = self.position(self.fusion(lidar, vision), voxels)
         semantic = self.semantic(placed.features)
-        queries = self.queries(self.semantic.weight, semantic, self.get_buffer("stuff"), placed, voxels)
+        queries = self.queries(self.semantic.weight, semantic, self.get_buffer("stuff"), placed)
         predictions = self.decoder(queries, placed)
         return Output(voxels, vision, semantic, predictions)
 

@@ -18,6 +18,7 @@ class Placed:
 
     features: Float[Tensor, "V C"]
     position: Float[Tensor, "V C"]
+    places: Float[Tensor, "V 3"]  # x, y, z, m
 
 
 class MixedPosition(nn.Module):
@@ -37,9 +38,10 @@ class MixedPosition(nn.Module):
     def forward(self, features: Float[Tensor, "V C"], voxels: Voxels) -> Placed:
         share = voxels.index / torch.tensor(voxels.grid.shape, device=features.device)
         polar = self.shared(self.polar(share.to(features.dtype)))
-        cartesian = self.shared(self.cartesian(self._waves(cartesian_coordinates(voxels.centers).to(features.dtype))))
+        places = cartesian_coordinates(voxels.centers).to(features.dtype)
+        cartesian = self.shared(self.cartesian(self._waves(places)))
         position = polar + cartesian
-        return Placed(self.shared(features) + position, position)
+        return Placed(self.shared(features) + position, position, places)
 
     def _waves(self, places: Float[Tensor, "V 3"]) -> Float[Tensor, "V W"]:
         phase = (2 * torch.pi * places[:, :, None] / self.get_buffer("lengths")).flatten(1)

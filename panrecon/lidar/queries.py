@@ -1,15 +1,24 @@
 """What the decoder starts from: one query for every base stuff class, and a free set for all else."""
 
+from dataclasses import dataclass
 from typing import Final
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from panrecon.lidar.position import Placed
-from panrecon.lidar.voxels import Voxels, cartesian_coordinates
 
 APART: Final = 5.0  # m: places that far from each other do not compete
+
+
+@dataclass(frozen=True)
+class Start:
+    """Queries before the first layer; those that start from a voxel have a `place`: its middle, x, y, z (m)."""
+
+    values: Float[Tensor, "Q C"]
+    place: Float[Tensor, "Q 3"]
+    has_place: Bool[Tensor, " Q"]
 
 
 class Queries(nn.Module):
@@ -38,16 +47,19 @@ class Queries(nn.Module):
         semantic: Float[Tensor, "V B"],
         stuff: Int[Tensor, " S"],
         placed: Placed,
-        voxels: Voxels,
-    ) -> Float[Tensor, "Q C"]:
+    ) -> Start:
         """`weights` and `semantic`: those of the auxiliary classifier and its logits; `stuff`: base stuff classes."""
         free = self.free.weight
-        if self.start is not None and len(voxels):
+        place = free.new_zeros(self.fixed + len(free), 3)
+        has_place = torch.zeros(len(place), dtype=torch.bool, device=free.device)
+        if self.start is not None and len(placed.places):
             unlike = 1 - semantic.detach().softmax(dim=1)[:, stuff].sum(dim=1)
-            chosen = spread(cartesian_coordinates(voxels.centers), unlike, self.sampled)
+            chosen = spread(placed.places, unlike, self.sampled)
+            place[self.fixed : self.fixed + self.sampled] = placed.places[chosen]
+            has_place[self.fixed : self.fixed + self.sampled] = True
             begin = self.start(torch.cat([placed.features[chosen], placed.position[chosen]], dim=1))
             free = torch.cat([free[: self.sampled] + begin, free[self.sampled :]])
-        return torch.cat([weights[self.get_buffer("fixed_classes")], free])
+        return Start(torch.cat([weights[self.get_buffer("fixed_classes")], free]), place, has_place)
 
 
 def spread(places: Float[Tensor, "V 3"], weight: Float[Tensor, " V"], count: int) -> Int[Tensor, " count"]:

@@ -38,6 +38,8 @@ class TrainingSettings:
 
     The rate falls to a tenth at each share of the steps in `milestones`. `void_is_negative`: masks are taught to avoid
     what is unlabelled, as in P3Former, instead of hearing nothing of it. `mixed`: share of scans mixed with another.
+    The voxels' weight grows over the first `voxel_start` of the steps: masks that nobody has taught yet all overlap,
+    and would first of all be taught to be empty. `class_focus`: the exponent of the focal loss of classes.
     """
 
     steps: int
@@ -48,6 +50,8 @@ class TrainingSettings:
     object_weight: float = 1.0
     voxel_weight: float = 0.1
     distance: losses.Distance = "l1"
+    voxel_start: float = 0.0
+    class_focus: float = losses.CLASS_FOCUS
     void_is_negative: bool = False
     mixed: float = 0.0
     checkpoint_every: int = 100
@@ -56,10 +60,10 @@ class TrainingSettings:
     def rate_at(self, step: int) -> float:
         return float(self.rate * 0.1 ** sum(step >= share * self.steps for share in self.milestones))
 
-    @property
-    def weights(self) -> dict[str, float]:
+    def weights_at(self, step: int) -> dict[str, float]:
+        voxel = self.voxel_weight * min(1.0, (step + 1) / max(1.0, self.voxel_start * self.steps))
         weights = {"dice": DICE_WEIGHT, "position": POSITION_WEIGHT, "object": self.object_weight}
-        return dict.fromkeys(TERMS, 1.0) | weights | {"voxel": self.voxel_weight}
+        return dict.fromkeys(TERMS, 1.0) | weights | {"voxel": voxel}
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,7 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.rate_at(step)
         self.optimizer.zero_grad(set_to_none=True)
-        weights, values = self.settings.weights, torch.zeros(len(TERMS))
+        weights, values = self.settings.weights_at(step), torch.zeros(len(TERMS))
         for _ in range(self.settings.scans_per_step):
             terms = self.terms(self.draw())
             total = torch.stack([weights[name] * term for name, term in terms.items() if weights[name]]).sum()
@@ -214,7 +218,7 @@ class Training:
         mask, truth = prediction.mask[assigned.query][:, heard], assigned.mask[:, heard]
         vision = output.vision
         return {
-            "class": losses.class_loss(logits, assigned.query_class),
+            "class": losses.class_loss(logits, assigned.query_class, self.settings.class_focus),
             "mask": losses.mask_focal_loss(mask, truth),
             "dice": losses.dice_loss(mask, truth),
             "position": losses.dice_loss(prediction.position_mask[assigned.query][:, heard], truth),

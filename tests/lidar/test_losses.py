@@ -70,6 +70,12 @@ def test_voxel_distillation_wants_every_voxel_explained() -> None:
     assert float(voxel_distillation(lacking, vision, vision, SEEN)) > 0.05
 
 
+def test_voxel_distillation_wants_every_voxel_explained_once() -> None:
+    vision, mask = torch.randn(5, 8), SURE * (2 * torch.eye(5) - 1)
+    twice = voxel_distillation(mask.repeat(2, 1), vision.repeat(2, 1), vision, SEEN)
+    assert float(twice) > 0.5
+
+
 def test_voxel_distillation_hears_only_voxels_that_a_camera_saw() -> None:
     vision, mask = torch.randn(5, 8), SURE * (2 * torch.eye(5) - 1)
     hidden = torch.tensor([True, True, False, True, True])

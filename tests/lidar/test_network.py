@@ -14,7 +14,7 @@ from panrecon.lidar.fusion import Fusion, VoxelVision, voxel_vision
 from panrecon.lidar.network import PanopticNetwork, ScanInput
 from panrecon.lidar.pfc import baseline_sizes
 from panrecon.lidar.position import MixedPosition, Placed
-from panrecon.lidar.queries import Queries, spread
+from panrecon.lidar.queries import Queries, Start, spread
 from panrecon.lidar.settings import PAPER_NUSCENES, PAPER_SEMANTIC_KITTI, SMALL, EncoderSizes, NetworkSizes
 from panrecon.lidar.train import scan_input
 from panrecon.lidar.voxels import voxelize
@@ -29,6 +29,14 @@ def network(sizes: NetworkSizes = TINY) -> PanopticNetwork:
 
 def toy_input() -> ScanInput:
     return scan_input(toy_scan().points, toy_scan().features)
+
+
+def some_places(count: int) -> Placed:
+    return Placed(torch.randn(count, 8), torch.randn(count, 8), 9 * torch.randn(count, 3))
+
+
+def no_places(queries: Tensor) -> Start:
+    return Start(queries, torch.zeros(len(queries), 3), torch.zeros(len(queries), dtype=torch.bool))
 
 
 def test_masks_and_embeddings_after_every_layer() -> None:
@@ -126,9 +134,10 @@ def test_position_is_told_apart_from_features(waves: int) -> None:
 
 def test_fixed_queries_are_the_classifiers_rows_and_come_first() -> None:
     queries, weights = Queries(8, 5, 3, torch.tensor([2, 1])), torch.randn(3, 8)
-    voxels = voxelize(toy_input().points[:, :3], TINY.grid)
-    placed = Placed(torch.randn(len(voxels), 8), torch.randn(len(voxels), 8))
-    found = queries(weights, torch.randn(len(voxels), 3), torch.tensor([1, 2]), placed, voxels)
+    placed = some_places(50)
+    start = queries(weights, torch.randn(50, 3), torch.tensor([1, 2]), placed)
+    found = start.values
+    assert start.has_place.tolist() == [False, False, True, True, True, False, False]
     assert found[:2].equal(weights[[2, 1]])
     assert found[5:].equal(queries.free.weight[3:])
     assert not torch.isclose(found[2:5], queries.free.weight[:3]).any()
@@ -149,15 +158,26 @@ def test_queries_that_see_nothing_give_no_nan_and_layers_look_only_into_masks() 
     changed = features.clone()
     changed[[0, 1, 2, 4, 5, 6]] = 50.0
     assert layer(queries, features, mask).equal(layer(queries, changed, mask))
-    placed = Placed(features[:0], features[:0])
-    assert torch.isfinite(decoder(queries, placed)[-1].embedding).all()
+    placed = Placed(features[:0], features[:0], torch.zeros(0, 3))
+    assert torch.isfinite(decoder(no_places(queries), placed)[-1].embedding).all()
 
 
 def test_the_order_of_queries_does_not_matter_to_the_decoder() -> None:
-    decoder, placed = Decoder(8, 2, 2, 16, EMBEDDING).eval(), Placed(torch.randn(7, 8), torch.randn(7, 8))
+    decoder, placed = Decoder(8, 2, 2, 16, EMBEDDING).eval(), some_places(7)
     queries, order = torch.randn(4, 8), torch.tensor([2, 0, 3, 1])
-    one, other = decoder(queries, placed)[-1], decoder(queries[order], placed)[-1]
+    one, other = decoder(no_places(queries), placed)[-1], decoder(no_places(queries[order]), placed)[-1]
     torch.testing.assert_close(one.mask[order], other.mask)
+
+
+def test_masks_fade_with_the_distance_from_the_place_of_their_query() -> None:
+    decoder, placed, queries = Decoder(8, 1, 2, 16, EMBEDDING, places=True), some_places(7), torch.randn(2, 8)
+    start = Start(queries, placed.places[:2], torch.tensor([True, False]))
+    near, free = (decoder(begin, placed)[0].mask for begin in (start, no_places(queries)))
+    lost = free - near
+    assert (lost[1] == 0).all()
+    assert float(lost[0, 0].detach()) == pytest.approx(0.0, abs=1e-5)
+    distance = torch.linalg.vector_norm((placed.places - placed.places[0])[:, :2], dim=1)
+    assert lost[0].argsort().equal(distance.argsort())
 
 
 def test_norms_of_few_rows_leave_their_statistics() -> None:
