@@ -3,17 +3,18 @@
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Int
 
-from panrecon.accumulation.kernels import front_image, plane_moments
+from panrecon.accumulation.kernels import front_image, front_points, plane_moments
 from panrecon.geometry import project
-from panrecon.structures import Camera
+from panrecon.structures import VOID, Camera
 
 RING: Final = 0.0073  # rad between the rings of a 64-beam scan: what lies between two is filled
 NEAREST: Final = 1.5  # m: nearer to the camera passes no plane; it bounds how steeply inverse depth falls in an image
 LAYER: Final = 0.002  # 1/m of inverse depth, by which the points of one surface scatter
 MIN_WEIGHT: Final = 0.5  # of the points around a pixel; 1 is a point on it
 OFF_CENTRE: Final = 1.0  # pixels between a pixel and the mean of its points: more is beside a silhouette, not on it
+FAR: Final = 1e6  # pixels: what lies farther beside an image is not rounded to whole numbers
 DAMPING: Final = 0.05  # pixels^2: slopes of few points are not believed
 
 
@@ -39,6 +40,22 @@ def depth_image(
     in_reach = (value >= 1 / farthest) & (value <= 1 / nearest)
     keep = believed & in_reach
     return np.divide(1, value, out=np.zeros_like(value), where=keep)
+
+
+def points_seen(
+    camera: Camera, points: Float32[np.ndarray, "n 3"], nearest: float = 1.0, farthest: float = 80.0
+) -> Int[np.ndarray, "h w"]:
+    """The point of one scan that every pixel sees, of those in the camera's frame; `VOID` where none lies near.
+
+    Between the rings of a scan the nearest point speaks that nothing hides.
+    """
+    pixels, depth = project(camera, points)
+    shown = np.flatnonzero((depth >= nearest) & (depth <= farthest) & (np.abs(pixels) < FAR).all(axis=1))
+    u, v = (np.ascontiguousarray(pixels[shown, axis], np.float32) for axis in range(2))
+    inverse = (1 / depth[shown]).astype(np.float32)
+    slope = 1 / (NEAREST * camera.fx)
+    winner = front_points(u, v, inverse, _radius(camera), slope, camera.height, camera.width)
+    return np.where(winner == VOID, VOID, np.append(shown, VOID)[winner])
 
 
 def _radius(camera: Camera) -> int:

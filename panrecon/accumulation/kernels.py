@@ -124,3 +124,20 @@ def plane_moments(
                 cell[7] += w * x * d
                 cell[8] += w * y * d
     return sums
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check  # numba cannot cache what the checker of shapes wraps
+def front_points(
+    u: np.ndarray, v: np.ndarray, inverse: np.ndarray, radius: int, slope: float, height: int, width: int
+) -> np.ndarray:
+    """Which point within `radius` pixels leaves the most inverse depth to every pixel, as above; -1 where none lies."""
+    front, winner = np.zeros((height, width), np.float32), np.full((height, width), -1, np.int32)
+    for i in range(len(u)):
+        column, row = int(np.rint(u[i])), int(np.rint(v[i]))
+        for r in range(max(row - radius, 0), min(row + radius + 1, height)):
+            for c in range(max(column - radius, 0), min(column + radius + 1, width)):
+                least = inverse[i] - slope * np.sqrt((u[i] - c) ** 2 + (v[i] - r) ** 2)
+                if least > front[r, c]:
+                    front[r, c], winner[r, c] = least, i
+    return winner
