@@ -137,6 +137,25 @@ def features(
         _write_features(folder, out or folder / "features", seed)
 
 
+@simulate.command()
+def points(
+    folder: Annotated[Path, typer.Argument(help="drive of KITTI-360 with label images")],
+    out: Annotated[
+        Path | None, typer.Option(help="folder to write; default beside the drive's velodyne_points/")
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Vision-language features of a drive's LiDAR points, made of the truth of its images. They are not CLIP's.
+
+    Writes <frame>.npz of every scan whose frame has a pose and label images, and text_embeddings.npz of the classes.
+    """
+    from panrecon.simulate_street import write_drive_features
+
+    with exit_on_input_error():
+        count, place = write_drive_features(folder, out, seed)
+        console.print(f"simulated features of {count} scans -> {place}", highlight=False)
+
+
 def _write_detections(folder: Path, out: Path, level: float, fault: list[str], seed: int) -> None:
     from panrecon.io.detections import write_detections
     from panrecon.simulation.detections import DetectionFaults, exact_detections, simulated_detections

@@ -9,17 +9,22 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from panrecon.config import ScanSettings
+from panrecon.datasets.kitti360 import KITTI360, find_place
 from panrecon.errors import InputError
+from panrecon.geometry import transform
 from panrecon.io import kitti360, nuscenes, semantic_kitti
 from panrecon.io.categories import find_table, read_categories
 from panrecon.io.features import write_point_features, write_text_embeddings
 from panrecon.io.files import write_json
 from panrecon.io.images import write_image
-from panrecon.io.points import write_points
+from panrecon.io.kitti360 import read_calibration, read_vehicle_poses
+from panrecon.io.points import read_points, write_points
 from panrecon.simulation.drive import Accumulation, DriveFrame, driven
 from panrecon.simulation.lidar import HDL_32E, HDL_64E, LidarModel
 from panrecon.simulation.point_features import simulated_point_features, simulated_text_embeddings
 from panrecon.simulation.street import BENCHMARK_IDS, Street
+from panrecon.simulation.street_camera import StreetView
 from panrecon.simulation.vehicle import (
     UNIT_HEIGHT,
     Sensors,
@@ -31,6 +36,7 @@ from panrecon.stage import track
 from panrecon.structures import VOID, CategoryTable, Labels
 
 FEATURES: Final = "simulated_features"
+UNLABELLED: Final = "unknown object"  # what pixels of no class show
 _CAMERA_0: Final = 0.06  # m of KITTI's camera 0, which is grey, to the right of the first colour camera
 _START: Final = 1_532_402_927_000_000  # microseconds
 # nuScenes' vehicle frame lies on the road, x forward, y left, z up; its LiDAR has x right, y forward, z up.
@@ -288,6 +294,37 @@ def _is_numbered(table: CategoryTable, raw_id: int) -> bool:
     """Objects of classes that the table does not know are numbered too: some are things."""
     row = table.row_of_raw_id.get(raw_id, VOID)
     return row == VOID or table[row].thing
+
+
+def write_drive_features(folder: Path, out: Path | None, seed: int) -> tuple[int, Path]:
+    """Simulated features of a drive of KITTI-360's layout, from its label images; how many scans, and where they lie.
+
+    Pixels without a label of the table show a word of none of its classes.
+    """
+    settings, reader = ScanSettings(), KITTI360()
+    table = read_categories(find_table("kitti360"))
+    scan, frames = reader.scan(folder, settings), reader.label_frames(folder, table)
+    place = find_place(folder)
+    target = out or place.scan_file(0).parents[2] / FEATURES
+    vehicle_from_lidar = read_calibration(place.root / "calibration").vehicle_from_lidar
+    poses = read_vehicle_poses(place.poses)
+    words = list(dict.fromkeys(word for category in table for word in (category.name, *category.synonyms)))
+    embedding_of_row = simulated_text_embeddings([*(category.name for category in table), UNLABELLED])
+    labelled = [frame for frame in scan.frames if frames.matching_frame(frame.name)]
+    write_text_embeddings(target, words, simulated_text_embeddings(words))
+    for number, frame in enumerate(track(labelled, "features", len(labelled))):
+        truth = frames.read(frame.name)
+        nothing = np.zeros((scan.camera.height, scan.camera.width, 3), np.uint8)
+        row = np.where(truth.category == VOID, len(table), truth.category).astype(np.int32)
+        view = StreetView(
+            scan.camera, frame.world_from_camera, nothing, nothing[..., 0].astype(float), Labels(row, truth.instance)
+        )
+        points = read_points(frame.depth)[:, :3].astype(np.float64)
+        world = transform(poses[int(frame.depth.stem)] @ vehicle_from_lidar, points)
+        found = simulated_point_features(world, [view], embedding_of_row, seed=seed, frame=number)
+        write_point_features(target, frame.depth.stem, found)
+    write_json(target / "features.json", {"source": "panrecon simulate points", "simulated": True, "seed": seed})
+    return len(labelled), target
 
 
 def _feature_writer(folder: Path, recording: Recording, benchmark: str) -> Callable[[str, DriveFrame], None]:

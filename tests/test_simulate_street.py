@@ -321,3 +321,24 @@ def test_drives_of_one_data_set_share_their_calibration(tmp_path: Path) -> None:
     assert wider.exit_code == 2
     assert CliRunner().invoke(app, [*options, "--seed", "7"]).exit_code == 0
     assert len(list((tmp_path / "data_poses").iterdir())) == 2
+
+
+def test_features_of_points_are_made_of_a_drives_label_images(kitti: Path, tmp_path: Path) -> None:
+    """A point shows the class of its pixel, mostly: blurred over borders, and of what hides it."""
+    result = CliRunner().invoke(app, ["simulate", "points", str(kitti), "--out", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    names, embedding = zip(*read_text_embeddings(tmp_path).items(), strict=True)
+    frames = label_frames(find(kitti, SEMANTICS_2D), TABLE)
+    rig = kitti360_rig(352)
+    camera_from_lidar = np.linalg.inv(rig.vehicle_from_rectified[0]) @ rig.vehicle_from_lidar
+    points = read_points(kitti / "data_3d_raw" / DRIVE / "velodyne_points/data/0000000002.bin")
+    found = read_point_features(tmp_path, "0000000002")
+    assert len(found.valid) == len(points)
+    assert not found.values[~found.valid].any()
+    pixels, _ = project(rig.camera, transform(camera_from_lidar, points[found.valid, :3].astype(np.float64)))
+    column, row = np.rint(pixels).astype(int).T
+    category = frames.read("2").category[row, column]
+    known = category != VOID
+    words = [TABLE.row_of(names[i]) for i in (found.values[found.valid] @ np.stack(embedding).T).argmax(axis=1)]
+    assert np.mean(np.array(words)[known] == category[known]) > 0.5
+    assert read_json(tmp_path / "features.json")["simulated"] is True
