@@ -77,7 +77,8 @@ class PanopticNetwork(nn.Module):
         lidar = none if self.encoder is None else self.encoder(scan.points, voxels)
         placed = self.position(self.fusion(lidar, vision), voxels)
         semantic = self.semantic(placed.features)
-        queries = self.queries(self.semantic.weight, semantic, self.get_buffer("stuff"), placed)
+        looks = vision if self.sizes.vision else VoxelVision(vision.values, torch.zeros_like(vision.valid))
+        queries = self.queries(self.semantic.weight, semantic, self.get_buffer("stuff"), placed, looks)
         predictions = self.decoder(queries, placed)
         return Output(voxels, vision, semantic, predictions)
 

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from panrecon.lidar.fusion import VoxelVision
 from panrecon.lidar.position import Placed
 
 APART: Final = 5.0  # m: places that far from each other do not compete
@@ -47,19 +48,32 @@ class Queries(nn.Module):
         semantic: Float[Tensor, "V B"],
         stuff: Int[Tensor, " S"],
         placed: Placed,
+        vision: VoxelVision,
     ) -> Start:
         """`weights` and `semantic`: those of the auxiliary classifier and its logits; `stuff`: base stuff classes."""
         free = self.free.weight
         place = free.new_zeros(self.fixed + len(free), 3)
         has_place = torch.zeros(len(place), dtype=torch.bool, device=free.device)
         if self.start is not None and len(placed.places):
-            unlike = 1 - semantic.detach().softmax(dim=1)[:, stuff].sum(dim=1)
+            unlike = 1 - likeness(semantic.detach().softmax(dim=1)[:, stuff], vision)
             chosen = spread(placed.places, unlike, self.sampled)
             place[self.fixed : self.fixed + self.sampled] = placed.places[chosen]
             has_place[self.fixed : self.fixed + self.sampled] = True
             begin = self.start(torch.cat([placed.features[chosen], placed.position[chosen]], dim=1))
             free = torch.cat([free[: self.sampled] + begin, free[self.sampled :]])
         return Start(torch.cat([weights[self.get_buffer("fixed_classes")], free]), place, has_place)
+
+
+def likeness(probability: Float[Tensor, "V S"], vision: VoxelVision) -> Float[Tensor, " V"]:
+    """How surely a voxel is of a known kind, and looks like the rest of that kind in this scan, in [0, 1].
+
+    The classifier takes what it was never told of for something it knows; the vision features do not.
+    """
+    unit = nn.functional.normalize(vision.values, dim=1)
+    seen = probability * vision.valid[:, None]
+    prototypes = nn.functional.normalize(seen.T @ unit, dim=1)
+    cosine = (unit @ prototypes.T).clamp(min=0)
+    return (probability * torch.where(vision.valid[:, None], cosine, 1.0)).sum(dim=1)
 
 
 def spread(places: Float[Tensor, "V 3"], weight: Float[Tensor, " V"], count: int) -> Int[Tensor, " count"]:

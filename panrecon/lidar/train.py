@@ -66,6 +66,13 @@ class TrainingSettings:
         return dict.fromkeys(TERMS, 1.0) | weights | {"voxel": voxel}
 
 
+def small_training(steps: int, seed: int) -> TrainingSettings:
+    """What suits the small network and a handful of scans."""
+    return TrainingSettings(
+        steps, rate=2e-3, milestones=(0.7, 0.9), voxel_weight=0.5, voxel_start=0.4, class_focus=2.0, seed=seed
+    )
+
+
 @dataclass(frozen=True)
 class TrainedNetwork:
     """The network, and the unweighted value of every loss at every step."""

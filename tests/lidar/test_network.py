@@ -14,7 +14,7 @@ from panrecon.lidar.fusion import Fusion, VoxelVision, voxel_vision
 from panrecon.lidar.network import PanopticNetwork, ScanInput
 from panrecon.lidar.pfc import baseline_sizes
 from panrecon.lidar.position import MixedPosition, Placed
-from panrecon.lidar.queries import Queries, Start, spread
+from panrecon.lidar.queries import Queries, Start, likeness, spread
 from panrecon.lidar.settings import PAPER_NUSCENES, PAPER_SEMANTIC_KITTI, SMALL, EncoderSizes, NetworkSizes
 from panrecon.lidar.train import scan_input
 from panrecon.lidar.voxels import voxelize
@@ -33,6 +33,10 @@ def toy_input() -> ScanInput:
 
 def some_places(count: int) -> Placed:
     return Placed(torch.randn(count, 8), torch.randn(count, 8), 9 * torch.randn(count, 3))
+
+
+def some_vision(count: int) -> VoxelVision:
+    return VoxelVision(torch.randn(count, EMBEDDING), torch.ones(count, dtype=torch.bool))
 
 
 def no_places(queries: Tensor) -> Start:
@@ -135,12 +139,22 @@ def test_position_is_told_apart_from_features(waves: int) -> None:
 def test_fixed_queries_are_the_classifiers_rows_and_come_first() -> None:
     queries, weights = Queries(8, 5, 3, torch.tensor([2, 1])), torch.randn(3, 8)
     placed = some_places(50)
-    start = queries(weights, torch.randn(50, 3), torch.tensor([1, 2]), placed)
+    start = queries(weights, torch.randn(50, 3), torch.tensor([1, 2]), placed, some_vision(50))
     found = start.values
     assert start.has_place.tolist() == [False, False, True, True, True, False, False]
     assert found[:2].equal(weights[[2, 1]])
     assert found[5:].equal(queries.free.weight[3:])
     assert not torch.isclose(found[2:5], queries.free.weight[:3]).any()
+
+
+def test_what_looks_unlike_its_kind_is_unlike_it_however_sure_the_classifier_is() -> None:
+    probability = torch.tensor([[1.0, 0.0]] * 9 + [[0.1, 0.1], [1.0, 0.0], [1.0, 0.0]])
+    looks = torch.eye(4)[[0] * 9 + [0, 1, 0]]
+    found = likeness(probability, VoxelVision(looks, torch.tensor([True] * 11 + [False])))
+    assert (found[:9] > 0.9).all()
+    assert found[9] < 0.2
+    assert found[10] < 0.2
+    assert float(found[11]) == 1.0
 
 
 def test_places_are_heavy_and_apart() -> None:
