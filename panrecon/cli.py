@@ -11,6 +11,7 @@ from panrecon.estimate import estimate
 from panrecon.evaluate import evaluate
 from panrecon.explain import explain
 from panrecon.import_scan import import_scan
+from panrecon.lidar_commands import lidar
 from panrecon.prompts import prompts
 from panrecon.render import render
 from panrecon.simulate import simulate
@@ -24,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(simulate, name="simulate")
+app.add_typer(lidar, name="lidar")
 app.command()(doctor)
 app.command()(estimate)
 app.command()(evaluate)

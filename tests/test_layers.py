@@ -13,7 +13,7 @@ ALGORITHMS = {"accumulation", "fusion", "masks", "features", "graph", "semantics
 ALGORITHMS |= {"diagnosis"}
 ALGORITHMS |= {"lidar"}
 COMMANDS = {"cli", "simulate", "evaluate", "explain", "render", "judge", "estimate", "rehearsal"}
-COMMANDS |= {"weights", "prompts", "import_scan", "simulate_street", "doctor", "lidar_masks"}
+COMMANDS |= {"weights", "prompts", "import_scan", "simulate_street", "doctor", "lidar_masks", "lidar_commands"}
 ABOVE = {"io", "datasets", "importers", "stage", "workflow"} | COMMANDS
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -1,0 +1,210 @@
+"""Benchmarks of LiDAR scans: where their scans, vision features and labels lie, and how predictions are handed in."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from panrecon.errors import InputError
+from panrecon.io import nuscenes, semantic_kitti
+from panrecon.io.categories import find_table, read_categories
+from panrecon.io.features import read_point_features
+from panrecon.io.mesh import rows_of_raw_ids
+from panrecon.structures import VOID, CategoryTable, Labels, LidarScan, PointFeatures
+
+LAYOUTS: Final = ("semantic_kitti", "nuscenes")
+# The main splits of arXiv 2401.02402: classes that training does not know.
+NOVEL: Final = {
+    "semantic_kitti": ("bicycle", "truck", "sidewalk", "building", "trunk"),
+    "nuscenes": ("bus", "pedestrian", "motorcycle", "vegetation"),
+}
+
+
+@dataclass(frozen=True)
+class ScanPlace:
+    """One scan: the sequence it is of, its key there, and the folder of its sequence or data set."""
+
+    folder: Path
+    sequence: str
+    key: str
+
+
+@runtime_checkable
+class LidarDataset(Protocol):
+    """One folder of scans. Everything it can complain of is an InputError.
+
+    `min_points`: smaller segments are neither false nor missed. `seen_only`: points that no camera sees do not count.
+    """
+
+    table: CategoryTable
+    min_points: int
+    seen_only: bool
+
+    def places(self) -> tuple[ScanPlace, ...]:
+        """All scans, in the order they were taken."""
+        ...
+
+    def read(self, place: ScanPlace) -> LidarScan:
+        """The scan, with labels where it has any."""
+        ...
+
+    def features(self, place: ScanPlace, source: str) -> PointFeatures:
+        """The vision features of its points, of the folder called `source`."""
+        ...
+
+    def write_prediction(self, out: Path, place: ScanPlace, scan: LidarScan, labels: Labels) -> None:
+        """The labels as the benchmark's server takes them."""
+        ...
+
+    def read_prediction(self, out: Path, place: ScanPlace, scan: LidarScan) -> Labels:
+        """What `write_prediction` wrote, or any other program."""
+        ...
+
+
+class SemanticKitti:
+    """SemanticKITTI: `sequences/<NN>/`; predictions are `sequences/<NN>/predictions/<frame>.label`."""
+
+    min_points = 50
+    seen_only = True
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.table = read_categories(find_table("semantic_kitti"))
+
+    def places(self) -> tuple[ScanPlace, ...]:
+        sequences = sorted(path.parent for path in self.root.glob("sequences/*/velodyne"))
+        if not sequences:
+            raise InputError(f"There is no sequences/<NN>/velodyne/ in {self.root}; name a folder that has it.")
+        return tuple(ScanPlace(s, s.name, name) for s in sequences for name in semantic_kitti.scan_names(s))
+
+    def read(self, place: ScanPlace) -> LidarScan:
+        return semantic_kitti.read_scan(place.folder, place.key, self.table)
+
+    def features(self, place: ScanPlace, source: str) -> PointFeatures:
+        return read_point_features(place.folder / source, place.key)
+
+    def write_prediction(self, out: Path, place: ScanPlace, scan: LidarScan, labels: Labels) -> None:
+        ids = np.array([category.raw_ids[0] for category in self.table] + [0])
+        semantic_kitti.write_raw_labels(_label_file(out, place), ids[labels.category], _within_class(labels))
+
+    def read_prediction(self, out: Path, place: ScanPlace, scan: LidarScan) -> Labels:
+        return semantic_kitti.read_labels(_label_file(out, place), self.table, len(scan.points))
+
+
+class NuScenes:
+    """nuScenes' tables; predictions are `panoptic/<token>_panoptic.npz`, in the 16 classes of the challenge."""
+
+    min_points = 15
+    seen_only = False
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.table = read_categories(find_table("nuscenes"))
+
+    @cached_property
+    def _tables(self) -> nuscenes.Tables:
+        return nuscenes.read_tables(self.root)
+
+    def places(self) -> tuple[ScanPlace, ...]:
+        samples = nuscenes.sample_tokens(self._tables)
+        scene_of_sample = {record["token"]: record["scene_token"] for record in self._tables.records["sample"]}
+        return tuple(ScanPlace(self.root, scene_of_sample[sample], sample) for sample in samples)
+
+    def read(self, place: ScanPlace) -> LidarScan:
+        return nuscenes.read_scan(self._tables, place.key, self.table)
+
+    def features(self, place: ScanPlace, source: str) -> PointFeatures:
+        token = self._tables.data_of_sample[place.key][nuscenes.LIDAR]["token"]
+        return read_point_features(place.folder / source, token)
+
+    def write_prediction(self, out: Path, place: ScanPlace, scan: LidarScan, labels: Labels) -> None:
+        ids = np.append(self.table.ids, 0).astype(np.int64)
+        nuscenes.write_panoptic(_panoptic_file(out, scan), ids[labels.category], _within_class(labels))
+
+    def read_prediction(self, out: Path, place: ScanPlace, scan: LidarScan) -> Labels:
+        path = _panoptic_file(out, scan)
+        semantic, instance = nuscenes.read_panoptic(path)
+        if len(semantic) != len(scan.points):
+            raise InputError(
+                f"{path} labels {len(semantic)} points, its scan has {len(scan.points)}; predict it again."
+            )
+        row_of_id = {category.id: row for row, category in enumerate(self.table)}
+        number = semantic * nuscenes.INSTANCES_PER_CLASS + instance
+        return Labels(rows_of_raw_ids(semantic, row_of_id), np.where(instance > 0, number, VOID))
+
+
+def lidar_dataset(layout: str, root: Path) -> LidarDataset:
+    """The data set in a folder.
+
+    Raises:
+        InputError: there is no such layout.
+    """
+    match layout:
+        case "semantic_kitti":
+            return SemanticKitti(root)
+        case "nuscenes":
+            return NuScenes(root)
+        case _:
+            raise InputError(f"There is no layout {layout!r} of LiDAR scans; there are {', '.join(LAYOUTS)}.")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The points of a scan that count, with vision features, labels if it has any, and which of the scan's they are."""
+
+    points: Float[np.ndarray, "m 4"]
+    features: PointFeatures
+    labels: Labels | None
+    counts: Bool[np.ndarray, " n"]
+
+    def on_scan(self, labels: Labels) -> Labels:
+        """Labels of the sample on all points of the scan, `VOID` on the others."""
+        whole = []
+        for values in (labels.category, labels.instance):
+            spread = np.full(len(self.counts), VOID, dtype=values.dtype)
+            spread[self.counts] = values
+            whole.append(spread)
+        return Labels(*whole)
+
+
+def sample(data: LidarDataset, place: ScanPlace, source: str) -> tuple[LidarScan, Sample]:
+    """A scan, and what the benchmark wants of it.
+
+    Raises:
+        InputError: the scan and its features have not the same number of points.
+    """
+    scan, features = data.read(place), data.features(place, source)
+    if len(features.valid) != len(scan.points):
+        raise InputError(
+            f"The scan {place.key} of {place.folder} has {len(scan.points)} points, its features {source} "
+            f"{len(features.valid)}; make the features anew."
+        )
+    counts = features.valid if data.seen_only else np.ones(len(scan.points), dtype=bool)
+    labels = None
+    if scan.labels is not None:
+        labels = Labels(scan.labels.category[counts], scan.labels.instance[counts])
+    part = PointFeatures(features.values[counts], features.valid[counts])
+    return scan, Sample(scan.points[counts], part, labels, counts)
+
+
+def _within_class(labels: Labels) -> Int[np.ndarray, " n"]:
+    """Instance numbers from 1 within each class, 0 for none."""
+    pairs = np.stack([labels.category, labels.instance], axis=1)
+    kinds, kind = np.unique(pairs, axis=0, return_inverse=True)
+    real = kinds[:, 1] != VOID
+    number = np.zeros(len(kinds), dtype=np.int64)
+    for category in np.unique(kinds[real, 0]):
+        mine = real & (kinds[:, 0] == category)
+        number[mine] = np.arange(1, np.count_nonzero(mine) + 1)
+    return number[kind.reshape(-1)]
+
+
+def _label_file(out: Path, place: ScanPlace) -> Path:
+    return out / "sequences" / place.sequence / "predictions" / f"{place.key}.label"
+
+
+def _panoptic_file(out: Path, scan: LidarScan) -> Path:
+    return out / "panoptic" / f"{scan.name}_panoptic.npz"

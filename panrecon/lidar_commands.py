@@ -1,0 +1,260 @@
+"""`panrecon lidar`: open-vocabulary panoptic segmentation of LiDAR scans: train, infer, evaluate."""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from panrecon.stage import console, exit_on_input_error, locked, progress_bar, track
+
+if TYPE_CHECKING:
+    import torch
+
+    from panrecon.datasets.lidar import LidarDataset, ScanPlace
+    from panrecon.lidar.augment import LabelledScan
+    from panrecon.lidar.classify import Vocabulary
+    from panrecon.lidar.variants import Variant
+
+lidar = typer.Typer(
+    help="Panoptic segmentation of LiDAR scans, with classes that are only named, learned from vision features.",
+    no_args_is_help=True,
+)
+
+
+class Layout(StrEnum):
+    """A benchmark whose files hold the scans."""
+
+    semantic_kitti = "semantic_kitti"
+    nuscenes = "nuscenes"
+
+
+class Size(StrEnum):
+    """Of the network."""
+
+    small = "small"
+    paper = "paper"
+
+
+class Device(StrEnum):
+    """Where torch works."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+Folders = Annotated[list[Path], typer.Argument(help="data sets: folders with sequences/, or with nuScenes' tables")]
+LayoutOption = Annotated[Layout, typer.Option(help="whose layout the data sets have")]
+NetworkOption = Annotated[Path, typer.Option("--network", help="folder that `panrecon lidar train` wrote")]
+Every = Annotated[int, typer.Option(min=1, help="take the first of so many scans each")]
+DeviceOption = Annotated[Device, typer.Option(help="where to work")]
+Novel = Annotated[
+    list[str] | None, typer.Option(help="a class without labels in training; repeat it; default: the paper's split")
+]
+Features = Annotated[str, typer.Option(help="name of the folders that hold the points' vision features")]
+FEATURES = "simulated_features"
+
+
+@lidar.command()
+def train(
+    folders: Folders,
+    out: Annotated[Path, typer.Option(help="folder to write")],
+    layout: LayoutOption = Layout.nuscenes,
+    novel: Novel = None,
+    features: Features = FEATURES,
+    size: Annotated[Size, typer.Option(help="small: a CPU trains it in minutes")] = Size.small,
+    variant: Annotated[
+        str, typer.Option(help="full, or without something: no_object, no_voxel, no_fusion, negative, pfc")
+    ] = "full",
+    steps: Annotated[int, typer.Option(min=1, help="steps of one scan each")] = 800,
+    seed: Annotated[int, typer.Option(min=0, help="another seed, other weights and another order")] = 0,
+    every: Every = 1,
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Trains on scans with labels and vision features. Labels of novel classes are put away before anything else.
+
+    Reads the data sets with their folders of features; writes network.safetensors, network.json and losses.csv. Killed
+    and called again, it goes on from its last checkpoint. `negative` is P3Former's use of unlabelled points, `pfc` the
+    baseline of frozen features alone.
+    """
+    from panrecon.io.lidar import NetworkRecord, read_checkpoint, write_checkpoint, write_network
+    from panrecon.lidar.train import train as fit
+    from panrecon.lidar.variants import variant as changed
+
+    with exit_on_input_error(), locked(out, "lidar", "choose another --out"):
+        found = _places(layout, folders, every)
+        chosen = _novel(layout, novel)
+        words = _vocabulary(found, features, chosen)
+        plan = changed(variant, _full(size, layout, words.embedding.shape[1], steps, seed))
+        names = tuple(f"{place.sequence}/{place.key}" for _, place in found)
+        base_is_thing = tuple(words.base.is_thing.tolist())
+        record = NetworkRecord(
+            plan.sizes, layout.value, chosen, base_is_thing, features, plan.ensemble, plan.settings, names
+        )
+        resume = read_checkpoint(out, record)
+        if resume is not None:
+            console.print(f"goes on after step {int(resume['step'])}", highlight=False)
+        scans = [_labelled(*entry, features, words) for entry in track(found, "read", len(found))]
+        with progress_bar("train", steps) as advance:
+            trained = fit(
+                scans,
+                words,
+                plan.sizes,
+                plan.settings,
+                resume,
+                on_step=lambda step, values: advance(step + 1),
+                on_checkpoint=lambda step, state: write_checkpoint(out, state, record),
+                device=_device(device),
+            )
+        write_network(out, trained, record)
+        console.print(f"{len(scans)} scans, {steps} steps -> {out}", highlight=False)
+
+
+@lidar.command()
+def infer(
+    folders: Folders,
+    network: NetworkOption,
+    out: Annotated[Path, typer.Option(help="folder to write predictions to")],
+    threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="less sure queries say nothing")] = 0.4,
+    every: Every = 1,
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Labels every scan, base and novel classes alike, in the form that the benchmark's server takes.
+
+    Reads the data sets and a network; writes sequences/<NN>/predictions/<frame>.label (SemanticKITTI), or
+    panoptic/<token>_panoptic.npz in the challenge's 16 classes (nuScenes).
+    """
+    from panrecon.datasets.lidar import sample
+    from panrecon.io.lidar import read_network
+    from panrecon.lidar.inference import Rule, segment_scan
+    from panrecon.lidar.pfc import segment_scan_by_ensemble
+    from panrecon.lidar.train import scan_input
+
+    with exit_on_input_error():
+        model, record = read_network(network)
+        where = _device(device)
+        model.to(where)
+        segment = segment_scan_by_ensemble if record.ensemble else segment_scan
+        found = _places(Layout(record.layout), folders, every)
+        words = _vocabulary(found, record.source, record.novel).to(where)
+        for data, place in track(found, "infer", len(found)):
+            scan, part = sample(data, place, record.source)
+            labels = segment(model, scan_input(part.points, part.features).to(where), words, Rule(threshold))
+            data.write_prediction(out, place, scan, part.on_scan(labels))
+        console.print(f"{len(found)} scans labelled -> {out}", highlight=False)
+
+
+@lidar.command()
+def evaluate(
+    folders: Folders,
+    prediction: Annotated[Path, typer.Option(help="folder of predictions, by `infer` or any program")],
+    layout: LayoutOption = Layout.nuscenes,
+    novel: Novel = None,
+    features: Features = FEATURES,
+    every: Every = 1,
+    json_file: Annotated[Path | None, typer.Option("--json", help="write the figures here")] = None,
+) -> None:
+    """PQ, SQ and RQ by protocol `lidar` over all, base and novel things and stuff, and mIoU.
+
+    SemanticKITTI: points that no camera sees, by their features, are not scored.
+    """
+    from panrecon.io.files import write_json
+
+    with exit_on_input_error():
+        content = _scores(_places(layout, folders, every), prediction, features, _novel(layout, novel))
+        if json_file is not None:
+            write_json(json_file, content)
+        _print(content)
+
+
+def _places(layout: Layout, folders: Sequence[Path], every: int) -> list[tuple["LidarDataset", "ScanPlace"]]:
+    from panrecon.datasets.lidar import lidar_dataset
+
+    sets = [lidar_dataset(layout.value, folder) for folder in folders]
+    return [(data, place) for data in sets for place in data.places()[::every]]
+
+
+def _novel(layout: Layout, given: Sequence[str] | None) -> tuple[str, ...]:
+    from panrecon.datasets.lidar import NOVEL
+
+    return tuple(given) if given else NOVEL[layout.value]
+
+
+def _vocabulary(
+    found: Sequence[tuple["LidarDataset", "ScanPlace"]], features: str, novel: tuple[str, ...]
+) -> "Vocabulary":
+    """The classes by the text embeddings beside the features of the first scan."""
+    from panrecon.io.features import read_text_embeddings
+    from panrecon.lidar.classify import vocabulary
+
+    data, place = found[0]
+    return vocabulary(data.table, read_text_embeddings(place.folder / features), novel)
+
+
+def _full(size: Size, layout: Layout, embedding: int, steps: int, seed: int) -> "Variant":
+    from dataclasses import replace
+
+    from panrecon.lidar.settings import PAPER_NUSCENES, PAPER_SEMANTIC_KITTI, SMALL
+    from panrecon.lidar.train import TrainingSettings, small_training
+    from panrecon.lidar.variants import Variant
+
+    if size is Size.small:
+        return Variant(replace(SMALL, embedding=embedding), small_training(steps, seed))
+    paper = {Layout.semantic_kitti: PAPER_SEMANTIC_KITTI, Layout.nuscenes: PAPER_NUSCENES}[layout]
+    return Variant(replace(paper, embedding=embedding), TrainingSettings(steps, seed=seed))
+
+
+def _labelled(data: "LidarDataset", place: "ScanPlace", features: str, words: "Vocabulary") -> "LabelledScan":
+    from panrecon.datasets.lidar import sample
+    from panrecon.errors import InputError
+    from panrecon.lidar.train import labelled_scan
+
+    _, part = sample(data, place, features)
+    if part.labels is None:
+        raise InputError(f"The scan {place.key} of {place.folder} has no labels; training needs them.")
+    return labelled_scan(part.points, part.features, part.labels, words)
+
+
+def _scores(
+    found: Sequence[tuple["LidarDataset", "ScanPlace"]], prediction: Path, features: str, novel: tuple[str, ...]
+) -> dict[str, Any]:
+    from panrecon.datasets.lidar import sample
+    from panrecon.errors import InputError
+    from panrecon.evaluation.lidar import lidar_record
+    from panrecon.evaluation.overlap import overlap
+    from panrecon.structures import Labels
+
+    data, _ = found[0]
+    is_base = _vocabulary(found, features, novel).is_base
+    overlaps = []
+    for source, place in track(found, "evaluate", len(found)):
+        scan, part = sample(source, place, features)
+        if part.labels is None:
+            raise InputError(f"The scan {place.key} of {place.folder} has no labels to score against.")
+        labels = source.read_prediction(prediction, place, scan)
+        mine = Labels(labels.category[part.counts], labels.instance[part.counts])
+        overlaps.append(overlap(mine, part.labels))
+    return lidar_record(overlaps, data.table, is_base, data.min_points)
+
+
+def _print(content: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("classes", "PQ", "SQ", "RQ", title=f"{content['scans']} scans, mIoU {100 * content['miou']:.1f}")
+    for name, row in [*content["groups"].items(), *content["classes"].items()]:
+        table.add_row(name, *("-" if row[key] is None else f"{100 * row[key]:.1f}" for key in ("pq", "sq", "rq")))
+    Console().print(table)
+
+
+def _device(device: Device) -> "torch.device":
+    import torch
+
+    from panrecon.errors import InputError
+
+    if device is Device.cuda and not torch.cuda.is_available():
+        raise InputError("There is no CUDA device; take --device cpu.")
+    cuda = device is Device.cuda or (device is Device.auto and torch.cuda.is_available())
+    return torch.device("cuda" if cuda else "cpu")

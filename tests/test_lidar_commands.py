@@ -1,0 +1,108 @@
+"""`panrecon lidar` as a user runs it, on small simulated streets."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from panrecon.cli import app
+from panrecon.datasets.lidar import LAYOUTS, LidarDataset, lidar_dataset, sample
+from panrecon.errors import InputError
+from panrecon.io.lidar import read_network
+from panrecon.structures import VOID, Labels
+
+STREET = ["--length", "20", "--frames", "2", "--width", "96", "--beams", "16", "--columns", "128", "--features"]
+
+
+def panrecon(*arguments: str) -> Result:
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, arguments)
+
+
+@pytest.fixture(scope="module", params=LAYOUTS)
+def street(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A layout and a street in it; never to be changed."""
+    folder = tmp_path_factory.mktemp("street") / request.param
+    done = panrecon("simulate", "street", str(folder), "--layout", request.param, *STREET)
+    assert done.exit_code == 0, done.stderr
+    return request.param, folder
+
+
+def test_a_data_set_says_what_it_is(street: tuple[str, Path]) -> None:
+    data = lidar_dataset(*street)
+    assert isinstance(data, LidarDataset)
+    assert len(data.places()) == 2
+    scan, part = sample(data, data.places()[0], "simulated_features")
+    assert part.labels is not None
+    assert scan.labels is not None
+    whole = part.on_scan(part.labels)
+    assert (whole.category[part.counts] == scan.labels.category[part.counts]).all()
+    assert (whole.category[~part.counts] == VOID).all()
+    assert part.counts.all() == (not data.seen_only)
+
+
+def test_predictions_come_back_as_they_were_written(street: tuple[str, Path], tmp_path: Path) -> None:
+    data = lidar_dataset(*street)
+    place = data.places()[0]
+    scan = data.read(place)
+    rng = np.random.default_rng(0)
+    category = rng.integers(VOID, len(data.table), len(scan.points))
+    thing = np.append(data.table.is_thing, False)[category]
+    labels = Labels(category, np.where(thing, rng.integers(0, 9, len(category)), VOID))
+    data.write_prediction(tmp_path, place, scan, labels)
+    found = data.read_prediction(tmp_path, place, scan)
+    assert (found.category == category).all()
+    pairs = set(zip(category.tolist(), labels.instance.tolist(), found.instance.tolist(), strict=True))
+    assert len(pairs) == len({pair[:2] for pair in pairs}) == len({(a, c) for a, _, c in pairs})
+    assert ((found.instance == VOID) == (labels.instance == VOID)).all()
+
+
+def test_train_infer_evaluate(street: tuple[str, Path], tmp_path: Path) -> None:
+    layout, folder = street
+    network, out, record = tmp_path / "network", tmp_path / "prediction", tmp_path / "scores.json"
+    trained = panrecon("lidar", "train", str(folder), "--layout", layout, "--out", str(network), "--steps", "2")
+    assert trained.exit_code == 0, trained.stderr
+    assert len((network / "losses.csv").read_text().splitlines()) == 3
+    assert read_network(network)[1].layout == layout
+    inferred = panrecon("lidar", "infer", str(folder), "--network", str(network), "--out", str(out))
+    assert inferred.exit_code == 0, inferred.stderr
+    assert len([path for path in out.rglob("*") if path.is_file()]) == 2
+    judge = ["lidar", "evaluate", str(folder), "--layout", layout, "--prediction", str(out), "--json", str(record)]
+    judged = panrecon(*judge)
+    assert judged.exit_code == 0, judged.stderr
+    assert "novel things" in judged.stdout
+    assert json.loads(record.read_text())["scans"] == 2
+
+
+def test_the_truth_scores_100(street: tuple[str, Path], tmp_path: Path) -> None:
+    layout, folder = street
+    data = lidar_dataset(layout, folder)
+    for place in data.places():
+        scan = data.read(place)
+        assert scan.labels is not None
+        data.write_prediction(tmp_path, place, scan, scan.labels)
+    record = tmp_path / "scores.json"
+    judge = ["lidar", "evaluate", str(folder), "--layout", layout, "--prediction", str(tmp_path), "--json", str(record)]
+    judged = panrecon(*judge)
+    assert judged.exit_code == 0, judged.stderr
+    content = json.loads(record.read_text())
+    assert content["groups"]["all"]["pq"] == pytest.approx(1.0)
+    assert content["miou"] == pytest.approx(1.0)
+
+
+def test_wrong_input_is_told_in_a_sentence(street: tuple[str, Path], tmp_path: Path) -> None:
+    layout, folder = street
+    with pytest.raises(InputError, match="no layout"):
+        lidar_dataset("waymo", folder)
+    common = ["--layout", layout, "--out", str(tmp_path / "n"), "--steps", "1"]
+    for wrong in (["--variant", "odd"], ["--novel", "zebra"], ["--features", "nothing"]):
+        done = panrecon("lidar", "train", str(folder), *common, *wrong)
+        assert done.exit_code == 2, done.stdout + done.stderr
+        assert "error:" in done.stderr
+        assert not (tmp_path / "n" / "network.json").exists()
+    assert panrecon("lidar", "train", str(tmp_path), *common).exit_code == 2
+    shutil.rmtree(tmp_path / "n", ignore_errors=True)
+    missing = panrecon("lidar", "infer", str(folder), "--network", str(tmp_path / "n"), "--out", str(tmp_path / "o"))
+    assert missing.exit_code == 2
