@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from panrecon.lidar_masks import masks
 from panrecon.stage import console, exit_on_input_error, locked, progress_bar, track
 
 if TYPE_CHECKING:
@@ -22,12 +23,22 @@ lidar = typer.Typer(
     no_args_is_help=True,
 )
 
+lidar.command()(masks)
+
 
 class Layout(StrEnum):
     """A benchmark whose files hold the scans."""
 
     semantic_kitti = "semantic_kitti"
     nuscenes = "nuscenes"
+
+
+class Scans(StrEnum):
+    """Whose scans can be labelled."""
+
+    semantic_kitti = "semantic_kitti"
+    nuscenes = "nuscenes"
+    kitti360 = "kitti360"
 
 
 class Size(StrEnum):
@@ -117,30 +128,39 @@ def infer(
     folders: Folders,
     network: NetworkOption,
     out: Annotated[Path, typer.Option(help="folder to write predictions to")],
+    layout: Annotated[
+        Scans | None, typer.Option(help="whose layout the data sets have; default: as in training")
+    ] = None,
+    features: Annotated[
+        str | None, typer.Option(help="name of the folders of features; default: as in training")
+    ] = None,
     threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="less sure queries say nothing")] = 0.4,
     every: Every = 1,
     device: DeviceOption = Device.auto,
 ) -> None:
     """Labels every scan, base and novel classes alike, in the form that the benchmark's server takes.
 
-    Reads the data sets and a network; writes sequences/<NN>/predictions/<frame>.label (SemanticKITTI), or
-    panoptic/<token>_panoptic.npz in the challenge's 16 classes (nuScenes).
+    Reads the data sets and a network; writes sequences/<NN>/predictions/<frame>.label (SemanticKITTI),
+    panoptic/<token>_panoptic.npz in the challenge's 16 classes (nuScenes), or <frame>.label (a drive of KITTI-360). The
+    classes are those of the layout, whatever the network was trained on.
     """
     from panrecon.datasets.lidar import sample
     from panrecon.io.lidar import read_network
     from panrecon.lidar.inference import Rule, segment_scan
     from panrecon.lidar.pfc import segment_scan_by_ensemble
     from panrecon.lidar.train import scan_input
+    from panrecon.structures import VOID
 
     with exit_on_input_error():
         model, record = read_network(network)
         where = _device(device)
         model.to(where)
         segment = segment_scan_by_ensemble if record.ensemble else segment_scan
-        found = _places(Layout(record.layout), folders, every)
-        words = _vocabulary(found, record.source, record.novel).to(where)
+        found, source = _places(layout or Layout(record.layout), folders, every), features or record.source
+        known = found[0][0].table.row_of
+        words = _vocabulary(found, source, tuple(name for name in record.novel if known(name) != VOID)).to(where)
         for data, place in track(found, "infer", len(found)):
-            scan, part = sample(data, place, record.source)
+            scan, part = sample(data, place, source)
             labels = segment(model, scan_input(part.points, part.features).to(where), words, Rule(threshold))
             data.write_prediction(out, place, scan, part.on_scan(labels))
         console.print(f"{len(found)} scans labelled -> {out}", highlight=False)
@@ -169,7 +189,7 @@ def evaluate(
         _print(content)
 
 
-def _places(layout: Layout, folders: Sequence[Path], every: int) -> list[tuple["LidarDataset", "ScanPlace"]]:
+def _places(layout: Layout | Scans, folders: Sequence[Path], every: int) -> list[tuple["LidarDataset", "ScanPlace"]]:
     from panrecon.datasets.lidar import lidar_dataset
 
     sets = [lidar_dataset(layout.value, folder) for folder in folders]

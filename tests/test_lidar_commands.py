@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from panrecon.cli import app
-from panrecon.datasets.lidar import LAYOUTS, LidarDataset, lidar_dataset, sample
+from panrecon.datasets.lidar import LABELLED, LidarDataset, lidar_dataset, sample
 from panrecon.errors import InputError
 from panrecon.io.lidar import read_network
 from panrecon.structures import VOID, Labels
@@ -21,7 +21,7 @@ def panrecon(*arguments: str) -> Result:
     return CliRunner(env={"COLUMNS": "200"}).invoke(app, arguments)
 
 
-@pytest.fixture(scope="module", params=LAYOUTS)
+@pytest.fixture(scope="module", params=LABELLED)
 def street(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """A layout and a street in it; never to be changed."""
     folder = tmp_path_factory.mktemp("street") / request.param

@@ -8,14 +8,17 @@ from typing import Final, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from panrecon.datasets.kitti360 import find_place
 from panrecon.errors import InputError
 from panrecon.io import nuscenes, semantic_kitti
 from panrecon.io.categories import find_table, read_categories
 from panrecon.io.features import read_point_features
 from panrecon.io.mesh import rows_of_raw_ids
+from panrecon.io.points import read_points
 from panrecon.structures import VOID, CategoryTable, Labels, LidarScan, PointFeatures
 
-LAYOUTS: Final = ("semantic_kitti", "nuscenes")
+LABELLED: Final = ("semantic_kitti", "nuscenes")  # to train on and to be scored
+LAYOUTS: Final = (*LABELLED, "kitti360")
 # The main splits of arXiv 2401.02402: classes that training does not know.
 NOVEL: Final = {
     "semantic_kitti": ("bicycle", "truck", "sidewalk", "building", "trunk"),
@@ -136,6 +139,37 @@ class NuScenes:
         return Labels(rows_of_raw_ids(semantic, row_of_id), np.where(instance > 0, number, VOID))
 
 
+class Kitti360:
+    """The scans of a drive of KITTI-360, which nobody has labelled; predictions are `<frame>.label`, its class ids."""
+
+    min_points = 50
+    seen_only = False
+
+    def __init__(self, root: Path) -> None:
+        self._place = find_place(root)
+        self.table = read_categories(find_table("kitti360"))
+
+    def places(self) -> tuple[ScanPlace, ...]:
+        scans = self._place.scan_file(0).parent
+        names = [path.stem for path in sorted(scans.glob("*.bin")) if self._place.holds(int(path.stem))]
+        if not names:
+            raise InputError(f"There is no scan <frame>.bin in {scans}; put the drive's scans there.")
+        return tuple(ScanPlace(scans.parents[1], self._place.drive, name) for name in names)
+
+    def read(self, place: ScanPlace) -> LidarScan:
+        return LidarScan(place.key, read_points(self._place.scan_file(int(place.key))), None, ())
+
+    def features(self, place: ScanPlace, source: str) -> PointFeatures:
+        return read_point_features(place.folder / source, place.key)
+
+    def write_prediction(self, out: Path, place: ScanPlace, scan: LidarScan, labels: Labels) -> None:
+        ids = np.append(self.table.ids, 0).astype(np.int64)
+        semantic_kitti.write_raw_labels(out / f"{place.key}.label", ids[labels.category], _within_class(labels))
+
+    def read_prediction(self, out: Path, place: ScanPlace, scan: LidarScan) -> Labels:
+        return semantic_kitti.read_labels(out / f"{place.key}.label", self.table, len(scan.points))
+
+
 def lidar_dataset(layout: str, root: Path) -> LidarDataset:
     """The data set in a folder.
 
@@ -147,6 +181,8 @@ def lidar_dataset(layout: str, root: Path) -> LidarDataset:
             return SemanticKitti(root)
         case "nuscenes":
             return NuScenes(root)
+        case "kitti360":
+            return Kitti360(root)
         case _:
             raise InputError(f"There is no layout {layout!r} of LiDAR scans; there are {', '.join(LAYOUTS)}.")
 
