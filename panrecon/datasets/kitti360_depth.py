@@ -20,6 +20,7 @@ from panrecon.pictures import spread
 from panrecon.structures import Frame, Scan
 
 VEHICLE: Final = np.array([[-3.5, -1.3, -2.2], [2.2, 1.3, 0.3]])  # m around the LiDAR: points on the vehicle itself
+SPACING: Final = 0.5  # m along the way between scans that are put together: a vehicle at rest adds no more
 NEIGHBOURS: Final = 5  # scans before and after one that tell what moved
 SWEEPS_COMPARED: Final = 6  # pairs of scans that tell whether they roll
 
@@ -62,6 +63,7 @@ class AccumulatedDepth:
         positions = np.stack([self._world_from_vehicle[n][:3, 3] for n in self._numbers.tolist()])
         steps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
         self._travelled = np.concatenate([[0.0], np.cumsum(steps)])
+        _, self._apart = np.unique(np.floor(self._travelled / SPACING), return_index=True)
         self._lock = Lock()
         self._scans: OrderedDict[int, PosedScan] = OrderedDict()
         self._ranges: OrderedDict[int, Float32[np.ndarray, "rows columns"]] = OrderedDict()
@@ -70,18 +72,28 @@ class AccumulatedDepth:
 
     def __call__(self, frame: Frame) -> Float32[np.ndarray, "h w"]:
         """Depth along the optical axis (m), 0 where not measured, hidden by what moves, or of the vehicle itself."""
-        at = int(np.searchsorted(self._numbers, int(frame.depth.stem)))
-        near = np.abs(self._travelled - self._travelled[at]) <= self._settings.accumulate
-        held = np.flatnonzero(near)
+        at, held = self._at(frame), self._held(frame)
         with self._lock:
             self._forget(len(held))
-            parts = [self._separated(int(index)) for index in held]
+            parts = [self._separated(index) for index in held]
             moved = self._separated(at)[1]
         camera_from_world = invert(frame.world_from_camera)
         origin = frame.world_from_camera[:3, 3]
         resting = _seen_from(camera_from_world, origin, [still for still, _ in parts])
         moving = _seen_from(camera_from_world, origin, [moved])
         return np.where(self._mask, np.float32(0), depth_image(self._camera, resting, moving))
+
+    def scans_of(self, frame: Frame) -> list[int]:
+        """The numbers of the scans that a frame's depth is made of, its own among them."""
+        return [int(self._numbers[index]) for index in self._held(frame)]
+
+    def _at(self, frame: Frame) -> int:
+        return int(np.searchsorted(self._numbers, int(frame.depth.stem)))
+
+    def _held(self, frame: Frame) -> list[int]:
+        at = self._at(frame)
+        away = np.abs(self._travelled[self._apart] - self._travelled[at])
+        return sorted({at, *self._apart[away <= self._settings.accumulate].tolist()})
 
     def _forget(self, window: int) -> None:
         """No more scans are held than a frame and its neighbours need."""

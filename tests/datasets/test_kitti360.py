@@ -166,6 +166,18 @@ def test_frames_are_left_out_by_name(street: Path, scan: Scan) -> None:
     assert [frame.name for frame in fewer.frames] == [f.name for f in scan.frames if f.name[-1] not in "03"]
 
 
+def test_depth_is_made_of_scans_along_the_way_however_long_the_vehicle_rests(copy: Path, scan: Scan) -> None:
+    near = KITTI360().depths(copy, scan, ScanSettings(accumulate=2.5))
+    assert near.scans_of(scan.frames[4]) == [2, 3, 4, 5, 6]
+    assert near.scans_of(scan.frames[0]) == [0, 1, 2]
+    poses = copy / "data_poses" / DRIVE / "poses.txt"
+    lines = poses.read_text().splitlines()
+    rest = [f"{number} {lines[2].split(' ', 1)[1]}" for number in range(3, 7)]
+    poses.write_text("\n".join([*lines[:3], *rest, lines[7]]))
+    resting = KITTI360().depths(copy, scan, ScanSettings(accumulate=2.5))
+    assert resting.scans_of(scan.frames[5]) == [0, 1, 2, 5]
+
+
 def test_the_vehicle_itself_is_masked(copy: Path, scan: Scan) -> None:
     mask = np.zeros((scan.camera.height, scan.camera.width), np.int32)
     mask[-20:, 100:200] = 1
