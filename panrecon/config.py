@@ -51,6 +51,7 @@ Intrinsics = tuple[PositiveFloat, PositiveFloat, float, float]
 class ScanSettings(StageSettings):
     classes: UserPath | None = Field(None, description="class table; default: the scene's classes.csv, else ScanNet-20")
     frame_stride: PositiveInt = Field(1, description="take every n-th frame")
+    sharpest: bool = Field(False, description="of every frame_stride frames take the sharpest, not the first")
     depth_scale: PositiveFloat = Field(1000.0, description="depth image units per metre")
     skip_invalid_poses: bool = Field(False, description="leave out frames whose pose is not finite (lost tracking)")
     cameras: tuple[Literal["image_00", "image_01"], ...] = Field(

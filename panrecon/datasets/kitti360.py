@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float
 from panrecon.config import ScanSettings
 from panrecon.datasets import kitti360_truth as truth
 from panrecon.datasets.kitti360_depth import AccumulatedDepth, Place
+from panrecon.datasets.selection import in_groups, one_of_each
 from panrecon.errors import InputError
 from panrecon.io.images import read_ids
 from panrecon.io.kitti360 import CAMERAS, read_calibration, read_vehicle_poses
@@ -46,22 +47,26 @@ class KITTI360:
         frames = []
         for name in settings.cameras:
             mounted = rig.vehicle_from_rectified[CAMERAS.index(name)]
-            numbered = [(int(path.stem), path) for path in _images(place, name)]
-            frames += [
-                (number, Frame(_frame_name(number, name), path, place.scan_file(number), poses[number] @ mounted))
-                for number, path in numbered[:: settings.frame_stride]
-                if number in poses and _frame_name(number, name) not in settings.skip_frames
+            usable = [
+                [
+                    Frame(_frame_name(number, name), path, place.scan_file(number), poses[number] @ mounted)
+                    for path in group
+                    for number in [int(path.stem)]
+                    if number in poses and _frame_name(number, name) not in settings.skip_frames
+                ]
+                for group in in_groups(_images(place, name), settings)
             ]
+            frames += one_of_each(usable, settings)
         if not frames:
             raise InputError(
                 f"No image of {place.images(settings.cameras[0])} has a pose in {place.poses}"
                 f"{_of_window(place)}; compare their frame numbers."
             )
-        missing = next((frame.depth for _, frame in frames if not frame.depth.is_file()), None)
+        missing = next((frame.depth for frame in frames if not frame.depth.is_file()), None)
         if missing is not None:
             raise InputError(f"The LiDAR scan {missing} does not exist; every frame with a pose needs one.")
-        ordered = tuple(frame for _, frame in sorted(frames, key=lambda item: (item[0], item[1].name)))
-        return Scan(folder.name, rig.camera, rig.camera, DEPTH_SCALE, ordered)
+        ordered = sorted(frames, key=lambda frame: frame.name)  # numbers of ten digits, then the camera's
+        return Scan(folder.name, rig.camera, rig.camera, DEPTH_SCALE, tuple(ordered))
 
     def depths(self, folder: Path, scan: Scan, settings: ScanSettings) -> AccumulatedDepth:
         return AccumulatedDepth(find_place(folder), scan, settings, _mask(folder, scan, settings))

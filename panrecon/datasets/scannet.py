@@ -10,7 +10,7 @@ ground_truth/labelled.ply: an annotation of one's own, instead of ScanNet's
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from panrecon.config import ScanSettings
+from panrecon.datasets.selection import in_groups, one_of_each
 from panrecon.errors import InputError
 from panrecon.geometry import as_world_from_camera, invert
 from panrecon.io.files import read_json
@@ -168,19 +169,22 @@ def _numbered(folder: Path) -> list[Path]:
 
 
 def _frames(folder: Path, colors: list[Path], settings: ScanSettings) -> list[Frame]:
-    """Every n-th frame that is not to be skipped and to which the offset leaves a pose."""
+    """Of every n frames one, of those that are not to be skipped and to which the offset leaves a pose."""
     names = {color.stem for color in colors}
     unknown = [name for name in settings.skip_frames if name not in names]
     if unknown:
         raise InputError(f"scan.skip_frames names {unknown[0]!r}, of which there is no image in {folder / 'color'}.")
     alignment = ScanNet().alignment(folder, settings)
-    frames = []
-    for row in range(0, len(colors), settings.frame_stride):
+
+    def usable(row: int) -> Iterator[Frame]:
         posed = row + settings.pose_offset
         if 0 <= posed < len(colors) and colors[row].stem not in settings.skip_frames:
             pose = as_world_from_camera(read_pose(_pose(folder, colors[posed])), settings.poses_are, settings.axes)
             pose = alignment @ pose if settings.axis_alignment else pose
-            frames.append(Frame(colors[row].stem, colors[row], _depth(folder, colors[row]), pose))
+            yield Frame(colors[row].stem, colors[row], _depth(folder, colors[row]), pose)
+
+    rows = in_groups(range(len(colors)), settings)
+    frames = one_of_each(([frame for row in group for frame in usable(row)] for group in rows), settings)
     if not frames:
         raise InputError(f"The settings of scan leave no frame of {folder}; skip fewer, or make pose_offset smaller.")
     return frames

@@ -15,7 +15,7 @@ from panrecon.errors import InputError
 from panrecon.geometry import register
 from panrecon.importers.base import Picture, Source, SourceFrame
 from panrecon.io.files import write_json
-from panrecon.io.images import read_color, write_depth, write_image
+from panrecon.io.images import read_color, sharpness, write_depth, write_image
 from panrecon.structures import Camera
 
 SUFFIX_OF_MAGIC: Final = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png"}
@@ -145,9 +145,4 @@ def sharpest(
 ) -> list[SourceFrame]:
     """Of every `stride` consecutive frames the sharpest: the greatest variance of the image's Laplacian."""
     groups = [frames[start : start + stride] for start in range(0, len(frames), stride)]
-    return [max(group, key=_sharpness) for group in track(groups)]
-
-
-def _sharpness(frame: SourceFrame) -> float:
-    gray = cv2.cvtColor(_pixels(frame.color()), cv2.COLOR_RGB2GRAY)
-    return float(cv2.Laplacian(gray, cv2.CV_64F).var())
+    return [max(group, key=lambda frame: sharpness(_pixels(frame.color()))) for group in track(groups)]

@@ -161,6 +161,15 @@ def test_frames_without_a_pose_are_left_out(copy: Path) -> None:
     assert (KITTI360().depths(copy, scan, DEFAULTS)(scan.frames[2]) > 0).mean() > 0.3
 
 
+def test_one_of_every_few_frames_is_taken_of_each_camera(street: Path) -> None:
+    wanted = ScanSettings(cameras=("image_00", "image_01"), frame_stride=3)
+    settings = wanted, wanted.model_copy(update={"sharpest": True})
+    first, sharpest = ([frame.name for frame in KITTI360().scan(street, chosen).frames] for chosen in settings)
+    assert first == ["0000000000", "0000000000_01", "0000000003", "0000000003_01", "0000000006", "0000000006_01"]
+    assert [[int(name[:10]) // 3 for name in names] for names in (first, sharpest)] == [[0, 0, 1, 1, 2, 2]] * 2
+    assert first != sharpest
+
+
 def test_frames_are_left_out_by_name(street: Path, scan: Scan) -> None:
     fewer = KITTI360().scan(street, ScanSettings(skip_frames=("0000000000", "0000000003")))
     assert [frame.name for frame in fewer.frames] == [f.name for f in scan.frames if f.name[-1] not in "03"]

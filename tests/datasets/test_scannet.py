@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,6 +105,25 @@ def test_frames_come_in_the_order_of_their_numbers(folder: Path) -> None:
     for frame in scan.frames:
         assert_allclose(frame.world_from_camera, pose(frame.name))
     assert [frame.name for frame in ScanNet().scan(folder, ScanSettings(frame_stride=2)).frames] == ["3", "101"]
+
+
+def test_the_sharpest_of_every_few_frames_is_taken(folder: Path) -> None:
+    """One that has no pose or is to be skipped is not, however sharp."""
+    rng = np.random.default_rng(0)
+    for name in NAMES:
+        noise = rng.integers(0, 20 if name == "3" else 200, (CAMERA.height, CAMERA.width, 3)).astype(np.uint8)
+        for path in (folder / "color").glob(f"{name}.*"):
+            write_image(path, noise)
+
+    def names(**settings: Any) -> list[str]:
+        chosen = ScanSettings(sharpest=True, skip_invalid_poses=True, **settings)
+        return [frame.name for frame in ScanNet().scan(folder, chosen).frames]
+
+    assert names(frame_stride=2) == ["5", "101"]
+    assert names(frame_stride=1) == ["3", "5", "101"]
+    assert names(frame_stride=2, skip_frames=("5",)) == ["3", "101"]
+    np.savetxt(folder / "pose" / "5.txt", np.full((4, 4), np.inf))
+    assert names(frame_stride=3) != ["5"]
 
 
 def test_images_come_back_as_written(folder: Path) -> None:

@@ -1,0 +1,31 @@
+"""Which frames of a long sequence are taken."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from panrecon.config import ScanSettings
+from panrecon.io.images import read_color, sharpness
+from panrecon.structures import Frame
+from panrecon.threads import in_parallel
+
+T = TypeVar("T")
+
+
+def in_groups(items: Sequence[T], settings: ScanSettings) -> Iterator[Sequence[T]]:
+    """The items, `frame_stride` at a time."""
+    step = settings.frame_stride
+    return (items[start : start + step] for start in range(0, len(items), step))
+
+
+def one_of_each(groups: Iterable[Sequence[Frame]], settings: ScanSettings) -> list[Frame]:
+    """The first frame of every group or, of several, the sharpest that has a pose; none of a group without any."""
+    if settings.sharpest and settings.frame_stride > 1:
+        return [frame for chosen in in_parallel(_sharpest, groups) for frame in chosen]
+    return [group[0] for group in groups if group]
+
+
+def _sharpest(frames: Sequence[Frame]) -> list[Frame]:
+    posed = [frame for frame in frames if np.isfinite(frame.world_from_camera).all()]
+    return [max(posed, key=lambda frame: sharpness(read_color(frame.color)))] if posed else []
