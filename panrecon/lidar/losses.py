@@ -99,12 +99,18 @@ def voxel_distillation(
     vision: Float[Tensor, "V D"],
     valid: Bool[Tensor, " V"],
     distance: Distance = "l1",
+    shared: bool = False,
 ) -> Float[Tensor, ""]:
     """How far the queries' embeddings, spread over voxels by their masks, are from the vision features there.
 
     Embeddings and features are unit vectors. L1 is divided by the root of their width, so that one weight suits all.
+    `shared`: where masks add up to more than 1, their mean is held against the feature and not their sum, which would
+    first of all teach masks that nobody else teaches to be empty.
     """
-    spread = mask.sigmoid()[:, valid].T @ nn.functional.normalize(embedding, dim=1)
+    share = mask.sigmoid()[:, valid].T
+    if shared:
+        share = share / share.sum(dim=1, keepdim=True).clamp(min=1)
+    spread = share @ nn.functional.normalize(embedding, dim=1)
     wanted = nn.functional.normalize(vision.detach()[valid], dim=1)
     if distance == "cosine":
         far = 1 - nn.functional.cosine_similarity(spread, wanted, dim=1)

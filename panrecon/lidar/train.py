@@ -38,8 +38,8 @@ class TrainingSettings:
 
     The rate falls to a tenth at each share of the steps in `milestones`. `void_is_negative`: masks are taught to avoid
     what is unlabelled, as in P3Former, instead of hearing nothing of it. `mixed`: share of scans mixed with another.
-    The voxels' weight grows over the first `voxel_start` of the steps: masks that nobody has taught yet all overlap,
-    and would first of all be taught to be empty. `class_focus`: the exponent of the focal loss of classes.
+    `shared`: masks that overlap share a voxel in the second distillation (ours). `class_focus`: the exponent of the
+    focal loss of classes.
     """
 
     steps: int
@@ -50,7 +50,7 @@ class TrainingSettings:
     object_weight: float = 1.0
     voxel_weight: float = 0.1
     distance: losses.Distance = "l1"
-    voxel_start: float = 0.0
+    shared: bool = False
     class_focus: float = losses.CLASS_FOCUS
     void_is_negative: bool = False
     mixed: float = 0.0
@@ -60,16 +60,16 @@ class TrainingSettings:
     def rate_at(self, step: int) -> float:
         return float(self.rate * 0.1 ** sum(step >= share * self.steps for share in self.milestones))
 
-    def weights_at(self, step: int) -> dict[str, float]:
-        voxel = self.voxel_weight * min(1.0, (step + 1) / max(1.0, self.voxel_start * self.steps))
+    @property
+    def weights(self) -> dict[str, float]:
         weights = {"dice": DICE_WEIGHT, "position": POSITION_WEIGHT, "object": self.object_weight}
-        return dict.fromkeys(TERMS, 1.0) | weights | {"voxel": voxel}
+        return dict.fromkeys(TERMS, 1.0) | weights | {"voxel": self.voxel_weight}
 
 
 def small_training(steps: int, seed: int) -> TrainingSettings:
     """What suits the small network and a handful of scans."""
     return TrainingSettings(
-        steps, rate=2e-3, milestones=(0.7, 0.9), voxel_weight=0.5, voxel_start=0.4, class_focus=2.0, seed=seed
+        steps, rate=2e-3, milestones=(0.7, 0.9), voxel_weight=0.5, shared=True, class_focus=2.0, seed=seed
     )
 
 
@@ -171,7 +171,7 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.rate_at(step)
         self.optimizer.zero_grad(set_to_none=True)
-        weights, values = self.settings.weights_at(step), torch.zeros(len(TERMS))
+        weights, values = self.settings.weights, torch.zeros(len(TERMS))
         for _ in range(self.settings.scans_per_step):
             terms = self.terms(self.draw())
             total = torch.stack([weights[name] * term for name, term in terms.items() if weights[name]]).sum()
@@ -233,7 +233,12 @@ class Training:
                 prediction.embedding[assigned.query], prediction.mask[assigned.query], vision.values, vision.valid
             ),
             "voxel": losses.voxel_distillation(
-                prediction.mask, prediction.embedding, vision.values, vision.valid, self.settings.distance
+                prediction.mask,
+                prediction.embedding,
+                vision.values,
+                vision.valid,
+                self.settings.distance,
+                self.settings.shared,
             ),
         }
 

@@ -74,6 +74,9 @@ def test_voxel_distillation_wants_every_voxel_explained_once() -> None:
     vision, mask = torch.randn(5, 8), SURE * (2 * torch.eye(5) - 1)
     twice = voxel_distillation(mask.repeat(2, 1), vision.repeat(2, 1), vision, SEEN)
     assert float(twice) > 0.5
+    shared = voxel_distillation(mask.repeat(2, 1), vision.repeat(2, 1), vision, SEEN, shared=True)
+    assert float(shared) == pytest.approx(0.0, abs=1e-5)
+    assert float(voxel_distillation(-mask, vision, vision, SEEN, shared=True)) > 0.5
 
 
 def test_voxel_distillation_hears_only_voxels_that_a_camera_saw() -> None:
