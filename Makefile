@@ -18,10 +18,10 @@ DRY := $(if $(findstring n,$(firstword -$(MAKEFLAGS))),--dry-run)
 RUN_STAGES := $(if $(DRY),test ! -x $(PANRECON) ||) $(PANRECON) run
 OPTIONS = $(if $(DATA),--data $(DATA)) --run $(RUN) --cores $(CORES) $(foreach s,$(SET),--set $(s)) $(if $(CONFIG),--settings $(CONFIG)) $(DRY)
 
-.PHONY: help setup demo weights test check lint types bench clean $(STAGES)
+.PHONY: help setup demo lidar-demo weights test check lint types bench clean $(STAGES)
 
 help:  ## this list
-	@grep -hE '^[a-z$$()A-Z%/ ]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F: '{printf "  make %-22s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z$$()A-Z%/ -]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F: '{printf "  make %-22s %s\n", $$1, $$2}'
 
 setup: .venv/ready  ## virtual environment .venv with everything the CPU path needs
 
@@ -37,6 +37,18 @@ setup: .venv/ready  ## virtual environment .venv with everything the CPU path ne
 demo: setup  ## the built-in room, all stages, and its table of panoptic quality
 	@test -f $(ROOM)/features/features.json || $(PANRECON) simulate room $(ROOM) --seed $(SEED)
 	+@$(if $(DRY),test ! -d $(ROOM) ||) $(RUN_STAGES) scannet/room$(SEED) --run demo --cores $(CORES) $(foreach s,$(SET),--set $(s)) $(DRY)
+
+STREETS := data/raw/nuscenes
+TAUGHT := $(foreach n,0 1 2 3 4 5 6 7,$(STREETS)/street$(n))
+JUDGED := $(foreach n,12 13 14 15,$(STREETS)/street$(n))
+LIDAR_RUN := data/runs/lidar-demo
+
+lidar-demo: setup  ## a small LiDAR network learns base classes on simulated streets and is scored on others, novel classes too
+	@for street in $(TAUGHT) $(JUDGED); do test -d $$street/v1.0-mini || $(PANRECON) simulate street $$street \
+		--layout nuscenes --features --seed $${street##*street} --length 24 --frames 9 --columns 1024 || exit $$?; done
+	$(PANRECON) lidar train $(TAUGHT) --every 8 --seed $(SEED) --out $(LIDAR_RUN)/network
+	$(PANRECON) lidar infer $(JUDGED) --every 4 --network $(LIDAR_RUN)/network --out $(LIDAR_RUN)/prediction
+	$(PANRECON) lidar evaluate $(JUDGED) --every 4 --prediction $(LIDAR_RUN)/prediction --json $(LIDAR_RUN)/quality.json
 
 weights: setup  ## lists, downloads and verifies the public checkpoints; ONLY="sam-vit-huge ..." WEIGHTS=<folder>
 	$(PANRECON) weights $(or $(ONLY),--default) $(if $(WEIGHTS),--folder "$(WEIGHTS)")
@@ -67,7 +79,7 @@ types: setup
 
 BENCHMARKS := evaluation_speed labels_against_baseline superface_quality association_ablation association_growth \
 	confidence_calibration mask_faults_study mesh_error_study estimate_accuracy field_ablation encoding_speed \
-	teacher_overhead tsdf_speed scale doctor_breaks drive_quality
+	teacher_overhead tsdf_speed scale doctor_breaks drive_quality lidar_ablation
 
 bench: setup  ## every claim measured: tables, plots and JSON in benchmarks/results/ (hours; one: python -m benchmarks.<name>)
 	$(foreach name,$(BENCHMARKS),$(BIN)/python -m benchmarks.$(name) &&) $(if $(PANRECON_BENCH_DATA),$(BIN)/python -m benchmarks.association_targets,true)
