@@ -21,7 +21,7 @@ OPTIONS = $(if $(DATA),--data $(DATA)) --run $(RUN) --cores $(CORES) $(foreach s
 .PHONY: help setup demo lidar-demo weights test check lint types bench clean $(STAGES)
 
 help:  ## this list
-	@grep -hE '^[a-z$$()A-Z%/ -]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F: '{printf "  make %-22s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9$$()A-Z%/ -]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F: '{printf "  make %-22s %s\n", $$1, $$2}'
 
 setup: .venv/ready  ## virtual environment .venv with everything the CPU path needs
 

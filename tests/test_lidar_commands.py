@@ -106,3 +106,30 @@ def test_wrong_input_is_told_in_a_sentence(street: tuple[str, Path], tmp_path: P
     shutil.rmtree(tmp_path / "n", ignore_errors=True)
     missing = panrecon("lidar", "infer", str(folder), "--network", str(tmp_path / "n"), "--out", str(tmp_path / "o"))
     assert missing.exit_code == 2
+
+
+def test_scans_of_a_drive_are_labelled_in_its_own_classes_and_become_masks(
+    street: tuple[str, Path], tmp_path: Path
+) -> None:
+    """Classes that training never heard of, some of them."""
+    layout, folder = street
+    network, drive, out = tmp_path / "network", tmp_path / "drive", tmp_path / "prediction"
+    assert panrecon("simulate", "street", str(drive), "--layout", "kitti360", *STREET).exit_code == 0
+    train = ["lidar", "train", str(folder), "--layout", layout, "--out", str(network), "--steps", "1"]
+    assert panrecon(*train).exit_code == 0
+    infer = ["lidar", "infer", str(drive), "--layout", "kitti360", "--network", str(network), "--out", str(out)]
+    done = panrecon(*infer, "--threshold", "0")
+    assert done.exit_code == 0, done.stderr
+    data = lidar_dataset("kitti360", drive)
+    assert isinstance(data, LidarDataset)
+    assert [path.stem for path in sorted(out.glob("*.label"))] == [place.key for place in data.places()]
+    for place in data.places():
+        scan = data.read(place)
+        labels = data.read_prediction(out, place, scan)
+        assert len(labels.category) == len(scan.points)
+    masks = ["lidar", "masks", str(drive), "--prediction", str(out), "--out", str(tmp_path / "detections.json")]
+    done = panrecon(*masks)
+    assert done.exit_code == 0, done.stderr
+    assert {record["image_id"] for record in json.loads((tmp_path / "detections.json").read_text())} <= {
+        place.key for place in data.places()
+    }
