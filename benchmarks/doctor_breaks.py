@@ -59,7 +59,8 @@ def main(
             panrecon("simulate", "room", str(scene.raw), "--seed", scene.name.removeprefix("room"))
     chosen = [one for one in BREAKS if only in one.name]
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        waiting = [pool.submit(outcome, scene.raw, one) for scene in scenes for one in (None, *chosen)]
+        names = ("", *(one.name for one in chosen))
+        waiting = [pool.submit(outcome, scene.raw, name) for scene in scenes for name in names]
         outcomes = [future.result() for future in track(waiting, NAME, len(waiting))]
     seconds = timed([scene for scene in scenes if scene.kind == "real"] or scenes)
     text = "\n".join([break_table(outcomes, chosen), alarms(outcomes), seconds])
@@ -70,15 +71,15 @@ def main(
     print(text)
 
 
-def outcome(raw: Path, change: Break | None) -> Outcome:
-    """The doctor's findings on a copy of a scene, and on it with the settings that they propose."""
-    index = next((n for n, one in enumerate(BREAKS) if change and one.name == change.name), None)
+def outcome(raw: Path, name: str) -> Outcome:
+    """The doctor's findings on a copy of a scene broken in the way of this name (or whole), and after their repair."""
+    change = next((one for one in BREAKS if one.name == name), None)
     with tempfile.TemporaryDirectory() as folder:
         scene = copied(raw, Path(folder))
         settings = ScanSettings()
-        if index is not None:
-            BREAKS[index].apply(scene)
-            settings = settings.model_copy(update=dict(BREAKS[index].settings))
+        if change is not None:
+            change.apply(scene)
+            settings = settings.model_copy(update=dict(change.settings))
         started = time.perf_counter()
         findings = diagnose(scene, settings)
         seconds = time.perf_counter() - started
