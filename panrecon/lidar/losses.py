@@ -50,6 +50,13 @@ def dice_loss(logits: Float[Tensor, "m V"], target: Bool[Tensor, "m V"]) -> Floa
     return dice(logits, target).sum() / max(1, len(logits))
 
 
+def trespass_loss(logits: Float[Tensor, "m V"], known: Bool[Tensor, " V"]) -> Float[Tensor, ""]:
+    """The mean share of each mask that lies on labelled voxels, smoothed by a voxel; for queries without a segment."""
+    probability = logits.sigmoid()
+    share = probability[:, known].sum(dim=1) / (probability.sum(dim=1) + 1)
+    return share.sum() / max(1, len(logits))
+
+
 def semantic_loss(logits: Float[Tensor, "V B"], category: Int[Tensor, " V"]) -> Float[Tensor, ""]:
     """Cross entropy of labelled voxels."""
     total = nn.functional.cross_entropy(logits, category, ignore_index=VOID, reduction="sum")

@@ -25,7 +25,7 @@ from panrecon.lidar.targets import Targets, base_labels, targets
 from panrecon.structures import VOID, Labels, PointFeatures
 from panrecon.threads import one_thread
 
-TERMS: Final = ("class", "mask", "dice", "position", "semantic", "lovasz", "object", "voxel")
+TERMS: Final = ("class", "mask", "dice", "position", "trespass", "semantic", "lovasz", "object", "voxel")
 DICE_WEIGHT: Final = 2.0  # P3Former (Xiao et al., 2023)
 POSITION_WEIGHT: Final = 0.4
 
@@ -38,6 +38,7 @@ class TrainingSettings:
 
     The rate falls to a tenth at each share of the steps in `milestones`. `void_is_negative`: masks are taught to avoid
     what is unlabelled, as in P3Former, instead of hearing nothing of it. `mixed`: share of scans mixed with another.
+    `trespass_weight`: of keeping queries without a segment off voxels that are labelled, which belong to others (ours).
     `shared`: masks that overlap share a voxel in the second distillation (ours). `class_focus`: the exponent of the
     focal loss of classes.
     """
@@ -51,6 +52,7 @@ class TrainingSettings:
     voxel_weight: float = 0.1
     distance: losses.Distance = "l1"
     shared: bool = False
+    trespass_weight: float = 0.0
     class_focus: float = losses.CLASS_FOCUS
     void_is_negative: bool = False
     mixed: float = 0.0
@@ -63,13 +65,21 @@ class TrainingSettings:
     @property
     def weights(self) -> dict[str, float]:
         weights = {"dice": DICE_WEIGHT, "position": POSITION_WEIGHT, "object": self.object_weight}
+        weights |= {"trespass": self.trespass_weight}
         return dict.fromkeys(TERMS, 1.0) | weights | {"voxel": self.voxel_weight}
 
 
 def small_training(steps: int, seed: int) -> TrainingSettings:
     """What suits the small network and a handful of scans."""
     return TrainingSettings(
-        steps, rate=2e-3, milestones=(0.7, 0.9), voxel_weight=0.5, shared=True, class_focus=2.0, seed=seed
+        steps,
+        rate=2e-3,
+        milestones=(0.7, 0.9),
+        voxel_weight=0.5,
+        shared=True,
+        trespass_weight=1.0,
+        class_focus=2.0,
+        seed=seed,
     )
 
 
@@ -229,6 +239,7 @@ class Training:
             "mask": losses.mask_focal_loss(mask, truth),
             "dice": losses.dice_loss(mask, truth),
             "position": losses.dice_loss(prediction.position_mask[assigned.query][:, heard], truth),
+            "trespass": losses.trespass_loss(prediction.mask[assigned.unmatched], wanted.known),
             "object": losses.object_distillation(
                 prediction.embedding[assigned.query], prediction.mask[assigned.query], vision.values, vision.valid
             ),
@@ -275,6 +286,10 @@ class Assigned:
     query: Int[Tensor, " m"]
     mask: Bool[Tensor, "m V"]
     query_class: Int[Tensor, " Q"]
+
+    @property
+    def unmatched(self) -> Int[Tensor, " u"]:
+        return (self.query_class == VOID).nonzero().squeeze(1)
 
 
 def assign(

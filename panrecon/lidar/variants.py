@@ -20,7 +20,11 @@ class Variant:
 
 
 def _baseline(full: Variant) -> Variant:
-    return Variant(baseline_sizes(full.sizes), replace(full.settings, object_weight=0.0, voxel_weight=0.0), True)
+    return Variant(
+        baseline_sizes(full.sizes),
+        replace(full.settings, object_weight=0.0, voxel_weight=0.0, trespass_weight=0.0),
+        True,
+    )
 
 
 CHANGES: Final[dict[str, Callable[[Variant], Variant]]] = {

@@ -14,6 +14,7 @@ from panrecon.lidar.losses import (
     mask_focal_loss,
     object_distillation,
     semantic_loss,
+    trespass_loss,
     voxel_distillation,
 )
 from panrecon.structures import VOID
@@ -108,6 +109,14 @@ def test_a_perfect_mask_costs_nothing_and_a_wrong_one_much() -> None:
     assert float(mask_focal_loss(one_mask(), target)) == pytest.approx(0.0, abs=1e-6)
     assert float(dice(-one_mask(), target)) > 0.8
     assert float(mask_focal_loss(-one_mask(), target)) > 5
+
+
+def test_trespassing_is_the_share_of_a_mask_on_labelled_voxels() -> None:
+    known = torch.tensor([True, False, False, False, True])
+    assert float(trespass_loss(one_mask(), known)) == pytest.approx(1 / 4)
+    assert float(trespass_loss(one_mask(), ~SEEN)) == 0
+    assert float(trespass_loss(-SURE * torch.ones(2, 5), known)) == pytest.approx(0.0, abs=1e-6)
+    assert float(trespass_loss(torch.zeros(0, 5), known)) == 0
 
 
 def test_class_loss_falls_as_the_right_class_rises() -> None:
