@@ -5,7 +5,7 @@ On a CPU one seed gives one result, bit for bit, also when training stops at a c
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import torch
@@ -30,14 +30,18 @@ DICE_WEIGHT: Final = 2.0  # P3Former (Xiao et al., 2023)
 POSITION_WEIGHT: Final = 0.4
 
 State = dict[str, Tensor]
+Unlabelled = Literal["ignored", "not_stuff", "negative"]
+UNHEARD: Final = -30.0  # a logit that no mask loss feels
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
     """How to train. `object_weight` and `voxel_weight` are those of the two distillations.
 
-    The rate falls to a tenth at each share of the steps in `milestones`. `void_is_negative`: masks are taught to avoid
-    what is unlabelled, as in P3Former, instead of hearing nothing of it. `mixed`: share of scans mixed with another.
+    The rate falls to a tenth at each share of the steps in `milestones`. `unlabelled` voxels are ignored by masks,
+    or are "negative" to all of them as in P3Former, which teaches masks to avoid what is novel, or are "not_stuff":
+    negative to fixed queries only, right where everything of a base stuff class is labelled (ours). `mixed`: share of
+    scans mixed with another.
     `trespass_weight`: of keeping queries without a segment off voxels that are labelled, which belong to others (ours).
     `shared`: masks that overlap share a voxel in the second distillation (ours). `class_focus`: the exponent of the
     focal loss of classes.
@@ -54,7 +58,7 @@ class TrainingSettings:
     shared: bool = False
     trespass_weight: float = 0.0
     class_focus: float = losses.CLASS_FOCUS
-    void_is_negative: bool = False
+    unlabelled: Unlabelled = "ignored"
     mixed: float = 0.0
     checkpoint_every: int = 100
     seed: int = 0
@@ -75,8 +79,9 @@ def small_training(steps: int, seed: int) -> TrainingSettings:
         steps,
         rate=2e-3,
         milestones=(0.7, 0.9),
-        voxel_weight=0.5,
+        voxel_weight=1.0,
         shared=True,
+        unlabelled="not_stuff",
         trespass_weight=1.0,
         class_focus=2.0,
         seed=seed,
@@ -221,7 +226,7 @@ class Training:
 
     def heard(self, wanted: Targets) -> Bool[Tensor, " V"]:
         """The voxels that teach masks."""
-        return torch.ones_like(wanted.known) if self.settings.void_is_negative else wanted.known
+        return torch.ones_like(wanted.known) if self.settings.unlabelled == "negative" else wanted.known
 
     def assigned(self, prediction: Prediction, wanted: Targets) -> "Assigned":
         logits = self.network.class_logits(prediction, self.words)
@@ -231,14 +236,21 @@ class Training:
     def layer_terms(self, output: Output, prediction: Prediction, wanted: Targets) -> dict[str, Float[Tensor, ""]]:
         """The losses of the predictions after one layer."""
         logits = self.network.class_logits(prediction, self.words)
-        assigned, heard = self.assigned(prediction, wanted), self.heard(wanted)
-        mask, truth = prediction.mask[assigned.query][:, heard], assigned.mask[:, heard]
+        assigned = self.assigned(prediction, wanted)
+        truth = assigned.mask
+        heard = self.heard(wanted).expand_as(truth)
+        if self.settings.unlabelled == "not_stuff":
+            heard = heard | (assigned.query < self.network.queries.fixed)[:, None]
+        mask, position = (
+            torch.where(heard, logits_of[assigned.query], UNHEARD)
+            for logits_of in (prediction.mask, prediction.position_mask)
+        )
         vision = output.vision
         return {
             "class": losses.class_loss(logits, assigned.query_class, self.settings.class_focus),
             "mask": losses.mask_focal_loss(mask, truth),
             "dice": losses.dice_loss(mask, truth),
-            "position": losses.dice_loss(prediction.position_mask[assigned.query][:, heard], truth),
+            "position": losses.dice_loss(position, truth),
             "trespass": losses.trespass_loss(prediction.mask[assigned.unmatched], wanted.known),
             "object": losses.object_distillation(
                 prediction.embedding[assigned.query], prediction.mask[assigned.query], vision.values, vision.valid

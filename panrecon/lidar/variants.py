@@ -32,7 +32,7 @@ CHANGES: Final[dict[str, Callable[[Variant], Variant]]] = {
     "no_object": lambda full: replace(full, settings=replace(full.settings, object_weight=0.0)),
     "no_voxel": lambda full: replace(full, settings=replace(full.settings, voxel_weight=0.0)),
     "no_fusion": lambda full: replace(full, sizes=replace(full.sizes, vision=False)),
-    "negative": lambda full: replace(full, settings=replace(full.settings, void_is_negative=True)),
+    "negative": lambda full: replace(full, settings=replace(full.settings, unlabelled="negative")),
     "pfc": _baseline,
 }
 """`negative` teaches masks to avoid what is unlabelled, as P3Former does; `pfc` is the baseline."""

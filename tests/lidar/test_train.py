@@ -17,7 +17,7 @@ from panrecon.lidar.augment import LabelledScan, augmented, polar_mix
 from panrecon.lidar.classify import Vocabulary
 from panrecon.lidar.inference import segment_scan
 from panrecon.lidar.pfc import baseline_sizes
-from panrecon.lidar.train import TERMS, Training, TrainingSettings, labelled_scan, scan_input, train
+from panrecon.lidar.train import TERMS, Training, TrainingSettings, Unlabelled, labelled_scan, scan_input, train
 from panrecon.structures import VOID
 from tests.lidar.conftest import TABLE, TINY, ToyScan, emptied, toy_scan, without_images
 from tests.lidar.test_targets import relabelled
@@ -97,20 +97,22 @@ def test_object_distillation_moves_no_unmatched_query(known: list[LabelledScan],
     assert moved.any()
 
 
-@pytest.mark.parametrize("negative", [False, True])
-def test_unlabelled_voxels_teach_masks_only_where_asked_to(
-    known: list[LabelledScan], words: Vocabulary, negative: bool
+@pytest.mark.parametrize(("unlabelled", "fixed", "free"), [("ignored", 0, 0), ("not_stuff", 1, 0), ("negative", 1, 1)])
+def test_unlabelled_voxels_teach_only_the_masks_that_are_to_hear_of_them(
+    known: list[LabelledScan], words: Vocabulary, unlabelled: Unlabelled, fixed: int, free: int
 ) -> None:
-    training = Training(known, words, TINY, replace(SHORT, void_is_negative=negative))
+    training = Training(known, words, TINY, replace(SHORT, unlabelled=unlabelled))
     output = training.network(known[0].scan)
     last, wanted = output.predictions[-1], training.wanted(known[0], output)
     last.mask.retain_grad()
     terms = training.layer_terms(output, last, wanted)
     torch.autograd.backward(terms["mask"] + terms["dice"] + terms["position"])
     assert last.mask.grad is not None
-    heard = (last.mask.grad != 0).any(dim=0)
-    assert heard[wanted.known].all()
-    assert heard[~wanted.known].any() == negative
+    heard = last.mask.grad != 0
+    assert heard[:, wanted.known].any(dim=0).all()
+    of_fixed, of_free = heard[: training.network.queries.fixed], heard[training.network.queries.fixed :]
+    assert of_fixed[:, ~wanted.known].any() == bool(fixed)
+    assert of_free[:, ~wanted.known].any() == bool(free)
 
 
 def test_scans_of_nothing_teach_nothing_and_break_nothing(words: Vocabulary) -> None:
