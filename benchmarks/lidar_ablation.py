@@ -20,7 +20,7 @@ from panrecon.evaluation.overlap import overlap
 from panrecon.io.features import read_text_embeddings
 from panrecon.io.files import write_json, write_text
 from panrecon.lidar.classify import Vocabulary, vocabulary
-from panrecon.lidar.inference import segment_scan
+from panrecon.lidar.inference import Rule, segment_scan
 from panrecon.lidar.pfc import segment_scan_by_ensemble
 from panrecon.lidar.settings import SMALL
 from panrecon.lidar.train import labelled_scan, scan_input, small_training, train
@@ -34,6 +34,7 @@ NAME: Final = "lidar_ablation"
 STREETS: Final = CHECKOUT / "data" / "raw" / "nuscenes"
 TAUGHT, JUDGED = tuple(range(8)), tuple(range(12, 16))  # seeds of streets
 TAUGHT_FRAMES, JUDGED_FRAMES = (0, 8), (0, 4, 8)
+RULE: Final = Rule(thing_weight=1.0)
 COLUMNS: Final = ("all", "base", "base things", "base stuff", "novel things", "novel stuff")
 Places = list[tuple[LidarDataset, ScanPlace]]
 
@@ -72,7 +73,7 @@ def _run(name: str, seed: int, steps: int, taught: Places, judged: Places, words
     for data, place in judged:
         _, part = sample(data, place, FEATURES)
         assert part.labels is not None
-        found = segment(trained.network, scan_input(part.points, part.features), words)
+        found = segment(trained.network, scan_input(part.points, part.features), words, RULE)
         overlaps.append(overlap(found, part.labels))
     data, _ = judged[0]
     return lidar_record(overlaps, data.table, words.is_base, data.min_points)

@@ -135,6 +135,7 @@ def infer(
         str | None, typer.Option(help="name of the folders of features; default: as in training")
     ] = None,
     threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="less sure queries say nothing")] = 0.4,
+    thing_weight: Annotated[float, typer.Option(min=0.1, help="scores of things count so often; P3Former: 2")] = 1.0,
     every: Every = 1,
     device: DeviceOption = Device.auto,
 ) -> None:
@@ -161,7 +162,9 @@ def infer(
         words = _vocabulary(found, source, tuple(name for name in record.novel if known(name) != VOID)).to(where)
         for data, place in track(found, "infer", len(found)):
             scan, part = sample(data, place, source)
-            labels = segment(model, scan_input(part.points, part.features).to(where), words, Rule(threshold))
+            labels = segment(
+                model, scan_input(part.points, part.features).to(where), words, Rule(threshold, thing_weight)
+            )
             data.write_prediction(out, place, scan, part.on_scan(labels))
         console.print(f"{len(found)} scans labelled -> {out}", highlight=False)
 
