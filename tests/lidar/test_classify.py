@@ -6,7 +6,8 @@ import torch
 
 from panrecon.errors import InputError
 from panrecon.lidar.classify import Classifier, Vocabulary, class_cosines, typical_cosine, vocabulary
-from tests.lidar.conftest import EMBEDDING, TABLE, embedding_of_word
+
+from .conftest import EMBEDDING, TABLE, embedding_of_word
 
 
 def classifier() -> Classifier:

@@ -15,7 +15,8 @@ from panrecon.lidar.network import PanopticNetwork
 from panrecon.lidar.pfc import BASE_SHARE, NOVEL_SHARE, baseline_sizes, geometric_ensemble, segment_scan_by_ensemble
 from panrecon.lidar.train import scan_input
 from panrecon.structures import VOID, Category, CategoryTable, Labels
-from tests.lidar.conftest import EMBEDDING, TINY, emptied, toy_scan
+
+from .conftest import EMBEDDING, TINY, emptied, toy_scan
 
 IS_THING = np.array([True, False])
 RULE = Rule()

@@ -18,7 +18,8 @@ from panrecon.lidar.queries import Queries, Start, likeness, spread
 from panrecon.lidar.settings import PAPER_NUSCENES, PAPER_SEMANTIC_KITTI, SMALL, EncoderSizes, NetworkSizes
 from panrecon.lidar.train import scan_input
 from panrecon.lidar.voxels import voxelize
-from tests.lidar.conftest import EMBEDDING, TINY, emptied, toy_scan, without_images
+
+from .conftest import EMBEDDING, TINY, emptied, toy_scan, without_images
 
 IS_THING = np.array([True, False, False])
 

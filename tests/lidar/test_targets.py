@@ -11,7 +11,8 @@ from panrecon.lidar.targets import base_labels, targets
 from panrecon.lidar.train import labelled_scan
 from panrecon.lidar.voxels import voxelize
 from panrecon.structures import VOID, Labels
-from tests.lidar.conftest import TINY, ToyScan, toy_scan
+
+from .conftest import TINY, ToyScan, toy_scan
 
 ROW_OF_BASE = {0: 0, 1: 1, 4: 2}
 

@@ -19,8 +19,9 @@ from panrecon.lidar.inference import segment_scan
 from panrecon.lidar.pfc import baseline_sizes
 from panrecon.lidar.train import TERMS, Training, TrainingSettings, Unlabelled, labelled_scan, scan_input, train
 from panrecon.structures import VOID
-from tests.lidar.conftest import TABLE, TINY, ToyScan, emptied, toy_scan, without_images
 from tests.lidar.test_targets import relabelled
+
+from .conftest import TABLE, TINY, ToyScan, emptied, toy_scan, without_images
 
 SHORT = TrainingSettings(4, checkpoint_every=2, mixed=0.5)
 
