@@ -106,6 +106,7 @@ def test_wrong_input_is_told_in_a_sentence(street: tuple[str, Path], tmp_path: P
     shutil.rmtree(tmp_path / "n", ignore_errors=True)
     missing = panrecon("lidar", "infer", str(folder), "--network", str(tmp_path / "n"), "--out", str(tmp_path / "o"))
     assert missing.exit_code == 2
+    assert "There is no network.json in" in missing.stderr
 
 
 def test_scans_of_a_drive_are_labelled_in_its_own_classes_and_become_masks(

@@ -52,10 +52,11 @@ def read_network(folder: Path) -> tuple[PanopticNetwork, NetworkRecord]:
     Raises:
         InputError: there is none, or it was not written by `panrecon lidar train`.
     """
-    path = folder / "network.safetensors"
-    content = read_json(folder / "network.json")
-    if not path.is_file():
-        raise InputError(f"The weights {path} do not exist; train again.")
+    path, about = folder / "network.safetensors", folder / "network.json"
+    missing = next((file for file in (about, path) if not file.is_file()), None)
+    if missing is not None:
+        raise InputError(f"There is no {missing.name} in {folder}; name a folder that `panrecon lidar train` finished.")
+    content = read_json(about)
     try:
         record = _record(content)
     except (KeyError, TypeError) as error:
