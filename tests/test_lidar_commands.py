@@ -102,7 +102,9 @@ def test_wrong_input_is_told_in_a_sentence(street: tuple[str, Path], tmp_path: P
         assert done.exit_code == 2, done.stdout + done.stderr
         assert "error:" in done.stderr
         assert not (tmp_path / "n" / "network.json").exists()
-    assert panrecon("lidar", "train", str(tmp_path), *common).exit_code == 2
+    nothing = panrecon("lidar", "train", str(tmp_path), *common)
+    assert nothing.exit_code == 2
+    assert "in " + str(tmp_path) in nothing.stderr.replace("\n", " ")
     shutil.rmtree(tmp_path / "n", ignore_errors=True)
     missing = panrecon("lidar", "infer", str(folder), "--network", str(tmp_path / "n"), "--out", str(tmp_path / "o"))
     assert missing.exit_code == 2

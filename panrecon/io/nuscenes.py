@@ -119,6 +119,8 @@ def read_tables(root: Path, version: str = VERSION) -> Tables:
     Raises:
         InputError: one that is needed is missing or is no list of records.
     """
+    if not (root / version).is_dir():
+        raise InputError(f"There is no folder {version} of nuScenes' tables in {root}; name another, or a --layout.")
     paths = {name: root / version / f"{name}.json" for name in FIELDS}
     records = {name: _records(path, name) for name, path in paths.items() if name not in LABELS or path.is_file()}
     return Tables(root, version, records)
