@@ -66,6 +66,7 @@ Novel = Annotated[
 ]
 Features = Annotated[str, typer.Option(help="name of the folders that hold the points' vision features")]
 FEATURES = "simulated_features"
+PAPER_MIXED = 1.0  # share of scans: all, as mmdetection3d trains Cylinder3D with LaserMix and PolarMix
 
 
 @lidar.command()
@@ -226,7 +227,7 @@ def _full(size: Size, layout: Layout, embedding: int, steps: int, seed: int) -> 
     if size is Size.small:
         return Variant(replace(SMALL, embedding=embedding), small_training(steps, seed))
     paper = {Layout.semantic_kitti: PAPER_SEMANTIC_KITTI, Layout.nuscenes: PAPER_NUSCENES}[layout]
-    return Variant(replace(paper, embedding=embedding), TrainingSettings(steps, seed=seed))
+    return Variant(replace(paper, embedding=embedding), TrainingSettings(steps, mixed=PAPER_MIXED, seed=seed))
 
 
 def _labelled(data: "LidarDataset", place: "ScanPlace", features: str, words: "Vocabulary") -> "LabelledScan":

@@ -1,6 +1,6 @@
-"""Training scans made anew: turned, mirrored, scaled, shaken, and sectors of two swapped (PolarMix, Xiao et al., 2022).
+"""Training scans made anew: turned, mirrored, scaled and shaken, and two scans mixed by direction or by inclination.
 
-Vision features and labels go with their points.
+Vision features and labels go with their points. Objects that a mix cuts stay what is left of them.
 """
 
 import math
@@ -16,6 +16,8 @@ from panrecon.structures import VOID
 
 SCALES: Final = (0.95, 1.05)
 JITTER: Final = 0.01  # m
+BANDS: Final = (3, 6)  # at least and at most, as LaserMix in mmdetection3d
+STRAY: Final = 0.01  # the share of points at either end that the bands' limits leave out
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,26 @@ def _turn(angle: float, signs: list[int]) -> Float[Tensor, "3 3"]:
 
 
 def polar_mix(first: LabelledScan, second: LabelledScan, generator: Generator) -> LabelledScan:
-    """The first scan with half a turn of the second in place of its own; objects that are cut stay what is left."""
+    """The first scan with half a turn of the second in place of its own (PolarMix, Xiao et al., 2022)."""
     start = 2 * math.pi * float(torch.rand(1, generator=generator))
-    kept, taken = (first.at(~_ahead(first, start)), second.at(_ahead(second, start)))
-    shift = int(first.instance.max()) + 1 if len(first.instance) else 0
+    return _joined(first.at(~_ahead(first, start)), second.at(_ahead(second, start)))
+
+
+def laser_mix(first: LabelledScan, second: LabelledScan, generator: Generator) -> LabelledScan:
+    """The first scan with every second band of inclination of the second in place of its own (LaserMix, Kong, 2023).
+
+    There are 3 to 6 bands of equal height between the lowest and the highest beam; outermost ones have no end.
+    """
+    bands = int(torch.randint(BANDS[0], BANDS[1] + 1, (1,), generator=generator))
+    angles = [_inclination(sample) for sample in (first, second)]
+    borders = _borders(torch.cat(angles), bands)
+    of_first, of_second = (torch.bucketize(angle, borders) % 2 == 0 for angle in angles)
+    return _joined(first.at(of_first), second.at(~of_second))
+
+
+def _joined(kept: LabelledScan, taken: LabelledScan) -> LabelledScan:
+    """Parts of two scans as one; the instances of the second get numbers of their own."""
+    shift = int(kept.instance.max()) + 1 if len(kept.instance) else 0
     instance = torch.where(taken.instance == VOID, VOID, taken.instance + shift)
     parts = (("points", kept.scan.points), ("features", kept.scan.features), ("valid", kept.scan.valid))
     scan = ScanInput(**{name: torch.cat([part, getattr(taken.scan, name)]) for name, part in parts})
@@ -61,3 +79,17 @@ def _ahead(sample: LabelledScan, start: float) -> Bool[Tensor, " n"]:
     """The points within half a turn from an angle on."""
     angle = torch.atan2(sample.scan.points[:, 1], sample.scan.points[:, 0])
     return torch.remainder(angle - start, 2 * math.pi) < math.pi
+
+
+def _inclination(sample: LabelledScan) -> Float[Tensor, " n"]:
+    """Angle of every point above the sensor's horizon, radians."""
+    x, y, z = sample.scan.points[:, :3].unbind(dim=1)
+    return torch.atan2(z, torch.hypot(x, y))
+
+
+def _borders(angle: Float[Tensor, " n"], bands: int) -> Float[Tensor, " b"]:
+    """Where one band ends and the next begins; nowhere if there is no point."""
+    if not len(angle):
+        return angle
+    low, high = torch.quantile(angle, angle.new_tensor([STRAY, 1 - STRAY])).tolist()
+    return torch.linspace(low, high, bands + 1, dtype=angle.dtype)[1:-1]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from panrecon.errors import InputError
 from panrecon.lidar import losses
-from panrecon.lidar.augment import LabelledScan, augmented, polar_mix
+from panrecon.lidar.augment import LabelledScan, augmented, laser_mix, polar_mix
 from panrecon.lidar.classify import Vocabulary, typical_cosine
 from panrecon.lidar.decoder import Prediction
 from panrecon.lidar.matching import Match, match
@@ -41,7 +41,7 @@ class TrainingSettings:
     The rate falls to a tenth at each share of the steps in `milestones`. `unlabelled` voxels are ignored by masks,
     or are "negative" to all of them as in P3Former, which teaches masks to avoid what is novel, or are "not_stuff":
     negative to fixed queries only, right where everything of a base stuff class is labelled (ours). `mixed`: share of
-    scans mixed with another.
+    scans mixed with another, by PolarMix or LaserMix.
     `trespass_weight`: of keeping queries without a segment off voxels that are labelled, which belong to others (ours).
     `shared`: masks that overlap share a voxel in the second distillation (ours). `class_focus`: the exponent of the
     focal loss of classes.
@@ -205,7 +205,8 @@ class Training:
         first, second = (int(i) for i in torch.randint(len(self.scans), (2,), generator=self.generator))
         sample = augmented(self.scans[first], self.generator)
         if float(torch.rand(1, generator=self.generator)) < self.settings.mixed:
-            sample = polar_mix(sample, augmented(self.scans[second], self.generator), self.generator)
+            mix = laser_mix if float(torch.rand(1, generator=self.generator)) < 0.5 else polar_mix
+            sample = mix(sample, augmented(self.scans[second], self.generator), self.generator)
         return sample
 
     def terms(self, sample: LabelledScan) -> dict[str, Float[Tensor, ""]]:

@@ -1,0 +1,134 @@
+"""Laws of scans that are mixed of two."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from panrecon.lidar import train
+from panrecon.lidar.augment import BANDS, LabelledScan, augmented, laser_mix, polar_mix
+from panrecon.lidar.classify import Vocabulary
+from panrecon.lidar.train import Training, TrainingSettings, labelled_scan
+from panrecon.structures import VOID
+from tests.lidar.test_targets import relabelled
+
+from .conftest import TINY, ToyScan, emptied, toy_scan
+
+Mix = Callable[[LabelledScan, LabelledScan, Generator], LabelledScan]
+MIXES = pytest.mark.parametrize("mix", [laser_mix, polar_mix])
+
+
+def seeded(seed: int) -> Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def sample(scan: ToyScan, words: Vocabulary) -> LabelledScan:
+    return labelled_scan(scan.points, scan.features, scan.labels, words)
+
+
+@pytest.fixture(scope="module")
+def pair(request: pytest.FixtureRequest) -> tuple[LabelledScan, LabelledScan]:
+    words = request.getfixturevalue("words")
+    return sample(toy_scan(0), words), sample(toy_scan(1), words)
+
+
+def place_in(points: Tensor, mixed: LabelledScan) -> Tensor:
+    """Where every point stands in the mixed scan, `VOID` if it does not."""
+    row_of = {tuple(point): row for row, point in enumerate(mixed.scan.points.tolist())}
+    assert len(row_of) == len(mixed.scan.points)
+    return torch.tensor([row_of.get(tuple(point), VOID) for point in points.tolist()])
+
+
+@MIXES
+def test_every_point_is_of_one_of_the_two_and_keeps_what_belongs_to_it(
+    pair: tuple[LabelledScan, LabelledScan], mix: Mix
+) -> None:
+    mixed, numbers, found = mix(*pair, seeded(0)), [], 0
+    for source in pair:
+        place = place_in(source.scan.points, mixed)
+        kept, place = place != VOID, place[place != VOID]
+        assert 0.1 < float(kept.float().mean()) < 0.9
+        assert source.scan.features[kept].equal(mixed.scan.features[place])
+        assert source.scan.valid[kept].equal(mixed.scan.valid[place])
+        assert source.category[kept].equal(mixed.category[place])
+        renumbered = set(zip(source.instance[kept].tolist(), mixed.instance[place].tolist(), strict=True))
+        assert len(renumbered) == len(dict(renumbered)) == len({new for _, new in renumbered})
+        assert all((old == VOID) == (new == VOID) for old, new in renumbered)
+        numbers.append({new for _, new in renumbered} - {VOID})
+        found += len(place)
+    assert found == len(mixed.scan.points) == len(mixed.category) == len(mixed.instance)
+    assert numbers[0] and numbers[1] and not numbers[0] & numbers[1]
+
+
+def test_bands_of_inclination_alternate_between_the_two_scans(pair: tuple[LabelledScan, LabelledScan]) -> None:
+    counts = set()
+    for seed in range(12):
+        mixed = laser_mix(*pair, seeded(seed))
+        angles, owners = [], []
+        for number, source in enumerate(pair):
+            x, y, z = source.scan.points[:, :3].double().unbind(dim=1)
+            angles.append(torch.arcsin(z / torch.sqrt(x**2 + y**2 + z**2)))
+            owners.append(torch.where(place_in(source.scan.points, mixed) == VOID, 1 - number, number))
+        order = torch.cat(angles).argsort()
+        angle, owner = torch.cat(angles)[order], torch.cat(owners)[order]
+        borders = (owner.diff() != 0).nonzero().squeeze(1)
+        heights = angle[borders].diff()
+        assert float(heights.max() - heights.min()) < 0.02
+        counts.add(len(borders) + 1)
+    assert counts == set(range(BANDS[0], BANDS[1] + 1))
+
+
+@MIXES
+@pytest.mark.parametrize("how", ["deleted", "swapped", "permuted"])
+def test_labels_of_novel_classes_change_nothing_of_a_mixed_scan(words: Vocabulary, mix: Mix, how: str) -> None:
+    first, second = toy_scan(0), toy_scan(1)
+    one = mix(sample(first, words), sample(second, words), seeded(2))
+    other = mix(sample(relabelled(first, how), words), sample(relabelled(second, how), words), seeded(2))
+    assert one.category.equal(other.category)
+    assert one.instance.equal(other.instance)
+    for name in ("points", "features", "valid"):
+        assert getattr(one.scan, name).equal(getattr(other.scan, name))
+
+
+@MIXES
+@pytest.mark.parametrize("kept", [(0, 0), (0, 1), (1, 0), (1, 1), (0, 1380)])
+def test_scans_of_nothing_mix_too(words: Vocabulary, mix: Mix, kept: tuple[int, int]) -> None:
+    first, second = (sample(emptied(toy_scan(), count), words) for count in kept)
+    mixed = mix(first, second, seeded(0))
+    assert len(mixed.scan.points) == len(mixed.instance) <= sum(kept)
+
+
+def drawn(words: Vocabulary, mixed: float, count: int) -> tuple[Training, list[LabelledScan]]:
+    scans = [sample(toy_scan(seed), words) for seed in range(3)]
+    training = Training(scans, words, TINY, TrainingSettings(1, mixed=mixed))
+    return training, [training.draw() for _ in range(count)]
+
+
+def test_either_mix_comes_as_often_as_the_other(words: Vocabulary, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[Mix] = []
+
+    def heard(mix: Mix) -> Mix:
+        return lambda *given: called.append(mix) or mix(*given)  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(train, "laser_mix", heard(laser_mix))
+    monkeypatch.setattr(train, "polar_mix", heard(polar_mix))
+    drawn(words, mixed=1.0, count=80)
+    assert len(called) == 80
+    assert 25 < called.count(laser_mix) < 55
+    called.clear()
+    drawn(words, mixed=0.5, count=80)
+    assert 25 < len(called) < 55
+
+
+def test_without_mixing_only_what_augments_is_drawn(words: Vocabulary) -> None:
+    """So that trainings of before mixing, or of another mix, come out as they did."""
+    training, samples = drawn(words, mixed=0.0, count=3)
+    generator = seeded(0)
+    for found in samples:
+        first = int(torch.randint(3, (2,), generator=generator)[0])
+        same = augmented(training.scans[first], generator)
+        torch.rand(1, generator=generator)
+        assert found.scan.points.equal(same.scan.points)
+    assert np.array_equal(training.generator.get_state().numpy(), generator.get_state().numpy())
