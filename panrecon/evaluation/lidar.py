@@ -1,17 +1,18 @@
 """What papers on open-vocabulary LiDAR segmentation report: PQ, SQ and RQ by base and novel things and stuff, mIoU."""
 
 from collections.abc import Mapping, Sequence
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
-from panrecon.evaluation.overlap import Overlap, total
+from panrecon.evaluation.overlap import Overlap, overlap_and_rows, total
 from panrecon.evaluation.panoptic_quality import added, panoptic_quality
 from panrecon.evaluation.protocols import protocol
 from panrecon.evaluation.record import finite
 from panrecon.evaluation.semantic import confusion, semantic_quality
-from panrecon.structures import CategoryTable
+from panrecon.structures import VOID, CategoryTable, Labels
 
 
 def class_groups(table: CategoryTable, is_base: Bool[np.ndarray, " C"]) -> Mapping[str, Bool[np.ndarray, " C"]]:
@@ -42,3 +43,29 @@ def lidar_record(
     }
     miou = semantic_quality(confusion(total(scans), table)).miou
     return finite({"scans": len(scans), "min_points": min_points, "miou": miou, "groups": groups, "classes": classes})
+
+
+class Verdict(IntEnum):
+    """Of a point: its truth is not scored; class and object are right; they are not; its object was not found.
+
+    `MISSED` are points on which nothing is said, and those of true segments without a match that lie in no false one.
+    """
+
+    UNSCORED = 0
+    RIGHT = 1
+    FALSE = 2
+    MISSED = 3
+
+
+def verdicts(prediction: Labels, truth: Labels, table: CategoryTable, min_points: int) -> Int[np.ndarray, " n"]:
+    """The `Verdict` on every point of a scan, by protocol `lidar`."""
+    pairs, row = overlap_and_rows(prediction, truth)
+    matching = protocol("lidar", min_points).match(pairs, table)
+    crossing = matching.crossing
+    silent = crossing.predicted.of_row == VOID
+    lost = np.append(matching.is_missed, False)[crossing.true.of_row]
+    false = np.append(matching.is_false, False)[crossing.predicted.of_row]
+    choices = [(crossing.true.of_row == VOID, Verdict.UNSCORED), (matching.is_right, Verdict.RIGHT)]
+    choices += [(silent | (lost & ~false), Verdict.MISSED)]
+    found = np.select([chosen for chosen, _ in choices], [verdict for _, verdict in choices], Verdict.FALSE)
+    return found[row]
