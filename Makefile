@@ -48,7 +48,8 @@ lidar-demo: setup  ## a small LiDAR network learns base classes on simulated str
 		--layout nuscenes --features --seed $${street##*street} --length 24 --frames 9 --columns 1024 || exit $$?; done
 	$(PANRECON) lidar train $(TAUGHT) --every 8 --seed $(SEED) --out $(LIDAR_RUN)/network
 	$(PANRECON) lidar infer $(JUDGED) --every 4 --network $(LIDAR_RUN)/network --out $(LIDAR_RUN)/prediction
-	$(PANRECON) lidar evaluate $(JUDGED) --every 4 --prediction $(LIDAR_RUN)/prediction --json $(LIDAR_RUN)/quality.json
+	$(PANRECON) lidar evaluate $(JUDGED) --every 4 --prediction $(LIDAR_RUN)/prediction --json $(LIDAR_RUN)/quality.json \
+		--pictures-to $(LIDAR_RUN)/pictures
 
 weights: setup  ## lists, downloads and verifies the public checkpoints; ONLY="sam-vit-huge ..." WEIGHTS=<folder>
 	$(PANRECON) weights $(or $(ONLY),--default) $(if $(WEIGHTS),--folder "$(WEIGHTS)")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from panrecon.lidar.augment import LabelledScan
     from panrecon.lidar.classify import Vocabulary
     from panrecon.lidar.variants import Variant
+    from panrecon.structures import LidarScan
 
 lidar = typer.Typer(
     help="Panoptic segmentation of LiDAR scans, with classes that are only named, learned from vision features.",
@@ -60,6 +61,8 @@ Folders = Annotated[list[Path], typer.Argument(help="data sets: folders with seq
 LayoutOption = Annotated[Layout, typer.Option(help="whose layout the data sets have")]
 NetworkOption = Annotated[Path, typer.Option("--network", help="folder that `panrecon lidar train` wrote")]
 Every = Annotated[int, typer.Option(min=1, help="take the first of so many scans each")]
+Pictures = Annotated[int, typer.Option(min=0, help="draw at most so many scans from above, the first; 0: none")]
+SHOWN = 8
 DeviceOption = Annotated[Device, typer.Option(help="where to work")]
 Novel = Annotated[
     list[str] | None, typer.Option(help="a class without labels in training; repeat it; default: the paper's split")
@@ -138,16 +141,19 @@ def infer(
     threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="less sure queries say nothing")] = 0.4,
     thing_weight: Annotated[float, typer.Option(min=0.1, help="scores of things count so often; P3Former: 2")] = 1.0,
     every: Every = 1,
+    pictures: Pictures = SHOWN,
     device: DeviceOption = Device.auto,
 ) -> None:
     """Labels every scan, base and novel classes alike, in the form that the benchmark's server takes.
 
     Reads the data sets and a network; writes sequences/<NN>/predictions/<frame>.label (SemanticKITTI),
-    panoptic/<token>_panoptic.npz in the challenge's 16 classes (nuScenes), or <frame>.label (a drive of KITTI-360). The
-    classes are those of the layout, whatever the network was trained on.
+    panoptic/<token>_panoptic.npz in the challenge's 16 classes (nuScenes), or <frame>.label (a drive of KITTI-360), and
+    pictures/<sequence>/<scan>.png. The classes are those of the layout, whatever the network was trained on.
     """
     from panrecon.datasets.lidar import sample
+    from panrecon.io.images import write_image
     from panrecon.io.lidar import read_network
+    from panrecon.lidar.birdseye import labelled_picture
     from panrecon.lidar.inference import Rule, segment_scan
     from panrecon.lidar.pfc import segment_scan_by_ensemble
     from panrecon.lidar.train import scan_input
@@ -161,12 +167,16 @@ def infer(
         found, source = _places(layout or Layout(record.layout), folders, every), features or record.source
         known = found[0][0].table.row_of
         words = _vocabulary(found, source, tuple(name for name in record.novel if known(name) != VOID)).to(where)
-        for data, place in track(found, "infer", len(found)):
+        for number, (data, place) in enumerate(track(found, "infer", len(found))):
             scan, part = sample(data, place, source)
             labels = segment(
                 model, scan_input(part.points, part.features).to(where), words, Rule(threshold, thing_weight)
             )
-            data.write_prediction(out, place, scan, part.on_scan(labels))
+            whole = part.on_scan(labels)
+            data.write_prediction(out, place, scan, whole)
+            if number < pictures:
+                picture = labelled_picture(scan.points, whole, data.table, words.is_base)
+                write_image(_picture_file(out / "pictures", place, scan), picture)
         console.print(f"{len(found)} scans labelled -> {out}", highlight=False)
 
 
@@ -179,15 +189,21 @@ def evaluate(
     features: Features = FEATURES,
     every: Every = 1,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the figures here")] = None,
+    pictures_to: Annotated[
+        Path | None, typer.Option(help="folder to write pictures of truth, prediction and errors to")
+    ] = None,
+    pictures: Pictures = SHOWN,
 ) -> None:
     """PQ, SQ and RQ by protocol `lidar` over all, base and novel things and stuff, and mIoU.
 
-    SemanticKITTI: points that no camera sees, by their features, are not scored.
+    SemanticKITTI: points that no camera sees, by their features, are not scored. With `--pictures-to` every picture is
+    <sequence>/<scan>.png, truth, prediction and errors side by side.
     """
     from panrecon.io.files import write_json
 
     with exit_on_input_error():
-        content = _scores(_places(layout, folders, every), prediction, features, _novel(layout, novel))
+        found = _places(layout, folders, every)
+        content = _scores(found, prediction, features, _novel(layout, novel), pictures_to, pictures)
         if json_file is not None:
             write_json(json_file, content)
         _print(content)
@@ -242,25 +258,40 @@ def _labelled(data: "LidarDataset", place: "ScanPlace", features: str, words: "V
 
 
 def _scores(
-    found: Sequence[tuple["LidarDataset", "ScanPlace"]], prediction: Path, features: str, novel: tuple[str, ...]
+    found: Sequence[tuple["LidarDataset", "ScanPlace"]],
+    prediction: Path,
+    features: str,
+    novel: tuple[str, ...],
+    pictures_to: Path | None,
+    pictures: int,
 ) -> dict[str, Any]:
     from panrecon.datasets.lidar import sample
     from panrecon.errors import InputError
-    from panrecon.evaluation.lidar import lidar_record
+    from panrecon.evaluation.lidar import lidar_record, verdicts
     from panrecon.evaluation.overlap import overlap
+    from panrecon.io.images import write_image
+    from panrecon.lidar.birdseye import judged_picture
     from panrecon.structures import Labels
 
     data, _ = found[0]
     is_base = _vocabulary(found, features, novel).is_base
     overlaps = []
-    for source, place in track(found, "evaluate", len(found)):
+    for number, (source, place) in enumerate(track(found, "evaluate", len(found))):
         scan, part = sample(source, place, features)
         if part.labels is None:
             raise InputError(f"The scan {place.key} of {place.folder} has no labels to score against.")
         labels = source.read_prediction(prediction, place, scan)
         mine = Labels(labels.category[part.counts], labels.instance[part.counts])
         overlaps.append(overlap(mine, part.labels))
+        if pictures_to is not None and number < pictures:
+            verdict = verdicts(mine, part.labels, source.table, source.min_points)
+            picture = judged_picture(part.points, part.labels, mine, verdict, source.table, is_base)
+            write_image(_picture_file(pictures_to, place, scan), picture)
     return lidar_record(overlaps, data.table, is_base, data.min_points)
+
+
+def _picture_file(folder: Path, place: "ScanPlace", scan: "LidarScan") -> Path:
+    return folder / place.sequence / f"{scan.name}.png"
 
 
 def _print(content: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from panrecon.geometry import face_normals, invert, look_at, nearest_pixel, project, transform
 from panrecon.raycasting import Raycaster
@@ -228,21 +228,32 @@ def sheet(pictures: Sequence[Rgb], columns: int) -> Picture:
 
 def with_legend(picture: Rgb, labels: Labels, table: CategoryTable) -> Picture:
     """The picture with the classes that occur, and how many objects each has, written below."""
-    present = [row for row in range(len(table)) if (labels.category == row).any()]
-    columns = max(1, picture.shape[1] // 150)
-    strip = Image.new("RGB", (picture.shape[1], 18 * -(-max(len(present), 1) // columns) + 4), "white")
-    draw = ImageDraw.Draw(strip)
-    for number, row in enumerate(present):
-        row_of_legend, column = divmod(number, columns)
-        left, top = 6 + column * 150, 3 + row_of_legend * 18
+    entries = []
+    for row in range(len(table)):
         mine = labels.category == row
+        if not mine.any():
+            continue
         objects = np.unique(labels.instance[mine & (labels.instance != VOID)])
         first = objects[0] if len(objects) else VOID
         color = label_colors(Labels(np.array([row]), np.array([first])), table)[0]
-        draw.rectangle((left, top, left + 12, top + 12), fill=tuple(int(value) for value in color))
-        text = table[row].name + (f" x{len(objects)}" if table[row].thing else "")
-        draw.text((left + 17, top), text, fill="black")
-    return np.concatenate([picture, np.asarray(strip)])
+        entries.append((color, table[row].name + (f" x{len(objects)}" if table[row].thing else "")))
+    width = picture.shape[1]
+    return np.concatenate([picture, legend(entries, width, max(1, width // 150))])
+
+
+def legend(
+    entries: Sequence[tuple[UInt8[np.ndarray, "3"], str]], width: int, columns: int, letters: int = 10
+) -> Picture:
+    """A white strip of patches of colour, each with its text beside it in letters so many pixels high."""
+    height = letters + 8
+    strip = Image.new("RGB", (width, height * -(-max(len(entries), 1) // columns) + 4), "white")
+    draw, font = ImageDraw.Draw(strip), ImageFont.load_default(letters)
+    for number, (color, text) in enumerate(entries):
+        row, column = divmod(number, columns)
+        left, top = 6 + column * (width // columns), 3 + row * height
+        draw.rectangle((left, top, left + letters + 2, top + letters + 2), fill=tuple(color.tolist()))
+        draw.text((left + letters + 7, top), text, fill="black", font=font)
+    return np.asarray(strip)
 
 
 def spread(count: int, wanted: int) -> list[int]:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from panrecon.cli import app
 from panrecon.datasets.lidar import LABELLED, LidarDataset, lidar_dataset, sample
 from panrecon.errors import InputError
+from panrecon.io.images import read_size
 from panrecon.io.lidar import read_network
 from panrecon.structures import VOID, Labels
 
@@ -66,14 +67,22 @@ def test_train_infer_evaluate(street: tuple[str, Path], tmp_path: Path) -> None:
     assert trained.exit_code == 0, trained.stderr
     assert len((network / "losses.csv").read_text().splitlines()) == 3
     assert read_network(network)[1].layout == layout
-    inferred = panrecon("lidar", "infer", str(folder), "--network", str(network), "--out", str(out))
+    infer = ["lidar", "infer", str(folder), "--network", str(network), "--out", str(out), "--pictures", "1"]
+    inferred = panrecon(*infer)
     assert inferred.exit_code == 0, inferred.stderr
-    assert len([path for path in out.rglob("*") if path.is_file()]) == 2
+    pictures = list(out.rglob("pictures/*/*.png"))
+    assert len(pictures) == 1
+    predictions = [path for path in out.rglob("*") if path.is_file() and path not in pictures]
+    assert len(predictions) == 2
+    assert any(path.name.startswith(pictures[0].stem) for path in predictions)
     judge = ["lidar", "evaluate", str(folder), "--layout", layout, "--prediction", str(out), "--json", str(record)]
-    judged = panrecon(*judge)
+    judged = panrecon(*judge, "--pictures-to", str(tmp_path / "judged"), "--pictures", "1")
     assert judged.exit_code == 0, judged.stderr
     assert "novel things" in judged.stdout
     assert json.loads(record.read_text())["scans"] == 2
+    (beside,) = (tmp_path / "judged").rglob("*.png")
+    assert beside.name == pictures[0].name
+    assert read_size(beside)[0] > 3 * read_size(pictures[0])[0]
 
 
 def test_the_truth_scores_100(street: tuple[str, Path], tmp_path: Path) -> None:
