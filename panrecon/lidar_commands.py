@@ -1,6 +1,7 @@
 """`panrecon lidar`: open-vocabulary panoptic segmentation of LiDAR scans: train, infer, evaluate."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,10 +13,13 @@ from panrecon.stage import console, exit_on_input_error, locked, progress_bar, t
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from panrecon.datasets.lidar import LidarDataset, ScanPlace
+    from panrecon.io.lidar import NetworkRecord
     from panrecon.lidar.augment import LabelledScan
     from panrecon.lidar.classify import Vocabulary
+    from panrecon.lidar.train import State, TrainedNetwork
     from panrecon.lidar.variants import Variant
     from panrecon.structures import LidarScan
 
@@ -86,21 +90,24 @@ def train(
     steps: Annotated[int, typer.Option(min=1, help="steps of one scan each")] = 800,
     seed: Annotated[int, typer.Option(min=0, help="another seed, other weights and another order")] = 0,
     every: Every = 1,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="write events for TensorBoard, too")] = False,
     device: DeviceOption = Device.auto,
 ) -> None:
     """Trains on scans with labels and vision features. Labels of novel classes are put away before anything else.
 
-    Reads the data sets with their folders of features; writes network.safetensors, network.json and losses.csv. Killed
-    and called again, it goes on from its last checkpoint. `negative` is P3Former's use of unlabelled points, `pfc` the
-    baseline of frozen features alone.
+    Reads the data sets with their folders of features; writes network.safetensors, network.json and losses.csv; with
+    --tensorboard also tensorboard/: every loss, their weighted total and the learning rate. Killed and called again, it
+    goes on from its last checkpoint. `negative` is P3Former's use of unlabelled points, `pfc` the baseline of frozen
+    features alone.
     """
-    from panrecon.io.lidar import NetworkRecord, read_checkpoint, write_checkpoint, write_network
-    from panrecon.lidar.train import train as fit
+    from panrecon.io.lidar import NetworkRecord, read_checkpoint, write_network
+    from panrecon.io.tensorboard import import_writer
     from panrecon.lidar.variants import variant as changed
 
     with exit_on_input_error(), locked(out, "lidar", "choose another --out"):
-        found = _places(layout, folders, every)
-        chosen = _novel(layout, novel)
+        if tensorboard:
+            import_writer()  # to know before anything is read
+        found, chosen = _places(layout, folders, every), _novel(layout, novel)
         words = _vocabulary(found, features, chosen)
         plan = changed(variant, _full(size, layout, words.embedding.shape[1], steps, seed))
         names = tuple(f"{place.sequence}/{place.key}" for _, place in found)
@@ -112,17 +119,7 @@ def train(
         if resume is not None:
             console.print(f"goes on after step {int(resume['step'])}", highlight=False)
         scans = [_labelled(*entry, features, words) for entry in track(found, "read", len(found))]
-        with progress_bar("train", steps) as advance:
-            trained = fit(
-                scans,
-                words,
-                plan.sizes,
-                plan.settings,
-                resume,
-                on_step=lambda step, values: advance(step + 1),
-                on_checkpoint=lambda step, state: write_checkpoint(out, state, record),
-                device=_device(device),
-            )
+        trained = _trained(scans, words, record, resume, out, tensorboard, _device(device))
         write_network(out, trained, record)
         console.print(f"{len(scans)} scans, {steps} steps -> {out}", highlight=False)
 
@@ -255,6 +252,39 @@ def _labelled(data: "LidarDataset", place: "ScanPlace", features: str, words: "V
     if part.labels is None:
         raise InputError(f"The scan {place.key} of {place.folder} has no labels; training needs them.")
     return labelled_scan(part.points, part.features, part.labels, words)
+
+
+def _trained(
+    scans: Sequence["LabelledScan"],
+    words: "Vocabulary",
+    record: "NetworkRecord",
+    resume: "dict[str, Tensor] | None",
+    out: Path,
+    tensorboard: bool,
+    device: "torch.device",
+) -> "TrainedNetwork":
+    """Trains in sight, with checkpoints and, if wanted, events for TensorBoard."""
+    from panrecon.io.lidar import write_checkpoint
+    from panrecon.io.tensorboard import event_log
+    from panrecon.lidar.train import train as fit
+
+    first, settings = int(resume["step"]) if resume is not None else 0, record.settings
+    events = event_log(out / "tensorboard", first) if tensorboard else nullcontext()
+    with progress_bar("train", settings.steps) as advance, events as log:
+
+        def on_step(step: int, values: Mapping[str, float]) -> None:
+            advance(step + 1)
+            if log is not None:
+                total = sum(settings.weights[name] * value for name, value in values.items())
+                losses = {f"loss/{name}": value for name, value in values.items()}
+                log.add(step, losses | {"loss/total": total, "rate": settings.rate_at(step)})
+
+        def on_checkpoint(step: int, state: "State") -> None:
+            if log is not None:
+                log.flush()  # what is not logged anew after a stop
+            write_checkpoint(out, state, record)
+
+        return fit(scans, words, record.sizes, settings, resume, on_step, on_checkpoint, device)
 
 
 def _scores(

@@ -2,10 +2,13 @@
 
 import json
 import shutil
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from typer.testing import CliRunner, Result
 
 from panrecon.cli import app
@@ -13,6 +16,8 @@ from panrecon.datasets.lidar import LABELLED, LidarDataset, lidar_dataset, sampl
 from panrecon.errors import InputError
 from panrecon.io.images import read_size
 from panrecon.io.lidar import read_network
+from panrecon.lidar import train as training
+from panrecon.lidar.train import small_training
 from panrecon.structures import VOID, Labels
 
 STREET = ["--length", "20", "--frames", "2", "--width", "96", "--beams", "16", "--columns", "128", "--features"]
@@ -145,3 +150,44 @@ def test_scans_of_a_drive_are_labelled_in_its_own_classes_and_become_masks(
     assert {record["image_id"] for record in json.loads((tmp_path / "detections.json").read_text())} <= {
         place.key for place in data.places()
     }
+
+
+def test_tensorboard_shows_the_losses_also_of_a_training_that_was_stopped(
+    street: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout, folder = street
+    settings = replace(small_training(5, 0), checkpoint_every=2)
+    monkeypatch.setattr(training, "small_training", lambda steps, seed: settings)
+    train = ["lidar", "train", str(folder), "--layout", layout, "--out", str(tmp_path), "--steps", "5", "--tensorboard"]
+    with monkeypatch.context() as power:
+        whole = training.Training.step
+        power.setattr(training.Training, "step", lambda self, step: whole(self, step) if step < 3 else 1 / 0)
+        assert isinstance(panrecon(*train).exception, ZeroDivisionError)
+    resumed = panrecon(*train)
+    assert resumed.exit_code == 0, resumed.stderr
+    assert "goes on after step 2" in resumed.stderr
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    names, *rows = (line.split(",") for line in (tmp_path / "losses.csv").read_text().splitlines())
+    table = np.array(rows, np.float64).T
+    told = {
+        name: np.array([(event.step, event.value) for event in events.Scalars(name)]).T
+        for name in events.Tags()["scalars"]
+    }
+    assert told.keys() == {*(f"loss/{name}" for name in names[1:]), "loss/total", "rate"}
+    assert all(steps.tolist() == [0, 1, 2, 3, 4] for steps, _ in told.values())
+    for name, values in zip(names[1:], table[1:], strict=True):
+        np.testing.assert_allclose(told[f"loss/{name}"][1], values, rtol=1e-5)
+    total = sum(settings.weights[name] * values for name, values in zip(names[1:], table[1:], strict=True))
+    np.testing.assert_allclose(told["loss/total"][1], total, rtol=1e-5)
+    np.testing.assert_allclose(told["rate"][1], [settings.rate_at(step) for step in range(5)], rtol=1e-6)
+
+
+def test_tensorboard_that_is_missing_is_told_before_anything_is_read(
+    street: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    layout, folder = street
+    train = ["lidar", "train", str(folder / "nowhere"), "--layout", layout, "--out", str(tmp_path), "--tensorboard"]
+    done = panrecon(*train)
+    assert done.exit_code == 2
+    assert "TensorBoard is not installed" in done.stderr
