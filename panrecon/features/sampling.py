@@ -1,7 +1,7 @@
 """Feature maps read between their cells."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
 from panrecon.structures import Camera, FeatureMap
@@ -10,6 +10,15 @@ from panrecon.structures import Camera, FeatureMap
 def sample(features: FeatureMap, camera: Camera, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n D"]:
     """The features at pixels (u, v) of `camera`, bilinear between cell centres, constant beyond the outermost."""
     height, width, dimensions = features.values.shape
+    cell, share = cells_at((height, width), camera, pixels)
+    return mixed(features.values.reshape(-1, dimensions), cell, share)
+
+
+def cells_at(
+    size: tuple[int, int], camera: Camera, pixels: Float[np.ndarray, "n 2"]
+) -> tuple[Int[np.ndarray, "n 4"], Float[np.ndarray, "n 4"]]:
+    """The four cells, row by row of a map of this height and width, that pixels lie between, and the share of each."""
+    height, width = size
     column = ((pixels[:, 0] + 0.5) * width / camera.width - 0.5).clip(0, width - 1)
     row = ((pixels[:, 1] + 0.5) * height / camera.height - 0.5).clip(0, height - 1)
     left, top = np.floor(column).astype(np.int64), np.floor(row).astype(np.int64)
@@ -17,9 +26,16 @@ def sample(features: FeatureMap, camera: Camera, pixels: Float[np.ndarray, "n 2"
     x, y = column - left, row - top
     cells = np.stack([top * width + left, top * width + right, bottom * width + left, bottom * width + right], axis=1)
     share = np.stack([(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y], axis=1).astype(np.float32)
-    starts = np.arange(0, 4 * len(pixels) + 1, 4)
-    interpolation = csr_array((share.ravel(), cells.ravel(), starts), (len(pixels), height * width))
-    return np.asarray(interpolation @ features.values.reshape(-1, dimensions))
+    return cells, share
+
+
+def mixed(
+    cells: Float[np.ndarray, "c D"], cell: Int[np.ndarray, "n 4"], share: Float[np.ndarray, "n 4"]
+) -> Float[np.ndarray, "n D"]:
+    """Sums of shares of cells."""
+    starts = np.arange(0, 4 * len(cell) + 1, 4)
+    interpolation = csr_array((share.ravel(), cell.ravel(), starts), (len(cell), len(cells)))
+    return np.asarray(interpolation @ cells)
 
 
 def on_camera(features: FeatureMap, source: Camera, target: Camera) -> FeatureMap:

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
-from panrecon.features.sampling import sample
-from panrecon.geometry import invert, project, transform
+from panrecon.features.points import MapView, read_points
+from panrecon.geometry import invert
 from panrecon.simulation.features import coverage_of, segments_of
 from panrecon.simulation.street_camera import StreetView
-from panrecon.structures import Camera, FeatureMap, PointFeatures, normalised
+from panrecon.structures import FeatureMap, PointFeatures, normalised
 
-BORDER: Final = 5.0  # px at the images' edges that no point reads, as in OpenScene (Peng et al., CVPR 2023)
 CELL: Final = 8  # px of an image a feature
 _LANGUAGE: Final = 84  # seed of all text embeddings: a text encoder is the same everywhere
 
@@ -98,15 +97,12 @@ def simulated_point_features(
     Whether something hides a point is not asked, as in OpenScene. A class's pixels show its row of the embeddings.
     """
     faults = VisionFaults() if faults is None else faults
-    total = np.zeros((len(points), embedding_of_row.shape[1]), dtype=np.float32)
-    count = np.zeros(len(points), dtype=np.float32)
-    for number, view in enumerate(views):
-        pixels, depth = project(view.camera, transform(invert(view.world_from_camera), points))
-        inside = np.flatnonzero(_inside(view.camera, pixels) & (depth > 0))
-        image = _feature_image(view, embedding_of_row, faults, np.random.default_rng([seed, frame, number, 85]))
-        total[inside] += sample(image, view.camera, pixels[inside])
-        count[inside] += 1
-    return PointFeatures(total / np.maximum(count, 1)[:, None], count > 0)
+    shown = (
+        MapView(view.camera, invert(view.world_from_camera), _feature_image(view, embedding_of_row, faults, rng))
+        for number, view in enumerate(views)
+        for rng in [np.random.default_rng([seed, frame, number, 85])]
+    )
+    return read_points(points, shown).features()
 
 
 def _feature_image(
@@ -132,9 +128,3 @@ def _mixed(
     next_row = cosine.argmax(axis=1)[rows]
     part = np.where(rng.uniform(size=len(rows)) < share, rng.uniform(size=len(rows)), 0.0)[:, None]
     return (1 - part) * embedding_of_row[rows] + part * embedding_of_row[next_row]
-
-
-def _inside(camera: Camera, pixels: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, " n"]:
-    """Pixels of the image but for its border."""
-    farthest = np.array([camera.width - 1, camera.height - 1]) - BORDER
-    return np.asarray(((pixels >= BORDER) & (pixels <= farthest)).all(axis=1))
