@@ -1,6 +1,7 @@
 """Features: dense ones, `<frame>.npy` (float16, h x w x D), `features.json`, and `projection.npz` where projected;
-of LiDAR points, `<scan>.npz` (`features` float16 n x D, `valid`); of words, `text_embeddings.npz` (`names`,
-`embeddings`).
+of LiDAR points, `<scan>.npz`: a row a point (`features` float16 n x D, `valid`), or mixtures of cells that points
+share (`points`, `cells` float16 c x D, and for every reading `point`, `cell` and `share` of four); of words,
+`text_embeddings.npz` (`names`, `embeddings`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from panrecon.errors import InputError
+from panrecon.features.points import PointReadings
 from panrecon.features.projection import Projection
 from panrecon.io.files import aside, read_arrays, write_arrays, write_json
 from panrecon.structures import FeatureMap, PointFeatures, Scan
@@ -57,26 +59,72 @@ def write_projection(folder: Path, projection: Projection, source: str) -> None:
 
 
 def read_point_features(folder: Path, scan: str) -> PointFeatures:
-    """The features of one scan's points.
+    """The features of one scan's points, in either form.
 
     Raises:
-        InputError: there is no such file, or it holds no finite n x D numbers with a flag a row.
+        InputError: there is no such file, or it holds no finite n x D numbers with a flag a row, nor readings of cells.
     """
     path = folder / f"{scan}.npz"
-    arrays = _arrays(path, ("features", "valid"))
+    arrays = _arrays(path)
+    if "cells" in arrays:
+        return _readings(path, arrays).features()
+    _need(path, arrays, ("features", "valid"))
     values, valid = arrays["features"], arrays["valid"]
     if values.ndim != 2 or values.dtype.kind != "f" or valid.shape != values.shape[:1] or valid.dtype != np.bool_:
         raise InputError(
             f"{path} has features {values.shape} {values.dtype} and valid {valid.shape} {valid.dtype}; "
             "n x D numbers and n flags are needed."
         )
-    if not np.isfinite(values).all():
-        raise InputError(f"The features {path} hold inf or nan; extract them again.")
+    _must_be_finite(path, values)
     return PointFeatures(values.astype(np.float32), valid)
 
 
 def write_point_features(folder: Path, scan: str, features: PointFeatures) -> None:
     write_arrays(folder / f"{scan}.npz", features=features.values.astype(np.float16), valid=features.valid)
+
+
+def write_point_readings(folder: Path, scan: str, readings: PointReadings) -> None:
+    write_arrays(folder / f"{scan}.npz", **_stored(readings))
+
+
+def size_of(readings: PointReadings) -> int:
+    """Bytes of a file of readings, at most: compression takes little off."""
+    return sum(array.nbytes for array in _stored(readings).values())
+
+
+def _stored(readings: PointReadings) -> dict[str, np.ndarray]:
+    return {
+        "points": np.array(readings.points),
+        "cells": readings.cells.astype(np.float16),
+        "point": readings.point.astype(np.int32),
+        "cell": readings.cell.astype(np.int32),
+        "share": readings.share.astype(np.float16),
+    }
+
+
+def _readings(path: Path, arrays: Mapping[str, np.ndarray]) -> PointReadings:
+    _need(path, arrays, ("points", "cells", "point", "cell", "share"))
+    points, cells, point, cell, share = (arrays[name] for name in ("points", "cells", "point", "cell", "share"))
+    shapes = points.shape == () and cells.ndim == 2 and point.ndim == 1 and cell.shape == share.shape == (len(point), 4)
+    kinds = [array.dtype.kind for array in (points, cells, point, cell, share)]
+    if (
+        not shapes
+        or kinds != ["i", "f", "i", "i", "f"]
+        or not (_within(point, int(points)) and _within(cell, len(cells)))
+    ):
+        raise InputError(f"{path} holds no readings of cells, as it says it does; make the features anew.")
+    _must_be_finite(path, cells)
+    _must_be_finite(path, share)
+    return PointReadings(int(points), cells.astype(np.float32), point, cell, share.astype(np.float32))
+
+
+def _within(index: np.ndarray, count: int) -> bool:
+    return bool(((index >= 0) & (index < count)).all())
+
+
+def _must_be_finite(path: Path, values: np.ndarray) -> None:
+    if not np.isfinite(values).all():
+        raise InputError(f"The features {path} hold inf or nan; extract them again.")
 
 
 def read_text_embeddings(folder: Path) -> dict[str, Float[np.ndarray, " D"]]:
@@ -86,7 +134,8 @@ def read_text_embeddings(folder: Path) -> dict[str, Float[np.ndarray, " D"]]:
         InputError: there is no such file, or it holds no word a row of finite numbers.
     """
     path = folder / "text_embeddings.npz"
-    arrays = _arrays(path, ("names", "embeddings"))
+    arrays = _arrays(path)
+    _need(path, arrays, ("names", "embeddings"))
     names, values = arrays["names"], arrays["embeddings"]
     if names.dtype.kind != "U" or values.ndim != 2 or names.shape != values.shape[:1] or not np.isfinite(values).all():
         raise InputError(
@@ -101,14 +150,16 @@ def write_text_embeddings(folder: Path, words: Sequence[str], embeddings: Float[
     write_arrays(folder / "text_embeddings.npz", names=names, embeddings=values)
 
 
-def _arrays(path: Path, names: tuple[str, ...]) -> Mapping[str, np.ndarray]:
+def _arrays(path: Path) -> Mapping[str, np.ndarray]:
     if not path.is_file():
         raise InputError(f"The features {path} do not exist; extract them first.")
     try:
-        arrays = read_arrays(path)
+        return read_arrays(path)
     except (ValueError, OSError, EOFError, BadZipFile) as error:
         raise InputError(f"The features {path} cannot be read: {error}.") from error
+
+
+def _need(path: Path, arrays: Mapping[str, np.ndarray], names: tuple[str, ...]) -> None:
     missing = [name for name in names if name not in arrays]
     if missing:
         raise InputError(f"The features {path} have no array {', '.join(missing)}; they need {' and '.join(names)}.")
-    return arrays

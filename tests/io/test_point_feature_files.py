@@ -7,13 +7,16 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from panrecon.errors import InputError
+from panrecon.features.points import PointReadings
 from panrecon.io.features import (
     read_point_features,
     read_text_embeddings,
+    size_of,
     write_point_features,
+    write_point_readings,
     write_text_embeddings,
 )
-from panrecon.io.files import write_arrays
+from panrecon.io.files import read_arrays, write_arrays
 from panrecon.structures import PointFeatures
 
 VALUES = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
@@ -63,3 +66,44 @@ def test_what_is_missing_or_no_npz_is_an_error(tmp_path: Path) -> None:
     write_arrays(tmp_path / "text_embeddings.npz", names=np.array(["car"]), embeddings=VALUES)
     with pytest.raises(InputError, match="n words and n x D"):
         read_text_embeddings(tmp_path)
+
+
+def readings() -> PointReadings:
+    rng = np.random.default_rng(1)
+    cell, share = rng.integers(0, 5, (6, 4)), rng.uniform(0, 0.25, (6, 4)).astype(np.float32)
+    return PointReadings(7, VALUES, np.array([0, 2, 3, 6, 0, 3]), cell, share)
+
+
+def test_readings_come_back_as_the_features_that_they_are(tmp_path: Path) -> None:
+    """A share in half precision is off by a 2000th of itself."""
+    write_point_readings(tmp_path, "a", readings())
+    found, expected = read_point_features(tmp_path, "a"), readings().features()
+    assert_allclose(found.values, expected.values, atol=3e-3)
+    assert_array_equal(found.valid, [True, False, True, True, False, False, True])
+    assert_array_equal(found.values[~found.valid], 0)
+    stored = sum(array.nbytes for array in read_arrays(tmp_path / "a.npz").values())
+    assert stored == size_of(readings())
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"point": np.array([0, 2, 3, 7, 0, 3])}, "holds no readings of cells"),
+        ({"cell": np.full((6, 4), 5)}, "holds no readings of cells"),
+        ({"cell": np.full((6, 4), -1)}, "holds no readings of cells"),
+        ({"share": np.ones((6, 3), np.float16)}, "holds no readings of cells"),
+        ({"points": np.array(7.0)}, "holds no readings of cells"),
+        ({"cells": np.full((5, 3), np.inf)}, "hold inf or nan"),
+        ({"share": np.full((6, 4), np.nan)}, "hold inf or nan"),
+    ],
+)
+def test_damaged_readings_are_an_error(tmp_path: Path, change: dict[str, np.ndarray], complaint: str) -> None:
+    write_point_readings(tmp_path, "a", readings())
+    whole = dict(read_arrays(tmp_path / "a.npz"))
+    write_arrays(tmp_path / "a.npz", **(whole | change))
+    with pytest.raises(InputError, match=complaint):
+        read_point_features(tmp_path, "a")
+    del whole["share"]
+    write_arrays(tmp_path / "a.npz", **whole)
+    with pytest.raises(InputError, match="have no array share"):
+        read_point_features(tmp_path, "a")
