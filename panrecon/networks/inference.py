@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Precision = Literal["float32", "float16", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
-IMAGENET_MEAN: Final = (123.675, 116.28, 103.53)  # of RGB in 0..255, as every network here was trained on
+IMAGENET_MEAN: Final = (123.675, 116.28, 103.53)  # of RGB in 0..255, as every network here but CLIP was trained on
 IMAGENET_DEVIATION: Final = (58.395, 57.12, 57.375)
 SAYINGS: Final = (  # by which want of memory is known where it is no error of its own
     "can't allocate memory",
@@ -74,23 +74,27 @@ def resized(rgb: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> UInt8[n
 
 
 def as_pixels(
-    images: Sequence[UInt8[np.ndarray, "h w 3"]], where: "device", side: int | None = None
+    images: Sequence[UInt8[np.ndarray, "h w 3"]],
+    where: "device",
+    side: int | None = None,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    deviation: Sequence[float] = IMAGENET_DEVIATION,
 ) -> 'Float[Tensor, "b 3 H W"]':
-    """RGB in 0..255 as the networks take it: channels first, mean 0 and deviation 1 over ImageNet.
+    """RGB in 0..255 as the networks take it: channels first, mean 0 and deviation 1 over what they were trained on.
 
     With `side`, on a square of this edge, zeros at the right and at the bottom of the image.
     """
     import torch
 
-    mean = torch.tensor(IMAGENET_MEAN, device=where).view(3, 1, 1)
-    deviation = torch.tensor(IMAGENET_DEVIATION, device=where).view(3, 1, 1)
+    shift = torch.tensor(mean, device=where).view(3, 1, 1)
+    scale = torch.tensor(deviation, device=where).view(3, 1, 1)
     pixels = torch.from_numpy(np.stack(images)).to(where).permute(0, 3, 1, 2)
     batch, channels, height, width = pixels.shape
     if side is None:
         whole = torch.empty((batch, channels, height, width), device=where)
     else:
         whole = torch.zeros((batch, channels, side, side), device=where)
-    whole[..., :height, :width].copy_(pixels).sub_(mean).div_(deviation)
+    whole[..., :height, :width].copy_(pixels).sub_(shift).div_(scale)
     return whole
 
 
