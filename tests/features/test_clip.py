@@ -138,8 +138,8 @@ def test_all_encoders_keep_the_contract(network: Any, words: ClipWords) -> None:
     assert isinstance(encoder(network, picture(9, 9)), PixelEncoder) and isinstance(maps, PixelEncoder)
     assert isinstance(words, TextEncoder) and isinstance(known, TextEncoder)
     image = LidarImage("camera", Path(), Camera(2, 1, 1.0, 1.0, 0.0, 0.0), np.eye(4))
-    assert_allclose(maps.encode(image).values, [[[0.6, 0.8], [0, 0]]], atol=1e-6)
-    assert_allclose(known.embed(["car"]), [[0, 1]])
+    assert_allclose(maps.encode(image).values, [[[0.6, 0.8], [0.0, 0.0]]], atol=1e-6)
+    assert_allclose(known.embed(["car"]), [[0.0, 1.0]])
     with pytest.raises(InputError, match="no text embedding of 'bus'"):
         known.embed(["car", "bus"])
 

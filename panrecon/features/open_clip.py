@@ -1,0 +1,65 @@
+"""Words by CLIP models of open_clip (Ilharco et al., 2021), where that package is installed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from panrecon.errors import InputError
+from panrecon.features.base import unit
+from panrecon.features.clip import PROMPT
+from panrecon.networks.inference import fitting_memory, out_of_memory
+from panrecon.networks.pretrained import summary
+from panrecon.networks.torchvision_ops import ensure_torchvision
+from panrecon.structures import normalised
+
+
+@dataclass(frozen=True)
+class OpenClipWords:
+    """As `ClipWords`: one word at a time, in the same prompt."""
+
+    network: Any
+    tokenizer: Any
+    where: torch.device
+
+    def embed(self, words: Sequence[str]) -> Float[np.ndarray, "n D"]:
+        return unit(np.stack([self._embedding(PROMPT.format(normalised(word))) for word in words]))
+
+    def _embedding(self, text: str) -> Float[np.ndarray, " D"]:
+        with torch.inference_mode():
+            return np.asarray(self.network.encode_text(self.tokenizer([text]).to(self.where))[0].float().cpu().numpy())
+
+
+def load_open_clip(name: str, weights: Path, where: torch.device) -> OpenClipWords:
+    """The model of this name, such as ViT-L-14-quickgelu, with the weights of a file.
+
+    Raises:
+        InputError: the package, the name or the file is not there, or the file is of another model.
+    """
+    ensure_torchvision()
+    try:
+        import open_clip
+    except ImportError as error:
+        raise InputError("open_clip is not installed; run `pip install open_clip_torch`, or take --clip.") from error
+    if name not in open_clip.list_models():
+        raise InputError(f"open_clip has no model {name!r}; it has such as ViT-L-14 and ViT-L-14-quickgelu.")
+    if "hf_model_name" in open_clip.get_model_config(name)["text_cfg"]:
+        raise InputError(f"open_clip's {name} reads words by a model that it would download; take another.")
+    if not weights.is_file():
+        raise InputError(f"The weights {weights} do not exist; download those of open_clip's {name}.")
+    try:
+        with fitting_memory(name):
+            network = open_clip.create_model(name, pretrained=str(weights), device=where)
+    except InputError:
+        raise
+    except Exception as error:  # its readers meet foreign bytes with nearly any of them
+        if out_of_memory(error):
+            raise
+        raise InputError(
+            f"The weights {weights} are not those of open_clip's {name} ({summary(error)}); download them again."
+        ) from error
+    return OpenClipWords(network.eval().requires_grad_(False), open_clip.get_tokenizer(name), where)
