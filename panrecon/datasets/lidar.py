@@ -10,15 +10,19 @@ from jaxtyping import Bool, Float, Int
 
 from panrecon.datasets.kitti360 import find_place
 from panrecon.errors import InputError
+from panrecon.geometry import invert
 from panrecon.io import nuscenes, semantic_kitti
 from panrecon.io.categories import find_table, read_categories
 from panrecon.io.features import read_point_features
+from panrecon.io.kitti360 import CAMERAS, read_calibration
 from panrecon.io.mesh import rows_of_raw_ids
 from panrecon.io.points import read_points
-from panrecon.structures import VOID, CategoryTable, Labels, LidarScan, PointFeatures
+from panrecon.structures import VOID, CategoryTable, Labels, LidarImage, LidarScan, PointFeatures, Rig
 
 LABELLED: Final = ("semantic_kitti", "nuscenes")  # to train on and to be scored
 LAYOUTS: Final = (*LABELLED, "kitti360")
+HDL_64E_GAP_DEG: Final = 0.5  # of the lower half of KITTI's and KITTI-360's LiDAR
+HDL_32E_GAP_DEG: Final = 1.33  # of nuScenes'
 # The main splits of arXiv 2401.02402: classes that training does not know.
 NOVEL: Final = {
     "semantic_kitti": ("bicycle", "truck", "sidewalk", "building", "trunk"),
@@ -40,11 +44,14 @@ class LidarDataset(Protocol):
     """One folder of scans. Everything it can complain of is an InputError.
 
     `min_points`: smaller segments are neither false nor missed. `seen_only`: points that no camera sees do not count.
+    `beam_gap_deg`: the widest angle between neighbouring beams of the LiDAR, but for single ones.
     """
 
+    root: Path
     table: CategoryTable
     min_points: int
     seen_only: bool
+    beam_gap_deg: float
 
     def places(self) -> tuple[ScanPlace, ...]:
         """All scans, in the order they were taken."""
@@ -54,8 +61,8 @@ class LidarDataset(Protocol):
         """The scan, with labels where it has any."""
         ...
 
-    def features(self, place: ScanPlace, source: str) -> PointFeatures:
-        """The vision features of its points, of the folder called `source`."""
+    def scan_name(self, place: ScanPlace) -> str:
+        """What the scan is called, and so its file of vision features."""
         ...
 
     def write_prediction(self, out: Path, place: ScanPlace, scan: LidarScan, labels: Labels) -> None:
@@ -72,6 +79,7 @@ class SemanticKitti:
 
     min_points = 50
     seen_only = True
+    beam_gap_deg = HDL_64E_GAP_DEG
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -86,8 +94,8 @@ class SemanticKitti:
     def read(self, place: ScanPlace) -> LidarScan:
         return semantic_kitti.read_scan(place.folder, place.key, self.table)
 
-    def features(self, place: ScanPlace, source: str) -> PointFeatures:
-        return read_point_features(place.folder / source, place.key)
+    def scan_name(self, place: ScanPlace) -> str:
+        return place.key
 
     def write_prediction(self, out: Path, place: ScanPlace, scan: LidarScan, labels: Labels) -> None:
         ids = np.array([category.raw_ids[0] for category in self.table] + [0])
@@ -102,6 +110,7 @@ class NuScenes:
 
     min_points = 15
     seen_only = False
+    beam_gap_deg = HDL_32E_GAP_DEG
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -119,9 +128,8 @@ class NuScenes:
     def read(self, place: ScanPlace) -> LidarScan:
         return nuscenes.read_scan(self._tables, place.key, self.table)
 
-    def features(self, place: ScanPlace, source: str) -> PointFeatures:
-        token = self._tables.data_of_sample[place.key][nuscenes.LIDAR]["token"]
-        return read_point_features(place.folder / source, token)
+    def scan_name(self, place: ScanPlace) -> str:
+        return str(self._tables.data_of_sample[place.key][nuscenes.LIDAR]["token"])
 
     def write_prediction(self, out: Path, place: ScanPlace, scan: LidarScan, labels: Labels) -> None:
         ids = np.append(self.table.ids, 0).astype(np.int64)
@@ -144,9 +152,11 @@ class Kitti360:
 
     min_points = 50
     seen_only = False
+    beam_gap_deg = HDL_64E_GAP_DEG
 
     def __init__(self, root: Path) -> None:
         self._place = find_place(root)
+        self.root = self._place.root
         self.table = read_categories(find_table("kitti360"))
 
     def places(self) -> tuple[ScanPlace, ...]:
@@ -157,10 +167,21 @@ class Kitti360:
         return tuple(ScanPlace(scans.parents[1], self._place.drive, name) for name in names)
 
     def read(self, place: ScanPlace) -> LidarScan:
-        return LidarScan(place.key, read_points(self._place.scan_file(int(place.key))), None, ())
+        points = read_points(self._place.scan_file(int(place.key)))
+        paths = {name: self._place.images(name) / f"{place.key}.png" for name in CAMERAS}
+        images = [self._image(name, path) for name, path in paths.items() if path.is_file()]
+        return LidarScan(place.key, points, None, tuple(images))
 
-    def features(self, place: ScanPlace, source: str) -> PointFeatures:
-        return read_point_features(place.folder / source, place.key)
+    def _image(self, name: str, path: Path) -> LidarImage:
+        vehicle_from_camera = self._rig.vehicle_from_rectified[CAMERAS.index(name)]
+        return LidarImage(name, path, self._rig.camera, invert(vehicle_from_camera) @ self._rig.vehicle_from_lidar)
+
+    @cached_property
+    def _rig(self) -> Rig:
+        return read_calibration(self.root / "calibration")
+
+    def scan_name(self, place: ScanPlace) -> str:
+        return place.key
 
     def write_prediction(self, out: Path, place: ScanPlace, scan: LidarScan, labels: Labels) -> None:
         ids = np.append(self.table.ids, 0).astype(np.int64)
@@ -212,7 +233,8 @@ def sample(data: LidarDataset, place: ScanPlace, source: str) -> tuple[LidarScan
     Raises:
         InputError: the scan and its features have not the same number of points.
     """
-    scan, features = data.read(place), data.features(place, source)
+    scan = data.read(place)
+    features = read_point_features(place.folder / source, data.scan_name(place))
     if len(features.valid) != len(scan.points):
         raise InputError(
             f"The scan {place.key} of {place.folder} has {len(scan.points)} points, its features {source} "
