@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from panrecon.lidar_features import features
 from panrecon.lidar_masks import masks
 from panrecon.stage import console, exit_on_input_error, locked, progress_bar, track
 
@@ -28,6 +29,7 @@ lidar = typer.Typer(
     no_args_is_help=True,
 )
 
+lidar.command()(features)
 lidar.command()(masks)
 
 

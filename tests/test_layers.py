@@ -14,6 +14,7 @@ ALGORITHMS |= {"diagnosis"}
 ALGORITHMS |= {"lidar"}
 COMMANDS = {"cli", "simulate", "evaluate", "explain", "render", "judge", "estimate", "rehearsal"}
 COMMANDS |= {"weights", "prompts", "import_scan", "simulate_street", "doctor", "lidar_masks", "lidar_commands"}
+COMMANDS |= {"lidar_features"}
 ABOVE = {"io", "datasets", "importers", "stage", "workflow"} | COMMANDS
 FILES = sorted(PACKAGE.rglob("*.py"))
 

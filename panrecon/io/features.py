@@ -6,6 +6,7 @@ share (`points`, `cells` float16 c x D, and for every reading `point`, `cell` an
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 from zipfile import BadZipFile
 
 import numpy as np
@@ -16,6 +17,8 @@ from panrecon.features.points import PointReadings
 from panrecon.features.projection import Projection
 from panrecon.io.files import aside, read_arrays, write_arrays, write_json
 from panrecon.structures import FeatureMap, PointFeatures, Scan
+
+TEXT: Final = "text_embeddings.npz"
 
 
 def read_features(folder: Path, frame: str) -> FeatureMap:
@@ -133,7 +136,7 @@ def read_text_embeddings(folder: Path) -> dict[str, Float[np.ndarray, " D"]]:
     Raises:
         InputError: there is no such file, or it holds no word a row of finite numbers.
     """
-    path = folder / "text_embeddings.npz"
+    path = folder / TEXT
     arrays = _arrays(path)
     _need(path, arrays, ("names", "embeddings"))
     names, values = arrays["names"], arrays["embeddings"]
@@ -147,7 +150,7 @@ def read_text_embeddings(folder: Path) -> dict[str, Float[np.ndarray, " D"]]:
 
 def write_text_embeddings(folder: Path, words: Sequence[str], embeddings: Float[np.ndarray, "n D"]) -> None:
     names, values = np.array(words, dtype=np.str_), embeddings.astype(np.float32)
-    write_arrays(folder / "text_embeddings.npz", names=names, embeddings=values)
+    write_arrays(folder / TEXT, names=names, embeddings=values)
 
 
 def _arrays(path: Path) -> Mapping[str, np.ndarray]:
