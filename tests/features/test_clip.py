@@ -132,6 +132,19 @@ def test_words_are_what_transformers_gives_of_the_prompt(network: Any, words: Cl
     assert_allclose(words.embed(["car", "traffic light"]), unit(expected), atol=1e-5)
 
 
+def test_a_release_needs_three_files_and_may_name_another_end_of_text(
+    words: ClipWords, folder: Path, tmp_path: Path
+) -> None:
+    """OpenAI's config.json says 2, which is no end of theirs: the highest token is."""
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["eos_token_id"] = 2
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    released = words_of(load_clip(tmp_path, CPU), tmp_path, CPU)
+    assert_array_equal(released.embed(["car", "tree trunk"]), words.embed(["car", "tree trunk"]))
+
+
 def test_all_encoders_keep_the_contract(network: Any, words: ClipWords) -> None:
     maps = PrecomputedPixels(lambda image: FeatureMap(np.array([[[3.0, 4.0], [0.0, 0.0]]], np.float32)))
     known = PrecomputedWords({"car": np.array([0.0, 2.0], np.float32)})
