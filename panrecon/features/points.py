@@ -30,7 +30,7 @@ class MapView:
 class PointReadings:
     """Features of `points` points as mixtures of cells: reading r is of point `point[r]`, who may read several images.
 
-    Many points share a cell, so that this is several times smaller than a row a point, and gives the very same rows.
+    Where many points share a cell this is several times smaller than a row a point, and gives the very same rows.
     """
 
     points: int
@@ -38,6 +38,11 @@ class PointReadings:
     point: Int[np.ndarray, " r"]
     cell: Int[np.ndarray, "r 4"]
     share: Float[np.ndarray, "r 4"]
+
+    @property
+    def seen(self) -> int:
+        """How many points read anything."""
+        return len(np.unique(self.point))
 
     def features(self) -> PointFeatures:
         """The mean over the images that a point reads."""

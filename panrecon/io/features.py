@@ -87,12 +87,22 @@ def write_point_features(folder: Path, scan: str, features: PointFeatures) -> No
 
 
 def write_point_readings(folder: Path, scan: str, readings: PointReadings) -> None:
-    write_arrays(folder / f"{scan}.npz", **_stored(readings))
+    """In the smaller form: maps of single pixels have more cells that are read than points that read them."""
+    if _rows_are_fewer(readings):
+        write_point_features(folder, scan, readings.features())
+    else:
+        write_arrays(folder / f"{scan}.npz", **_stored(readings))
 
 
 def size_of(readings: PointReadings) -> int:
-    """Bytes of a file of readings, at most: compression takes little off."""
+    """Bytes of the file, at most: compression takes little off, but for rows of zeros."""
+    if _rows_are_fewer(readings):
+        return 2 * readings.seen * readings.cells.shape[1] + readings.points
     return sum(array.nbytes for array in _stored(readings).values())
+
+
+def _rows_are_fewer(readings: PointReadings) -> bool:
+    return readings.seen < len(readings.cells)
 
 
 def _stored(readings: PointReadings) -> dict[str, np.ndarray]:

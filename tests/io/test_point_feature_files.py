@@ -70,8 +70,8 @@ def test_what_is_missing_or_no_npz_is_an_error(tmp_path: Path) -> None:
 
 def readings() -> PointReadings:
     rng = np.random.default_rng(1)
-    cell, share = rng.integers(0, 5, (6, 4)), rng.uniform(0, 0.25, (6, 4)).astype(np.float32)
-    return PointReadings(7, VALUES, np.array([0, 2, 3, 6, 0, 3]), cell, share)
+    cell, share = rng.integers(0, 4, (6, 4)), rng.uniform(0, 0.25, (6, 4)).astype(np.float32)
+    return PointReadings(7, VALUES[:4], np.array([0, 2, 3, 6, 0, 3]), cell, share)
 
 
 def test_readings_come_back_as_the_features_that_they_are(tmp_path: Path) -> None:
@@ -85,15 +85,27 @@ def test_readings_come_back_as_the_features_that_they_are(tmp_path: Path) -> Non
     assert stored == size_of(readings())
 
 
+def test_readings_of_more_cells_than_points_are_stored_as_rows(tmp_path: Path) -> None:
+    values = np.random.default_rng(2).standard_normal((50, 64)).astype(np.float32)
+    many = PointReadings(
+        400, values, np.array([3, 9, 9]), np.arange(12).reshape(3, 4), np.full((3, 4), 0.25, np.float32)
+    )
+    write_point_readings(tmp_path, "a", many)
+    assert set(read_arrays(tmp_path / "a.npz")) == {"features", "valid"}
+    assert_allclose(read_point_features(tmp_path, "a").values, many.features().values, rtol=1e-3, atol=1e-3)
+    assert many.seen == 2
+    assert size_of(many) == 2 * 2 * 64 + 400
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
         ({"point": np.array([0, 2, 3, 7, 0, 3])}, "holds no readings of cells"),
-        ({"cell": np.full((6, 4), 5)}, "holds no readings of cells"),
+        ({"cell": np.full((6, 4), 4)}, "holds no readings of cells"),
         ({"cell": np.full((6, 4), -1)}, "holds no readings of cells"),
         ({"share": np.ones((6, 3), np.float16)}, "holds no readings of cells"),
         ({"points": np.array(7.0)}, "holds no readings of cells"),
-        ({"cells": np.full((5, 3), np.inf)}, "hold inf or nan"),
+        ({"cells": np.full((4, 3), np.inf)}, "hold inf or nan"),
         ({"share": np.full((6, 4), np.nan)}, "hold inf or nan"),
     ],
 )
