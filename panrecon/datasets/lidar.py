@@ -113,12 +113,12 @@ class NuScenes:
     beam_gap_deg = HDL_32E_GAP_DEG
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root, self._version = nuscenes.find_tables(root)
         self.table = read_categories(find_table("nuscenes"))
 
     @cached_property
     def _tables(self) -> nuscenes.Tables:
-        return nuscenes.read_tables(self.root)
+        return nuscenes.read_tables(self.root, self._version)
 
     def places(self) -> tuple[ScanPlace, ...]:
         samples = nuscenes.sample_tokens(self._tables)

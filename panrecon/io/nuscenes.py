@@ -113,6 +113,20 @@ class Tables:
         }
 
 
+def find_tables(folder: Path) -> tuple[Path, str]:
+    """The data set's root and the version of its tables that a folder means: the only one in it, or it itself.
+
+    Raises:
+        InputError: there are several.
+    """
+    if (folder / "sample_data.json").is_file():
+        return folder.parent, folder.name
+    versions = sorted(path.parent.name for path in folder.glob("v1.0-*/sample_data.json"))
+    if len(versions) > 1:
+        raise InputError(f"{folder} has tables of {' and '.join(versions)}; name one, such as {folder / versions[-1]}.")
+    return folder, versions[0] if versions else VERSION
+
+
 def read_tables(root: Path, version: str = VERSION) -> Tables:
     """All tables of a version.
 

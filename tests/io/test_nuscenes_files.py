@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.transform import Rotation
 
+from panrecon.datasets.lidar import lidar_dataset
 from panrecon.errors import InputError
 from panrecon.geometry import transform
 from panrecon.io import nuscenes as files
@@ -180,3 +181,15 @@ def test_ids_that_do_not_fit_are_refused_and_nothing_is_written(tmp_path: Path, 
     with pytest.raises(InputError, match="does not fit"):
         files.write_panoptic(tmp_path / "a.npz", np.array([semantic]), np.array([instance]))
     assert not list(tmp_path.iterdir())
+
+
+def test_the_version_is_the_only_one_there_or_the_one_that_is_named(tmp_path: Path) -> None:
+    assert files.find_tables(tmp_path) == (tmp_path, "v1.0-mini")
+    files.write_tables(tmp_path, "v1.0-trainval", records())
+    assert files.find_tables(tmp_path) == (tmp_path, "v1.0-trainval")
+    files.write_tables(tmp_path, "v1.0-mini", records())
+    with pytest.raises(InputError, match=r"has tables of v1\.0-mini and v1\.0-trainval; name one"):
+        files.find_tables(tmp_path)
+    assert files.find_tables(tmp_path / "v1.0-mini") == (tmp_path, "v1.0-mini")
+    data = lidar_dataset("nuscenes", tmp_path / "v1.0-trainval")
+    assert [place.folder for place in data.places()] == [tmp_path]
