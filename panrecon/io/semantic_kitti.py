@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from panrecon.errors import InputError
 from panrecon.geometry import invert
 from panrecon.io.files import aside, write_text
-from panrecon.io.images import read_color
+from panrecon.io.images import read_size
 from panrecon.io.mesh import numbers_of_ids, rows_of_raw_ids
 from panrecon.io.points import read_points
 from panrecon.io.poses import rigid
@@ -148,7 +148,7 @@ def write_times(path: Path, seconds: Sequence[float]) -> None:
 
 def _image(path: Path, projection: Float[np.ndarray, "3 4"], lidar: Float[np.ndarray, "3 4"]) -> LidarImage:
     """The camera of a projection matrix: its last column says how far beside camera 0 it sits."""
-    height, width = read_color(path).shape[:2]
+    width, height = read_size(path)
     matrix = projection[:, :3]
     camera = Camera(width, height, *(float(matrix[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2))))
     camera_from_first, first_from_lidar = np.eye(4), np.eye(4)
