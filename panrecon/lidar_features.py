@@ -23,7 +23,7 @@ WINDOWS = 8  # of an image at once
 Found = Sequence[tuple["LidarDataset", "ScanPlace"]]
 
 
-Folders = Annotated[list[Path], typer.Argument(help="data sets; of KITTI-360 a drive, as `make kitti360` takes it")]
+Folders = Annotated[list[Path], typer.Argument(help="data sets, as `panrecon lidar infer` takes them")]
 LayoutOption = Annotated[
     Literal["semantic_kitti", "nuscenes", "kitti360"], typer.Option(help="whose layout the data sets have")
 ]
