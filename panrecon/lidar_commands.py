@@ -87,7 +87,10 @@ def train(
     features: Features = FEATURES,
     size: Annotated[Size, typer.Option(help="small: a CPU trains it in minutes")] = Size.small,
     variant: Annotated[
-        str, typer.Option(help="full, or without something: no_object, no_voxel, no_fusion, negative, pfc")
+        str,
+        typer.Option(
+            help="full, or without something: no_object, no_voxel, no_fusion, no_looks, no_seeds, negative, pfc"
+        ),
     ] = "full",
     steps: Annotated[int, typer.Option(min=1, help="steps of one scan each")] = 800,
     seed: Annotated[int, typer.Option(min=0, help="another seed, other weights and another order")] = 0,
@@ -138,7 +141,7 @@ def infer(
         str | None, typer.Option(help="name of the folders of features; default: as in training")
     ] = None,
     threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="less sure queries say nothing")] = 0.4,
-    thing_weight: Annotated[float, typer.Option(min=0.1, help="scores of things count so often; P3Former: 2")] = 1.0,
+    thing_weight: Annotated[float, typer.Option(min=0.1, help="scores of things count so often")] = 2.0,
     every: Every = 1,
     pictures: Pictures = SHOWN,
     device: DeviceOption = Device.auto,

@@ -61,6 +61,18 @@ def test_segments_of_one_stuff_class_are_one() -> None:
     assert found.instance.tolist() == [VOID, VOID, VOID, 0, 1, 1]
 
 
+def test_an_object_that_several_queries_show_is_the_surest_ones() -> None:
+    probability = torch.tensor([[0.7, 0.0], [0.8, 0.0], [0.6, 0.0]])
+    found = panoptic(probability, masks("++++..", "+++++.", ".+++++"), IS_THING, RULE)
+    assert found.instance.tolist() == [0, 0, 0, 0, 0, VOID]
+
+
+def test_a_mask_that_is_unsure_yields_to_one_that_is_sure() -> None:
+    probability = torch.tensor([[0.9, 0.0], [0.8, 0.0]])
+    found = panoptic(probability, masks("+-----", "..+++."), IS_THING, Rule(least_left=0.1))
+    assert found.instance.tolist() == [0, 0, 1, 1, 1, 0]
+
+
 def test_voxels_outside_every_mask_are_void() -> None:
     found = panoptic(torch.tensor([[0.9, 0.0]]), masks("+..-.."), IS_THING, RULE)
     assert found.category.tolist() == [0, VOID, VOID, 0, VOID, VOID]
