@@ -23,7 +23,8 @@ def focal_terms(logits: Float[Tensor, "*n"], focus: float) -> tuple[Float[Tensor
 
 
 def focal(logits: Float[Tensor, "*n"], target: Bool[Tensor, "*n"], focus: float) -> Float[Tensor, "*n"]:
-    return torch.where(target, *focal_terms(logits, focus))
+    wrong = torch.where(target, -logits, logits)
+    return torch.where(target, ALPHA, 1 - ALPHA) * wrong.sigmoid() ** focus * nn.functional.softplus(wrong)
 
 
 def class_loss(
@@ -107,14 +108,17 @@ def voxel_distillation(
     valid: Bool[Tensor, " V"],
     distance: Distance = "l1",
     shared: bool = False,
+    balanced: bool = False,
 ) -> Float[Tensor, ""]:
     """How far the queries' embeddings, spread over voxels by their masks, are from the vision features there.
 
     Embeddings and features are unit vectors. L1 is divided by the root of their width, so that one weight suits all.
     `shared`: where masks add up to more than 1, their mean is held against the feature and not their sum, which would
-    first of all teach masks that nobody else teaches to be empty.
+    first of all teach masks that nobody else teaches to be empty. `balanced`: the mean is one over masks, of each over
+    its voxels; else it is one over voxels, most of which are road and walls.
     """
     share = mask.sigmoid()[:, valid].T
+    weight = (share / share.sum(dim=0).clamp(min=1)).sum(dim=1).detach()
     if shared:
         share = share / share.sum(dim=1, keepdim=True).clamp(min=1)
     spread = share @ nn.functional.normalize(embedding, dim=1)
@@ -123,4 +127,6 @@ def voxel_distillation(
         far = 1 - nn.functional.cosine_similarity(spread, wanted, dim=1)
     else:
         far = (spread - wanted).abs().sum(dim=1) / wanted.shape[1] ** 0.5
+    if balanced:
+        return (far * weight).sum() / weight.sum().clamp(min=1)
     return far.sum() / max(1, len(wanted))

@@ -80,6 +80,19 @@ def test_voxel_distillation_wants_every_voxel_explained_once() -> None:
     assert float(voxel_distillation(-mask, vision, vision, SEEN, shared=True)) > 0.5
 
 
+def test_every_mask_counts_alike_in_balanced_voxel_distillation() -> None:
+    """A mask of one voxel that is wrong costs as much as one of four; without balance, a quarter."""
+    vision, embedding = torch.eye(2)[[0, 1, 1, 1, 1]], torch.eye(2)
+    mask = SURE * torch.tensor([[1.0, -1, -1, -1, -1], [-1, 1, 1, 1, 1]])
+    for balanced, share in ((True, 0.5), (False, 0.2)):
+        losses = [
+            float(voxel_distillation(mask, told, vision, SEEN, shared=True, balanced=balanced))
+            for told in (embedding[[1, 1]], embedding[[0, 0]], embedding[[1, 0]])
+        ]
+        assert losses[0] == pytest.approx(share * losses[2], rel=1e-5)
+        assert losses[0] + losses[1] == pytest.approx(losses[2], rel=1e-5)
+
+
 def test_voxel_distillation_hears_only_voxels_that_a_camera_saw() -> None:
     vision, mask = torch.randn(5, 8), SURE * (2 * torch.eye(5) - 1)
     hidden = torch.tensor([True, True, False, True, True])
