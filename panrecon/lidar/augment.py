@@ -48,6 +48,11 @@ def _turn(angle: float, signs: list[int]) -> Float[Tensor, "3 3"]:
     return torch.tensor([[c * signs[0], -s * signs[0], 0.0], [s * signs[1], c * signs[1], 0.0], [0.0, 0.0, 1.0]])
 
 
+def pasted(first: LabelledScan, second: LabelledScan) -> LabelledScan:
+    """The first scan with the objects of the second among its own (PolarMix's second half)."""
+    return _joined(first, second.at(second.instance != VOID))
+
+
 def polar_mix(first: LabelledScan, second: LabelledScan, generator: Generator) -> LabelledScan:
     """The first scan with half a turn of the second in place of its own (PolarMix, Xiao et al., 2022)."""
     start = 2 * math.pi * float(torch.rand(1, generator=generator))

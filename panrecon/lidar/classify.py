@@ -94,18 +94,23 @@ class Classifier(nn.Module):
     """Logits are cosines over a learned temperature, plus a learned bias: cosines of CLIP are nearly all positive.
 
     The bias starts where a query that is as near to a class as other classes are, at the cosine `typical`, is hardly
-    of it.
+    of it. With `looks`, what queries mean also depends on how their masks look: the mean vision feature inside.
     """
 
-    def __init__(self, width: int, embedding: int, typical: float = 0.0) -> None:
+    def __init__(self, width: int, embedding: int, typical: float = 0.0, looks: bool = False) -> None:
         super().__init__()
-        self.embed = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, embedding))
+        inputs = width + embedding if looks else width
+        self.embed = nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, embedding))
+        self.copy = nn.Linear(embedding, embedding, bias=False) if looks else None
         self.log_scale = nn.Parameter(torch.tensor(-math.log(TEMPERATURE)))
         self.bias = nn.Parameter(torch.tensor(math.log(PRIOR / (1 - PRIOR)) - typical / TEMPERATURE))
 
-    def forward(self, queries: Float[Tensor, "Q C"]) -> Float[Tensor, "Q D"]:
+    def forward(self, queries: Float[Tensor, "Q C"], looks: Float[Tensor, "Q D"] | None = None) -> Float[Tensor, "Q D"]:
         """What the queries mean, in the space of vision and text; not of unit length."""
-        return self.embed(queries)
+        if self.copy is None or looks is None:
+            return self.embed(queries)
+        scaled = looks.shape[1] ** 0.5 * nn.functional.normalize(looks, dim=1)
+        return self.embed(torch.cat([queries, scaled], dim=1)) + self.copy(scaled)
 
     def logits(self, embeddings: Float[Tensor, "Q D"], words: Vocabulary) -> Float[Tensor, "Q C"]:
         return class_cosines(embeddings, words) * self.log_scale.exp() + self.bias

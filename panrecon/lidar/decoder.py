@@ -11,9 +11,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from panrecon.lidar.classify import Classifier
+from panrecon.lidar.fusion import VoxelVision
+from panrecon.lidar.losses import mask_features
 from panrecon.lidar.position import Placed
 from panrecon.lidar.queries import Start
+from panrecon.structures import VOID
 
+UNLIKE: Final = 4.0  # of a mask's logit, by which the look of another kind lowers it at first
 REACH_OF_QUERY: Final = 3.0  # m around its voxel that a query starts with, about half a vehicle
 
 
@@ -26,14 +30,40 @@ class Prediction:
     embedding: Float[Tensor, "Q D"]
 
 
-def squared_distances(start: Start, placed: Placed) -> Float[Tensor, "Q V"]:
-    """Seen from above, m^2."""
-    apart = start.place[:, None, :2] - placed.places[None, :, :2]
-    return apart.square().sum(dim=2) * start.has_place[:, None]
+@dataclass(frozen=True)
+class Apart:
+    """Of every voxel, how far it is from the one that a query starts from, and how unlike it it looks.
+
+    Squared distances are seen from above (m^2), unlikeness is 1 - cosine of the vision features. Both are 0 for queries
+    that start from no voxel, unlikeness also where either was in no image.
+    """
+
+    squared_distance: Float[Tensor, "Q V"]
+    unlikeness: Float[Tensor, "Q V"]
+
+
+def apart(start: Start, placed: Placed, vision: VoxelVision) -> Apart:
+    """Queries and the voxels they start from, held against all voxels."""
+    if not len(placed.places):
+        none = placed.places.new_zeros(len(start.seed), 0)
+        return Apart(none, none)
+    begun = (start.seed != VOID)[:, None]
+    steps = placed.places[start.seed, None, :2] - placed.places[None, :, :2]
+    looks = nn.functional.normalize(vision.values, dim=1)
+    both = begun & vision.valid[start.seed, None] & vision.valid
+    return Apart(steps.square().sum(dim=2) * begun, torch.where(both, 1 - looks[start.seed] @ looks.T, 0.0))
 
 
 def perceptron(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+
+
+def silent(width: int) -> nn.Linear:
+    """One number a query, 0 before training."""
+    layer = nn.Linear(width, 1)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 class GatedUpdate(nn.Module):
@@ -81,6 +111,8 @@ class Decoder(nn.Module):
     """Layers, and the heads that all of them share.
 
     With `places`, masks of queries that start from a voxel fade with the distance from it, as far as the query says.
+    With `looks`, they fade also with how unlike it a voxel looks, as much as the query says, and meanings hear of what
+    the mask looks like.
     """
 
     def __init__(
@@ -92,31 +124,32 @@ class Decoder(nn.Module):
         embedding: int,
         typical: float = 0.0,
         places: bool = False,
+        looks: bool = False,
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList([Layer(width, heads, hidden) for _ in range(layers)])
         self.mask = perceptron(width, width, width)
         self.position = perceptron(width, width, width)
-        self.reach = nn.Linear(width, 1) if places else None
-        if self.reach is not None:
-            nn.init.zeros_(self.reach.weight)
-            nn.init.zeros_(self.reach.bias)
-        self.classifier = Classifier(width, embedding, typical)
+        self.reach = silent(width) if places else None
+        self.taste = silent(width) if places and looks else None
+        self.classifier = Classifier(width, embedding, typical, looks)
 
-    def forward(self, start: Start, placed: Placed) -> list[Prediction]:
+    def forward(self, start: Start, placed: Placed, vision: VoxelVision) -> list[Prediction]:
         """The predictions of the queries as they come, and after every layer."""
-        queries, far = start.values, squared_distances(start, placed)
-        found = [self.predict(queries, placed, far)]
+        queries, far = start.values, apart(start, placed, vision)
+        found = [self.predict(queries, placed, far, vision)]
         for layer in self.layers:
             queries = layer(queries, placed.features, found[-1].mask)
-            found.append(self.predict(queries, placed, far))
+            found.append(self.predict(queries, placed, far, vision))
         return found
 
-    def predict(self, queries: Float[Tensor, "Q C"], placed: Placed, far: Float[Tensor, "Q V"]) -> Prediction:
-        """`far`: squared distances (m^2) of voxels from the places of queries, 0 for queries that have none."""
+    def predict(self, queries: Float[Tensor, "Q C"], placed: Placed, far: Apart, vision: VoxelVision) -> Prediction:
         scale = queries.shape[1] ** -0.5  # keeps logits of untrained queries of order 1
         position = scale * self.position(queries) @ placed.position.T
         if self.reach is not None:
-            position = position - far / (2 * (REACH_OF_QUERY * self.reach(queries).exp()) ** 2)
+            position = position - far.squared_distance / (2 * (REACH_OF_QUERY * self.reach(queries).exp()) ** 2)
         mask = scale * self.mask(queries) @ placed.features.T + position
-        return Prediction(mask, position, self.classifier(queries))
+        if self.taste is not None:
+            mask = mask - UNLIKE * self.taste(queries).exp() * far.unlikeness
+        looks, _ = mask_features(mask, vision.values, vision.valid)
+        return Prediction(mask, position, self.classifier(queries, looks))

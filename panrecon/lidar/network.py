@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from panrecon.lidar.classify import Vocabulary
@@ -41,6 +41,7 @@ class Output:
     vision: VoxelVision
     semantic: Float[Tensor, "V B"]
     predictions: list[Prediction]
+    seed: Int[Tensor, " Q"]
 
 
 class PanopticNetwork(nn.Module):
@@ -68,7 +69,7 @@ class PanopticNetwork(nn.Module):
         self.register_buffer("stuff", torch.from_numpy(np.flatnonzero(~base_is_thing)), persistent=False)
         places = sizes.sampled_queries > 0
         shape = (width, sizes.layers, sizes.heads, sizes.hidden, sizes.embedding)
-        self.decoder = Decoder(*shape, typical, places)
+        self.decoder = Decoder(*shape, typical, places, sizes.looks and sizes.vision)
 
     def forward(self, scan: ScanInput) -> Output:
         voxels = voxelize(scan.points[:, :3], self.sizes.grid)
@@ -77,10 +78,10 @@ class PanopticNetwork(nn.Module):
         lidar = none if self.encoder is None else self.encoder(scan.points, voxels)
         placed = self.position(self.fusion(lidar, vision), voxels)
         semantic = self.semantic(placed.features)
-        looks = vision if self.sizes.vision else VoxelVision(vision.values, torch.zeros_like(vision.valid))
+        looks = vision if self.sizes.vision else VoxelVision(*map(torch.zeros_like, (vision.values, vision.valid)))
         queries = self.queries(self.semantic.weight, semantic, self.get_buffer("stuff"), placed, looks)
-        predictions = self.decoder(queries, placed)
-        return Output(voxels, vision, semantic, predictions)
+        predictions = self.decoder(queries, placed, looks)
+        return Output(voxels, vision, semantic, predictions, queries.seed)
 
     def class_logits(self, prediction: Prediction, words: Vocabulary) -> Float[Tensor, "Q C"]:
         return self.decoder.classifier.logits(prediction.embedding, words)

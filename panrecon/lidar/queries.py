@@ -4,22 +4,22 @@ from dataclasses import dataclass
 from typing import Final
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from panrecon.lidar.fusion import VoxelVision
 from panrecon.lidar.position import Placed
+from panrecon.structures import VOID
 
 APART: Final = 5.0  # m: places that far from each other do not compete
 
 
 @dataclass(frozen=True)
 class Start:
-    """Queries before the first layer; those that start from a voxel have a `place`: its middle, x, y, z (m)."""
+    """Queries before the first layer, and the voxel that each starts from, `VOID` for none."""
 
     values: Float[Tensor, "Q C"]
-    place: Float[Tensor, "Q 3"]
-    has_place: Bool[Tensor, " Q"]
+    seed: Int[Tensor, " Q"]
 
 
 class Queries(nn.Module):
@@ -52,16 +52,15 @@ class Queries(nn.Module):
     ) -> Start:
         """`weights` and `semantic`: those of the auxiliary classifier and its logits; `stuff`: base stuff classes."""
         free = self.free.weight
-        place = free.new_zeros(self.fixed + len(free), 3)
-        has_place = torch.zeros(len(place), dtype=torch.bool, device=free.device)
+        seed = torch.full((self.fixed + len(free),), VOID, dtype=torch.long, device=free.device)
         if self.start is not None and len(placed.places):
             unlike = 1 - likeness(semantic.detach().softmax(dim=1)[:, stuff], vision)
-            chosen = spread(placed.places, unlike, self.sampled)
-            place[self.fixed : self.fixed + self.sampled] = placed.places[chosen]
-            has_place[self.fixed : self.fixed + self.sampled] = True
+            looks = nn.functional.normalize(vision.values, dim=1)
+            chosen = spread(placed.places, looks, unlike, self.sampled)
+            seed[self.fixed : self.fixed + self.sampled] = chosen
             begin = self.start(torch.cat([placed.features[chosen], placed.position[chosen]], dim=1))
             free = torch.cat([free[: self.sampled] + begin, free[self.sampled :]])
-        return Start(torch.cat([weights[self.get_buffer("fixed_classes")], free]), place, has_place)
+        return Start(torch.cat([weights[self.get_buffer("fixed_classes")], free]), seed)
 
 
 def likeness(probability: Float[Tensor, "V S"], vision: VoxelVision) -> Float[Tensor, " V"]:
@@ -76,12 +75,16 @@ def likeness(probability: Float[Tensor, "V S"], vision: VoxelVision) -> Float[Te
     return (probability * torch.where(vision.valid[:, None], cosine, 1.0)).sum(dim=1)
 
 
-def spread(places: Float[Tensor, "V 3"], weight: Float[Tensor, " V"], count: int) -> Int[Tensor, " count"]:
-    """Places chosen one by one: the greatest weight times distance (m, up to `APART`) to those chosen before."""
+def spread(
+    places: Float[Tensor, "V 3"], looks: Float[Tensor, "V D"], weight: Float[Tensor, " V"], count: int
+) -> Int[Tensor, " count"]:
+    """Voxels chosen one by one: the greatest weight times distance, up to 1, to those chosen before."""
     chosen = []
-    distance = torch.full_like(weight, APART)
+    distance = torch.ones_like(weight)
     for _ in range(count):
         best = (weight * distance).argmax()
         chosen.append(best)
-        distance = torch.minimum(distance, torch.linalg.vector_norm(places - places[best], dim=1))
+        apart = (places - places[best]).square().sum(dim=1) / APART**2
+        apart = apart + (looks - looks[best]).square().sum(dim=1)
+        distance = torch.minimum(distance, apart.sqrt())
     return torch.stack(chosen) if chosen else torch.zeros(0, dtype=torch.long, device=weight.device)

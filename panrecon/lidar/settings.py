@@ -31,8 +31,9 @@ class NetworkSizes:
 
     `embedding` is the width of vision features and text embeddings. Without `geometry` the network sees nothing of a
     scan but the vision features; without `vision`, nothing but the scan. `fixed_queries`: one a base stuff class.
-    `sampled_queries` of the free ones start from voxels, and `waves` wavelengths tell places apart: ours, for small
-    training sets; the papers' have neither.
+    `sampled_queries` of the free ones start from voxels, `waves` wavelengths tell places apart, and with `looks` masks
+    and meanings hear of the vision features at the start and inside the mask: ours, for small training sets; the
+    papers' have none of them.
     """
 
     grid: CylinderGrid
@@ -41,6 +42,7 @@ class NetworkSizes:
     free_queries: int = 128
     sampled_queries: int = 0
     waves: int = 0
+    looks: bool = False
     layers: int = 6
     heads: int = 8
     hidden: int = 2048
@@ -70,9 +72,10 @@ SMALL: Final = NetworkSizes(
     grid_over((120, 120, 20), (-3.0, 3.0)),
     SMALL_ENCODER,
     embedding=64,
-    free_queries=56,
-    sampled_queries=50,
+    free_queries=108,
+    sampled_queries=100,
     waves=5,
+    looks=True,
     layers=3,
     heads=4,
     hidden=128,

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from panrecon.errors import InputError
 from panrecon.lidar import losses
-from panrecon.lidar.augment import LabelledScan, augmented, laser_mix, polar_mix
+from panrecon.lidar.augment import LabelledScan, augmented, laser_mix, pasted, polar_mix
 from panrecon.lidar.classify import Vocabulary, typical_cosine
 from panrecon.lidar.decoder import Prediction
-from panrecon.lidar.matching import Match, match
+from panrecon.lidar.matching import match
 from panrecon.lidar.network import Output, PanopticNetwork, ScanInput
 from panrecon.lidar.settings import NetworkSizes
 from panrecon.lidar.sparse import SparseBackend
@@ -43,8 +43,9 @@ class TrainingSettings:
     negative to fixed queries only, right where everything of a base stuff class is labelled (ours). `mixed`: share of
     scans mixed with another, by PolarMix or LaserMix.
     `trespass_weight`: of keeping queries without a segment off voxels that are labelled, which belong to others (ours).
-    `shared`: masks that overlap share a voxel in the second distillation (ours). `class_focus`: the exponent of the
-    focal loss of classes.
+    `shared`: masks that overlap share a voxel in the second distillation; `balanced`: every mask counts alike in it,
+    however small (both ours). `class_focus`: the exponent of the focal loss of classes. `pasted`: share of scans among
+    which the labelled objects of another are put.
     """
 
     steps: int
@@ -56,10 +57,12 @@ class TrainingSettings:
     voxel_weight: float = 0.1
     distance: losses.Distance = "l1"
     shared: bool = False
+    balanced: bool = False
     trespass_weight: float = 0.0
     class_focus: float = losses.CLASS_FOCUS
     unlabelled: Unlabelled = "ignored"
     mixed: float = 0.0
+    pasted: float = 0.0
     checkpoint_every: int = 100
     seed: int = 0
 
@@ -81,9 +84,11 @@ def small_training(steps: int, seed: int) -> TrainingSettings:
         milestones=(0.7, 0.9),
         voxel_weight=1.0,
         shared=True,
+        balanced=True,
         unlabelled="not_stuff",
-        trespass_weight=1.0,
+        trespass_weight=0.3,
         class_focus=2.0,
+        pasted=0.5,
         seed=seed,
     )
 
@@ -207,6 +212,8 @@ class Training:
         if float(torch.rand(1, generator=self.generator)) < self.settings.mixed:
             mix = laser_mix if float(torch.rand(1, generator=self.generator)) < 0.5 else polar_mix
             sample = mix(sample, augmented(self.scans[second], self.generator), self.generator)
+        if float(torch.rand(1, generator=self.generator)) < self.settings.pasted:
+            sample = pasted(sample, augmented(self.scans[second], self.generator))
         return sample
 
     def terms(self, sample: LabelledScan) -> dict[str, Float[Tensor, ""]]:
@@ -229,15 +236,16 @@ class Training:
         """The voxels that teach masks."""
         return torch.ones_like(wanted.known) if self.settings.unlabelled == "negative" else wanted.known
 
-    def assigned(self, prediction: Prediction, wanted: Targets) -> "Assigned":
+    def assigned(self, prediction: Prediction, wanted: Targets, seed: Int[Tensor, " Q"]) -> "Assigned":
         logits = self.network.class_logits(prediction, self.words)
         fixed_classes = self.network.queries.get_buffer("fixed_classes")
-        return assign(logits, prediction.mask, wanted, self.heard(wanted), fixed_classes)
+        is_object = torch.from_numpy(self.words.is_thing)[wanted.thing_class.cpu()].to(self.device)
+        return assign(logits, prediction.mask, wanted, self.heard(wanted), fixed_classes, seed, is_object)
 
     def layer_terms(self, output: Output, prediction: Prediction, wanted: Targets) -> dict[str, Float[Tensor, ""]]:
         """The losses of the predictions after one layer."""
         logits = self.network.class_logits(prediction, self.words)
-        assigned = self.assigned(prediction, wanted)
+        assigned = self.assigned(prediction, wanted, output.seed)
         truth = assigned.mask
         heard = self.heard(wanted).expand_as(truth)
         if self.settings.unlabelled == "not_stuff":
@@ -263,6 +271,7 @@ class Training:
                 vision.valid,
                 self.settings.distance,
                 self.settings.shared,
+                self.settings.balanced,
             ),
         }
 
@@ -311,13 +320,39 @@ def assign(
     wanted: Targets,
     heard: Bool[Tensor, " V"],
     fixed_classes: Int[Tensor, " K"],
+    seed: Int[Tensor, " Q"],
+    is_object: Bool[Tensor, " T"],
 ) -> Assigned:
-    """Fixed queries have their own class where the scan has it; free ones are matched with the other segments."""
-    fixed = len(fixed_classes)
-    found: Match = match(logits[fixed:], mask[fixed:], wanted.things, wanted.thing_class, heard)
+    """Which segment every query is to become.
+
+    Fixed queries have their own class where the scan has it. Free ones that start from a voxel of an object are for
+    it (ours; Hungarian matching alone lets one of them become it and tells the others, which are as near, that they
+    are nothing). Those that start from no voxel are matched with the segments that are left.
+    """
     present = wanted.fixed.any(dim=1).nonzero().squeeze(1)
+    begun, segment = starting_inside(seed, wanted.things & is_object[:, None])
+    left = torch.ones(len(wanted.things), dtype=torch.bool, device=mask.device)
+    left[segment] = False
+    left_over = left.nonzero().squeeze(1)
+    free = torch.arange(len(fixed_classes), len(logits), device=mask.device)
+    free = free[seed[free] == VOID]
+    found = match(logits[free], mask[free], wanted.things[left_over], wanted.thing_class[left_over], heard)
+    segment = torch.cat([segment, left_over[found.segment]])
+    of_thing = torch.cat([begun, free[found.query]])
     query_class = torch.full((len(logits),), VOID, dtype=torch.long, device=logits.device)
     query_class[present] = fixed_classes[present]
-    query_class[fixed + found.query] = wanted.thing_class[found.segment]
-    query = torch.cat([present, fixed + found.query])
-    return Assigned(query, torch.cat([wanted.fixed[present], wanted.things[found.segment]]), query_class)
+    query_class[of_thing] = wanted.thing_class[segment]
+    masks = torch.cat([wanted.fixed[present], wanted.things[segment]])
+    return Assigned(torch.cat([present, of_thing]), masks, query_class)
+
+
+def starting_inside(
+    seed: Int[Tensor, " Q"], segments: Bool[Tensor, "T V"]
+) -> tuple[Int[Tensor, " m"], Int[Tensor, " m"]]:
+    """The queries that start from a voxel of a segment, and which segment it is."""
+    of_voxel = torch.full((segments.shape[1] + 1,), VOID, dtype=torch.long, device=segments.device)
+    number, voxel = segments.nonzero(as_tuple=True)
+    of_voxel[voxel] = number
+    segment = of_voxel[seed]  # the last voxel, which is none, stands for VOID
+    begun = (segment != VOID).nonzero().squeeze(1)
+    return begun, segment[begun]

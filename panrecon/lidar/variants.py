@@ -33,9 +33,12 @@ CHANGES: Final[dict[str, Callable[[Variant], Variant]]] = {
     "no_voxel": lambda full: replace(full, settings=replace(full.settings, voxel_weight=0.0)),
     "no_fusion": lambda full: replace(full, sizes=replace(full.sizes, vision=False)),
     "negative": lambda full: replace(full, settings=replace(full.settings, unlabelled="negative")),
+    "no_looks": lambda full: replace(full, sizes=replace(full.sizes, looks=False)),
+    "no_seeds": lambda full: replace(full, sizes=replace(full.sizes, sampled_queries=0)),
     "pfc": _baseline,
 }
-"""`negative` teaches masks to avoid what is unlabelled, as P3Former does; `pfc` is the baseline."""
+"""`negative` teaches masks to avoid what is unlabelled, as P3Former does; `no_looks` and `no_seeds` are without what is
+ours in the queries; `pfc` is the baseline."""
 
 
 def variant(name: str, full: Variant) -> Variant:

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from panrecon.lidar import train
-from panrecon.lidar.augment import BANDS, LabelledScan, augmented, laser_mix, polar_mix
+from panrecon.lidar.augment import BANDS, LabelledScan, augmented, laser_mix, pasted, polar_mix
 from panrecon.lidar.classify import Vocabulary
 from panrecon.lidar.train import Training, TrainingSettings, labelled_scan
 from panrecon.structures import VOID
@@ -129,6 +129,18 @@ def test_without_mixing_only_what_augments_is_drawn(words: Vocabulary) -> None:
     for found in samples:
         first = int(torch.randint(3, (2,), generator=generator)[0])
         same = augmented(training.scans[first], generator)
-        torch.rand(1, generator=generator)
+        torch.rand(2, generator=generator)
         assert found.scan.points.equal(same.scan.points)
     assert np.array_equal(training.generator.get_state().numpy(), generator.get_state().numpy())
+
+
+def test_pasted_objects_come_whole_and_with_numbers_of_their_own(words: Vocabulary) -> None:
+    first, second = drawn(words, mixed=0.0, count=2)[1]
+    both = pasted(first, second)
+    added = len(both.category) - len(first.category)
+    assert both.scan.points[:-added].equal(first.scan.points)
+    objects = second.instance != VOID
+    assert added == int(objects.sum()) > 0
+    assert both.scan.features[-added:].equal(second.scan.features[objects])
+    assert both.category[-added:].equal(second.category[objects])
+    assert not set(both.instance[-added:].tolist()) & set(first.instance.tolist())

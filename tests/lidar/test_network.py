@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from panrecon.lidar.classify import Vocabulary
-from panrecon.lidar.decoder import Decoder
+from panrecon.lidar.classify import Classifier, Vocabulary
+from panrecon.lidar.decoder import Decoder, apart
 from panrecon.lidar.encoder import Encoder, RowNorm
 from panrecon.lidar.fusion import Fusion, VoxelVision, voxel_vision
 from panrecon.lidar.network import PanopticNetwork, ScanInput
@@ -18,6 +18,7 @@ from panrecon.lidar.queries import Queries, Start, likeness, spread
 from panrecon.lidar.settings import PAPER_NUSCENES, PAPER_SEMANTIC_KITTI, SMALL, EncoderSizes, NetworkSizes
 from panrecon.lidar.train import scan_input
 from panrecon.lidar.voxels import voxelize
+from panrecon.structures import VOID
 
 from .conftest import EMBEDDING, TINY, emptied, toy_scan, without_images
 
@@ -41,7 +42,7 @@ def some_vision(count: int) -> VoxelVision:
 
 
 def no_places(queries: Tensor) -> Start:
-    return Start(queries, torch.zeros(len(queries), 3), torch.zeros(len(queries), dtype=torch.bool))
+    return Start(queries, torch.full((len(queries),), VOID))
 
 
 def test_masks_and_embeddings_after_every_layer() -> None:
@@ -142,7 +143,8 @@ def test_fixed_queries_are_the_classifiers_rows_and_come_first() -> None:
     placed = some_places(50)
     start = queries(weights, torch.randn(50, 3), torch.tensor([1, 2]), placed, some_vision(50))
     found = start.values
-    assert start.has_place.tolist() == [False, False, True, True, True, False, False]
+    assert (start.seed == VOID).tolist() == [True, True, False, False, False, True, True]
+    assert len(start.seed[2:5].unique()) == 3
     assert found[:2].equal(weights[[2, 1]])
     assert found[5:].equal(queries.free.weight[3:])
     assert not torch.isclose(found[2:5], queries.free.weight[:3]).any()
@@ -158,11 +160,17 @@ def test_what_looks_unlike_its_kind_is_unlike_it_however_sure_the_classifier_is(
     assert float(found[11]) == 1.0
 
 
-def test_places_are_heavy_and_apart() -> None:
-    places = torch.tensor([[0.0, 0, 0], [0.5, 0, 0], [30.0, 0, 0], [60.0, 0, 0]])
-    assert spread(places, torch.tensor([1.0, 0.9, 0.5, 0.1]), 3).tolist() == [0, 2, 3]
-    assert spread(places, torch.tensor([1.0, 0.9, 0.5, 0.0]), 3).tolist() == [0, 2, 1]
-    assert len(spread(places[:1], torch.ones(1), 3)) == 3
+def test_seeds_are_heavy_and_apart() -> None:
+    places, alike = torch.tensor([[0.0, 0, 0], [0.5, 0, 0], [30.0, 0, 0], [60.0, 0, 0]]), torch.ones(4, 2)
+    assert spread(places, alike, torch.tensor([1.0, 0.9, 0.5, 0.1]), 3).tolist() == [0, 2, 3]
+    assert spread(places, alike, torch.tensor([1.0, 0.9, 0.5, 0.0]), 3).tolist() == [0, 2, 1]
+    assert len(spread(places[:1], alike[:1], torch.ones(1), 3)) == 3
+
+
+def test_what_looks_unlike_its_neighbour_gets_a_seed_of_its_own() -> None:
+    places = torch.tensor([[0.0, 0, 0], [0.3, 0, 0], [0.6, 0, 0], [2.0, 0, 0]])
+    looks = torch.eye(2)[[0, 0, 1, 0]]
+    assert spread(places, looks, torch.ones(4), 2).tolist() == [0, 2]
 
 
 def test_queries_that_see_nothing_give_no_nan_and_layers_look_only_into_masks() -> None:
@@ -174,25 +182,52 @@ def test_queries_that_see_nothing_give_no_nan_and_layers_look_only_into_masks() 
     changed[[0, 1, 2, 4, 5, 6]] = 50.0
     assert layer(queries, features, mask).equal(layer(queries, changed, mask))
     placed = Placed(features[:0], features[:0], torch.zeros(0, 3))
-    assert torch.isfinite(decoder(no_places(queries), placed)[-1].embedding).all()
+    assert torch.isfinite(decoder(no_places(queries), placed, some_vision(0))[-1].embedding).all()
 
 
 def test_the_order_of_queries_does_not_matter_to_the_decoder() -> None:
     decoder, placed = Decoder(8, 2, 2, 16, EMBEDDING).eval(), some_places(7)
     queries, order = torch.randn(4, 8), torch.tensor([2, 0, 3, 1])
-    one, other = decoder(no_places(queries), placed)[-1], decoder(no_places(queries[order]), placed)[-1]
+    one, other = (decoder(no_places(rows), placed, some_vision(7))[-1] for rows in (queries, queries[order]))
     torch.testing.assert_close(one.mask[order], other.mask)
 
 
 def test_masks_fade_with_the_distance_from_the_place_of_their_query() -> None:
     decoder, placed, queries = Decoder(8, 1, 2, 16, EMBEDDING, places=True), some_places(7), torch.randn(2, 8)
-    start = Start(queries, placed.places[:2], torch.tensor([True, False]))
-    near, free = (decoder(begin, placed)[0].mask for begin in (start, no_places(queries)))
+    start = Start(queries, torch.tensor([0, VOID]))
+    near, free = (decoder(begin, placed, some_vision(7))[0].mask for begin in (start, no_places(queries)))
     lost = free - near
     assert (lost[1] == 0).all()
     assert float(lost[0, 0].detach()) == pytest.approx(0.0, abs=1e-5)
     distance = torch.linalg.vector_norm((placed.places - placed.places[0])[:, :2], dim=1)
     assert lost[0].argsort().equal(distance.argsort())
+
+
+def test_masks_fade_with_how_unlike_the_voxel_looks_that_their_query_starts_from() -> None:
+    start, vision = Start(torch.randn(3, 8), torch.tensor([0, VOID, 2])), some_vision(7)
+    vision.values[1] = 3 * vision.values[0]
+    vision.valid[2] = False
+    found = apart(start, some_places(7), vision).unlikeness
+    assert found[0, :2].tolist() == pytest.approx([0.0, 0.0], abs=1e-6)
+    assert (found[0, 3:] > 0).all()
+    assert (found[1:] == 0).all()  # starts from no voxel; starts from one that no image shows
+    assert found[0, 2] == 0
+    places = Placed(torch.randn(7, 8), torch.randn(7, 8), torch.zeros(7, 3))
+    decoder, hidden = (
+        Decoder(8, 1, 2, 16, EMBEDDING, places=True, looks=True),
+        VoxelVision(vision.values, torch.zeros(7, dtype=torch.bool)),
+    )
+    lost = decoder(start, places, hidden)[0].mask - decoder(start, places, vision)[0].mask
+    assert lost[0].argsort(stable=True).equal(found[0].argsort(stable=True))
+
+
+def test_what_queries_mean_depends_on_how_their_masks_look_if_asked() -> None:
+    queries, looks = torch.randn(3, 8), torch.randn(3, EMBEDDING)
+    for asked in (False, True):
+        classifier = Classifier(8, EMBEDDING, looks=asked)
+        same = classifier(queries, looks).equal(classifier(queries, looks.roll(1, 0)))
+        assert same != asked
+        torch.testing.assert_close(classifier(queries, looks), classifier(queries, 5 * looks))
 
 
 def test_norms_of_few_rows_leave_their_statistics() -> None:

@@ -88,7 +88,7 @@ def test_object_distillation_moves_no_unmatched_query(known: list[LabelledScan],
     last = replace(output.predictions[-1], mask=torch.randn_like(output.predictions[-1].mask))
     last.embedding.retain_grad()
     wanted = training.wanted(known[0], output)
-    assigned = training.assigned(last, wanted)
+    assigned = training.assigned(last, wanted, output.seed)
     torch.autograd.backward(training.layer_terms(output, last, wanted)["object"])
     moved = last.embedding.grad.abs().sum(dim=1) > 0 if last.embedding.grad is not None else torch.zeros(0)
     unmatched = torch.ones(len(last.embedding), dtype=torch.bool)
@@ -96,6 +96,26 @@ def test_object_distillation_moves_no_unmatched_query(known: list[LabelledScan],
     assert unmatched.any()
     assert not moved[unmatched].any()
     assert moved.any()
+
+
+def test_queries_are_for_the_object_they_start_in_and_others_are_matched(
+    known: list[LabelledScan], words: Vocabulary
+) -> None:
+    training = Training(known, words, TINY, SHORT)
+    output = training.network(known[0].scan)
+    wanted = training.wanted(known[0], output)
+    inside, elsewhere = (int(mask.nonzero()[0]) for mask in (wanted.things[1], wanted.category == VOID))
+    seed = torch.full_like(output.seed, VOID)
+    seed[[3, 4, 5]] = torch.tensor([inside, inside, elsewhere])
+    assigned = training.assigned(output.predictions[-1], wanted, seed)
+    fixed = training.network.queries.fixed
+    of_query = dict(zip(assigned.query.tolist(), assigned.mask, strict=True))
+    assert of_query[3].equal(wanted.things[1])
+    assert of_query[4].equal(wanted.things[1])
+    assert 5 not in of_query
+    others = [query for query in of_query if query >= fixed and query not in (3, 4)]
+    assert [of_query[query].tolist() for query in others] == [wanted.things[0].tolist()]
+    assert (assigned.query_class[assigned.query] != VOID).all()
 
 
 @pytest.mark.parametrize(("unlabelled", "fixed", "free"), [("ignored", 0, 0), ("not_stuff", 1, 0), ("negative", 1, 1)])
