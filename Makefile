@@ -38,17 +38,17 @@ demo: setup  ## the built-in room, all stages, and its table of panoptic quality
 	@test -f $(ROOM)/features/features.json || $(PANRECON) simulate room $(ROOM) --seed $(SEED)
 	+@$(if $(DRY),test ! -d $(ROOM) ||) $(RUN_STAGES) scannet/room$(SEED) --run demo --cores $(CORES) $(foreach s,$(SET),--set $(s)) $(DRY)
 
-STREETS := data/raw/nuscenes
-TAUGHT := $(foreach n,0 1 2 3 4 5 6 7,$(STREETS)/street$(n))
-JUDGED := $(foreach n,12 13 14 15,$(STREETS)/street$(n))
+STREETS := data/raw/lidar-demo
+TAUGHT := $(patsubst %,$(STREETS)/street%,$(shell seq 0 47))
+JUDGED := $(patsubst %,$(STREETS)/street%,$(shell seq 60 83))
 LIDAR_RUN := data/runs/lidar-demo
 
 lidar-demo: setup  ## a small LiDAR network learns base classes on simulated streets and is scored on others, novel classes too
 	@for street in $(TAUGHT) $(JUDGED); do test -d $$street/v1.0-mini || $(PANRECON) simulate street $$street \
-		--layout nuscenes --features --seed $${street##*street} --length 24 --frames 9 --columns 1024 || exit $$?; done
-	$(PANRECON) lidar train $(TAUGHT) --every 8 --seed $(SEED) --out $(LIDAR_RUN)/network
-	$(PANRECON) lidar infer $(JUDGED) --every 4 --network $(LIDAR_RUN)/network --out $(LIDAR_RUN)/prediction
-	$(PANRECON) lidar evaluate $(JUDGED) --every 4 --prediction $(LIDAR_RUN)/prediction --json $(LIDAR_RUN)/quality.json \
+		--layout nuscenes --features --seed $${street##*street} --length 24 --frames 1 --columns 1024 || exit $$?; done
+	$(PANRECON) lidar train $(TAUGHT) --seed $(SEED) --out $(LIDAR_RUN)/network
+	$(PANRECON) lidar infer $(JUDGED) --network $(LIDAR_RUN)/network --out $(LIDAR_RUN)/prediction
+	$(PANRECON) lidar evaluate $(JUDGED) --prediction $(LIDAR_RUN)/prediction --json $(LIDAR_RUN)/quality.json \
 		--pictures-to $(LIDAR_RUN)/pictures
 
 weights: setup  ## lists, downloads and verifies the public checkpoints; ONLY="sam-vit-huge ..." WEIGHTS=<folder>
