@@ -92,7 +92,7 @@ def train(
             help="full, or without something: no_object, no_voxel, no_fusion, no_looks, no_seeds, negative, pfc"
         ),
     ] = "full",
-    steps: Annotated[int, typer.Option(min=1, help="steps of one scan each")] = 800,
+    steps: Annotated[int, typer.Option(min=1, help="steps of one scan each")] = 600,
     seed: Annotated[int, typer.Option(min=0, help="another seed, other weights and another order")] = 0,
     every: Every = 1,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="write events for TensorBoard, too")] = False,

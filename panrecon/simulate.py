@@ -78,7 +78,8 @@ def street(
     layout: Annotated[Layout, typer.Option(help="whose layout to write")] = Layout.kitti360,
     seed: Annotated[int, typer.Option(min=0, max=999, help="another seed, another street; numbers the drive")] = 0,
     length: Annotated[float, typer.Option(min=20.0, help="length of the street, m")] = 60.0,
-    frames: Annotated[int, typer.Option(min=1, help="frames of the drive, 1 m and 0.1 s apart")] = 40,
+    frames: Annotated[int, typer.Option(min=1, help="frames of the drive")] = 40,
+    spacing: Annotated[float, typer.Option(min=0.1, help="metres between frames; a metre takes 0.1 s")] = 1.0,
     width: Annotated[int | None, typer.Option(min=32, help="image width, px; default 1408, nuscenes 480")] = None,
     beams: Annotated[int | None, typer.Option(min=2, help="beams of the LiDAR; default 64, nuscenes 32")] = None,
     columns: Annotated[int, typer.Option(min=8, help="measurements of every beam in a turn")] = 2048,
@@ -95,11 +96,11 @@ def street(
     from panrecon.simulation.street import build_street
 
     with exit_on_input_error():
-        if frames > length:
-            raise InputError(f"{frames} frames 1 m apart leave a street of {length:g} m; raise --length.")
+        if frames * spacing > length:
+            raise InputError(f"{frames} frames {spacing:g} m apart leave a street of {length:g} m; raise --length.")
         built, surround = build_street(seed, length), layout == Layout.nuscenes
         size, rays = width or (480 if surround else 1408), beams or (32 if surround else 64)
-        recording = simulate_street.Recording(built, frames, size, rays, columns, features)
+        recording = simulate_street.Recording(built, frames, size, rays, columns, features, spacing)
         match layout:
             case Layout.kitti360:
                 simulate_street.write_kitti360(folder, recording)

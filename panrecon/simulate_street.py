@@ -46,7 +46,10 @@ _NUSCENES_FROM_LIDAR: Final = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1,
 
 @dataclass(frozen=True)
 class Recording:
-    """How to record a street: the frames, the images' width (px), the LiDAR, and whether to write vision features."""
+    """How to record a street: the frames, the images' width (px), the LiDAR, and whether to write vision features.
+
+    Frames are `spacing` m apart.
+    """
 
     street: Street
     frames: int
@@ -54,11 +57,12 @@ class Recording:
     beams: int
     columns: int
     features: bool
+    spacing: float = 1.0
 
     def drive(self, sensors: Sensors, halves_deg: tuple[float, float, float, float] = HDL_64E) -> Iterator[DriveFrame]:
         """The frames, telling how many are done."""
         lidar = LidarModel(self.beams, self.columns, halves_deg=halves_deg)
-        return track(driven(self.street, sensors, lidar, self.frames), "drive", self.frames)
+        return track(driven(self.street, sensors, lidar, self.frames, self.spacing), "drive", self.frames)
 
 
 @dataclass(frozen=True)

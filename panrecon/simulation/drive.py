@@ -42,9 +42,11 @@ class StreetPoints:
     visible: Bool[np.ndarray, " n"]
 
 
-def driven(street: Street, sensors: Sensors, model: LidarModel, frames: int) -> Iterator[DriveFrame]:
-    """The frames of the drive in order, views in the order of the cameras; all depends on the street's seed."""
-    poses, times = driven_path(frames, street.seed), frame_times(frames)
+def driven(
+    street: Street, sensors: Sensors, model: LidarModel, frames: int, spacing: float = 1.0
+) -> Iterator[DriveFrame]:
+    """The frames in order, `spacing` m apart, views in the order of the cameras; the seed decides all."""
+    poses, times = driven_path(frames, street.seed, spacing), frame_times(frames, spacing)
     for number, (world_from_vehicle, time) in enumerate(zip(poses, times.tolist(), strict=True)):
         surface = street.at(time)
         raycaster, world_from_lidar = Raycaster(surface.mesh), world_from_vehicle @ sensors.vehicle_from_lidar

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from panrecon.geometry import invert
-from panrecon.simulation.street_layout import FRAME_TIME, LANE
+from panrecon.simulation.street_layout import LANE, METRE_TIME
 from panrecon.structures import Camera, Rig
 
 UNIT_HEIGHT: Final = 0.93  # m of the inertial unit above the road
@@ -104,10 +104,10 @@ def kitti360_rig(width: int = IMAGE_SIZE[0], baseline: float = BASELINE) -> Rig:
     return Rig(camera, baseline, (left, right), (turns[0], turns[1]), _rigid(_LIDAR_FROM_CAMERA))
 
 
-def driven_path(frames: int, seed: int) -> Float[np.ndarray, "n 4 4"]:
-    """`world_from_vehicle` 1 m apart along the right lane, with the sway and nod of a car on a real road."""
+def driven_path(frames: int, seed: int, spacing: float = 1.0) -> Float[np.ndarray, "n 4 4"]:
+    """`world_from_vehicle` every `spacing` m along the right lane, with the sway and nod of a car on a real road."""
     rng = np.random.default_rng([seed, 81])
-    phase, x = rng.uniform(0, 2 * np.pi, 4), np.arange(frames, dtype=np.float64)
+    phase, x = rng.uniform(0, 2 * np.pi, 4), spacing * np.arange(frames, dtype=np.float64)
     wave = 2 * np.pi / 37.0  # 1/m
     y = -LANE / 2 + 0.25 * np.sin(wave * x + phase[0])
     yaw = np.arctan(0.25 * wave * np.cos(wave * x + phase[0]))
@@ -116,9 +116,9 @@ def driven_path(frames: int, seed: int) -> Float[np.ndarray, "n 4 4"]:
     return np.stack([_vehicle_pose(*values) for values in zip(x, y, z, yaw, pitch, roll, strict=True)])
 
 
-def frame_times(frames: int) -> Float[np.ndarray, " n"]:
+def frame_times(frames: int, spacing: float = 1.0) -> Float[np.ndarray, " n"]:
     """Seconds from the first frame."""
-    return FRAME_TIME * np.arange(frames)
+    return METRE_TIME * spacing * np.arange(frames)
 
 
 def _vehicle_pose(x: float, y: float, z: float, yaw: float, pitch: float, roll: float) -> Float[np.ndarray, "4 4"]:

@@ -16,7 +16,7 @@ from panrecon.simulation.lidar import LidarModel, scan
 from panrecon.simulation.shapes import bounds, prism
 from panrecon.simulation.street import Street, build_street
 from panrecon.simulation.textures import Material
-from panrecon.simulation.vehicle import driven_path, kitti360_rig, stereo_sensors
+from panrecon.simulation.vehicle import driven_path, frame_times, kitti360_rig, stereo_sensors
 from panrecon.structures import VOID, Labels, Rig
 
 SEEDS = range(3)
@@ -84,6 +84,11 @@ def test_vehicles_and_people_do_not_overlap(seed: int) -> None:
         for i, first in enumerate(boxes):
             for second in boxes[i + 1 :]:
                 assert ((first[0] >= second[1]) | (second[0] >= first[1])).any()
+
+
+def test_a_drive_is_the_same_however_far_its_frames_are_apart() -> None:
+    np.testing.assert_allclose(driven_path(3, 0, 8.0), driven_path(17, 0)[::8])
+    np.testing.assert_allclose(frame_times(3, 8.0), frame_times(17)[::8])
 
 
 @pytest.mark.parametrize("seed", SEEDS)
