@@ -1,8 +1,8 @@
 """What is each part of the LiDAR method worth, and how far is it from the baseline of frozen features?
 
 Streets in nuScenes' layout with simulated vision features, those of `make lidar-demo`: 72 scans of 24 streets to train
-on, 24 of eight others to be judged on; bus, pedestrian, motorcycle and vegetation are novel. It tests the mechanism, not
-the paper's figures. Runs of the same commit and steps that are in the results already are not done again.
+on, 24 of eight others to be judged on; bus, pedestrian, motorcycle and vegetation are novel. It tests the mechanism,
+not the paper's figures. Runs of the same commit and steps that are in the results already are not done again.
 """
 
 import json
