@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -232,8 +233,11 @@ def test_an_image_of_another_size_is_told(streets: Path, clip: Path, tmp_path: P
 
 def test_one_way_for_each_is_enough() -> None:
     here = Path()
-    Sources(here, None, None, None)
-    Sources(here, here, None, None)
-    Sources(here, None, here, None)
-    Sources(None, here, here, None)
-    Sources(None, here, None, "model=file")
+    for given in (
+        (here, None, None, None),
+        (here, here, None, None),
+        (here, None, here, None),
+        (None, here, here, None),
+        (None, here, None, "model=file"),
+    ):
+        assert astuple(Sources(*given)) == given

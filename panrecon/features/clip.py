@@ -80,12 +80,17 @@ class ClipWords:
     where: torch.device
 
     def embed(self, words: Sequence[str]) -> Float[np.ndarray, "n D"]:
-        return unit(np.stack([self._embedding(PROMPT.format(normalised(word))) for word in words]))
+        return prompted(words, self._embedding)
 
     def _embedding(self, text: str) -> Float[np.ndarray, " D"]:
         with torch.inference_mode():
             tokens = self.tokenizer(text, return_tensors="pt").to(self.where)
             return np.asarray(self.network.get_text_features(**tokens)[0].cpu().numpy())
+
+
+def prompted(words: Sequence[str], embedding: Callable[[str], Float[np.ndarray, " D"]]) -> Float[np.ndarray, "n D"]:
+    """Unit vectors of the words, each in the prompt."""
+    return unit(np.stack([embedding(PROMPT.format(normalised(word))) for word in words]))
 
 
 def grid(height: int, width: int, window: int) -> tuple[int, int]:

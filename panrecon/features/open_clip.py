@@ -10,12 +10,10 @@ import torch
 from jaxtyping import Float
 
 from panrecon.errors import InputError
-from panrecon.features.base import unit
-from panrecon.features.clip import PROMPT
+from panrecon.features.clip import prompted
 from panrecon.networks.inference import fitting_memory, out_of_memory
 from panrecon.networks.pretrained import summary
 from panrecon.networks.torchvision_ops import ensure_torchvision
-from panrecon.structures import normalised
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class OpenClipWords:
     where: torch.device
 
     def embed(self, words: Sequence[str]) -> Float[np.ndarray, "n D"]:
-        return unit(np.stack([self._embedding(PROMPT.format(normalised(word))) for word in words]))
+        return prompted(words, self._embedding)
 
     def _embedding(self, text: str) -> Float[np.ndarray, " D"]:
         with torch.inference_mode():
