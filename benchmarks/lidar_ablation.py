@@ -19,8 +19,9 @@ from benchmarks.provenance import provenance
 from benchmarks.study import PROCESSES, RESULTS
 from benchmarks.tables import table_of
 from panrecon.datasets.lidar import NOVEL, Sample, lidar_dataset, sample
-from panrecon.evaluation.lidar import lidar_record
+from panrecon.evaluation.lidar import class_groups, lidar_record
 from panrecon.evaluation.overlap import overlap
+from panrecon.io.categories import find_table, read_categories
 from panrecon.io.features import read_text_embeddings
 from panrecon.io.files import write_json, write_text
 from panrecon.lidar.classify import Vocabulary, vocabulary
@@ -105,18 +106,33 @@ def _samples(streets: Path, seeds: Sequence[int]) -> list[Sample]:
 
 
 def _table(runs: list[dict[str, Any]]) -> str:
-    """A row a variant: the mean over seeds and the deviation, per cent."""
+    """A row a variant: the mean over seeds and the deviation, per cent.
+
+    Means are over the classes that all runs were scored on: of a class whose objects are all too small to count, some
+    runs have found one and others nothing.
+    """
+    common = set.intersection(*(set(run["classes"]) for run in runs))
+    table = read_categories(find_table("nuscenes"))
+    is_base = np.array([category.name not in NOVEL["nuscenes"] for category in table])
+    scored = np.array([category.name in common for category in table])
+    groups = {
+        name: [table[row].name for row in np.flatnonzero(chosen & scored)]
+        for name, chosen in class_groups(table, is_base).items()
+    }
     rows = []
     for name in dict.fromkeys(run["variant"] for run in runs):
         mine = [run for run in runs if run["variant"] == name]
-        cells = [_spread([run["groups"][group]["pq"] for run in mine]) for group in COLUMNS]
+        cells = [_spread([_mean_quality(run, groups[group]) for run in mine]) for group in COLUMNS]
         rows.append([name, *cells, _spread([run["miou"] for run in mine]), str(len(mine))])
     return table_of(["variant", *(f"PQ {group}" for group in COLUMNS), "mIoU", "seeds"], rows)
 
 
-def _spread(values: list[float | None]) -> str:
-    numbers = 100 * np.array([value for value in values if value is not None])
-    return f"{numbers.mean():.1f} ± {numbers.std():.1f}" if len(numbers) else "-"
+def _mean_quality(run: dict[str, Any], classes: Sequence[str]) -> float:
+    return float(np.mean([run["classes"][name]["pq"] for name in classes]))
+
+
+def _spread(values: list[float]) -> str:
+    return f"{100 * np.mean(values):.1f} ± {100 * np.std(values):.1f}"
 
 
 if __name__ == "__main__":
