@@ -67,8 +67,20 @@ def test_an_object_that_several_queries_show_is_the_surest_ones() -> None:
     assert found.instance.tolist() == [0, 0, 0, 0, 0, VOID]
 
 
+def test_what_a_dropped_query_shows_drops_no_other() -> None:
+    probability = torch.tensor([[0.9, 0.0], [0.8, 0.0], [0.7, 0.0]])
+    found = panoptic(probability, masks("+++++++....", "..+++++++..", "....+++++++"), IS_THING, Rule(least_left=0.1))
+    assert found.instance.tolist() == [0] * 7 + [1] * 4
+
+
+def test_parts_of_one_stuff_class_are_not_rivals() -> None:
+    probability = torch.tensor([[0.0, 0.9], [0.0, 0.8]])
+    found = panoptic(probability, masks("++++..", "+++++."), IS_THING, RULE)
+    assert found.category.tolist() == [1, 1, 1, 1, 1, VOID]
+
+
 def test_a_mask_that_is_unsure_yields_to_one_that_is_sure() -> None:
-    probability = torch.tensor([[0.9, 0.0], [0.8, 0.0]])
+    probability = torch.tensor([[0.9, 0.0], [0.5, 0.0]])
     found = panoptic(probability, masks("+-----", "..+++."), IS_THING, Rule(least_left=0.1))
     assert found.instance.tolist() == [0, 0, 1, 1, 1, 0]
 

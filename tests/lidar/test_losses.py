@@ -93,6 +93,15 @@ def test_every_mask_counts_alike_in_balanced_voxel_distillation() -> None:
         assert losses[0] + losses[1] == pytest.approx(losses[2], rel=1e-5)
 
 
+def test_balance_itself_moves_no_mask() -> None:
+    """Two queries that mean the same explain voxels alike, whatever their masks."""
+    mask, vision = torch.tensor([[3.0, 2, 1, 4, 2], [1.0, 3, 2, 2, 5]], requires_grad=True), torch.randn(5, 8)
+    meaning = torch.randn(1, 8).repeat(2, 1)
+    torch.autograd.backward(voxel_distillation(mask, meaning, vision, SEEN, shared=True, balanced=True))
+    assert mask.grad is not None
+    torch.testing.assert_close(mask.grad, torch.zeros(2, 5), atol=1e-6, rtol=0)
+
+
 def test_voxel_distillation_hears_only_voxels_that_a_camera_saw() -> None:
     vision, mask = torch.randn(5, 8), SURE * (2 * torch.eye(5) - 1)
     hidden = torch.tensor([True, True, False, True, True])

@@ -230,6 +230,12 @@ def test_what_queries_mean_depends_on_how_their_masks_look_if_asked() -> None:
         torch.testing.assert_close(classifier(queries, looks), classifier(queries, 5 * looks))
 
 
+def test_looks_need_not_pass_through_the_narrow_layer() -> None:
+    classifier, looks = Classifier(2, EMBEDDING, looks=True), torch.eye(EMBEDDING)
+    found = classifier(torch.zeros(EMBEDDING, 2), looks).detach()
+    assert torch.linalg.matrix_rank(found - found.mean(dim=0)) == EMBEDDING - 1
+
+
 def test_norms_of_few_rows_leave_their_statistics() -> None:
     norm = RowNorm(3).train()
     before = norm.get_buffer("running_var").clone()

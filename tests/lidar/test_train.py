@@ -118,6 +118,18 @@ def test_queries_are_for_the_object_they_start_in_and_others_are_matched(
     assert (assigned.query_class[assigned.query] != VOID).all()
 
 
+def test_stuff_is_nobodys_by_where_a_query_starts(known: list[LabelledScan], words: Vocabulary) -> None:
+    training = Training(known, words, baseline_sizes(TINY), SHORT)
+    output = training.network(known[0].scan)
+    wanted = training.wanted(known[0], output)
+    row = int((wanted.thing_class == int(np.flatnonzero(~training.words.is_thing)[0])).nonzero()[0])
+    seed = torch.full_like(output.seed, VOID)
+    seed[0] = wanted.things[row].nonzero()[0]
+    assigned = training.assigned(output.predictions[-1], wanted, seed)
+    assert 0 not in assigned.query
+    assert sum(mask.equal(wanted.things[row]) for mask in assigned.mask) == 1
+
+
 @pytest.mark.parametrize(("unlabelled", "fixed", "free"), [("ignored", 0, 0), ("not_stuff", 1, 0), ("negative", 1, 1)])
 def test_unlabelled_voxels_teach_only_the_masks_that_are_to_hear_of_them(
     known: list[LabelledScan], words: Vocabulary, unlabelled: Unlabelled, fixed: int, free: int
