@@ -165,7 +165,9 @@ def write_text_embeddings(folder: Path, words: Sequence[str], embeddings: Float[
 
 def _arrays(path: Path) -> Mapping[str, np.ndarray]:
     if not path.is_file():
-        raise InputError(f"The features {path} do not exist; extract them first.")
+        raise InputError(
+            f"The features {path} do not exist; make them (`panrecon lidar features`), or name another folder."
+        )
     try:
         return read_arrays(path)
     except (ValueError, OSError, EOFError, BadZipFile) as error:
