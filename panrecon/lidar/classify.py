@@ -77,8 +77,8 @@ def vocabulary(
 
 
 def class_cosines(embeddings: Float[Tensor, "Q D"], words: Vocabulary) -> Float[Tensor, "Q C"]:
-    """The cosine to the nearest word of every class."""
-    cosine = nn.functional.normalize(embeddings, dim=1) @ words.embedding.T
+    """The cosine to the nearest word of every class; words are frozen."""
+    cosine = nn.functional.normalize(embeddings, dim=1) @ words.embedding.detach().T
     where = words.class_of_word.expand_as(cosine)
     return cosine.new_full((len(cosine), len(words)), -1.0).scatter_reduce(1, where, cosine, "amax")
 
