@@ -72,25 +72,13 @@ class ClipPixels:
 
 
 @dataclass(frozen=True)
-class ClipWords:
+class PromptedWords:
     """Words in the prompt, one at a time: their vectors depend on nothing else, bit for bit."""
 
-    network: Any
-    tokenizer: Any
-    where: torch.device
+    embedding: Callable[[str], Float[np.ndarray, " D"]]
 
     def embed(self, words: Sequence[str]) -> Float[np.ndarray, "n D"]:
-        return prompted(words, self._embedding)
-
-    def _embedding(self, text: str) -> Float[np.ndarray, " D"]:
-        with torch.inference_mode():
-            tokens = self.tokenizer(text, return_tensors="pt").to(self.where)
-            return np.asarray(self.network.get_text_features(**tokens)[0].cpu().numpy())
-
-
-def prompted(words: Sequence[str], embedding: Callable[[str], Float[np.ndarray, " D"]]) -> Float[np.ndarray, "n D"]:
-    """Unit vectors of the words, each in the prompt."""
-    return unit(np.stack([embedding(PROMPT.format(normalised(word))) for word in words]))
+        return unit(np.stack([self.embedding(PROMPT.format(normalised(word))) for word in words]))
 
 
 def grid(height: int, width: int, window: int) -> tuple[int, int]:
@@ -132,7 +120,7 @@ def pixels_of(
     return ClipPixels(network, side, read, where, batches)
 
 
-def words_of(network: Any, folder: Path, where: torch.device) -> ClipWords:
+def words_of(network: Any, folder: Path, where: torch.device) -> PromptedWords:
     """Its encoder of words, with the tokenizer of the folder (tokenizer.json, or vocab.json and merges.txt).
 
     Raises:
@@ -156,4 +144,10 @@ def words_of(network: Any, folder: Path, where: torch.device) -> ClipWords:
             f"The tokenizer in {folder} has {len(tokenizer)} tokens, the network beside it knows {known}; download "
             "both from one model."
         )
-    return ClipWords(network, tokenizer, where)
+
+    def embedding(text: str) -> Float[np.ndarray, " D"]:
+        with torch.inference_mode():
+            tokens = tokenizer(text, return_tensors="pt").to(where)
+            return np.asarray(network.get_text_features(**tokens)[0].cpu().numpy())
+
+    return PromptedWords(embedding)

@@ -1,38 +1,19 @@
 """Words by CLIP models of open_clip (Ilharco et al., 2021), where that package is installed."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
 from panrecon.errors import InputError
-from panrecon.features.clip import prompted
+from panrecon.features.clip import PromptedWords
 from panrecon.networks.inference import fitting_memory, out_of_memory
 from panrecon.networks.pretrained import summary
 from panrecon.networks.torchvision_ops import ensure_torchvision
 
 
-@dataclass(frozen=True)
-class OpenClipWords:
-    """As `ClipWords`: one word at a time, in the same prompt."""
-
-    network: Any
-    tokenizer: Any
-    where: torch.device
-
-    def embed(self, words: Sequence[str]) -> Float[np.ndarray, "n D"]:
-        return prompted(words, self._embedding)
-
-    def _embedding(self, text: str) -> Float[np.ndarray, " D"]:
-        with torch.inference_mode():
-            return np.asarray(self.network.encode_text(self.tokenizer([text]).to(self.where))[0].float().cpu().numpy())
-
-
-def load_open_clip(name: str, weights: Path, where: torch.device) -> OpenClipWords:
+def load_open_clip(name: str, weights: Path, where: torch.device) -> PromptedWords:
     """The model of this name, such as ViT-L-14-quickgelu, with the weights of a file.
 
     Raises:
@@ -60,4 +41,10 @@ def load_open_clip(name: str, weights: Path, where: torch.device) -> OpenClipWor
         raise InputError(
             f"The weights {weights} are not those of open_clip's {name} ({summary(error)}); download them again."
         ) from error
-    return OpenClipWords(network.eval().requires_grad_(False), open_clip.get_tokenizer(name), where)
+    network, tokenizer = network.eval().requires_grad_(False), open_clip.get_tokenizer(name)
+
+    def embedding(text: str) -> Float[np.ndarray, " D"]:
+        with torch.inference_mode():
+            return np.asarray(network.encode_text(tokenizer([text]).to(where))[0].float().cpu().numpy())
+
+    return PromptedWords(embedding)

@@ -10,7 +10,7 @@ from panrecon.simulation import street_items as build
 from panrecon.simulation.shapes import Part, Point, box
 from panrecon.simulation.textures import RGB, Material
 
-METRE_TIME: Final = 0.1  # s for a metre driven; KITTI-360's frames are about that far apart in towns
+METRE_TIME: Final = 0.1  # s that a metre driven takes; KITTI-360's frames are about a metre apart in towns
 LANE: Final = 3.5  # m, the width of each of the two lanes
 STRIP: Final = 2.3  # m, for parked vehicles on either side
 PAVEMENT: Final = 2.6  # m

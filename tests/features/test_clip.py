@@ -13,7 +13,17 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from panrecon.errors import InputError
 from panrecon.features.base import PixelEncoder, TextEncoder, unit
-from panrecon.features.clip import DEVIATION, MEAN, ClipPixels, ClipWords, grid, load_clip, pixels_of, starts, words_of
+from panrecon.features.clip import (
+    DEVIATION,
+    MEAN,
+    ClipPixels,
+    PromptedWords,
+    grid,
+    load_clip,
+    pixels_of,
+    starts,
+    words_of,
+)
 from panrecon.features.precomputed import PrecomputedPixels, PrecomputedWords
 from panrecon.networks.inference import Batches, as_pixels
 from panrecon.structures import Camera, FeatureMap, LidarImage
@@ -35,7 +45,7 @@ def network(folder: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def words(network: Any, folder: Path) -> ClipWords:
+def words(network: Any, folder: Path) -> PromptedWords:
     return words_of(network, folder, CPU)
 
 
@@ -116,7 +126,7 @@ def test_windows_reach_from_end_to_end_and_overlap(cells: int, window: int) -> N
 # Words.
 
 
-def test_words_are_unit_vectors_that_depend_on_nothing_but_the_word(words: ClipWords) -> None:
+def test_words_are_unit_vectors_that_depend_on_nothing_but_the_word(words: PromptedWords) -> None:
     some = words.embed(["car", "traffic sign", "person"])
     others = words.embed(["person", "tree", "car"])
     assert_allclose(np.linalg.norm(some, axis=1), 1, atol=1e-6)
@@ -125,15 +135,18 @@ def test_words_are_unit_vectors_that_depend_on_nothing_but_the_word(words: ClipW
     assert np.linalg.norm(some[0] - some[2]) > 0.05
 
 
-def test_words_are_what_transformers_gives_of_the_prompt(network: Any, words: ClipWords) -> None:
+def test_words_are_what_transformers_gives_of_the_prompt(network: Any, words: PromptedWords, folder: Path) -> None:
+    from transformers import CLIPTokenizerFast
+
+    tokenizer = CLIPTokenizerFast.from_pretrained(folder)
     with torch.inference_mode():
-        tokens = words.tokenizer(["a car in a scene", "a traffic light in a scene"], padding=True, return_tensors="pt")
+        tokens = tokenizer(["a car in a scene", "a traffic light in a scene"], padding=True, return_tensors="pt")
         expected = network.get_text_features(**tokens).numpy()
     assert_allclose(words.embed(["car", "traffic light"]), unit(expected), atol=1e-5)
 
 
 def test_a_release_needs_three_files_and_may_name_another_end_of_text(
-    words: ClipWords, folder: Path, tmp_path: Path
+    words: PromptedWords, folder: Path, tmp_path: Path
 ) -> None:
     """OpenAI's config.json says 2, which is no end of theirs: the highest token is."""
     for name in ("config.json", "model.safetensors", "tokenizer.json"):
@@ -145,7 +158,7 @@ def test_a_release_needs_three_files_and_may_name_another_end_of_text(
     assert_array_equal(released.embed(["car", "tree trunk"]), words.embed(["car", "tree trunk"]))
 
 
-def test_all_encoders_keep_the_contract(network: Any, words: ClipWords) -> None:
+def test_all_encoders_keep_the_contract(network: Any, words: PromptedWords) -> None:
     maps = PrecomputedPixels(lambda image: FeatureMap(np.array([[[3.0, 4.0], [0.0, 0.0]]], np.float32)))
     known = PrecomputedWords({"car": np.array([0.0, 2.0], np.float32)})
     assert isinstance(encoder(network, picture(9, 9)), PixelEncoder) and isinstance(maps, PixelEncoder)

@@ -11,7 +11,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from panrecon.errors import InputError
 from panrecon.features.base import TextEncoder
-from panrecon.features.open_clip import OpenClipWords, load_open_clip
+from panrecon.features.clip import PromptedWords
+from panrecon.features.open_clip import load_open_clip
 from panrecon.networks.torchvision_ops import ensure_torchvision
 
 ensure_torchvision()
@@ -58,4 +59,4 @@ def test_what_is_not_there_or_of_another_model_is_told(weights: Path, tmp_path: 
     ):
         with pytest.raises(InputError, match=sentence):
             load_open_clip(name, file, CPU)
-    assert isinstance(load_open_clip("tiny-test", weights, CPU), OpenClipWords)
+    assert isinstance(load_open_clip("tiny-test", weights, CPU), PromptedWords)
