@@ -1,7 +1,8 @@
 """What is each part of the last three stages worth? Every one left out in turn, on the graphs of finished runs.
 
-Rows: no field at all, by the look of the surface alone, by the field alone; every loss, the classifier's labels and the
-doubt of disputed masks left out; and the features of the pipeline against colour statistics and none.
+Rows: no field at all, by the look of the surface alone, by the field alone; disputed objects kept, edges left round;
+every loss, the classifier's labels and the doubt of disputed masks left out; and the features of the pipeline against
+colour statistics and none.
 """
 
 import time
@@ -25,12 +26,14 @@ from panrecon.config import Settings
 from panrecon.datasets.base import dataset
 from panrecon.errors import InputError
 from panrecon.evaluation.record import finite
+from panrecon.evaluation.score import on_truth
 from panrecon.features.color import color_statistics
 from panrecon.field import labelling, losses, supervision
-from panrecon.field.extract import query
+from panrecon.field.edges import sharpened
+from panrecon.field.extract import PointField, query
 from panrecon.field.fit import fit
 from panrecon.field.supervision import Teacher, field_data, scene_box, taught_and_held_out
-from panrecon.geometry import nearest_vertex, vertex_normals
+from panrecon.geometry import vertex_normals
 from panrecon.io.categories import read_categories
 from panrecon.io.features import read_features
 from panrecon.io.files import write_json, write_text
@@ -42,7 +45,7 @@ from panrecon.semantics.distill import distill
 from panrecon.semantics.naming import name_alike
 from panrecon.semantics.propagation import propagate
 from panrecon.stage import console, exit_on_input_error
-from panrecon.structures import VOID, FeatureMap, Labels, SceneObject, View, with_categories
+from panrecon.structures import VOID, FeatureMap, Labels, PanopticMesh, SceneObject, View, with_categories
 
 NAME: Final = "field_ablation"
 WHOLE: Final = "field and look (default)"
@@ -53,19 +56,29 @@ Scores = dict[str, float]
 
 @dataclass(frozen=True)
 class Variant:
-    """What is changed of the default."""
+    """What is changed of the default: first in what the field is taught, then in what is made of it."""
 
     features: Literal["own", "color", "none"] = "own"
     weights: Mapping[str, float] = field(default_factory=dict)  # of losses
     propagation: bool = True
     disputed: float = supervision.DISPUTED
-    likeness_floor: float = labelling.LIKENESS_FLOOR
     settings: Mapping[str, int] = field(default_factory=dict)  # of the field
+    likeness_floor: float = labelling.LIKENESS_FLOOR
+    detected: float = labelling.DETECTED
+    sharpen: bool = True
+
+    @property
+    def taught(self) -> "Variant":
+        """The same field, and the default decision."""
+        return replace(self, likeness_floor=labelling.LIKENESS_FLOOR, detected=labelling.DETECTED, sharpen=True)
 
 
 VARIANTS: Final = {
     WHOLE: Variant(),
     "the field alone": Variant(likeness_floor=1e6),
+    "disputed objects stay": Variant(detected=0.0),
+    "edges stay round": Variant(sharpen=False),
+    "neither, borders alone": Variant(detected=0.0, sharpen=False),
     **{f"without the loss of {name}": Variant(weights={name: 0.0}) for name in losses.WEIGHTS},
     "without the classifier's labels": Variant(propagation=False),
     "disputed masks count in full": Variant(disputed=1.0),
@@ -96,11 +109,13 @@ class Bench:
         self.superface = read_superfaces(run / "graph")
         self.found = read_instances_found(run / "graph", self.table)
         truth = dataset(DATASET).annotation(scene.raw, self.table)
-        self.truth = truth.labels
-        self.nearest = nearest_vertex(truth.mesh.vertices, self.mesh.vertices, Settings().quality.radius)
+        self.truth = truth
+        self._answers: dict[str, PointField] = {}
 
-    def scores(self, labels: Labels) -> Scores:
-        return strict_scores(labels.at(self.nearest), self.truth, self.table)
+    def scores(self, final: PanopticMesh) -> Scores:
+        return strict_scores(
+            on_truth(final, self.truth, Settings().quality.radius).labels, self.truth.labels, self.table
+        )
 
     def semantics(self, variant: Variant) -> Semantics:
         """The stage `semantics`, without files."""
@@ -121,8 +136,14 @@ class Bench:
         labels = filled if variant.propagation else named
         return Semantics(objects, labels.at(self.superface), told.confidence * variant.propagation, maps)
 
-    def decided(self, variant: Variant, before: Semantics) -> Labels:
-        """The stages `field` and `panoptic`, without files."""
+    def asked(self, variant: Variant, before: Semantics) -> PointField:
+        """The stage `field`, without files: what a field so taught says of every vertex. One is trained once."""
+        key = repr(variant.taught)
+        if key not in self._answers:
+            self._answers[key] = self._fitted(variant, before)
+        return self._answers[key]
+
+    def _fitted(self, variant: Variant, before: Semantics) -> PointField:
         teacher = Teacher(self.mesh, before.known, before.confidence, Settings().field.reach)
         frames, _ = taught_and_held_out(self.scan.frames, Settings().field.held_out_frames)
         names = {frame.name for frame in frames}
@@ -133,19 +154,19 @@ class Bench:
         )
         settings = Settings().field.model_copy(update=dict(variant.settings))
         fitted = fit(data if variant.features != "none" else replace(data, features=None), settings)
-        seen = query(fitted.field, self.mesh.vertices, vertex_normals(self.mesh.vertices, self.mesh.faces))
-        return self.panoptic(seen.category_probability, seen.instance_probability, before)
+        return query(fitted.field, self.mesh.vertices, vertex_normals(self.mesh.vertices, self.mesh.faces))
 
-    def by_look(self, before: Semantics) -> Labels:
-        """With a field that knows nothing."""
+    def knows_nothing(self, before: Semantics) -> PointField:
         count, columns = len(self.superface), (len(self.table), len(before.objects) + 1)
         category, instance = (np.full((count, width), 1 / width, np.float32) for width in columns)
-        return self.panoptic(category, instance, before)
+        return PointField(category, instance, np.zeros(count, np.float32), self.mesh.colors)
 
-    def panoptic(self, category: np.ndarray, instance: np.ndarray, before: Semantics) -> Labels:
-        of_object = [one.category for one in before.objects]
-        reach = Settings().field.reach
-        return labelling.panoptic_labels(category, instance, before.known, of_object, self.table, self.mesh, reach)
+    def decided(self, seen: PointField, before: Semantics, sharpen: bool) -> PanopticMesh:
+        """The stage `panoptic`, without files."""
+        reach, probabilities = Settings().field.reach, (seen.category_probability, seen.instance_probability)
+        found = labelling.panoptic_labels(*probabilities, before.known, before.objects, self.table, self.mesh, reach)
+        mesh = sharpened(self.mesh, found.labels, reach) if sharpen else self.mesh
+        return PanopticMesh(mesh, found.labels)
 
     def _map(self, view: View, variant: Variant) -> FeatureMap:
         match variant.features:
@@ -165,10 +186,10 @@ class Bench:
 
 def ablation(bench: Bench, wanted: list[str]) -> Iterator[tuple[str, Scores]]:
     usual = bench.semantics(Variant())
-    yield "after semantics: no field", bench.scores(usual.known) | {"seconds": 0.0}
+    yield "after semantics: no field", bench.scores(PanopticMesh(bench.mesh, usual.known)) | {"seconds": 0.0}
     started = time.perf_counter()
-    by_look = bench.by_look(usual)
-    yield "the look alone", bench.scores(by_look) | {"seconds": time.perf_counter() - started}
+    by_look = bench.decided(bench.knows_nothing(usual), usual, sharpen=True)
+    yield "no field: look and edges alone", bench.scores(by_look) | {"seconds": time.perf_counter() - started}
     for name in wanted:
         variant = VARIANTS[name]
         same = (variant.features, variant.propagation) == ("own", True)
@@ -176,10 +197,11 @@ def ablation(bench: Bench, wanted: list[str]) -> Iterator[tuple[str, Scores]]:
             stack.enter_context(patch.dict(losses.WEIGHTS, variant.weights))
             stack.enter_context(patch.object(supervision, "DISPUTED", variant.disputed))
             stack.enter_context(patch.object(labelling, "LIKENESS_FLOOR", variant.likeness_floor))
+            stack.enter_context(patch.object(labelling, "DETECTED", variant.detected))
             before = usual if same else bench.semantics(variant)
             started = time.perf_counter()
-            labels = bench.decided(variant, before)
-            yield name, bench.scores(labels) | {"seconds": time.perf_counter() - started}
+            final = bench.decided(bench.asked(variant, before), before, variant.sharpen)
+            yield name, bench.scores(final) | {"seconds": time.perf_counter() - started}
 
 
 def main(

@@ -207,6 +207,7 @@ class FieldSettings(StageSettings):
 
 class PanopticSettings(StageSettings):
     surface: Literal["tsdf", "field"] = Field("tsdf", description="which surface carries the labels")
+    sharpen: bool = Field(True, description="vertices near a border return to the surface of their own segment")
 
 
 class QualitySettings(StageSettings):

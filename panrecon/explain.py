@@ -50,6 +50,7 @@ class _ObjectEvidence:
     number: int
     found: "SceneObject"
     category: int  # which semantics may have changed
+    is_disputed: bool  # and so left out of the final labels
     points: Float[np.ndarray, "P 3"]
     rivals: dict[int, tuple[str, float, float]]  # by id: class, votes for and against being one with it
     scan: "Scan"
@@ -80,6 +81,9 @@ def _read(run: Path, number: int) -> _ObjectEvidence:
     named = found
     if semantics.is_file() and read_json(semantics)["inputs"]["graph"] == digest:
         named = artifact.read_objects(run / "semantics" / "objects.json", table)[number - 1]
+    final, is_disputed = run / "panoptic" / "settings.json", False
+    if final.is_file() and read_json(final)["inputs"]["graph"] == digest:
+        is_disputed = number - 1 not in artifact.read_evidence(run / "panoptic" / "objects.json")
     links = read_json(run / "graph" / "object_graph.json")
     word_of = {node["id"]: node["category"] for node in links["nodes"]}
     rivals = {
@@ -92,6 +96,7 @@ def _read(run: Path, number: int) -> _ObjectEvidence:
         number,
         found,
         named.category,
+        is_disputed,
         read_mesh(run / "mesh" / "mesh.ply").vertices[mine],
         rivals,
         read_scan(run / "scan"),
@@ -107,6 +112,8 @@ def sentences(evidence: _ObjectEvidence) -> Iterator[str]:
     yield f"object {evidence.number}: {table[evidence.category].name}, confidence {found.confidence:.2f}"
     if evidence.category != found.category:
         yield f"  {table[found.category].name} by its masks alone; renamed after the objects that look like it"
+    if evidence.is_disputed:
+        yield "  not among the final objects: most frames that see it call it something else, and so does the field"
     yield f"  {len(evidence.points)} vertices; {len(found.masks)} masks in {len(found.frames)} frames"
     words = Counter(table[mask.category].name for mask in found.masks)
     yield "  its masks say: " + ", ".join(f"{word} x{count}" for word, count in words.most_common())

@@ -29,6 +29,7 @@ from panrecon.features.base import FeatureExtractor
 from panrecon.features.color import ColorExtractor
 from panrecon.features.precomputed import PrecomputedExtractor
 from panrecon.features.projection import fit_projection
+from panrecon.field.edges import sharpened
 from panrecon.field.extract import query
 from panrecon.field.fit import Training, passes
 from panrecon.field.labelling import panoptic_labels
@@ -258,12 +259,11 @@ class Rehearsal:
     def _panoptic(self) -> None:
         mesh = self.mesh
         asking, seen = timed(lambda: query(self.trained, mesh.vertices, vertex_normals(mesh.vertices, mesh.faces)))
-        of_object = [one.category for one in self.found.instances.objects]
+        objects, reach = self.found.instances.objects, self.trained.reach
         probabilities = seen.category_probability, seen.instance_probability
-        deciding, labels = timed(
-            lambda: panoptic_labels(*probabilities, self.known, of_object, self.table, mesh, self.trained.reach)
-        )
-        self.panoptic = PanopticMesh(mesh, labels)
+        deciding, decided = timed(lambda: panoptic_labels(*probabilities, self.known, objects, self.table, mesh, reach))
+        sharpening, sharp = timed(lambda: sharpened(mesh, decided.labels, reach))
+        self.panoptic = PanopticMesh(sharp, decided.labels)
         writing, disk = timed(
             lambda: self._written("panoptic.ply", lambda path: write_panoptic_mesh(path, self.panoptic, self.table))
         )
@@ -272,7 +272,9 @@ class Rehearsal:
         rendering, images = timed(lambda: renderer.images(self.some.camera, frame.world_from_camera))
         write_images(self.folder / "rendered", frame.name, images, self.table)
         count = len(held_out(len(self.whole.frames), self.settings.field.held_out_frames))
-        seconds = (asking + deciding + writing) * self.surface_ratio + rendering * count + self.picture_seconds
+        seconds = (
+            (asking + deciding + sharpening + writing) * self.surface_ratio + rendering * count + self.picture_seconds
+        )
         self.costs["panoptic"] = Cost(seconds, disk * self.surface_ratio + _size(self.folder / "rendered") * count)
 
     def _quality(self) -> None:

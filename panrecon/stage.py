@@ -33,7 +33,7 @@ VERSIONS: Final = {
     "graph": 4,
     "semantics": 2,
     "field": 4,
-    "panoptic": 5,
+    "panoptic": 6,
     "quality": 3,
 }
 READS: Final[dict[str, tuple[str, ...]]] = {

@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Int
 
+from panrecon.field.edges import sharpened
 from panrecon.field.extract import query, surface
 from panrecon.field.field import PanopticField, SceneBox
 from panrecon.field.labelling import panoptic_labels
@@ -34,16 +35,21 @@ def main(stage: Stage) -> None:
         mesh, nearest = field_surface(field, box, mesh, stage.settings.mesh.voxel_size)
         known = known.at(nearest)
     seen = query(field, mesh.vertices, vertex_normals(mesh.vertices, mesh.faces))
-    of_object = [found.category for found in objects]
     probabilities = seen.category_probability, seen.instance_probability
-    labels = panoptic_labels(*probabilities, known, of_object, table, mesh, field.reach)
+    decided = panoptic_labels(*probabilities, known, objects, table, mesh, field.reach)
+    labels = decided.labels
+    if stage.settings.panoptic.sharpen:
+        mesh = sharpened(mesh, labels, field.reach)
     panoptic = PanopticMesh(mesh, labels)
     write_panoptic_mesh(stage.output / "panoptic.ply", panoptic, table)
-    artifact.write_objects(stage.output / "objects.json", objects, table)
+    artifact.write_objects(stage.output / "objects.json", objects, table, without=decided.disputed)
     picture = overview(mesh, up_direction(scan.poses)).paint(label_colors(labels, table))
     write_image(stage.output / "panoptic.png", with_legend(picture, labels, table))
     render(stage, scan, panoptic, field, box, table)
-    stage.say(f"{len(mesh.vertices)} vertices, {len(objects)} objects")
+    stage.say(f"{len(mesh.vertices)} vertices, {len(objects) - len(decided.disputed)} objects")
+    if len(decided.disputed):
+        numbers = ", ".join(str(number - VOID) for number in decided.disputed)
+        stage.say(f"no objects after all, by most frames that see them and by the field: {numbers}")
 
 
 def field_surface(

@@ -1,13 +1,14 @@
 """One label for every vertex from the field's probabilities and what graph and semantics already knew."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from panrecon.field.borders import Borders, borders
-from panrecon.structures import VOID, CategoryTable, Labels, TriangleMesh
+from panrecon.structures import VOID, CategoryTable, Labels, SceneObject, TriangleMesh
 
 FLOOR: Final = 1e-4  # no probability counts as less: one head must not veto alone
 FIELD_WEIGHT: Final = 0.5  # of the field's log odds beside those of the look: its neighbours err together
@@ -15,39 +16,76 @@ KNOWN_ODDS: Final = 7.4  # of the label known before, near a border
 LIKENESS_FLOOR: Final = 0.05  # of what a vertex looks like nothing of
 CHUNK: Final = 1 << 16  # vertices whose scores are held densely at once
 FULL_TRUST: Final = 0.95  # a field that agrees with this share of the known labels counts in full
+DETECTED: Final = 0.3  # of the frames that see an object well; with fewer it stands on the field's word
+CONFIRMED: Final = 0.85  # of an object's vertices that the field must give to it, if few frames detect it
+FIT_TO_JUDGE: Final = 0.8  # a field that agrees with less of the known labels disputes no object
+
+
+@dataclass(frozen=True)
+class Decided:
+    """The final labels, and which objects are in none of them: their number is `VOID` wherever it was known."""
+
+    labels: Labels
+    disputed: Int[np.ndarray, " d"]
 
 
 def panoptic_labels(
     category_probability: Float[np.ndarray, "V C"],
     instance_probability: Float[np.ndarray, "V I1"],
     known: Labels,
-    category_of_object: Sequence[int],
+    objects: Sequence[SceneObject],
     table: CategoryTable,
     mesh: TriangleMesh,
     reach: float,
-) -> Labels:
+) -> Decided:
     """A segment for every vertex: a stuff class, or an object with its own class.
 
-    What graph and semantics labelled stays, but near a border between segments it is decided anew among those that
-    meet there: by how the vertex looks, by the field, and with odds of `KNOWN_ODDS` for the old label. What was void
-    takes the field's most probable segment. The field decides class and instance together, P(stuff c) = p(c) p(none)
-    and P(object o) = p(class of o) p(o), so that a chair never carries a table's id; it counts as far as it agrees
-    with the known labels at large. `reach` is `field.reach` (m).
+    What graph and semantics labelled stays, with two exceptions. An object that few of the frames which see it detect,
+    and that the field does not show either, is none (`_disputed`). And near a border between segments a vertex is
+    decided anew among those that meet there: by how it looks, by the field, and with odds of `KNOWN_ODDS` for the old
+    label. What was void, or of no object after all, takes the field's most probable segment. The field decides class
+    and instance together, P(stuff c) = p(c) p(none) and P(object o) = p(class of o) p(o), so that a chair never
+    carries a table's id; it counts as far as it agrees with the known labels at large. `reach` is `field.reach` (m).
     """
-    segments = _Segments(category_of_object, table)
+    segments = _Segments([found.category for found in objects], table)
     if not len(segments.category):
-        return known
+        return Decided(known, np.zeros(0, np.int64))
     field = _FieldScore(segments, category_probability, instance_probability)
     row = segments.row_of(known)
     certain = np.flatnonzero(row != VOID)
-    trust = FIELD_WEIGHT * reliability(field.best(certain) == row[certain])
+    agrees = field.best(certain) == row[certain]
+    disputed = _disputed(objects, row[certain] - segments.stuff_count, agrees)
+    row[np.isin(row, disputed + segments.stuff_count)] = VOID
+    void = np.flatnonzero(row == VOID)
+    row[void] = field.best(void, without=disputed + segments.stuff_count)
     decided = row.copy()
     doubtful = borders(mesh, row, reach)
-    decided[doubtful.vertex] = _decided_anew(doubtful, row[doubtful.vertex], field, trust)
-    void = np.flatnonzero(row == VOID)
-    decided[void] = field.best(void)
+    decided[doubtful.vertex] = _decided_anew(doubtful, row[doubtful.vertex], field, FIELD_WEIGHT * reliability(agrees))
     instance = np.where(decided < segments.stuff_count, VOID, segments.instance[decided])
-    return Labels(segments.category[decided].astype(np.int32), instance.astype(np.int32))
+    return Decided(Labels(segments.category[decided].astype(np.int32), instance.astype(np.int32)), disputed)
+
+
+def _disputed(
+    objects: Sequence[SceneObject], object_of_vertex: Int[np.ndarray, " n"], agrees: Bool[np.ndarray, " n"]
+) -> Int[np.ndarray, " d"]:
+    """The objects that most frames call something else, and on whose vertices the field does so, too.
+
+    One false detection repeated from the next place is a false object. What it covers, the other frames' masks give to
+    what is really there, and the field has learnt from all of them.
+    """
+    if not len(agrees) or agrees.mean() < FIT_TO_JUDGE:
+        return np.zeros(0, np.int64)
+    frames, against = (
+        np.array([len(names) for names in of_objects], np.int64)
+        for of_objects in ([found.frames for found in objects], [found.contradicting for found in objects])
+    )
+    mine = object_of_vertex >= 0
+    vertices = np.bincount(object_of_vertex[mine], minlength=len(objects))
+    confirmed = np.bincount(object_of_vertex[mine], agrees[mine], minlength=len(objects))
+    few = (frames < DETECTED * (frames + against)) & (vertices > 0)
+    disputed = np.flatnonzero(few & (confirmed < CONFIRMED * vertices))
+    others = object_of_vertex[~np.isin(object_of_vertex, disputed)]
+    return disputed if len(others) else disputed[:0]  # there must be something that its place can be given to
 
 
 def _decided_anew(
@@ -96,13 +134,17 @@ class _FieldScore:
         instance = self._instance[vertex, self._segments.instance[row]]
         return _log(category) + _log(instance)
 
-    def best(self, vertex: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
-        """The most probable segment of every vertex."""
+    def best(
+        self, vertex: Int[np.ndarray, " n"], without: Int[np.ndarray, " d"] | None = None
+    ) -> Int[np.ndarray, " n"]:
+        """The most probable segment of every vertex, of all but those `without`."""
         category, instance = self._segments.category, self._segments.instance
         best = np.zeros(len(vertex), dtype=np.int64)
         for start in range(0, len(vertex), CHUNK):
             part = vertex[start : start + CHUNK]
             score = _log(self._category[part])[:, category] + _log(self._instance[part])[:, instance]
+            if without is not None:
+                score[:, without] = -np.inf
             best[start : start + CHUNK] = score.argmax(axis=1)
         return best
 

@@ -1,6 +1,6 @@
 """The `graph` artifact: superfaces, votes, labels of superfaces, objects with their evidence, corrected 2D labels."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +45,15 @@ def read_instances_found(folder: Path, table: CategoryTable) -> Instances:
     return Instances(Labels(**read_arrays(folder / "instances.npz")), read_objects(folder / "objects.json", table))
 
 
-def write_objects(path: Path, objects: Sequence[SceneObject], table: CategoryTable) -> None:
-    """Every object with its class and its evidence; `id` is the `instance` of the label files."""
-    write_json(path, [_object_record(number, found, table) for number, found in enumerate(objects)])
+def write_objects(
+    path: Path, objects: Sequence[SceneObject], table: CategoryTable, without: Collection[int] = ()
+) -> None:
+    """Every object with its class and its evidence; `id` is the `instance` of the label files.
+
+    Those whose position is in `without` are left out, and the others keep their ids.
+    """
+    kept = [(number, found) for number, found in enumerate(objects) if number not in without]
+    write_json(path, [_object_record(number, found, table) for number, found in kept])
 
 
 def read_objects(path: Path, table: CategoryTable) -> tuple[SceneObject, ...]:

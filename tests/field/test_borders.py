@@ -6,7 +6,7 @@ from numpy.testing import assert_array_equal
 
 from panrecon.field.borders import borders, near_border
 from panrecon.field.labelling import panoptic_labels
-from panrecon.structures import VOID, CategoryTable, Labels, TriangleMesh
+from panrecon.structures import VOID, CategoryTable, Labels, SceneObject, TriangleMesh
 
 WALL, FLOOR, CHAIR, TABLE, CLUTTER = range(5)
 STEP = 0.02  # m between vertices
@@ -45,7 +45,8 @@ def decide(known: Labels, mesh: TriangleMesh, table: CategoryTable, objects: tup
     """What is decided with a field that knows nothing."""
     count = len(known.category)
     heads = np.full((count, len(table)), 1 / len(table)), np.full((count, len(objects) + 1), 1 / (len(objects) + 1))
-    return panoptic_labels(*heads, known, objects, table, mesh, REACH)
+    found = [SceneObject(category, 1.0, 0.0, 0.0, (), ()) for category in objects]
+    return panoptic_labels(*heads, known, found, table, mesh, REACH).labels
 
 
 @pytest.mark.parametrize("error", [-0.03, 0.03])

@@ -174,6 +174,13 @@ def test_objects_carry_the_ids_of_label_files(tmp_path: Path, instances: Instanc
     assert chair["masks"][1] == {"frame": "17", "detection": 2, "category": "table", "score": 0.25}
 
 
+def test_objects_left_out_leave_the_ids_of_the_others(
+    tmp_path: Path, instances: Instances, table: CategoryTable
+) -> None:
+    graph_artifact.write_objects(tmp_path / "objects.json", instances.objects, table, without=[0])
+    assert [(found["id"], found["category"]) for found in read_json(tmp_path / "objects.json")] == [(2, "table")]
+
+
 def test_the_object_graph_sums_the_votes_between_objects(
     instances: Instances, graph: SuperfaceGraph, table: CategoryTable
 ) -> None:

@@ -1,0 +1,103 @@
+"""Edges made sharp again where segments meet: a vertex there returns to the surface of its own segment.
+
+A fused surface is round by a voxel or two where two surfaces meet at an angle, and what lies in the rounding is on
+neither. The label of a vertex says of which it is, and the inside of that segment, a hand's breadth away, where that
+runs.
+"""
+
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.sparse import csr_array
+from scipy.spatial import cKDTree
+
+from panrecon.field.borders import near_border
+from panrecon.geometry import mesh_edges, vertex_normals
+from panrecon.structures import VOID, Labels, TriangleMesh
+
+ROUNDED: Final = 0.6  # of the field's reach from a border, that vertices are moved within
+INSIDE: Final = 0.3  # of it from a border, that those they are moved after keep
+FARTHEST: Final = 1.5  # of it, and the next three: from a vertex to the inside of its segment
+NEARBY: Final = 0.5  # by which an inner vertex counts less than the nearest one
+SAME_SHEET: Final = 0.2  # off an inner vertex's plane, by which it counts less: a box has several
+ALIKE: Final = 0.95  # length of their mean normal, from which inner vertices are taken to be of one plane
+LONGEST: Final = 0.6  # of the field's reach: the way that a vertex is moved; who is farther off stays
+NEIGHBOURS: Final = 30  # inner vertices
+ROUNDS: Final = 2  # in which inner vertices take the mean of their neighbours' places and normals
+FEWEST: Final = 10  # inner vertices that a segment needs
+
+
+def sharpened(mesh: TriangleMesh, labels: Labels, reach: float) -> TriangleMesh:
+    """The mesh, its vertices near a change of segment moved along a normal onto their own segment's surface.
+
+    That is the mean plane of the nearest inner vertices of the segment on the same sheet, if these agree on one.
+    Vertices of segments that have no inside, and void ones, stay. `reach` is `field.reach` (m).
+    """
+    segment = _segments(labels)
+    moving = near_border(mesh, segment, ROUNDED * reach) & (segment != VOID)
+    inner = ~near_border(mesh, segment, INSIDE * reach) & (segment != VOID)
+    places, normals = _smoothed(mesh, segment)
+    vertices = mesh.vertices.astype(np.float64)
+    for vertex, inside in zip(*(_members(segment, chosen) for chosen in (moving, inner)), strict=True):
+        if len(vertex) and len(inside) >= FEWEST:
+            vertices[vertex] += _to_surface(
+                mesh.vertices[vertex], mesh.vertices[inside], places[inside], normals[inside], reach
+            )
+    return TriangleMesh(vertices.astype(mesh.vertices.dtype), mesh.faces, mesh.colors)
+
+
+def _to_surface(
+    points: Float[np.ndarray, "n 3"],
+    inside: Float[np.ndarray, "m 3"],
+    places: Float[np.ndarray, "m 3"],
+    normals: Float[np.ndarray, "m 3"],
+    reach: float,
+) -> Float[np.ndarray, "n 3"]:
+    """The way (m) of every point onto the plane of the inner vertices next to it; 0 where there is none."""
+    count, farthest = min(NEIGHBOURS, len(inside)), FARTHEST * reach
+    nearest = cKDTree(inside).query(points, k=count, distance_upper_bound=farthest, workers=-1)
+    distance, near = (np.asarray(values) for values in nearest)
+    found = np.isfinite(distance)
+    near = np.where(found, near, 0)
+    farther = np.where(found, distance, np.inf) - np.where(found[:, :1], distance[:, :1], 0)
+    off = np.einsum("nkc,nkc->nk", points[:, None] - places[near], normals[near])
+    weight = np.exp(-((farther / (NEARBY * reach)) ** 2 + (off / (SAME_SHEET * reach)) ** 2) / 2)
+    weight /= weight.sum(axis=1, keepdims=True).clip(1e-12)
+    place, normal = (np.einsum("nk,nkc->nc", weight, values[near]) for values in (places, normals))
+    length: Float[np.ndarray, " n"] = np.linalg.norm(normal, axis=1)
+    normal /= length[:, None].clip(1e-12)
+    way = np.einsum("nc,nc->n", place - points, normal)
+    is_plane = (length > ALIKE) & (np.abs(way) < LONGEST * reach)
+    return np.where(is_plane, way, 0.0)[:, None] * normal
+
+
+def _smoothed(
+    mesh: TriangleMesh, segment: Int[np.ndarray, " V"]
+) -> tuple[Float[np.ndarray, "V 3"], Float[np.ndarray, "V 3"]]:
+    """Places and unit normals, averaged over neighbours on the mesh within a segment."""
+    start, end = mesh_edges(mesh.faces).T
+    same = segment[start] == segment[end]
+    rows, columns = np.concatenate([start[same], end[same]]), np.concatenate([end[same], start[same]])
+    count = len(mesh.vertices)
+    neighbours = csr_array((np.ones(len(rows)), (rows, columns)), shape=(count, count))
+    share = 1 / (1 + np.bincount(rows, minlength=count))[:, None]
+    values = np.concatenate([mesh.vertices, vertex_normals(mesh.vertices, mesh.faces)], axis=1).astype(np.float64)
+    for _ in range(ROUNDS):
+        values = (neighbours @ values + values) * share
+    length: Float[np.ndarray, " V"] = np.linalg.norm(values[:, 3:], axis=1)
+    return values[:, :3], values[:, 3:] / length[:, None].clip(1e-12)
+
+
+def _segments(labels: Labels) -> Int[np.ndarray, " V"]:
+    """A number from 0 for every class and instance that occur together, `VOID` for void."""
+    pairs = np.stack([labels.category, labels.instance], axis=1)
+    _, segment = np.unique(pairs, axis=0, return_inverse=True)
+    return np.where(labels.category == VOID, VOID, segment.reshape(-1))
+
+
+def _members(segment: Int[np.ndarray, " V"], chosen: Bool[np.ndarray, " V"]) -> list[Int[np.ndarray, " n"]]:
+    """The chosen vertices of every segment."""
+    vertex = np.flatnonzero(chosen)
+    vertex = vertex[np.argsort(segment[vertex], kind="stable")]
+    return np.split(vertex, np.searchsorted(segment[vertex], np.arange(1, segment.max(initial=VOID) + 1)))

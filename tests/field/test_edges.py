@@ -1,0 +1,107 @@
+"""Vertices near a border return to the surface of their segment; nothing else moves."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from scipy.spatial.transform import Rotation
+
+from panrecon.field.edges import sharpened
+from panrecon.structures import VOID, Labels, TriangleMesh
+
+FLOOR, WALL = 0, 1
+REACH = 0.1  # m of the field
+STEP = 0.01  # m between vertices
+LENGTH = 41  # vertices along the edge
+PROFILE = 81  # and across it
+ROUNDING = 0.03  # m: radius of the fillet between floor and wall
+
+
+def corner(rounding: float = ROUNDING, noise: float = 0.0) -> TriangleMesh:
+    """A floor (z = 0) that turns up into a wall (x = 0), with a fillet between them; the room is at x, z > 0."""
+    along = (np.arange(PROFILE) - PROFILE // 2) * STEP  # metres from the middle of the fillet, up the wall
+    straight = np.pi / 4 * rounding
+    angle = (
+        np.clip(along / rounding, -np.pi / 4, np.pi / 4) + np.pi / 4 if rounding else np.where(along > 0, np.pi / 2, 0)
+    )
+    beyond = np.maximum(np.abs(along) - straight, 0)
+    x = rounding * (1 - np.sin(angle)) + np.where(along < 0, beyond, 0)
+    z = rounding * (1 - np.cos(angle)) + np.where(along > 0, beyond, 0)
+    y = np.arange(LENGTH) * STEP
+    profile = np.stack([x, np.zeros(PROFILE), z], axis=1)
+    vertices = profile[None] + np.stack([np.zeros(LENGTH), y, np.zeros(LENGTH)], axis=1)[:, None]
+    vertices = vertices.reshape(-1, 3) + noise * np.random.default_rng(0).standard_normal((LENGTH * PROFILE, 3))
+    first = (np.arange(LENGTH - 1)[:, None] * PROFILE + np.arange(PROFILE - 1)).ravel()
+    lower = np.stack([first, first + 1, first + PROFILE], axis=1)
+    upper = np.stack([first + 1, first + PROFILE + 1, first + PROFILE], axis=1)
+    return TriangleMesh(
+        vertices, np.concatenate([lower, upper]).astype(np.int32), np.full((len(vertices), 3), 9, np.uint8)
+    )
+
+
+def floor_and_wall() -> Labels:
+    category = np.where(np.arange(PROFILE) > PROFILE // 2, WALL, FLOOR)
+    return stuff(np.tile(category, LENGTH))
+
+
+def stuff(category: np.ndarray) -> Labels:
+    return Labels(category.astype(np.int32), np.full(len(category), VOID, np.int32))
+
+
+def off_the_planes(mesh: TriangleMesh, labels: Labels) -> np.ndarray:
+    """How far every vertex lies from the plane of its label, m."""
+    return np.abs(np.where(labels.category == FLOOR, mesh.vertices[:, 2], mesh.vertices[:, 0]))
+
+
+def test_a_rounded_corner_becomes_sharp() -> None:
+    mesh, labels = corner(), floor_and_wall()
+    assert off_the_planes(mesh, labels).max() > 0.008
+    assert off_the_planes(sharpened(mesh, labels, REACH), labels).max() < 0.002
+
+
+def test_noise_near_a_border_is_averaged_out_by_the_inside_of_the_segment() -> None:
+    labels, rounded = floor_and_wall(), corner(noise=0.004)
+    near = np.tile(np.abs(np.arange(PROFILE) - PROFILE // 2) < 4, LENGTH)
+    before, after = (off_the_planes(mesh, labels)[near].mean() for mesh in (rounded, sharpened(rounded, labels, REACH)))
+    assert after < 0.4 * before
+
+
+def test_vertices_far_from_borders_stay_and_so_do_faces_and_colours() -> None:
+    mesh = corner(noise=0.004)
+    found = sharpened(mesh, floor_and_wall(), REACH)
+    far = np.tile(np.abs(np.arange(PROFILE) - PROFILE // 2) > 12, LENGTH)
+    assert_array_equal(found.vertices[far], mesh.vertices[far])
+    assert (found.vertices[~far] != mesh.vertices[~far]).any()
+    assert_array_equal(found.faces, mesh.faces)
+    assert_array_equal(found.colors, mesh.colors)
+
+
+def test_a_surface_of_one_segment_stays_as_it_is() -> None:
+    mesh = corner(noise=0.004)
+    found = sharpened(mesh, stuff(np.full(LENGTH * PROFILE, FLOOR)), REACH)
+    assert_array_equal(found.vertices, mesh.vertices)
+
+
+def test_a_border_on_a_plane_moves_no_vertex_off_it() -> None:
+    mesh = corner(rounding=0.0)
+    flat = TriangleMesh(mesh.vertices[:, [2, 1, 2]] * [1, 1, 0] + mesh.vertices * [1, 0, 0], mesh.faces, mesh.colors)
+    found = sharpened(flat, floor_and_wall(), REACH)
+    np.testing.assert_allclose(found.vertices[:, 2], 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("of", ["void", "no inside"])
+def test_who_has_no_surface_to_return_to_stays(of: str) -> None:
+    """A ribbon along the corner: without a label, or of an object too narrow to have an inside."""
+    mesh, labels = corner(), floor_and_wall()
+    ribbon = np.tile(np.abs(np.arange(PROFILE) - PROFILE // 2) <= 1, LENGTH)
+    category = np.where(ribbon, VOID if of == "void" else 2, labels.category)
+    instance = np.where(ribbon & (of != "void"), 0, VOID)
+    found = sharpened(mesh, Labels(category.astype(np.int32), instance.astype(np.int32)), REACH)
+    assert_array_equal(found.vertices[ribbon], mesh.vertices[ribbon])
+
+
+def test_it_does_not_matter_where_the_scene_lies() -> None:
+    mesh, labels = corner(noise=0.002), floor_and_wall()
+    turn, shift = Rotation.from_euler("xyz", [0.4, -1.1, 2.0]).as_matrix(), np.array([3.0, -2.0, 1.0])
+    moved = TriangleMesh(mesh.vertices @ turn.T + shift, mesh.faces, mesh.colors)
+    expected = sharpened(mesh, labels, REACH).vertices @ turn.T + shift
+    np.testing.assert_allclose(sharpened(moved, labels, REACH).vertices, expected, atol=1e-6)
