@@ -191,7 +191,7 @@ def surface(
     if mask.shape != shape:
         raise ValueError(f"The mask is {mask.shape}, the grid of the box at {cell} m is {shape}.")
     values = np.ones(shape, dtype=np.float32)
-    values[mask] = _signed_distance(field, box.origin + np.argwhere(mask) * cell)
+    values[mask] = signed_distance(field, box.origin + np.argwhere(mask) * cell)
     mesh = zero_level(values, mask, cell)
     vertices = mesh.vertices + box.origin
     return TriangleMesh(vertices, mesh.faces, query(field, vertices).color)
@@ -211,9 +211,12 @@ def zero_level(values: Float[np.ndarray, "x y z"], mask: Bool[np.ndarray, "x y z
 
 
 @torch.no_grad()
-def _signed_distance(field: PanopticField, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
-    parts = [field.geometry(_tensor(field, points[rows])).sdf.cpu().numpy() for rows in _chunks(len(points))]
-    return np.concatenate([np.zeros(0, np.float32), *parts])
+def signed_distance(field: PanopticField, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+    """The distance (m, positive in free space) at world points."""
+    distance = np.empty(len(points), np.float32)  # at once: small parts that stay would keep freed memory in pieces
+    for rows in _chunks(len(points)):
+        distance[rows] = field.geometry(_tensor(field, points[rows])).sdf.cpu().numpy()
+    return distance
 
 
 def _chunks(count: int, points_each: int = 1) -> Iterator[slice]:

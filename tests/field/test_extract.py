@@ -10,8 +10,9 @@ from numpy.testing import assert_allclose
 from torch import Tensor, nn
 
 from panrecon.config import FieldSettings
+from panrecon.field import extract
 from panrecon.field.encoding import GeometryEncoding
-from panrecon.field.extract import grid_shape, observed_nodes, query, render_view, surface
+from panrecon.field.extract import grid_shape, observed_nodes, query, render_view, signed_distance, surface
 from panrecon.field.field import Geometry, PanopticField, SceneBox, build_field
 from panrecon.field.sampling import FieldData
 from panrecon.geometry import face_normals, look_at
@@ -48,6 +49,13 @@ def test_marching_cubes_finds_a_closed_ball_within_half_a_cell(ball: PanopticFie
     solid = trimesh.Trimesh(mesh.vertices, mesh.faces)
     assert solid.is_watertight
     assert solid.volume == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.05)
+
+
+@pytest.mark.parametrize("count", [0, 7, 10, 14])
+def test_distances_come_in_the_points_order(ball: PanopticField, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(extract, "CHUNK", 7)
+    points = np.random.default_rng(0).uniform(-1, 1, (count, 3))
+    assert_allclose(signed_distance(ball, points), np.linalg.norm(points, axis=1) - RADIUS, atol=1e-5)
 
 
 def test_triangles_face_the_free_space(ball: PanopticField) -> None:
