@@ -14,7 +14,7 @@ from panrecon.io.features import read_all_features, read_features, write_feature
 from panrecon.io.images import write_image
 from panrecon.io.scan import read_image, read_scan
 from panrecon.io.weights import find_weights, record_of
-from panrecon.networks.inference import Batches, first_undone, torch_device
+from panrecon.networks.inference import batch_on, first_undone, torch_device
 from panrecon.pictures import feature_picture, sheet, spread
 from panrecon.stage import Facts, Stage, run_stage
 from panrecon.structures import FeatureMap, Scan
@@ -63,16 +63,13 @@ def feature_maps(stage: Stage, backend: str, scan: Scan) -> Callable[[], Iterato
 def extract_once(stage: Stage, scan: Scan) -> None:
     """Writes what DINOv2 gives for every frame that has no raw features yet."""
     settings, raw = stage.settings.features, stage.output / RAW
-    where = torch_device(settings.device)
-    batch = settings.batch_size if where.type == "cuda" else 1
+    batch = batch_on(torch_device(settings.device), settings.batch_size)
     frames = scan.frames[first_undone([(raw / f"{frame.name}.npy").is_file() for frame in scan.frames], batch) :]
     if not frames:
         return
-    from panrecon.features.dinov2 import Dinov2Extractor, load_dinov2
+    from panrecon.features.dinov2 import load_extractor
 
-    model = load_dinov2(find_weights(dinov2_weights(settings)), where, settings.precision)
-    batches = Batches(batch, stage.say)
-    extractor = Dinov2Extractor(model, lambda frame: read_image(scan, frame), settings.pixels_per_feature, batches)
+    extractor = load_extractor(settings, find_weights(dinov2_weights(settings)), partial(read_image, scan), stage.say)
     maps = stage.track(extractor.extract(replace(scan, frames=frames)), "extract", len(frames))
     for frame, features in zip(frames, maps, strict=True):
         write_features(raw, frame.name, features)

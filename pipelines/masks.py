@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from functools import partial
 
 from panrecon.datasets.sources import detections_file, grounded_sam_weights
 from panrecon.errors import InputError
@@ -18,7 +19,7 @@ from panrecon.io.images import write_image
 from panrecon.io.scan import read_image, read_scan
 from panrecon.io.weights import find_weights, record_of
 from panrecon.masks.base import Segmenter
-from panrecon.masks.grounded_sam import GroundedSam, Rules, load_networks
+from panrecon.masks.grounded_sam import GroundedSam, load_grounded_sam
 from panrecon.masks.precomputed import PrecomputedSegmenter
 from panrecon.masks.prompt import build_prompts, words_of
 from panrecon.networks.inference import first_undone
@@ -65,10 +66,8 @@ def segmenter(stage: Stage, scan: Scan, table: CategoryTable) -> tuple[Segmenter
             weights = grounded_sam_weights(settings)
             detector, masker = (find_weights(name) for name in weights)
             facts = stage.models([record_of(name) for name in weights])
-            networks = load_networks(settings.implementation, detector, masker, settings.device, settings.precision)
-            rules = Rules(settings.box_threshold, settings.text_threshold, settings.duplicate_iou, settings.min_area)
-            batch = settings.batch_size if networks[0].device.type == "cuda" else 1
-            return GroundedSam(*networks, lambda frame: read_image(scan, frame), rules, batch, stage.say), batch, facts
+            finder = load_grounded_sam(settings, detector, masker, partial(read_image, scan), stage.say)
+            return finder, finder.batch_size, facts
 
 
 def check_frames(stage: Stage, file: DetectionFile, scan: Scan) -> None:

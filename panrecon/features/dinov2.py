@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from panrecon.config import FeaturesSettings
 from panrecon.errors import InputError
 from panrecon.networks.inference import (
     Batches,
@@ -19,11 +20,13 @@ from panrecon.networks.inference import (
     ahead,
     as_pixels,
     autocast,
+    batch_on,
     fitting_memory,
     in_batches,
     out_of_memory,
     require_finite,
     resized,
+    torch_device,
 )
 from panrecon.networks.pretrained import read_folder, read_state, summary
 from panrecon.networks.torchvision_ops import ensure_torchvision
@@ -95,6 +98,22 @@ def grid(camera: Camera, pixels_per_feature: float) -> tuple[int, int]:
     """Rows and columns of a map over the camera's image; at least one."""
     rows, columns = (round(edge / pixels_per_feature) for edge in (camera.height, camera.width))
     return max(1, rows), max(1, columns)
+
+
+def load_extractor(
+    settings: FeaturesSettings,
+    weights: Path,
+    read: Callable[[Frame], UInt8[np.ndarray, "h w 3"]],
+    say: Callable[[str], None],
+) -> Dinov2Extractor:
+    """The extractor of `features:` in the settings, with the network of this checkpoint on its device.
+
+    Raises:
+        InputError: as `load_dinov2`, or there is no such device.
+    """
+    where = torch_device(settings.device)
+    batches = Batches(batch_on(where, settings.batch_size), say)
+    return Dinov2Extractor(load_dinov2(weights, where, settings.precision), read, settings.pixels_per_feature, batches)
 
 
 def load_dinov2(path: Path, where: torch.device, precision: Precision) -> Dinov2:

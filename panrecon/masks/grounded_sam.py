@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from panrecon.config import MasksSettings
 from panrecon.errors import InputError
 from panrecon.masks.prompt import Prompt, Vocabulary, build_prompts, phrases, readable, vocabulary, words_of
 from panrecon.masks.protocols import Detector, Masker, Queries
@@ -22,6 +23,7 @@ from panrecon.networks.inference import (
     ahead,
     as_pixels,
     autocast,
+    batch_on,
     fitting_memory,
     in_batches,
     resized,
@@ -69,6 +71,7 @@ class _Boxes:
 class GroundedSam:
     """Segments frame by frame; `dropped` counts the boxes left out for their phrase, which no class has.
 
+    `batch_size` is how many images a network gets at once, as far as memory allows.
     Beside the networks at most three batches of images are in memory, resized (5 MB an image of 640 x 480), one batch
     of SAM's embeddings (4 MB each), and the masks of one frame.
     """
@@ -84,13 +87,14 @@ class GroundedSam:
     ) -> None:
         self.dropped: Counter[str] = Counter()
         self._detector, self._masker = detector, masker
-        self._read, self._rules, self._batch_size = read, rules, batch_size
+        self.batch_size = batch_size
+        self._read, self._rules = read, rules
         self._detecting, self._embedding = Batches(batch_size, say), Batches(batch_size, say)
         self._decoding = Batches(BOXES_AT_ONCE, say, "box")
 
     def segment(self, scan: Scan, table: CategoryTable) -> Iterator[Detections]:
         prompts, words = build_prompts(words_of(table)), vocabulary(table)
-        for batch in in_batches(ahead(self._prepare, scan.frames, 2 * self._batch_size), self._batch_size):
+        for batch in in_batches(ahead(self._prepare, scan.frames, 2 * self.batch_size), self.batch_size):
             boxes = self._boxes(batch, prompts, words, table)
             prompted = [image for image, found in zip(batch, boxes, strict=True) if len(found.box)]
             embeddings: Iterator[Tensor] = iter(self._embedding.run(self._embed, prompted))
@@ -141,6 +145,23 @@ class GroundedSam:
         mask = np.stack(list(in_parallel(full, logits)))
         detections = Detections(found.category[order], found.score[order], mask)
         return distinct(large_enough(detections, self._rules.min_area), self._rules.duplicate_iou)
+
+
+def load_grounded_sam(
+    settings: MasksSettings,
+    detector: Path,
+    masker: Path,
+    read: Callable[[Frame], UInt8[np.ndarray, "h w 3"]],
+    say: Callable[[str], None],
+) -> GroundedSam:
+    """The segmenter of `masks:` in the settings, with the networks of these checkpoints on its device.
+
+    Raises:
+        InputError: as `load_networks`.
+    """
+    networks = load_networks(settings.implementation, detector, masker, settings.device, settings.precision)
+    rules = Rules(settings.box_threshold, settings.text_threshold, settings.duplicate_iou, settings.min_area)
+    return GroundedSam(*networks, read, rules, batch_on(networks[0].device, settings.batch_size), say)
 
 
 def load_networks(

@@ -58,6 +58,11 @@ def autocast(where: "device", precision: Precision) -> AbstractContextManager[ob
     return torch.autocast(where.type, dtype=getattr(torch, precision))
 
 
+def batch_on(where: "device", size: int) -> int:
+    """Images that a network gets at once where up to `size` are wanted: a CPU gains nothing from more than one."""
+    return size if where.type == "cuda" else 1
+
+
 def require_finite(values: "Tensor", model: str, precision: Precision) -> None:
     """Raises InputError where half precision has overflowed, ValueError where full precision has."""
     if not bool(values.isfinite().all()):
