@@ -9,7 +9,7 @@ import typer
 from panrecon.stage import console, exit_on_input_error, progress_bar
 
 if TYPE_CHECKING:
-    from panrecon.rehearsal import Estimate
+    from panrecon.rehearsal.costs import Estimate
 
 
 def estimate(
@@ -18,27 +18,26 @@ def estimate(
     settings: Annotated[list[Path], typer.Option("--settings", help="YAML files of settings; later ones win")] = [],  # noqa: B006
     override: Annotated[list[str], typer.Option("--set", help="section.key=value; several are allowed")] = [],  # noqa: B006
 ) -> None:
-    """What all stages of a scene will take: minutes, memory, disk. Rehearses each on 20 frames.
+    """What all stages of a scene will take: minutes, memory, disk. Rehearses each on 20 frames, networks on few.
 
-    Reads <data>/<scene>/ and writes nothing. Exit code 2: the input is wrong, in one sentence.
+    Reads <data>/<scene>/ and the weights of networks that the settings ask for; writes nothing. Exit code 2: the input
+    is wrong, in one sentence.
     """
     from panrecon.workflow import find_scene, settings_of
 
     with exit_on_input_error(), tempfile.TemporaryDirectory() as folder:
         found = find_scene(scene, data, Path(folder))
         loaded = settings_of(found.dataset, settings, override, found.raw)
-        from panrecon.rehearsal import STAGES, Rehearsal
+        from panrecon.rehearsal.stages import STAGES, Rehearsal
 
         rehearsal = Rehearsal(found.dataset, found.raw, loaded, Path(folder))
         with progress_bar("estimate", STAGES) as advance:
             told = rehearsal.estimate(advance)
         show(told, scene)
-        if loaded.panoptic.surface == "field":
-            console.print("not told: panoptic.surface=field takes minutes and gigabytes more in the stage panoptic")
 
 
 def show(estimate: "Estimate", scene: str) -> None:
-    """A table by stage, and a line that says it all."""
+    """A table by stage, what to know of it, and a line that says it all."""
     from rich.table import Table
 
     table = Table("stage", "time", "disk")
@@ -47,6 +46,8 @@ def show(estimate: "Estimate", scene: str) -> None:
     for stage, cost in estimate.costs.items():
         table.add_row(stage, duration(cost.seconds), f"{cost.disk / 1e6:.0f} MB")
     console.print(table)
+    for note in estimate.notes:
+        console.print(note, highlight=False, soft_wrap=True)
     seconds, disk = (sum(getattr(cost, name) for cost in estimate.costs.values()) for name in ("seconds", "disk"))
     print(
         f"{scene}: {estimate.frames} frames, about {estimate.vertices / 1e6:.1f} million vertices; "

@@ -4,28 +4,29 @@ Work grows with the number of frames, with the surface, with both or with neithe
 is told from how often its depth images measure what the rehearsed frames have not seen.
 """
 
-import resource
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import cycle
 from pathlib import Path
-from typing import Final, TypeVar
-
-import cv2
-import numpy as np
-from jaxtyping import Int
+from typing import Final, assert_never
 
 from panrecon.config import Settings
 from panrecon.datasets.base import dataset
-from panrecon.datasets.sources import class_table, detections_file, features_backend, features_folder
+from panrecon.datasets.sources import (
+    class_table,
+    detections_file,
+    dinov2_weights,
+    features_backend,
+    features_folder,
+    grounded_sam_weights,
+)
 from panrecon.errors import InputError
 from panrecon.evaluation.protocols import protocol
 from panrecon.evaluation.scene import Terms, judge_points
-from panrecon.features.base import FeatureExtractor
 from panrecon.features.color import ColorExtractor
 from panrecon.features.precomputed import PrecomputedExtractor
 from panrecon.features.projection import fit_projection
@@ -35,7 +36,7 @@ from panrecon.field.fit import Training, passes
 from panrecon.field.labelling import panoptic_labels
 from panrecon.field.supervision import Teacher, field_data, held_out, scene_box
 from panrecon.fusion.tsdf import fuse
-from panrecon.geometry import transform, unproject, up_direction, vertex_normals
+from panrecon.geometry import up_direction, vertex_normals
 from panrecon.graph.contacts import contacts
 from panrecon.graph.correction import corrected_labels
 from panrecon.graph.instances import infer_instances
@@ -44,79 +45,78 @@ from panrecon.graph.superfaces import superfaces
 from panrecon.io import graph as artifact
 from panrecon.io.categories import read_categories
 from panrecon.io.detections import read_detections, require_frame_of, write_detections
-from panrecon.io.features import read_features
-from panrecon.io.images import read_depth
+from panrecon.io.features import read_all_features, read_features, write_features
 from panrecon.io.mesh import write_mesh, write_panoptic_mesh
-from panrecon.io.scan import Measure, read_scan, read_view, read_views, scan_views, write_scan
+from panrecon.io.scan import read_image, read_scan, read_view, read_views, scan_views, write_scan
 from panrecon.io.semantics import write_point_semantics
+from panrecon.io.weights import find_weights
 from panrecon.masks.precomputed import PrecomputedSegmenter
-from panrecon.pictures import overview, spread
+from panrecon.masks.prompt import build_prompts, words_of
+from panrecon.pictures import overview
+from panrecon.rehearsal.costs import Cost, Estimate, memory_now, peak_memory, size_of, timed
+from panrecon.rehearsal.networks import extract_features, find_masks, frames_needed
+from panrecon.rehearsal.surface import BYTES_OF_A_NODE, node_count, surface_seconds
+from panrecon.rehearsal.survey import inner_of, repeated, share_seen, some_of
 from panrecon.render import SceneRenderer, write_images
 from panrecon.semantics.classifier import fit_classifier, predict
 from panrecon.semantics.distill import distill
 from panrecon.semantics.propagation import propagate
-from panrecon.structures import Frame, Labels, PanopticMesh, Scan
+from panrecon.structures import Detections, FeatureMap, Frame, Labels, PanopticMesh, Scan
 from panrecon.threads import in_parallel, one_thread
 from panrecon.workflow import PIPELINES
 
 FUSED: Final = 64  # frames, evenly spread; of fewer the surface is rough, and has more vertices than it should
 FRAMES: Final = 20  # of these, for all other stages
-SURVEYED: Final = 300  # depth images, at most, that tell how much surface there is besides
-CELL: Final = 0.16  # m
-PIXEL_STEP: Final = 8
 WARM_UP: Final = 3  # field steps before the clock starts: kernels are compiled or loaded
 FIELD_STEPS: Final = 8
 STAGES: Final = 9
 HALF: Final = 2  # bytes of a feature on disk
+RAW: Final = "raw"  # in the folder: what a network gave, not projected
 BYTES_OF_A_VERTEX: Final = 400.0  # positions, colours, normals, features, trees: where most are held at once
 COPIES: Final = 2.5  # of the frames' arrays while the field is set up: as they come, as one array, and indices
 
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Of one stage: wall time, and the size of what it leaves on disk (bytes)."""
-
-    seconds: float
-    disk: float = 0.0
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """By stage, and what all of them need to come up.
-
-    `memory` is the greatest of any stage's process (bytes); `frames` and `vertices` are the whole scan's.
-    """
-
-    frames: int
-    vertices: int
-    costs: dict[str, Cost]
-    memory: float
-
 
 class Rehearsal:
-    """A scene at work: what is known of it grows from stage to stage; `folder` is for files that are thrown away."""
+    """A scene at work: what is known of it grows from stage to stage; `folder` is for files that are thrown away.
+
+    Raises:
+        InputError: what a stage would refuse before it starts, such as weights that are missing.
+    """
 
     def __init__(self, kind: str, raw: Path, settings: Settings, folder: Path) -> None:
         self.raw, self.settings, self.folder = raw, settings, folder
-        if settings.masks.backend == "grounded_sam":
-            raise InputError(
-                "What masks.backend=grounded_sam takes is not told: the other stages are rehearsed on detections, so "
-                "give it a detections.json; of the masks themselves, time `make masks` with scan.frame_stride=50."
-            )
-        if settings.features.backend == "dinov2":
-            raise InputError(
-                "What features.backend=dinov2 takes is not told; set features.backend=auto for the other stages, and "
-                "time `make features` with scan.frame_stride=50."
-            )
         self.whole = dataset(kind).scan(raw, settings.scan)
         self.measure = dataset(kind).depths(raw, self.whole, settings.scan)
         self.table = read_categories(class_table(kind, raw, settings))
-        self.detections_file = read_detections(detections_file(raw, settings), self.table)
-        require_frame_of(self.detections_file, [frame.name for frame in self.whole.frames])
+        self.features_backend = features_backend(raw, settings)
+        self._check_networks()
+        self.known_masks = self._known_masks()
         self.is_annotated = bool(settings.quality.ground_truth or dataset(kind).annotation_files(raw))
         self.costs: dict[str, Cost] = {}
+        self.notes: list[str] = []
+        self.memory_of_networks, self.memory_of_grid, self.memory_of_start = 0.0, 0.0, memory_now()
+
+    def _check_networks(self) -> None:
+        """Refuses devices, words and weights that cannot be had, which otherwise came up after minutes."""
+        if self.settings.masks.backend == "grounded_sam":
+            build_prompts(words_of(self.table))
+            frames_needed(self.settings.masks)
+            for name in grounded_sam_weights(self.settings.masks):
+                find_weights(name)
+        if self.features_backend == "dinov2":
+            frames_needed(self.settings.features)
+            find_weights(dinov2_weights(self.settings.features))
+
+    def _known_masks(self) -> Mapping[str, Detections]:
+        """Those of the detections that were made elsewhere; where networks find masks, they need not be there."""
+        try:
+            file = read_detections(detections_file(self.raw, self.settings), self.table)
+            require_frame_of(file, [frame.name for frame in self.whole.frames])
+        except InputError:
+            if self.settings.masks.backend == "precomputed":
+                raise
+            return {}
+        return file
 
     def estimate(self, on_stage: Callable[[int], None]) -> Estimate:
         """`on_stage` hears how many of the `STAGES` are done. Raises InputError where a file cannot be read."""
@@ -137,24 +137,28 @@ class Rehearsal:
             int(len(self.mesh.vertices) * self.surface_ratio),
             self.costs,
             self._memory(a_frame),
+            tuple(self.notes),
         )
 
     def _memory(self, a_frame: float) -> float:
-        """This process's own peak, which has all stages behind it, and what more frames and surface add to a stage."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
-        masks = sum(found.mask.nbytes for found in self.detections.values()) / len(self.some.frames)
+        """The greatest of any stage: this process's own peak, which has all stages behind it but those of networks and
+        the field's grid, with what more frames and surface add to a stage; theirs.
+        """
+        masks = sum(found.mask.nbytes for found in self.detections.values()) / len(self.detections)
         more_frames = len(self.whole.frames) - len(self.some.frames)
         probabilities = (len(self.table) + len(self.found.instances.objects) + 1) * 4
         surface = len(self.mesh.vertices) * (probabilities + BYTES_OF_A_VERTEX)
-        return peak + more_frames * max(a_frame, masks) + max(self.surface_ratio - 1, 0.0) * surface
+        own = peak_memory() + more_frames * max(a_frame, masks) + max(self.surface_ratio - 1, 0.0) * surface
+        of_field = self.memory_of_start + self.surface_ratio * (surface + self.memory_of_grid)
+        return max(own, of_field, self.memory_of_networks)
 
     def _scan(self) -> None:
-        fused = _some(self.whole, FUSED)
+        fused = some_of(self.whole, FUSED)
         seconds, _ = timed(lambda: write_scan(self.folder, fused, fused.frames, self.measure))
-        images = _size(self.folder / "color") if self.whole.needs_registration else 0
+        images = size_of(self.folder / "color") if self.whole.needs_registration else 0
         self.fused = read_scan(self.folder)
-        detected = [frame for frame in self.fused.frames if frame.name in self.detections_file]
-        self.some = _some(replace(self.fused, frames=tuple(detected)) if detected else self.fused, FRAMES)
+        detected = [frame for frame in self.fused.frames if frame.name in self.known_masks]
+        self.some = some_of(replace(self.fused, frames=tuple(detected)) if detected else self.fused, FRAMES)
         self.frame_ratio = len(self.whole.frames) / len(self.some.frames)  # times as many as are rehearsed
         fused_ratio = len(self.whole.frames) / len(fused.frames)
         self.costs["scan"] = Cost(seconds * fused_ratio, images * fused_ratio)
@@ -171,37 +175,84 @@ class Rehearsal:
         self.costs["mesh"] = Cost(seconds * fused_ratio + self.picture_seconds, disk * self.surface_ratio)
 
     def _masks(self) -> None:
-        segmenter = PrecomputedSegmenter(self.detections_file, self.settings.masks.min_area)
+        match self.settings.masks.backend:
+            case "precomputed":
+                seconds = self._take_known(sum(frame.name in self.known_masks for frame in self.whole.frames))
+                writing, disk = timed(lambda: self._detections_written(self.detections.items()))
+                self.costs["masks"] = Cost((seconds + writing) * self.detected_ratio, disk * self.detected_ratio)
+            case "grounded_sam":
+                self._find_masks(len(self.whole.frames))
+            case _:
+                assert_never(self.settings.masks.backend)
+
+    def _take_known(self, detected: int) -> float:
+        """The masks of the later stages, of which the whole scan has `detected` frames; how long reading takes (s)."""
+        segmenter = PrecomputedSegmenter(self.known_masks, self.settings.masks.min_area)
         seconds, found = timed(lambda: list(segmenter.segment(self.some, self.table)))
-        self.detections = dict(zip((frame.name for frame in self.some.frames), found, strict=True))
-        write = partial(write_detections, frames=self.detections.items(), table=self.table)
-        writing, disk = timed(lambda: self._written("detections.json", write))
-        detected = sum(frame.name in self.detections_file for frame in self.whole.frames)
-        self.detected_ratio = detected / sum(frame.name in self.detections_file for frame in self.some.frames)
-        self.costs["masks"] = Cost((seconds + writing) * self.detected_ratio, disk * self.detected_ratio)
+        self.masked, self.detections = self.some, _by_name(self.some, found)
+        self.detected_ratio = detected / max(sum(frame.name in self.known_masks for frame in self.some.frames), 1)
+        return seconds
+
+    def _find_masks(self, count: int) -> None:
+        """By networks, on few frames; where the scan has no other masks, later stages are rehearsed on those."""
+        few = inner_of(self.some, frames_needed(self.settings.masks))
+        network, found = find_masks(self.settings.masks, few, self.table)
+        self.memory_of_networks = max(self.memory_of_networks, network.memory)
+        writing, disk = timed(lambda: self._detections_written(_by_name(few, found).items()))
+        more = count / len(few.frames)
+        self.costs["masks"] = Cost(network.seconds(count) + writing * more, disk * more)
+        if self.known_masks:
+            self._take_known(count)
+            return
+        self.masked = repeated(few, len(self.some.frames))
+        self.detections = dict(zip((frame.name for frame in self.masked.frames), cycle(found), strict=False))
+        self.detected_ratio = self.frame_ratio
+        count_of_masks = sum(len(detections.score) for detections in found)
+        self.notes.append(
+            "There is no detections.json that fits the scan: the stages after masks were rehearsed on the "
+            f"{count_of_masks} masks that were found in {len(few.frames)} frames."
+        )
+
+    def _detections_written(self, frames: Iterable[tuple[str, Detections]]) -> float:
+        return self._written("detections.json", partial(write_detections, frames=frames, table=self.table))
 
     def _features(self) -> None:
-        extractor = self._extractor()
+        network, extract = self._extractor()
         first = replace(self.some, frames=self.some.frames[:1])
-        solving, _ = timed(lambda: fit_projection(extractor.extract(first), self.settings.features.dimensions))
-        fitting, projection = timed(
-            lambda: fit_projection(extractor.extract(self.some), self.settings.features.dimensions)
-        )
-        seconds, self.maps = timed(lambda: [projection(values) for values in extractor.extract(self.some)])
+        solving, _ = timed(lambda: fit_projection(extract(first), self.settings.features.dimensions))
+        fitting, projection = timed(lambda: fit_projection(extract(self.some), self.settings.features.dimensions))
+        seconds, self.maps = timed(lambda: [projection(values) for values in extract(self.some)])
         disk = float(sum(values.values.size * HALF for values in self.maps))
         growing = max(fitting - solving, 0.0) + seconds
-        self.costs["features"] = Cost(solving + growing * self.frame_ratio, disk * self.frame_ratio)
+        self.costs["features"] = Cost(network + solving + growing * self.frame_ratio, disk * self.frame_ratio)
 
-    def _extractor(self) -> FeatureExtractor:
-        match features_backend(self.raw, self.settings):
+    def _extractor(self) -> tuple[float, Callable[[Scan], Iterator[FeatureMap]]]:
+        """How long a network works before (s), and what then gives the maps of frames."""
+        match self.features_backend:
             case "precomputed":
-                return PrecomputedExtractor(partial(read_features, features_folder(self.raw, self.settings)))
+                read = partial(read_features, features_folder(self.raw, self.settings))
+                return 0.0, PrecomputedExtractor(read).extract
+            case "color":
+                return 0.0, ColorExtractor(partial(read_image, self.some)).extract
+            case "dinov2":
+                return self._extract(), partial(read_all_features, self.folder / RAW)
             case _:
-                return ColorExtractor(lambda frame: read_view(self.some, frame).color)
+                assert_never(self.features_backend)
+
+    def _extract(self) -> float:
+        """By the network, on few frames, whose maps then stand for all; how long it takes for the whole scan (s)."""
+        few = inner_of(self.some, frames_needed(self.settings.features))
+        network, maps = extract_features(self.settings.features, few, self.folder / "extracted")
+        self.memory_of_networks = max(self.memory_of_networks, network.memory)
+        for frame, values in zip(self.some.frames, cycle(maps), strict=False):
+            write_features(self.folder / RAW, frame.name, values)
+        disk = size_of(self.folder / RAW) * self.frame_ratio
+        self.notes.append(f"The stage features needs {disk / 1e9:.2f} GB more on disk while it is at work.")
+        return network.seconds(len(self.whole.frames))
 
     def _graph(self) -> None:
         settings = self.settings.graph
-        looking, seen = timed(lambda: list(in_parallel(self._observed, self.some.frames)))
+        looking, seen = timed(lambda: list(in_parallel(self._observed, self.masked.frames)))
         cutting, superface_of_vertex = timed(lambda: superfaces(self.mesh, settings))
         touching_took, touching = timed(lambda: contacts(self.mesh, superface_of_vertex))
         voting, self.found = timed(lambda: infer_instances(seen, superface_of_vertex, touching, self.table, settings))
@@ -272,10 +323,16 @@ class Rehearsal:
         rendering, images = timed(lambda: renderer.images(self.some.camera, frame.world_from_camera))
         write_images(self.folder / "rendered", frame.name, images, self.table)
         count = len(held_out(len(self.whole.frames), self.settings.field.held_out_frames))
-        seconds = (
-            (asking + deciding + sharpening + writing) * self.surface_ratio + rendering * count + self.picture_seconds
-        )
-        self.costs["panoptic"] = Cost(seconds, disk * self.surface_ratio + _size(self.folder / "rendered") * count)
+        growing = asking + deciding + sharpening * self.settings.panoptic.sharpen + writing
+        seconds = growing * self.surface_ratio + rendering * count + self.picture_seconds
+        if self.settings.panoptic.surface == "field":
+            seconds += (self._own_surface() + asking) * self.surface_ratio  # its colours are asked for too
+        self.costs["panoptic"] = Cost(seconds, disk * self.surface_ratio + size_of(self.folder / "rendered") * count)
+
+    def _own_surface(self) -> float:
+        cell = self.settings.mesh.voxel_size
+        self.memory_of_grid = node_count(self.data.box, cell) * BYTES_OF_A_NODE
+        return surface_seconds(self.trained, self.data.box, self.mesh, cell)
 
     def _quality(self) -> None:
         """Against its own mesh: the truth is nobody's business before the end."""
@@ -291,57 +348,27 @@ class Rehearsal:
         return observe(read_view(self.some, frame), self.mesh.vertices, found, self.table, tolerance)
 
     def _corrected(self) -> list[Labels]:
-        objects, names = self.found.instances.objects, [frame.name for frame in self.some.frames]
+        objects, names = self.found.instances.objects, [frame.name for frame in self.masked.frames]
         return [
             corrected_labels(self.detections[name], self.found.objects_of_frame[name], objects, self.table)
             for name in names
         ]
 
     def _frame_labels_written(self) -> float:
-        for frame, labels in zip(self.some.frames, self.labels_of_frame, strict=True):
+        for frame, labels in zip(self.masked.frames, self.labels_of_frame, strict=True):
             artifact.write_frame_labels(self.folder / "labels", frame.name, labels, self.table)
-        return _size(self.folder / "labels")
+        return size_of(self.folder / "labels")
 
     def _written(self, name: str, write: Callable[[Path], object]) -> float:
         """The bytes of what `write` leaves at a path."""
         path = self.folder / "written" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path)
-        return _size(path)
+        return size_of(path)
 
 
-def share_seen(whole: Scan, some: Scan, depth_max: float, measure: Measure | None = None) -> float:
-    """The share of what `whole` measures within `depth_max` (m) that lies in cells where `some` measure; in (0, 1].
-
-    Cells of `CELL` metres; of at most `SURVEYED` frames; 1 where nothing is measured. `measure` computes the depth of
-    the frames of `whole` where they have no images of it.
-    """
-    seen = np.unique(np.concatenate([_cells(some, frame, depth_max) for frame in some.frames]))
-    cells = (_cells(whole, frame, depth_max, measure) for frame in _some(whole, SURVEYED).frames)
-    measured, known = np.sum([(len(found), np.isin(found, seen).sum()) for found in cells], axis=0)
-    return float(max(known, 1) / max(measured, 1))
-
-
-def _cells(scan: Scan, frame: Frame, depth_max: float, measure: Measure | None = None) -> Int[np.ndarray, " n"]:
-    """A number for the cell of every measured point, of every `PIXEL_STEP`-th pixel each way."""
-    coarse = scan.camera.scaled(1 / PIXEL_STEP)
-    depth = measure(frame) if measure else read_depth(frame.depth, scan.depth_scale)
-    small = cv2.resize(depth, (coarse.width, coarse.height), interpolation=cv2.INTER_NEAREST_EXACT)
-    fused = (small > 0) & (small <= depth_max)
-    x, y, z = np.floor(transform(frame.world_from_camera, unproject(coarse, small)[fused]) / CELL).astype(np.int64).T
-    return (x << 42) + (y << 21) + z
-
-
-def _some(scan: Scan, wanted: int) -> Scan:
-    """The scan with at most so many of its frames, evenly spread."""
-    return replace(scan, frames=tuple(scan.frames[number] for number in spread(len(scan.frames), wanted)))
-
-
-def timed(work: Callable[[], T]) -> tuple[float, T]:
-    """How long it takes (s), and what comes of it."""
-    started = time.perf_counter()
-    result = work()
-    return time.perf_counter() - started, result
+def _by_name(scan: Scan, found: Sequence[Detections]) -> dict[str, Detections]:
+    return dict(zip((frame.name for frame in scan.frames), found, strict=True))
 
 
 def _start() -> float:
@@ -355,8 +382,3 @@ def _seconds_of_a_step(training: Training, steps: range) -> float:
     for _ in range(WARM_UP):
         training.step(steps[0])
     return statistics.median(timed(lambda: training.step(steps[:2][-1]))[0] for _ in range(FIELD_STEPS))
-
-
-def _size(path: Path) -> float:
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return float(sum(file.stat().st_size for file in files))

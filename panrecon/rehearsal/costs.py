@@ -1,0 +1,60 @@
+"""What stages cost, and how it is measured."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one stage: wall time, and the size of what it leaves on disk (bytes)."""
+
+    seconds: float
+    disk: float = 0.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """By stage, and what all of them need to come up.
+
+    `memory` is the greatest of any stage's process (bytes); `frames` and `vertices` are the whole scan's; `notes` say
+    what else should be known of these numbers, a sentence each.
+    """
+
+    frames: int
+    vertices: int
+    costs: dict[str, Cost]
+    memory: float
+    notes: tuple[str, ...] = ()
+
+
+def timed(work: Callable[[], T]) -> tuple[float, T]:
+    """How long it takes (s), and what comes of it."""
+    started = time.perf_counter()
+    result = work()
+    return time.perf_counter() - started, result
+
+
+def size_of(path: Path) -> float:
+    """Bytes of a file, or of all files of a folder."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return float(sum(file.stat().st_size for file in files))
+
+
+def memory_now() -> float:
+    """Bytes that this process holds."""
+    return _status("VmRSS")
+
+
+def peak_memory() -> float:
+    """Bytes that this process held at most; what its parent held when it was started, which rusage adds, is not in."""
+    return _status("VmHWM")
+
+
+def _status(key: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(float(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:"))
