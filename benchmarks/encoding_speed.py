@@ -25,6 +25,7 @@ from panrecon.config import FieldSettings
 from panrecon.field.encoding import (
     HASH_PRIMES,
     VOLUMES,
+    ContentEncoding,
     GeometryEncoding,
     HashVolumes,
     VolumeEncoding,
@@ -67,11 +68,14 @@ class NoEncoding(nn.Module):
 
     def forward(self, positions: Float[Tensor, "N 3"]) -> VolumeEncoding:
         features = torch.full((len(positions), self.width), 0.01)
-        return VolumeEncoding(self.geometry(positions), features, features, features)
+        return VolumeEncoding(features, features, features, self.geometry(positions))
 
     def geometry(self, positions: Float[Tensor, "N 3"]) -> GeometryEncoding:
         features = torch.full((len(positions), self.width), 0.01)
         return GeometryEncoding(features, features[..., None].expand(-1, -1, 3))
+
+    def content(self, positions: Float[Tensor, "N 3"]) -> ContentEncoding:
+        return self(positions)
 
     def clear_gradient(self) -> None:
         self.unused.grad = None

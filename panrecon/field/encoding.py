@@ -28,13 +28,19 @@ class GeometryEncoding:
 
 
 @dataclass(frozen=True)
-class VolumeEncoding:
-    """Features of all four volumes at the same positions."""
+class ContentEncoding:
+    """Features of the volumes of what a surface carries."""
 
-    geometry: GeometryEncoding
     color: Float[Tensor, "N E"]
     semantics: Float[Tensor, "N E"]
     instances: Float[Tensor, "N E"]
+
+
+@dataclass(frozen=True)
+class VolumeEncoding(ContentEncoding):
+    """Features of all four volumes at the same positions."""
+
+    geometry: GeometryEncoding
 
 
 @runtime_checkable
@@ -49,6 +55,8 @@ class Encoding(Protocol):
     def __call__(self, positions: Float[Tensor, "N 3"]) -> VolumeEncoding: ...
 
     def geometry(self, positions: Float[Tensor, "N 3"]) -> GeometryEncoding: ...
+
+    def content(self, positions: Float[Tensor, "N 3"]) -> ContentEncoding: ...
 
     def parameters(self) -> Iterator[nn.Parameter]: ...
 
@@ -91,7 +99,7 @@ class HashVolumes(nn.Module):
         features = torch.bmm(weights[:, :1], rows).view(-1, self.levels, VOLUMES, self.features_per_level)
         geometry, color, semantics, instances = features.transpose(1, 2).flatten(2).unbind(1)
         jacobian = torch.bmm(weights[:, 1:], rows[..., : self.features_per_level])
-        return VolumeEncoding(GeometryEncoding(geometry, self._as_jacobian(jacobian)), color, semantics, instances)
+        return VolumeEncoding(color, semantics, instances, GeometryEncoding(geometry, self._as_jacobian(jacobian)))
 
     def geometry(self, positions: Float[Tensor, "N 3"]) -> GeometryEncoding:
         """Features and Jacobian of the geometry volume alone."""
@@ -99,6 +107,12 @@ class HashVolumes(nn.Module):
         features, *jacobian = torch.bmm(weights, rows).unbind(1)
         stacked = torch.stack(jacobian, dim=1)
         return GeometryEncoding(features.reshape(-1, self.width), self._as_jacobian(stacked))
+
+    def content(self, positions: Float[Tensor, "N 3"]) -> ContentEncoding:
+        """Features of the other three volumes alone."""
+        rows, weights = self._corners(positions, self.table[:, self.features_per_level :])
+        features = torch.bmm(weights[:, :1], rows).view(-1, self.levels, VOLUMES - 1, self.features_per_level)
+        return ContentEncoding(*features.transpose(1, 2).flatten(2).unbind(1))
 
     def clear_gradient(self) -> None:
         """Before a step: the table has no gradient."""

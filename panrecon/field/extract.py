@@ -125,12 +125,13 @@ def _render_chunk(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     depth = near_depths(surface, field.reach, NEAR_SAMPLES)
     points = rays.at(depth)
-    sdf = field.geometry(points.flatten(0, 1)).sdf.view(depth.shape)
-    weights = render_weights(sdf, field.sharpness)
+    geometry = field.geometry(points.flatten(0, 1))
+    weights = render_weights(geometry.sdf.view(depth.shape), field.sharpness)
     heaviest = heaviest_samples(weights, HEAVIEST)
     shape = heaviest.shares.shape
     directions = nn.functional.normalize(rays.direction, dim=1).repeat_interleave(shape[1], dim=0)
-    sample = field(heaviest.of(points).flatten(0, 1), directions)
+    seen = points.flatten(0, 1).index_select(0, heaviest.rows)
+    sample = field.content(seen, geometry.at(heaviest.rows), directions)
     solid = weights.sum(dim=1) > MINIMUM_OPACITY
     return _as_images(sample, heaviest.shares, depth.gather(1, heaviest.index), solid)
 

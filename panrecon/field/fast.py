@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from panrecon.field import kernels
-from panrecon.field.encoding import VOLUMES, GeometryEncoding, HashVolumes, VolumeEncoding
+from panrecon.field.encoding import VOLUMES, ContentEncoding, GeometryEncoding, HashVolumes, VolumeEncoding
 
 
 class FastHashVolumes(HashVolumes):
@@ -33,14 +33,19 @@ class FastHashVolumes(HashVolumes):
 
     def forward(self, positions: Float[Tensor, "N 3"]) -> VolumeEncoding:
         """Features of all volumes and the Jacobian of the geometry volume."""
-        features, jacobian = _gather(self.table, positions, self, VOLUMES)
+        features, jacobian = _gather(self.table, positions, self, range(VOLUMES))
         geometry, color, semantics, instances = features.unbind(0)
-        return VolumeEncoding(GeometryEncoding(geometry, jacobian), color, semantics, instances)
+        return VolumeEncoding(color, semantics, instances, GeometryEncoding(geometry, jacobian))
 
     def geometry(self, positions: Float[Tensor, "N 3"]) -> GeometryEncoding:
         """Features and Jacobian of the geometry volume alone."""
-        features, jacobian = _gather(self.table, positions, self, 1)
+        features, jacobian = _gather(self.table, positions, self, range(1))
         return GeometryEncoding(features.squeeze(0), jacobian)
+
+    def content(self, positions: Float[Tensor, "N 3"]) -> ContentEncoding:
+        """Features of the other three volumes alone."""
+        features, _ = _gather(self.table, positions, self, range(1, VOLUMES))
+        return ContentEncoding(*features.unbind(0))
 
     @property
     def adds_in_place(self) -> bool:
@@ -53,17 +58,17 @@ class FastHashVolumes(HashVolumes):
 
 
 class _Gather(torch.autograd.Function):
-    """Features [volumes, N, E] and the Jacobian [N, E, 3] of the first volume, linear in the table."""
+    """Features [volumes, N, E] and the Jacobian [N, E, 3] of the geometry, if it is among them; linear in the table."""
 
     @staticmethod
     def forward(
-        ctx: Any, table: Tensor, positions: Tensor, encoding: FastHashVolumes, volumes: int
+        ctx: Any, table: Tensor, positions: Tensor, encoding: FastHashVolumes, volumes: range
     ) -> tuple[Tensor, Tensor]:
-        features = table.new_empty(volumes, len(positions), encoding.width)
-        jacobian = table.new_empty(len(positions), encoding.width, 3)
+        features = table.new_empty(len(volumes), len(positions), encoding.width)
+        jacobian = table.new_empty(len(positions), encoding.width if 0 in volumes else 0, 3)
         ctx.positions, ctx.encoding, ctx.volumes = positions.detach().contiguous().numpy(), encoding, volumes
         arrays = (values.detach().numpy() for values in (table, features, jacobian))
-        kernels.gather(ctx.positions, encoding.grid(), *arrays, *_lengths(encoding, volumes))
+        kernels.gather(ctx.positions, encoding.grid(), *arrays, _columns(encoding, volumes))
         return features, jacobian
 
     @staticmethod
@@ -74,14 +79,15 @@ class _Gather(torch.autograd.Function):
         gradient = torch.zeros_like(encoding.table) if kept is None else kept
         arrays = (values.contiguous().numpy() for values in (gradient, of_features, of_jacobian))
         cores = min(numba.get_num_threads(), encoding.levels)
-        lengths = _lengths(encoding, ctx.volumes)
-        kernels.scatter(ctx.positions, encoding.grid(), *arrays, *lengths, cores)
+        kernels.scatter(ctx.positions, encoding.grid(), *arrays, _columns(encoding, ctx.volumes), cores)
         return gradient if kept is None else None, None, None, None
 
 
 _gather: Callable[..., tuple[Tensor, Tensor]] = _Gather.apply
 
 
-def _lengths(encoding: HashVolumes, volumes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Tuples as long as a level has features in one volume, and in all of them."""
-    return (0,) * encoding.features_per_level, (0,) * (volumes * encoding.features_per_level)
+def _columns(encoding: HashVolumes, volumes: range) -> kernels.Columns:
+    """Where these volumes lie in a row of the table."""
+    width = encoding.features_per_level
+    slopes = width if 0 in volumes else 0
+    return kernels.Columns(np.uint64(volumes.start * width), (0,) * width, (0,) * (len(volumes) * width), (0,) * slopes)

@@ -10,11 +10,11 @@ from typing import Final, assert_never
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from panrecon.config import FieldSettings
-from panrecon.field.encoding import Encoding, GeometryEncoding, HashVolumes, level_resolutions
+from panrecon.field.encoding import ContentEncoding, Encoding, GeometryEncoding, HashVolumes, level_resolutions
 from panrecon.field.fast import FastHashVolumes
 
 SOFTPLUS_BETA: Final = 100.0  # NeuS: nearly a ReLU, but with a second derivative
@@ -42,8 +42,9 @@ class Geometry:
     gradient: Float[Tensor, "n 3"]
     hidden: Float[Tensor, "n H"]
 
-    def detach(self) -> "Geometry":
-        return Geometry(self.sdf.detach(), self.gradient.detach(), self.hidden.detach())
+    def at(self, rows: Int[Tensor, " m"]) -> "Geometry":
+        """That of some of the points."""
+        return Geometry(*(values.index_select(0, rows) for values in (self.sdf, self.gradient, self.hidden)))
 
 
 @dataclass(frozen=True)
@@ -119,20 +120,25 @@ class PanopticField(nn.Module):
         positions = self.unit_positions(points)
         return self._in_metres(self.geometry_head(positions, self.encoding.geometry(positions)))
 
-    def forward(
-        self,
-        points: Float[Tensor, "n 3"],
-        directions: Float[Tensor, "n 3"] | None = None,
-        surface_frozen: bool = False,
+    def content(
+        self, points: Float[Tensor, "n 3"], geometry: Geometry, directions: Float[Tensor, "n 3"] | None = None
     ) -> FieldSample:
-        """Everything at world points seen along unit `directions`; without them, straight onto the surface.
+        """Everything at world points whose geometry is known, seen along unit `directions`.
 
-        With the surface frozen, colour cannot reach the geometry volume through the normals.
+        Colour reaches the geometry through its normals, where it has a gradient.
         """
+        return self._sample(geometry, self.encoding.content(self.unit_positions(points)), directions)
+
+    def forward(self, points: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"] | None = None) -> FieldSample:
+        """Everything at world points seen along unit `directions`; without them, straight onto the surface."""
         positions = self.unit_positions(points)
         encoding = self.encoding(positions)
         geometry = self._in_metres(self.geometry_head(positions, encoding.geometry))
-        geometry = geometry.detach() if surface_frozen else geometry
+        return self._sample(geometry, encoding, directions)
+
+    def _sample(
+        self, geometry: Geometry, encoding: ContentEncoding, directions: Float[Tensor, "n 3"] | None
+    ) -> FieldSample:
         normals = nn.functional.normalize(geometry.gradient, dim=1)
         seen_along = -normals if directions is None else directions
         return FieldSample(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from panrecon.config import FieldSettings
 from panrecon.errors import InputError
 from panrecon.field import losses
-from panrecon.field.field import PanopticField, build_field
+from panrecon.field.field import Geometry, PanopticField, build_field
 from panrecon.field.rendering import heaviest_samples, render, render_probability, render_weights
 from panrecon.field.sampling import FieldData, PixelBatch, PixelSampler, guided_depths
 from panrecon.threads import one_thread
@@ -156,21 +156,22 @@ class Training:
             gradient = geometry.gradient.view(*depth.shape, 3)
             terms |= _geometry_terms(batch, depth, sdf, gradient, weights, self.settings.reach)
         if part.heads:
-            terms |= self._head_terms(batch, points, weights, surface_frozen=not part.geometry)
+            terms |= self._head_terms(batch, points, geometry, weights)
         return terms
 
     def _head_terms(
         self,
         batch: PixelBatch,
         points: Float[Tensor, "n S 3"],
+        geometry: Geometry,
         weights: Float[Tensor, "n S"],
-        surface_frozen: bool,
     ) -> dict[str, Float[Tensor, ""]]:
         """Losses of what lies on the surface, read only at the heaviest samples of each ray."""
         heaviest = heaviest_samples(weights, self.settings.label_samples)
         shape = heaviest.shares.shape
         directions = nn.functional.normalize(batch.rays.direction, dim=1).repeat_interleave(shape[1], dim=0)
-        sample = self.field(heaviest.of(points).flatten(0, 1), directions, surface_frozen)
+        seen = points.flatten(0, 1).index_select(0, heaviest.rows)
+        sample = self.field.content(seen, geometry.at(heaviest.rows), directions)
         category = render_probability(heaviest.shares, sample.category.view(*shape, -1))
         instance = render_probability(heaviest.shares, sample.instance.view(*shape, -1))
         feature = render(heaviest.shares.detach(), sample.feature.view(*shape, -1))

@@ -33,6 +33,19 @@ class Grid(NamedTuple):
     mask: np.uint64
 
 
+class Columns(NamedTuple):
+    """The columns of some volumes in a row of the table, as a first one and lengths of tuples.
+
+    A level's features are as many as `of_volume` is long in one volume, as `of_row` in all of these; as `of_slope`
+    have slopes, those of the first volume or none.
+    """
+
+    first: np.uint64
+    of_volume: tuple[int, ...]
+    of_row: tuple[int, ...]
+    of_slope: tuple[int, ...]
+
+
 @numba.njit(inline="always", **COMPILED)
 @no_type_check  # numba cannot cache what the checker of shapes wraps
 def _axis(position, resolution, last, real):
@@ -91,12 +104,10 @@ def _look_at(table, rows, count):
 
 @numba.njit(parallel=True, **COMPILED)
 @no_type_check
-def gather(positions, grid, table, features, jacobian, of_volume, of_row):
-    """Fills features [V, N, E] and the Jacobian [N, E, 3] of the first volume, from positions [N, 3] in [0, 1].
-
-    `of_volume` and `of_row` are as long as a level's features are many in one volume, and in all V volumes.
-    """
+def gather(positions, grid, table, features, jacobian, columns):
+    """Fills features [V, N, E] of V volumes and the Jacobian [N, E, 3] of the first; positions [N, 3] in [0, 1]."""
     count, real = len(positions), table.dtype.type
+    first, of_volume, of_row, of_slope = columns
     for chunk in numba.prange((count + CHUNK - 1) // CHUNK):
         rows, weights = np.empty((BLOCK, 8), np.uint64), np.empty((BLOCK, 9), real)
         mixed = np.empty(len(of_row), real)
@@ -112,27 +123,41 @@ def gather(positions, grid, table, features, jacobian, of_volume, of_row):
                     yz00, yz10, yz01, yz11 = vy * vz, wy * vz, vy * wz, wy * wz
                     for c in range(len(of_row)):
                         near = (
-                            yz00 * table[r[0], c]
-                            + yz10 * table[r[2], c]
-                            + yz01 * table[r[4], c]
-                            + yz11 * table[r[6], c]
+                            yz00 * table[r[0], first + c]
+                            + yz10 * table[r[2], first + c]
+                            + yz01 * table[r[4], first + c]
+                            + yz11 * table[r[6], first + c]
                         )
                         far = (
-                            yz00 * table[r[1], c]
-                            + yz10 * table[r[3], c]
-                            + yz01 * table[r[5], c]
-                            + yz11 * table[r[7], c]
+                            yz00 * table[r[1], first + c]
+                            + yz10 * table[r[3], first + c]
+                            + yz01 * table[r[5], first + c]
+                            + yz11 * table[r[7], first + c]
                         )
                         mixed[c] = vx * near + wx * far
                     for c in range(len(of_row)):
                         features[c // len(of_volume), point, at + c % len(of_volume)] = mixed[c]
-                    for c in range(len(of_volume)):
-                        x0, x1 = table[r[1], c] - table[r[0], c], table[r[3], c] - table[r[2], c]
-                        x2, x3 = table[r[5], c] - table[r[4], c], table[r[7], c] - table[r[6], c]
-                        y0 = vx * (table[r[2], c] - table[r[0], c]) + wx * (table[r[3], c] - table[r[1], c])
-                        y1 = vx * (table[r[6], c] - table[r[4], c]) + wx * (table[r[7], c] - table[r[5], c])
-                        z0 = vx * (table[r[4], c] - table[r[0], c]) + wx * (table[r[5], c] - table[r[1], c])
-                        z1 = vx * (table[r[6], c] - table[r[2], c]) + wx * (table[r[7], c] - table[r[3], c])
+                    for c in range(len(of_slope)):
+                        x0, x1 = (
+                            table[r[1], first + c] - table[r[0], first + c],
+                            table[r[3], first + c] - table[r[2], first + c],
+                        )
+                        x2, x3 = (
+                            table[r[5], first + c] - table[r[4], first + c],
+                            table[r[7], first + c] - table[r[6], first + c],
+                        )
+                        y0 = vx * (table[r[2], first + c] - table[r[0], first + c]) + wx * (
+                            table[r[3], first + c] - table[r[1], first + c]
+                        )
+                        y1 = vx * (table[r[6], first + c] - table[r[4], first + c]) + wx * (
+                            table[r[7], first + c] - table[r[5], first + c]
+                        )
+                        z0 = vx * (table[r[4], first + c] - table[r[0], first + c]) + wx * (
+                            table[r[5], first + c] - table[r[1], first + c]
+                        )
+                        z1 = vx * (table[r[6], first + c] - table[r[2], first + c]) + wx * (
+                            table[r[7], first + c] - table[r[3], first + c]
+                        )
                         jacobian[point, at + c, 0] = sx * (yz00 * x0 + yz10 * x1 + yz01 * x2 + yz11 * x3)
                         jacobian[point, at + c, 1] = sy * (vz * y0 + wz * y1)
                         jacobian[point, at + c, 2] = sz * (vy * z0 + wy * z1)
@@ -140,13 +165,14 @@ def gather(positions, grid, table, features, jacobian, of_volume, of_row):
 
 @numba.njit(parallel=True, **COMPILED)
 @no_type_check
-def scatter(positions, grid, gradient, of_features, of_jacobian, of_volume, of_row, cores):
+def scatter(positions, grid, gradient, of_features, of_jacobian, columns, cores):
     """Adds to a table's gradient what the gradients of `gather`'s features and Jacobian bring.
 
     Every level has rows of its own and belongs to one core: no two cores meet in a row, and sums keep one order
     whatever the number of cores. Levels are dealt out in turn, for the fine ones take longer.
     """
     count, real = len(positions), gradient.dtype.type
+    first, of_volume, of_row, of_slope = columns
     for core in numba.prange(cores):
         rows, weights = np.empty((BLOCK, 8), np.uint64), np.empty((BLOCK, 9), real)
         given = np.empty(len(of_row), real)
@@ -167,16 +193,16 @@ def scatter(positions, grid, gradient, of_features, of_jacobian, of_volume, of_r
                             near, far = rows[i, corner], rows[i, corner + 1]
                             near_weight, far_weight = w[0] * uy * uz, w[1] * uy * uz
                             for c in range(len(of_row)):
-                                gradient[near, c] += near_weight * given[c]
+                                gradient[near, first + c] += near_weight * given[c]
                             for c in range(len(of_row)):
-                                gradient[far, c] += far_weight * given[c]
-                            for c in range(len(of_volume)):
+                                gradient[far, first + c] += far_weight * given[c]
+                            for c in range(len(of_slope)):
                                 along = w[2] * uy * uz * of_jacobian[point, at + c, 0]
                                 across = (
                                     ty * uz * of_jacobian[point, at + c, 1] + uy * tz * of_jacobian[point, at + c, 2]
                                 )
-                                gradient[near, c] += w[0] * across - along
-                                gradient[far, c] += w[1] * across + along
+                                gradient[near, first + c] += w[0] * across - along
+                                gradient[far, first + c] += w[1] * across + along
 
 
 @numba.njit(parallel=True, **COMPILED)

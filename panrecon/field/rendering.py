@@ -56,13 +56,14 @@ def render_probability(weights: Float[Tensor, "n S"], logits: Float[Tensor, "n S
 
 @dataclass(frozen=True)
 class HeaviestSamples:
-    """The samples of each ray that carry most of what it sees, and their shares of what they see together."""
+    """The samples of each ray that carry most of what it sees, and their shares of what they see together.
+
+    `rows` are their places among the samples of all rays, ray after ray.
+    """
 
     index: Int[Tensor, "n k"]
+    rows: Int[Tensor, " nk"]
     shares: Float[Tensor, "n k"]
-
-    def of(self, values: Float[Tensor, "n S 3"]) -> Float[Tensor, "n k 3"]:
-        return values.take_along_dim(self.index[..., None], dim=1)
 
 
 def heaviest_samples(weights: Float[Tensor, "n S"], count: int) -> HeaviestSamples:
@@ -73,4 +74,5 @@ def heaviest_samples(weights: Float[Tensor, "n S"], count: int) -> HeaviestSampl
     """
     index = weights.detach().topk(min(count, weights.shape[1]), dim=1, sorted=False).indices
     heaviest = weights.gather(1, index)
-    return HeaviestSamples(index, heaviest / heaviest.sum(dim=1, keepdim=True).clamp(min=SMALLEST_OPACITY))
+    rows = (index + weights.shape[1] * torch.arange(len(index), device=index.device)[:, None]).flatten()
+    return HeaviestSamples(index, rows, heaviest / heaviest.sum(dim=1, keepdim=True).clamp(min=SMALLEST_OPACITY))

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from panrecon.errors import InputError
-from panrecon.field.encoding import VOLUMES, GeometryEncoding, HashVolumes, VolumeEncoding
+from panrecon.field.encoding import VOLUMES, ContentEncoding, GeometryEncoding, HashVolumes, VolumeEncoding
 
 ROW_LENGTHS = (1, 2, 4, 8)  # features of a level that its kernels are built for
 WHERE = "pip install git+https://github.com/NVlabs/tiny-cuda-nn/#subdirectory=bindings/torch"
@@ -44,11 +44,15 @@ class TcnnVolumes(HashVolumes):
         rows, jacobian = self._rows_and_slopes(positions)
         features = rows.view(-1, self.levels, VOLUMES, self.features_per_level)
         geometry, color, semantics, instances = features.transpose(1, 2).flatten(2).unbind(1)
-        return VolumeEncoding(GeometryEncoding(geometry, jacobian), color, semantics, instances)
+        return VolumeEncoding(color, semantics, instances, GeometryEncoding(geometry, jacobian))
 
     def geometry(self, positions: Float[Tensor, "N 3"]) -> GeometryEncoding:
         """Features and Jacobian of the geometry volume alone."""
         return self(positions).geometry
+
+    def content(self, positions: Float[Tensor, "N 3"]) -> ContentEncoding:
+        """Features of the other three volumes."""
+        return self(positions)
 
     def _rows_and_slopes(
         self, positions: Float[Tensor, "N 3"]

@@ -88,8 +88,11 @@ def test_jacobian_is_the_slope_of_the_features(kind: type[HashVolumes]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_geometry_alone_is_the_same_geometry(kind: type[HashVolumes]) -> None:
+def test_volumes_are_the_same_alone(kind: type[HashVolumes]) -> None:
     encoding, points = volumes(kind), positions()
+    everything, content = encoding(points), encoding.content(points)
+    for name in ("color", "semantics", "instances"):
+        assert_allclose(getattr(content, name).detach().numpy(), getattr(everything, name).detach().numpy(), atol=1e-12)
     whole, alone = encoding(points).geometry, encoding.geometry(points)
     assert_allclose(alone.features.detach().numpy(), whole.features.detach().numpy(), atol=1e-12)
     assert_allclose(alone.jacobian.detach().numpy(), whole.jacobian.detach().numpy(), atol=1e-12)
@@ -127,9 +130,10 @@ def test_hash_volumes_are_an_encoding(kind: type[HashVolumes]) -> None:
 
 def outcome(encoding: HashVolumes, points: Tensor, cleared: bool = False) -> list[Tensor]:
     """Everything an encoding gives, and the gradient of a sum of it all."""
-    encoded, geometry = encoding(points), encoding.geometry(points)
+    encoded, geometry, content = encoding(points), encoding.geometry(points), encoding.content(points)
     parts = [encoded.geometry.features, encoded.geometry.jacobian, encoded.color, encoded.semantics]
     parts += [encoded.instances, geometry.features, geometry.jacobian]
+    parts += [content.color, content.semantics, content.instances]
     generator = torch.Generator().manual_seed(2)
     weights = [torch.randn(part.shape, generator=generator, dtype=part.dtype) for part in parts]
     terms = [(weight * part).sum() for weight, part in zip(weights, parts, strict=True)]

@@ -77,11 +77,23 @@ def test_labels_do_not_reach_the_geometry(head: str) -> None:
 def test_a_frozen_surface_gets_no_gradient_from_colour() -> None:
     network = field()
     assert isinstance(network.encoding, HashVolumes)
-    torch.autograd.backward(network(points(), surface_frozen=True).color.square().sum())
+    with torch.no_grad():
+        geometry = network.geometry(points())
+    torch.autograd.backward(network.content(points(), geometry).color.square().sum())
     table = network.encoding.table
     assert table.grad is not None
     assert_allclose(table.grad[:, :2].numpy(), 0)
     assert table.grad[:, 2:4].abs().max() > 0
+
+
+def test_what_lies_on_a_known_surface_is_what_the_whole_field_says() -> None:
+    network, rows = field().double(), torch.tensor([4, 1, 9])
+    everywhere, known = network(points().double()), network.geometry(points().double())
+    there = network.content(points().double()[rows], known.at(rows))
+    for name in ("color", "feature", "category", "instance"):
+        assert_allclose(
+            getattr(there, name).detach().numpy(), getattr(everywhere, name)[rows].detach().numpy(), atol=1e-12
+        )
 
 
 def test_the_box_maps_its_longest_side_to_one() -> None:

@@ -11,7 +11,8 @@ from safetensors.torch import load, save
 from panrecon.config import FieldSettings
 from panrecon.field import losses
 from panrecon.field.extract import query
-from panrecon.field.fit import FittedField, fit
+from panrecon.field.field import FieldSample, Geometry, PanopticField
+from panrecon.field.fit import FittedField, Training, fit, passes
 from panrecon.field.sampling import FieldData
 from panrecon.structures import VOID
 
@@ -181,3 +182,33 @@ def test_losses_are_reported_for_the_terms_of_each_pass(noisy: FieldData) -> Non
     assert [heard[step] for step in (0, 6, 12)] == [(0, geometry), (6, heads), (12, geometry | heads)]
     assert np.isnan(result.losses["depth"][6:12]).all()
     assert np.isfinite(result.losses["depth"][:6]).all()
+
+
+@pytest.mark.parametrize("labelled", [2, 9])
+def test_geometry_known_at_a_sample_teaches_what_geometry_found_anew_would(
+    room: FieldData, monkeypatch: pytest.MonkeyPatch, labelled: int
+) -> None:
+    """Nine samples are all of a ray's; colour must bend the surface through the normals all the same."""
+    settings = TINY.model_copy(update={"label_samples": labelled, "near_samples": 5, "free_samples": 4})
+
+    def gradients() -> list[torch.Tensor]:
+        training = Training(room, settings)
+        torch.nn.init.normal_(next(iter(training.field.encoding.parameters())), std=0.1)
+        batch = training.sampler.draw(settings.rays, training.generator)
+        terms = training.terms(batch, passes(settings)[2])
+        torch.autograd.backward(terms["color"] + terms["depth"] + terms["category"])
+        return [p.grad for p in training.field.parameters() if p.grad is not None]
+
+    def anew(
+        field: PanopticField, points: torch.Tensor, geometry: Geometry, directions: torch.Tensor | None = None
+    ) -> FieldSample:
+        return field(points, directions)
+
+    torch.manual_seed(3)
+    known = gradients()
+    monkeypatch.setattr(PanopticField, "content", anew)
+    torch.manual_seed(3)
+    found = gradients()
+    assert len(known) == len(found) > 10
+    for actual, expected in zip(known, found, strict=True):
+        np.testing.assert_allclose(actual.numpy(), expected.numpy(), rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
