@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from panrecon.config import FieldSettings
 from panrecon.field.encoding import ContentEncoding, Encoding, GeometryEncoding, HashVolumes, level_resolutions
 from panrecon.field.fast import FastHashVolumes
+from panrecon.field.fast_heads import distance, network
 
 SOFTPLUS_BETA: Final = 100.0  # NeuS: nearly a ReLU, but with a second derivative
 INITIAL_SHARPNESS: Final = 5.46  # a reach: a surface about a fifth of a reach thick
@@ -59,7 +60,10 @@ class FieldSample:
 
 
 class GeometryHead(nn.Module):
-    """An MLP of one hidden layer from position and features to signed distance, with its gradient in closed form."""
+    """An MLP of one hidden layer from position and features to signed distance, with its gradient in closed form.
+
+    On a CPU by compiled kernels. Losses cannot read the hidden layer.
+    """
 
     def __init__(self, encoding_width: int, hidden_width: int, reach: float) -> None:
         super().__init__()
@@ -69,17 +73,25 @@ class GeometryHead(nn.Module):
 
     def forward(self, positions: Float[Tensor, "n 3"], encoding: GeometryEncoding) -> Geometry:
         """Distance and gradient by `positions`, chained through the Jacobian of the encoding."""
+        if not positions.is_cpu:
+            return self.plain(positions, encoding)
+        inputs = (positions, encoding.features, encoding.jacobian, SOFTPLUS_BETA)
+        layers = (self.hidden.weight, self.hidden.bias, self.distance.weight, self.distance.bias)
+        return Geometry(*distance(*inputs, *layers))
+
+    def plain(self, positions: Float[Tensor, "n 3"], encoding: GeometryEncoding) -> Geometry:
+        """The same in plain torch, on any device."""
         before = self.hidden(torch.cat([encoding.features, positions], dim=1))
         hidden = nn.functional.softplus(before, beta=SOFTPLUS_BETA)
         slope = (self.distance.weight * torch.sigmoid(SOFTPLUS_BETA * before)) @ self.hidden.weight
         through_features = (slope[:, None, :-3] @ encoding.jacobian).squeeze(1)
-        return Geometry(self.distance(hidden).squeeze(1), through_features + slope[:, -3:], hidden)
+        return Geometry(self.distance(hidden).squeeze(1), through_features + slope[:, -3:], hidden.detach())
 
 
 class PanopticField(nn.Module):
     """Signed distance, colour, feature, class and instance at world points.
 
-    Labels read the hidden layer of the geometry detached: noise in them cannot bend the surface.
+    Labels read the hidden layer of the geometry without a gradient: noise in them cannot bend the surface.
     """
 
     def __init__(
@@ -145,7 +157,7 @@ class PanopticField(nn.Module):
             geometry,
             torch.sigmoid(self.color_head(torch.cat([encoding.color, normals, seen_along], dim=1))),
             self.feature_head(encoding.semantics),
-            self.category_head(torch.cat([encoding.semantics, geometry.hidden.detach()], dim=1)),
+            self.category_head(torch.cat([encoding.semantics, geometry.hidden], dim=1)),
             self.instance_head(encoding.instances),
         )
 
@@ -160,6 +172,18 @@ class NoOutput(nn.Module):
         return inputs[:, :0]
 
 
+class Network(nn.Sequential):
+    """Linear layers with ReLU between them; on a CPU by compiled kernels."""
+
+    def forward(self, inputs: Float[Tensor, "n E"]) -> Float[Tensor, "n O"]:
+        return network(inputs, *self.parameters()) if inputs.is_cpu else self.plain(inputs)
+
+    def plain(self, inputs: Float[Tensor, "n E"]) -> Float[Tensor, "n O"]:
+        """The same in plain torch, on any device."""
+        outputs: Tensor = super().forward(inputs)  # type: ignore[no-untyped-call]
+        return outputs
+
+
 def mlp(inputs: int, hidden: int, outputs: int, layers: int) -> nn.Module:
     """`layers` linear layers with ReLU between them; nothing where there are no outputs."""
     if outputs == 0:
@@ -168,7 +192,7 @@ def mlp(inputs: int, hidden: int, outputs: int, layers: int) -> nn.Module:
     modules: list[nn.Module] = []
     for a, b in pairwise(widths):
         modules += [nn.Linear(a, b), nn.ReLU()]
-    return nn.Sequential(*modules[:-1])
+    return Network(*modules[:-1])
 
 
 def build_field(
