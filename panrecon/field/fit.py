@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from panrecon.config import FieldSettings
 from panrecon.errors import InputError
 from panrecon.field import losses
-from panrecon.field.field import Geometry, PanopticField, build_field
+from panrecon.field.field import FieldSample, PanopticField, build_field
 from panrecon.field.rendering import heaviest_samples, render, render_probability, render_weights
 from panrecon.field.sampling import FieldData, PixelBatch, PixelSampler, guided_depths
 from panrecon.threads import one_thread
@@ -146,9 +146,10 @@ class Training:
         """The losses of a pass on one batch of pixels."""
         free = self.settings.free_samples if part.geometry else 0
         depth = guided_depths(batch.depth, self.settings.reach, self.settings.near_samples, free, self.generator)
-        points = batch.rays.at(depth)
+        points = batch.rays.at(depth).flatten(0, 1)
+        everywhere = self._sample_everywhere(batch, points, part)
         with torch.set_grad_enabled(part.geometry):
-            geometry = self.field.geometry(points.flatten(0, 1))
+            geometry = self.field.geometry(points) if everywhere is None else everywhere.geometry
             sdf = geometry.sdf.view(depth.shape)
             weights = render_weights(sdf, self.field.sharpness)
         terms: dict[str, Float[Tensor, ""]] = {}
@@ -156,27 +157,29 @@ class Training:
             gradient = geometry.gradient.view(*depth.shape, 3)
             terms |= _geometry_terms(batch, depth, sdf, gradient, weights, self.settings.reach)
         if part.heads:
-            terms |= self._head_terms(batch, points, geometry, weights)
+            heaviest = heaviest_samples(weights, self.settings.label_samples)
+            directions = _directions(batch, heaviest.shares.shape[1])
+            rows = heaviest.rows
+            sample = everywhere or self.field.content(points.index_select(0, rows), geometry.at(rows), directions)
+            terms |= self._head_terms(batch, heaviest.shares, sample)
         return terms
 
+    def _sample_everywhere(self, batch: PixelBatch, points: Float[Tensor, "m 3"], part: Pass) -> FieldSample | None:
+        """The field at all samples at once, where a pass reads all its volumes at all of them."""
+        samples = len(points) // len(batch.depth)
+        if part.geometry and part.heads and self.settings.label_samples >= samples:
+            return self.field(points, _directions(batch, samples))
+        return None
+
     def _head_terms(
-        self,
-        batch: PixelBatch,
-        points: Float[Tensor, "n S 3"],
-        geometry: Geometry,
-        weights: Float[Tensor, "n S"],
+        self, batch: PixelBatch, shares: Float[Tensor, "n k"], sample: FieldSample
     ) -> dict[str, Float[Tensor, ""]]:
         """Losses of what lies on the surface, read only at the heaviest samples of each ray."""
-        heaviest = heaviest_samples(weights, self.settings.label_samples)
-        shape = heaviest.shares.shape
-        directions = nn.functional.normalize(batch.rays.direction, dim=1).repeat_interleave(shape[1], dim=0)
-        seen = points.flatten(0, 1).index_select(0, heaviest.rows)
-        sample = self.field.content(seen, geometry.at(heaviest.rows), directions)
-        category = render_probability(heaviest.shares, sample.category.view(*shape, -1))
-        instance = render_probability(heaviest.shares, sample.instance.view(*shape, -1))
-        feature = render(heaviest.shares.detach(), sample.feature.view(*shape, -1))
+        category = render_probability(shares, sample.category.view(*shares.shape, -1))
+        instance = render_probability(shares, sample.instance.view(*shares.shape, -1))
+        feature = render(shares.detach(), sample.feature.view(*shares.shape, -1))
         return {
-            "color": losses.color_loss(render(heaviest.shares, sample.color.view(*shape, 3)), batch.color),
+            "color": losses.color_loss(render(shares, sample.color.view(*shares.shape, 3)), batch.color),
             "category": losses.label_loss(category, batch.category, batch.confidence),
             "instance": losses.label_loss(instance, batch.instance, batch.confidence, self.instance_weight),
             "feature": losses.feature_loss(feature, batch.feature),
@@ -236,6 +239,11 @@ class Training:
                 self.optimizer.state[parameter] = {
                     key: value if key == "step" else value.to(self.device) for key, value in moments.items()
                 }
+
+
+def _directions(batch: PixelBatch, samples: int) -> Float[Tensor, "m 3"]:
+    """The unit direction of every sample."""
+    return nn.functional.normalize(batch.rays.direction, dim=1).repeat_interleave(samples, dim=0)
 
 
 def _geometry_terms(

@@ -67,12 +67,15 @@ class HeaviestSamples:
 
 
 def heaviest_samples(weights: Float[Tensor, "n S"], count: int) -> HeaviestSamples:
-    """At most `count` samples per ray by rendering weight; colour and labels need no others.
+    """At most `count` samples per ray by rendering weight, or all in their order; colour and labels need no others.
 
     The shares sum to 1 unless the ray meets nothing at all. So what the other samples and the part that passes
     through would have shown does not have to be made up for by brighter colours at the heaviest samples.
     """
-    index = weights.detach().topk(min(count, weights.shape[1]), dim=1, sorted=False).indices
+    if count < weights.shape[1]:
+        index = weights.detach().topk(count, dim=1, sorted=False).indices
+    else:
+        index = torch.arange(weights.shape[1], device=weights.device).expand(weights.shape)
     heaviest = weights.gather(1, index)
     rows = (index + weights.shape[1] * torch.arange(len(index), device=index.device)[:, None]).flatten()
     return HeaviestSamples(index, rows, heaviest / heaviest.sum(dim=1, keepdim=True).clamp(min=SMALLEST_OPACITY))
