@@ -17,7 +17,7 @@ LARGEST: Final = 20.0  # exp(-20) is nothing beside 1
 COMPILED: Final[dict[str, Any]] = {"cache": True, "fastmath": {"contract", "reassoc", "nsz"}}
 
 
-@numba.njit(inline="always", **COMPILED)
+@numba.njit(**COMPILED)
 @no_type_check  # numba cannot cache what the checker of shapes wraps
 def _product(out, matrix, values):
     """out [o, LANES] = matrix [o, i] @ values [i, LANES]."""
@@ -37,7 +37,7 @@ def _product(out, matrix, values):
                 out[o + 3, p] += (d0 * v0 + d1 * v1) + (d2 * v2 + d3 * v3)
 
 
-@numba.njit(inline="always", **COMPILED)
+@numba.njit(**COMPILED)
 @no_type_check
 def _add_outer(total, left, right):
     """total [o, i] += left [o, LANES] @ right [i, LANES]^T."""
@@ -85,7 +85,7 @@ def _log_of_one_and(x, real):
     return real(2) * s * (real(1) + q * series)
 
 
-@numba.njit(inline="always", **COMPILED)
+@numba.njit(**COMPILED)
 @no_type_check
 def _load(inputs, features, positions, start, size):
     """Features and position of a block's points, zeros in lanes and rows without any."""
@@ -122,7 +122,7 @@ def distance(positions, features, jacobian, layer, bias, outer, outer_bias, beta
                     x = unit[h, p] + bias[h]
                     decay = _decay(beta * abs(x), real)
                     bend[h, p] = (real(1) if x > 0 else decay) / (real(1) + decay)
-                    unit[h, p] = max(x, real(0)) + _log_of_one_and(decay, real) / beta
+                    unit[h, p] = (real(0) if x < 0 else x) + _log_of_one_and(decay, real) / beta
             _product(by_input, bent, bend)
             for p in range(size):
                 point, total = start + p, outer_bias
@@ -138,6 +138,53 @@ def distance(positions, features, jacobian, layer, bias, outer, outer_bias, beta
                     y += s * jacobian[point, e, 1]
                     z += s * jacobian[point, e, 2]
                 gradient[point, 0], gradient[point, 1], gradient[point, 2] = x, y, z
+
+
+@numba.njit(**COMPILED)
+@no_type_check
+def _turn(rows, start, size, columns):
+    """Rows of some points as columns of a block, with zeros where there are no points."""
+    for p in range(size):
+        for i in range(rows.shape[1]):
+            columns[i, p] = rows[start + p, i]
+    columns[:, size:] = 0
+
+
+@numba.njit(**COMPILED)
+@no_type_check
+def _load_gradient(by_input, of_jacobian, jacobian, slope, of_gradient, start, size):
+    """What the gradient's gradient brings to the slopes by a block's inputs, and to its Jacobian."""
+    width = slope.shape[1]
+    by_input[:] = 0
+    for p in range(size):
+        point = start + p
+        x, y, z = of_gradient[point, 0], of_gradient[point, 1], of_gradient[point, 2]
+        for e in range(width):
+            s = slope[point, e]
+            by_input[e, p] = x * jacobian[point, e, 0] + y * jacobian[point, e, 1] + z * jacobian[point, e, 2]
+            of_jacobian[point, e, 0], of_jacobian[point, e, 1], of_jacobian[point, e, 2] = s * x, s * y, s * z
+        by_input[width, p], by_input[width + 1, p], by_input[width + 2, p] = x, y, z
+
+
+@numba.njit(**COMPILED)
+@no_type_check
+def _bend_back(unit, before, bend, outer, beta, of_sdf, start, size, real):
+    """One hidden unit's way back through the softplus and its derivative; the gradient of its weight `outer`.
+
+    `before` holds the gradient of outer * derivative and becomes that of what the softplus is of; `bend` becomes outer
+    * derivative. The derivative of a softplus of value u is 1 - exp(-beta u).
+    """
+    total = real(0)
+    for p in range(size):
+        total += of_sdf[start + p] * unit[p]
+    for p in range(LANES):
+        s = real(1) - _decay(beta * unit[p], real)
+        total += s * before[p]
+        bend[p] = outer * s
+        before[p] = outer * beta * s * (real(1) - s) * before[p]
+    for p in range(size):
+        before[p] += of_sdf[start + p] * bend[p]
+    return total
 
 
 @numba.njit(parallel=True, **COMPILED)
@@ -169,31 +216,11 @@ def distance_back(
         for start in range(part * PART, min((part + 1) * PART, count), LANES):
             size = min(LANES, count - start)
             _load(inputs, features, positions, start, size)
-            by_input[:] = 0
-            unit[:] = 0
-            for p in range(size):
-                point = start + p
-                x, y, z = of_gradient[point, 0], of_gradient[point, 1], of_gradient[point, 2]
-                for e in range(width):
-                    s = slope[point, e]
-                    by_input[e, p] = x * jacobian[point, e, 0] + y * jacobian[point, e, 1] + z * jacobian[point, e, 2]
-                    of_jacobian[point, e, 0], of_jacobian[point, e, 1], of_jacobian[point, e, 2] = s * x, s * y, s * z
-                by_input[width, p], by_input[width + 1, p], by_input[width + 2, p] = x, y, z
-                for h in range(hidden.shape[1]):
-                    unit[h, p] = hidden[point, h]
+            _load_gradient(by_input, of_jacobian, jacobian, slope, of_gradient, start, size)
+            _turn(hidden, start, size, unit)
             _product(before, layer, by_input)
             for h in range(len(layer)):
-                total, v = real(0), outer[h]
-                for p in range(size):
-                    total += of_sdf[start + p] * unit[h, p]
-                for p in range(LANES):
-                    s = real(1) - _decay(beta * unit[h, p], real)
-                    total += s * before[h, p]
-                    bend[h, p] = v * s
-                    before[h, p] = v * beta * s * (real(1) - s) * before[h, p]
-                for p in range(size):
-                    before[h, p] += of_sdf[start + p] * bend[h, p]
-                of_outer[part, h] += total
+                of_outer[part, h] += _bend_back(unit[h], before[h], bend[h], outer[h], beta, of_sdf, start, size, real)
                 total = real(0)
                 for p in range(LANES):
                     total += before[h, p]
@@ -206,7 +233,7 @@ def distance_back(
                     of_features[start + p, e] = by_input[e, p]
 
 
-@numba.njit(inline="always", **COMPILED)
+@numba.njit(**COMPILED)
 @no_type_check
 def _through(layers, biases, values, real):
     """Fills values [1:, ...] of every layer from the inputs in values [0]; between layers, what is negative is cut."""
@@ -215,17 +242,8 @@ def _through(layers, biases, values, real):
         floor = real(0) if k + 1 < len(layers) else real(-np.inf)
         for o in range(len(biases[k])):
             for p in range(LANES):
-                values[k + 1, o, p] = max(values[k + 1, o, p] + biases[k][o], floor)
-
-
-@numba.njit(inline="always", **COMPILED)
-@no_type_check
-def _turn(rows, start, size, columns):
-    """Rows of some points as columns of a block, with zeros where there are no points."""
-    for p in range(size):
-        for i in range(rows.shape[1]):
-            columns[i, p] = rows[start + p, i]
-    columns[:, size:] = 0
+                x = values[k + 1, o, p] + biases[k][o]
+                values[k + 1, o, p] = floor if x < floor else x  # what is no number stays so
 
 
 @numba.njit(parallel=True, **COMPILED)

@@ -72,6 +72,14 @@ def test_one_kind_of_loss_alone_trains_the_geometry() -> None:
         assert_allclose(compiled.numpy(), plain.numpy(), atol=1e-5 * float(plain.abs().max()))
 
 
+def test_what_is_no_number_stays_so() -> None:
+    inputs = torch.rand(3, 8)
+    inputs[1, 2] = torch.nan
+    geometry = GeometryHead(8, 8, reach=0.1)(torch.rand(3, 3), GeometryEncoding(inputs, torch.rand(3, 8, 3)))
+    for values in (geometry.sdf, mlp(8, 8, 2, layers=3)(inputs)[:, 0]):
+        assert values.isnan().tolist() == [False, True, False]
+
+
 def test_heads_give_the_same_bits_on_any_number_of_cores() -> None:
     cores, results = numba.get_num_threads(), []
     for count in (1, cores):
