@@ -102,6 +102,21 @@ def _look_at(table, rows, count):
     return total
 
 
+@numba.njit(inline="always", **COMPILED)
+@no_type_check
+def _slope(table, r, k, w):
+    """The slope by x, y and z of column k, from the rows of a cell's corners and what `_axis` gives."""
+    vx, wx, sx, vy, wy, sy, vz, wz, sz = w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8]
+    x0, x1 = table[r[1], k] - table[r[0], k], table[r[3], k] - table[r[2], k]
+    x2, x3 = table[r[5], k] - table[r[4], k], table[r[7], k] - table[r[6], k]
+    y0 = vx * (table[r[2], k] - table[r[0], k]) + wx * (table[r[3], k] - table[r[1], k])
+    y1 = vx * (table[r[6], k] - table[r[4], k]) + wx * (table[r[7], k] - table[r[5], k])
+    z0 = vx * (table[r[4], k] - table[r[0], k]) + wx * (table[r[5], k] - table[r[1], k])
+    z1 = vx * (table[r[6], k] - table[r[2], k]) + wx * (table[r[7], k] - table[r[3], k])
+    x = sx * (vy * vz * x0 + wy * vz * x1 + vy * wz * x2 + wy * wz * x3)
+    return x, sy * (vz * y0 + wz * y1), sz * (vy * z0 + wy * z1)
+
+
 @numba.njit(parallel=True, **COMPILED)
 @no_type_check
 def gather(positions, grid, table, features, jacobian, columns):
@@ -119,48 +134,28 @@ def gather(positions, grid, table, features, jacobian, columns):
                 mixed[0] = _look_at(table, rows, stop - start)
                 for i in range(stop - start):
                     point, w, r = start + i, weights[i], rows[i]
-                    vx, wx, sx, vy, wy, sy, vz, wz, sz = w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8]
+                    vx, wx, vy, wy, vz, wz = w[0], w[1], w[3], w[4], w[6], w[7]
                     yz00, yz10, yz01, yz11 = vy * vz, wy * vz, vy * wz, wy * wz
                     for c in range(len(of_row)):
+                        k = first + c
                         near = (
-                            yz00 * table[r[0], first + c]
-                            + yz10 * table[r[2], first + c]
-                            + yz01 * table[r[4], first + c]
-                            + yz11 * table[r[6], first + c]
+                            yz00 * table[r[0], k]
+                            + yz10 * table[r[2], k]
+                            + yz01 * table[r[4], k]
+                            + yz11 * table[r[6], k]
                         )
                         far = (
-                            yz00 * table[r[1], first + c]
-                            + yz10 * table[r[3], first + c]
-                            + yz01 * table[r[5], first + c]
-                            + yz11 * table[r[7], first + c]
+                            yz00 * table[r[1], k]
+                            + yz10 * table[r[3], k]
+                            + yz01 * table[r[5], k]
+                            + yz11 * table[r[7], k]
                         )
                         mixed[c] = vx * near + wx * far
                     for c in range(len(of_row)):
                         features[c // len(of_volume), point, at + c % len(of_volume)] = mixed[c]
                     for c in range(len(of_slope)):
-                        x0, x1 = (
-                            table[r[1], first + c] - table[r[0], first + c],
-                            table[r[3], first + c] - table[r[2], first + c],
-                        )
-                        x2, x3 = (
-                            table[r[5], first + c] - table[r[4], first + c],
-                            table[r[7], first + c] - table[r[6], first + c],
-                        )
-                        y0 = vx * (table[r[2], first + c] - table[r[0], first + c]) + wx * (
-                            table[r[3], first + c] - table[r[1], first + c]
-                        )
-                        y1 = vx * (table[r[6], first + c] - table[r[4], first + c]) + wx * (
-                            table[r[7], first + c] - table[r[5], first + c]
-                        )
-                        z0 = vx * (table[r[4], first + c] - table[r[0], first + c]) + wx * (
-                            table[r[5], first + c] - table[r[1], first + c]
-                        )
-                        z1 = vx * (table[r[6], first + c] - table[r[2], first + c]) + wx * (
-                            table[r[7], first + c] - table[r[3], first + c]
-                        )
-                        jacobian[point, at + c, 0] = sx * (yz00 * x0 + yz10 * x1 + yz01 * x2 + yz11 * x3)
-                        jacobian[point, at + c, 1] = sy * (vz * y0 + wz * y1)
-                        jacobian[point, at + c, 2] = sz * (vy * z0 + wy * z1)
+                        x, y, z = _slope(table, r, first + c, w)
+                        jacobian[point, at + c, 0], jacobian[point, at + c, 1], jacobian[point, at + c, 2] = x, y, z
 
 
 @numba.njit(parallel=True, **COMPILED)
