@@ -32,7 +32,7 @@ from panrecon.field.encoding import (
     level_resolutions,
 )
 from panrecon.field.fast import FastHashVolumes
-from panrecon.field.field import SceneBox
+from panrecon.field.field import GeometryHead, Network, SceneBox
 from panrecon.field.fit import Training, passes
 from panrecon.field.sampling import FieldData
 from panrecon.geometry import look_at
@@ -204,6 +204,9 @@ def steps(log2_table: int) -> list[Timing]:
                 plain = HashVolumes(level_resolutions(LEVELS, 16, FINEST), FEATURES, log2_table)
                 plain.table = built.field.encoding.table  # type: ignore[attr-defined]
                 built.field.encoding = plain
+                for head in built.field.modules():
+                    if isinstance(head, GeometryHead | Network):
+                        head.forward = head.plain  # type: ignore[method-assign]
             case "none":
                 built.field.encoding = NoEncoding(LEVELS * FEATURES)
             case "compiled":

@@ -32,7 +32,7 @@ VERSIONS: Final = {
     "features": 1,
     "graph": 4,
     "semantics": 2,
-    "field": 4,
+    "field": 5,
     "panoptic": 6,
     "quality": 3,
 }
