@@ -16,13 +16,10 @@ from panrecon.field.borders import near_border
 from panrecon.geometry import mesh_edges, vertex_normals
 from panrecon.structures import VOID, Labels, TriangleMesh
 
-ROUNDED: Final = 0.6  # of the field's reach from a border, that vertices are moved within
+ROUNDED: Final = 0.4  # of the field's reach from a border, that vertices are moved within
 INSIDE: Final = 0.3  # of it from a border, that those they are moved after keep
-FARTHEST: Final = 1.5  # of it, and the next three: from a vertex to the inside of its segment
-NEARBY: Final = 0.5  # by which an inner vertex counts less than the nearest one
-SAME_SHEET: Final = 0.2  # off an inner vertex's plane, by which it counts less: a box has several
+FARTHEST: Final = 1.5  # of it, from a vertex to the inside of its segment
 ALIKE: Final = 0.95  # length of their mean normal, from which inner vertices are taken to be of one plane
-LONGEST: Final = 0.6  # of the field's reach: the way that a vertex is moved; who is farther off stays
 NEIGHBOURS: Final = 30  # inner vertices
 ROUNDS: Final = 2  # in which inner vertices take the mean of their neighbours' places and normals
 FEWEST: Final = 10  # inner vertices that a segment needs
@@ -31,13 +28,13 @@ FEWEST: Final = 10  # inner vertices that a segment needs
 def sharpened(mesh: TriangleMesh, labels: Labels, reach: float) -> TriangleMesh:
     """The mesh, its vertices near a change of segment moved along a normal onto their own segment's surface.
 
-    That is the mean plane of the nearest inner vertices of the segment on the same sheet, if these agree on one.
-    Vertices of segments that have no inside, and void ones, stay. `reach` is `field.reach` (m).
+    That is the mean plane of the nearest inner vertices of the segment, if these agree on one. Vertices of segments
+    that have no inside, and void ones, stay. `reach` is `field.reach` (m).
     """
     segment = _segments(labels)
-    moving = near_border(mesh, segment, ROUNDED * reach) & (segment != VOID)
-    inner = ~near_border(mesh, segment, INSIDE * reach) & (segment != VOID)
-    places, normals = _smoothed(mesh, segment)
+    moving = near_border(mesh, segment, ROUNDED * reach)
+    inner = ~near_border(mesh, segment, INSIDE * reach)
+    places, normals = _smoothed(mesh)
     vertices = mesh.vertices.astype(np.float64)
     for vertex, inside in zip(*(_members(segment, chosen) for chosen in (moving, inner)), strict=True):
         if len(vertex) and len(inside) >= FEWEST:
@@ -59,26 +56,18 @@ def _to_surface(
     nearest = cKDTree(inside).query(points, k=count, distance_upper_bound=farthest, workers=-1)
     distance, near = (np.asarray(values) for values in nearest)
     found = np.isfinite(distance)
-    near = np.where(found, near, 0)
-    farther = np.where(found, distance, np.inf) - np.where(found[:, :1], distance[:, :1], 0)
-    off = np.einsum("nkc,nkc->nk", points[:, None] - places[near], normals[near])
-    weight = np.exp(-((farther / (NEARBY * reach)) ** 2 + (off / (SAME_SHEET * reach)) ** 2) / 2)
-    weight /= weight.sum(axis=1, keepdims=True).clip(1e-12)
-    place, normal = (np.einsum("nk,nkc->nc", weight, values[near]) for values in (places, normals))
+    share = (found / found.sum(axis=1, keepdims=True).clip(1))[..., None]
+    place, normal = ((share * values[np.where(found, near, 0)]).sum(axis=1) for values in (places, normals))
     length: Float[np.ndarray, " n"] = np.linalg.norm(normal, axis=1)
     normal /= length[:, None].clip(1e-12)
     way = np.einsum("nc,nc->n", place - points, normal)
-    is_plane = (length > ALIKE) & (np.abs(way) < LONGEST * reach)
-    return np.where(is_plane, way, 0.0)[:, None] * normal
+    return np.where(length > ALIKE, way, 0.0)[:, None] * normal
 
 
-def _smoothed(
-    mesh: TriangleMesh, segment: Int[np.ndarray, " V"]
-) -> tuple[Float[np.ndarray, "V 3"], Float[np.ndarray, "V 3"]]:
-    """Places and unit normals, averaged over neighbours on the mesh within a segment."""
+def _smoothed(mesh: TriangleMesh) -> tuple[Float[np.ndarray, "V 3"], Float[np.ndarray, "V 3"]]:
+    """Places and unit normals, averaged over neighbours on the mesh."""
     start, end = mesh_edges(mesh.faces).T
-    same = segment[start] == segment[end]
-    rows, columns = np.concatenate([start[same], end[same]]), np.concatenate([end[same], start[same]])
+    rows, columns = np.concatenate([start, end]), np.concatenate([end, start])
     count = len(mesh.vertices)
     neighbours = csr_array((np.ones(len(rows)), (rows, columns)), shape=(count, count))
     share = 1 / (1 + np.bincount(rows, minlength=count))[:, None]
@@ -97,7 +86,7 @@ def _segments(labels: Labels) -> Int[np.ndarray, " V"]:
 
 
 def _members(segment: Int[np.ndarray, " V"], chosen: Bool[np.ndarray, " V"]) -> list[Int[np.ndarray, " n"]]:
-    """The chosen vertices of every segment."""
-    vertex = np.flatnonzero(chosen)
+    """The chosen vertices of every segment; void is none."""
+    vertex = np.flatnonzero(chosen & (segment != VOID))
     vertex = vertex[np.argsort(segment[vertex], kind="stable")]
     return np.split(vertex, np.searchsorted(segment[vertex], np.arange(1, segment.max(initial=VOID) + 1)))

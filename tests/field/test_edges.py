@@ -16,9 +16,9 @@ PROFILE = 81  # and across it
 ROUNDING = 0.03  # m: radius of the fillet between floor and wall
 
 
-def corner(rounding: float = ROUNDING, noise: float = 0.0) -> TriangleMesh:
+def corner(rounding: float = ROUNDING, noise: float = 0.0, step: float = STEP) -> TriangleMesh:
     """A floor (z = 0) that turns up into a wall (x = 0), with a fillet between them; the room is at x, z > 0."""
-    along = (np.arange(PROFILE) - PROFILE // 2) * STEP  # metres from the middle of the fillet, up the wall
+    along = (np.arange(PROFILE) - PROFILE // 2) * step  # metres from the middle of the fillet, up the wall
     straight = np.pi / 4 * rounding
     angle = (
         np.clip(along / rounding, -np.pi / 4, np.pi / 4) + np.pi / 4 if rounding else np.where(along > 0, np.pi / 2, 0)
@@ -26,7 +26,7 @@ def corner(rounding: float = ROUNDING, noise: float = 0.0) -> TriangleMesh:
     beyond = np.maximum(np.abs(along) - straight, 0)
     x = rounding * (1 - np.sin(angle)) + np.where(along < 0, beyond, 0)
     z = rounding * (1 - np.cos(angle)) + np.where(along > 0, beyond, 0)
-    y = np.arange(LENGTH) * STEP
+    y = np.arange(LENGTH) * step
     profile = np.stack([x, np.zeros(PROFILE), z], axis=1)
     vertices = profile[None] + np.stack([np.zeros(LENGTH), y, np.zeros(LENGTH)], axis=1)[:, None]
     vertices = vertices.reshape(-1, 3) + noise * np.random.default_rng(0).standard_normal((LENGTH * PROFILE, 3))
@@ -52,10 +52,11 @@ def off_the_planes(mesh: TriangleMesh, labels: Labels) -> np.ndarray:
     return np.abs(np.where(labels.category == FLOOR, mesh.vertices[:, 2], mesh.vertices[:, 0]))
 
 
-def test_a_rounded_corner_becomes_sharp() -> None:
-    mesh, labels = corner(), floor_and_wall()
+@pytest.mark.parametrize(("step", "left"), [(0.01, 0.002), (0.02, 0.005)])
+def test_a_rounded_corner_becomes_sharp(step: float, left: float) -> None:
+    mesh, labels = corner(step=step), floor_and_wall()
     assert off_the_planes(mesh, labels).max() > 0.008
-    assert off_the_planes(sharpened(mesh, labels, REACH), labels).max() < 0.002
+    assert off_the_planes(sharpened(mesh, labels, REACH), labels).max() < left
 
 
 def test_noise_near_a_border_is_averaged_out_by_the_inside_of_the_segment() -> None:
@@ -88,13 +89,27 @@ def test_a_border_on_a_plane_moves_no_vertex_off_it() -> None:
     np.testing.assert_allclose(found.vertices[:, 2], 0, atol=1e-9)
 
 
-@pytest.mark.parametrize("of", ["void", "no inside"])
-def test_who_has_no_surface_to_return_to_stays(of: str) -> None:
-    """A ribbon along the corner: without a label, or of an object too narrow to have an inside."""
+def test_an_edge_within_a_segment_stays() -> None:
+    """Two segments that both turn the corner, one beside the other: to which plane would the edge's vertices go?"""
+    mesh, beside = corner(rounding=0.0), np.repeat(np.arange(LENGTH) > LENGTH // 2, PROFILE)
+    found = sharpened(mesh, stuff(np.where(beside, WALL, FLOOR)), REACH)
+    np.testing.assert_allclose(found.vertices, mesh.vertices, atol=1e-3)
+
+
+def test_beside_what_has_no_label_only_the_labelled_side_moves() -> None:
+    mesh, labels = corner(), floor_and_wall()
+    floor = labels.category == FLOOR
+    half = Labels(np.where(floor, FLOOR, VOID).astype(np.int32), labels.instance)
+    found = sharpened(mesh, half, REACH)
+    assert_array_equal(found.vertices[~floor], mesh.vertices[~floor])
+    assert off_the_planes(found, labels)[floor].max() < 0.002
+
+
+def test_what_is_too_narrow_to_have_an_inside_stays() -> None:
+    """An object along the corner."""
     mesh, labels = corner(), floor_and_wall()
     ribbon = np.tile(np.abs(np.arange(PROFILE) - PROFILE // 2) <= 1, LENGTH)
-    category = np.where(ribbon, VOID if of == "void" else 2, labels.category)
-    instance = np.where(ribbon & (of != "void"), 0, VOID)
+    category, instance = np.where(ribbon, 2, labels.category), np.where(ribbon, 0, VOID)
     found = sharpened(mesh, Labels(category.astype(np.int32), instance.astype(np.int32)), REACH)
     assert_array_equal(found.vertices[ribbon], mesh.vertices[ribbon])
 
