@@ -78,7 +78,7 @@ VARIANTS: Final = {
     "the field alone": Variant(likeness_floor=1e6),
     "disputed objects stay": Variant(detected=0.0),
     "edges stay round": Variant(sharpen=False),
-    "neither, borders alone": Variant(detected=0.0, sharpen=False),
+    "borders alone": Variant(detected=0.0, sharpen=False),
     **{f"without the loss of {name}": Variant(weights={name: 0.0}) for name in losses.WEIGHTS},
     "without the classifier's labels": Variant(propagation=False),
     "disputed masks count in full": Variant(disputed=1.0),
