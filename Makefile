@@ -79,7 +79,7 @@ types: setup
 	$(BIN)/mypy
 
 BENCHMARKS := evaluation_speed labels_against_baseline superface_quality association_ablation association_growth \
-	confidence_calibration mask_faults_study mesh_error_study estimate_accuracy field_ablation encoding_speed \
+	confidence_calibration mask_faults_study mesh_error_study estimate_accuracy field_ablation final_surface encoding_speed \
 	teacher_overhead tsdf_speed scale doctor_breaks drive_quality lidar_ablation
 
 bench: setup  ## every claim measured: tables, plots and JSON in benchmarks/results/ (hours; one: python -m benchmarks.<name>)
