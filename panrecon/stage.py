@@ -31,7 +31,7 @@ VERSIONS: Final = {
     "masks": 1,
     "features": 1,
     "graph": 4,
-    "semantics": 2,
+    "semantics": 3,
     "field": 5,
     "panoptic": 6,
     "quality": 3,

@@ -12,7 +12,8 @@ from panrecon.semantics.distill import PointFeatures
 from panrecon.structures import VOID, SceneObject
 
 SAID: Final = 0.2  # share of an object's own words that a class needs: features alone name nothing
-MARGIN: Final = 0.3  # by which the others must speak for the new name, in words of one object
+MARGIN: Final = 0.3  # by which the others must speak for the new name, in words of one object that many frames detect
+FEW: Final = 3.0  # frames that detect an object, with which it knows its name half as well: half the margin
 PRIOR_PAIRS: Final = 10.0  # of chance agreement, before any pair of objects is seen at a similarity
 
 
@@ -36,7 +37,8 @@ def name_alike(
     words = own_words(objects, categories)
     rows, category = np.arange(len(objects)), np.array([found.category for found in objects])
     speak_for = words + kinship(similarities(points, instance, len(objects)), words) @ words
-    speak_for[rows, category] += words.max(axis=1) - words[rows, category] + MARGIN
+    frames = np.array([len(found.frames) for found in objects])
+    speak_for[rows, category] += words.max(axis=1) - words[rows, category] + MARGIN * frames / (frames + FEW)
     possible = words >= SAID
     possible[rows, category] = True
     best = np.where(possible, speak_for, -np.inf).argmax(axis=1)

@@ -50,6 +50,13 @@ def test_it_stays_a_table_if_it_looks_like_the_tables() -> None:
     assert names(ROOM, [*LOOKS, TABLE]) == [*LOOKS, TABLE]
 
 
+@pytest.mark.parametrize(("views", "name"), [(1, CHAIR), (10, TABLE)])
+def test_what_few_frames_detect_is_easier_to_rename(views: int, name: int) -> None:
+    """The same shares of words, from two frames and from twenty, beside one chair that it looks like."""
+    torn = called(TABLE, *[TABLE, CHAIR] * views)
+    assert names([CHAIRS[0], *CUPS[:3], *TABLES[:2], torn], [CHAIR, CUP, CUP, CUP, TABLE, TABLE, CHAIR])[-1] == name
+
+
 def test_features_alone_name_nothing() -> None:
     never_called_chair = called(TABLE, TABLE, TABLE, TABLE)
     many_chairs = [*CHAIRS, *CHAIRS, *CHAIRS]
