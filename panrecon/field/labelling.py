@@ -23,7 +23,7 @@ FIT_TO_JUDGE: Final = 0.8  # a field that agrees with less of the known labels d
 
 @dataclass(frozen=True)
 class Decided:
-    """The final labels, and which objects are in none of them: their number is `VOID` wherever it was known."""
+    """The final labels, and the positions of the objects that are none after all: no vertex has them."""
 
     labels: Labels
     disputed: Int[np.ndarray, " d"]
@@ -70,8 +70,8 @@ def _disputed(
 ) -> Int[np.ndarray, " d"]:
     """The objects that most frames call something else, and on whose vertices the field does so, too.
 
-    One false detection repeated from the next place is a false object. What it covers, the other frames' masks give to
-    what is really there, and the field has learnt from all of them.
+    A false detection that is repeated from the next place makes a false object. The masks of all other frames give what
+    it covers to what is really there, and the field has learnt from all of them.
     """
     if not len(agrees) or agrees.mean() < FIT_TO_JUDGE:
         return np.zeros(0, np.int64)
