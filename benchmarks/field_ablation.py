@@ -165,8 +165,7 @@ class Bench:
         """The stage `panoptic`, without files."""
         reach, probabilities = Settings().field.reach, (seen.category_probability, seen.instance_probability)
         found = labelling.panoptic_labels(*probabilities, before.known, before.objects, self.table, self.mesh, reach)
-        mesh = sharpened(self.mesh, found.labels, reach) if sharpen else self.mesh
-        return PanopticMesh(mesh, found.labels)
+        return sharpened(self.mesh, found.labels, reach) if sharpen else PanopticMesh(self.mesh, found.labels)
 
     def _map(self, view: View, variant: Variant) -> FeatureMap:
         match variant.features:

@@ -33,7 +33,7 @@ VERSIONS: Final = {
     "graph": 4,
     "semantics": 3,
     "field": 5,
-    "panoptic": 6,
+    "panoptic": 7,
     "quality": 3,
 }
 READS: Final[dict[str, tuple[str, ...]]] = {

@@ -37,14 +37,13 @@ def main(stage: Stage) -> None:
     seen = query(field, mesh.vertices, vertex_normals(mesh.vertices, mesh.faces))
     probabilities = seen.category_probability, seen.instance_probability
     decided = panoptic_labels(*probabilities, known, objects, table, mesh, field.reach)
-    labels = decided.labels
+    panoptic = PanopticMesh(mesh, decided.labels)
     if stage.settings.panoptic.sharpen:
-        mesh = sharpened(mesh, labels, field.reach)
-    panoptic = PanopticMesh(mesh, labels)
+        panoptic = sharpened(mesh, decided.labels, field.reach)
     write_panoptic_mesh(stage.output / "panoptic.ply", panoptic, table)
     artifact.write_objects(stage.output / "objects.json", objects, table, without=decided.disputed)
-    picture = overview(mesh, up_direction(scan.poses)).paint(label_colors(labels, table))
-    write_image(stage.output / "panoptic.png", with_legend(picture, labels, table))
+    picture = overview(panoptic.mesh, up_direction(scan.poses)).paint(label_colors(panoptic.labels, table))
+    write_image(stage.output / "panoptic.png", with_legend(picture, panoptic.labels, table))
     render(stage, scan, panoptic, field, box, table)
     stage.say(f"{len(mesh.vertices)} vertices, {len(objects) - len(decided.disputed)} objects")
     if len(decided.disputed):

@@ -2,69 +2,115 @@
 
 A fused surface is round by a voxel or two where two surfaces meet at an angle, and what lies in the rounding is on
 neither. The label of a vertex says of which it is, and the inside of that segment, a hand's breadth away, where that
-runs.
+runs. And where one surface stands out from another, the step between them is a side of what stands out.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
 from panrecon.field.borders import near_border
 from panrecon.geometry import mesh_edges, vertex_normals
-from panrecon.structures import VOID, Labels, TriangleMesh
+from panrecon.structures import VOID, Labels, PanopticMesh, TriangleMesh
 
 ROUNDED: Final = 0.4  # of the field's reach from a border, that vertices are moved within
 INSIDE: Final = 0.3  # of it from a border, that those they are moved after keep
 FARTHEST: Final = 1.5  # of it, from a vertex to the inside of its segment
+STEP: Final = 0.02  # of it, from which one surface is taken to stand out from another
 ALIKE: Final = 0.95  # length of their mean normal, from which inner vertices are taken to be of one plane
+PARALLEL: Final = 0.9  # cosine between the normals of two surfaces with a step between them
 NEIGHBOURS: Final = 30  # inner vertices
 ROUNDS: Final = 2  # in which inner vertices take the mean of their neighbours' places and normals
 FEWEST: Final = 10  # inner vertices that a segment needs
 
 
-def sharpened(mesh: TriangleMesh, labels: Labels, reach: float) -> TriangleMesh:
+_Surface = tuple[Float[np.ndarray, "V 3"], Float[np.ndarray, "V 3"]]  # places and unit normals of all vertices
+
+
+@dataclass(frozen=True)
+class _Planes:
+    """The surface of its segment beside each of n vertices: a point and a unit normal, 0 where there is none."""
+
+    place: Float[np.ndarray, "n 3"]
+    normal: Float[np.ndarray, "n 3"]
+
+    def height_of(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+        """Of every point above its plane, m; 0 where there is none."""
+        return np.asarray(np.einsum("nc,nc->n", points - self.place, self.normal))
+
+    def at(self, index: Int[np.ndarray, " m"]) -> "_Planes":
+        return _Planes(self.place[index], self.normal[index])
+
+
+def sharpened(mesh: TriangleMesh, labels: Labels, reach: float) -> PanopticMesh:
     """The mesh, its vertices near a change of segment moved along a normal onto their own segment's surface.
 
     That is the mean plane of the nearest inner vertices of the segment, if these agree on one. Vertices of segments
-    that have no inside, and void ones, stay. `reach` is `field.reach` (m).
+    that have no inside, and void ones, stay. Where two segments lie one above the other, the lower one's vertices at
+    the foot of the step become the upper one's. `reach` is `field.reach` (m).
     """
+    surface = _smoothed(mesh)
+    labels = _with_steps(mesh, labels, surface, reach)
     segment = _segments(labels)
-    moving = near_border(mesh, segment, ROUNDED * reach)
-    inner = ~near_border(mesh, segment, INSIDE * reach)
-    places, normals = _smoothed(mesh)
+    moving = np.flatnonzero(near_border(mesh, segment, ROUNDED * reach))
+    planes = _planes(mesh, segment, moving, surface, reach)
     vertices = mesh.vertices.astype(np.float64)
-    for vertex, inside in zip(*(_members(segment, chosen) for chosen in (moving, inner)), strict=True):
-        if len(vertex) and len(inside) >= FEWEST:
-            vertices[vertex] += _to_surface(
-                mesh.vertices[vertex], mesh.vertices[inside], places[inside], normals[inside], reach
-            )
-    return TriangleMesh(vertices.astype(mesh.vertices.dtype), mesh.faces, mesh.colors)
+    vertices[moving] -= planes.height_of(vertices[moving])[:, None] * planes.normal
+    return PanopticMesh(TriangleMesh(vertices.astype(mesh.vertices.dtype), mesh.faces, mesh.colors), labels)
 
 
-def _to_surface(
-    points: Float[np.ndarray, "n 3"],
-    inside: Float[np.ndarray, "m 3"],
-    places: Float[np.ndarray, "m 3"],
-    normals: Float[np.ndarray, "m 3"],
+def _with_steps(mesh: TriangleMesh, labels: Labels, surface: _Surface, reach: float) -> Labels:
+    """The labels, but a vertex beside a parallel surface that stands out from its own belongs to that.
+
+    What stands out is as thick as it is high, and masks, which are drawn from above, are sure of its top alone. Of
+    several such surfaces it is the highest.
+    """
+    segment, edges = _segments(labels), mesh_edges(mesh.faces)
+    edges = edges[segment[edges[:, 0]] != segment[edges[:, 1]]]
+    upper, lower = np.concatenate([edges, edges[:, ::-1]]).T
+    vertex, place = np.unique(np.concatenate([upper, lower]), return_inverse=True)
+    planes = _planes(mesh, segment, vertex, surface, reach)
+    above, below = (planes.at(index) for index in np.split(place.reshape(-1), 2))
+    height = below.height_of(above.place)
+    parallel = np.einsum("nc,nc->n", above.normal, below.normal) > PARALLEL
+    steps = np.flatnonzero(parallel & (height > STEP * reach))
+    steps = steps[np.argsort(height[steps], kind="stable")]  # the last word on a vertex is the highest's
+    category, instance = labels.category.copy(), labels.instance.copy()
+    category[lower[steps]], instance[lower[steps]] = labels.category[upper[steps]], labels.instance[upper[steps]]
+    return Labels(category, instance)
+
+
+def _planes(
+    mesh: TriangleMesh,
+    segment: Int[np.ndarray, " V"],
+    vertex: Int[np.ndarray, " n"],
+    surface: _Surface,
     reach: float,
-) -> Float[np.ndarray, "n 3"]:
-    """The way (m) of every point onto the plane of the inner vertices next to it; 0 where there is none."""
-    count, farthest = min(NEIGHBOURS, len(inside)), FARTHEST * reach
-    nearest = cKDTree(inside).query(points, k=count, distance_upper_bound=farthest, workers=-1)
-    distance, near = (np.asarray(values) for values in nearest)
-    found = np.isfinite(distance)
-    share = (found / found.sum(axis=1, keepdims=True).clip(1))[..., None]
-    place, normal = ((share * values[np.where(found, near, 0)]).sum(axis=1) for values in (places, normals))
-    length: Float[np.ndarray, " n"] = np.linalg.norm(normal, axis=1)
-    normal /= length[:, None].clip(1e-12)
-    way = np.einsum("nc,nc->n", place - points, normal)
-    return np.where(length > ALIKE, way, 0.0)[:, None] * normal
+) -> _Planes:
+    """The mean plane of the inner vertices next to each vertex, of those of its own segment."""
+    inner = np.flatnonzero(~near_border(mesh, segment, INSIDE * reach))
+    planes = _Planes(np.zeros((len(vertex), 3)), np.zeros((len(vertex), 3)))
+    for some, inside in zip(*(_members(segment, chosen) for chosen in (vertex, inner)), strict=True):
+        if len(some) and len(inside) >= FEWEST:
+            count, farthest = min(NEIGHBOURS, len(inside)), FARTHEST * reach
+            nearest = cKDTree(mesh.vertices[inner[inside]]).query(
+                mesh.vertices[vertex[some]], k=count, distance_upper_bound=farthest, workers=-1
+            )
+            distance, near = (np.asarray(values) for values in nearest)
+            found = np.isfinite(distance)
+            share = (found / found.sum(axis=1, keepdims=True).clip(1))[..., None]
+            near = inner[inside][np.where(found, near, 0)]
+            planes.place[some], normal = ((share * values[near]).sum(axis=1) for values in surface)
+            length = np.linalg.norm(normal, axis=1, keepdims=True)
+            planes.normal[some] = np.where(length > ALIKE, normal / length.clip(1e-12), 0.0)
+    return planes
 
 
-def _smoothed(mesh: TriangleMesh) -> tuple[Float[np.ndarray, "V 3"], Float[np.ndarray, "V 3"]]:
+def _smoothed(mesh: TriangleMesh) -> _Surface:
     """Places and unit normals, averaged over neighbours on the mesh."""
     start, end = mesh_edges(mesh.faces).T
     rows, columns = np.concatenate([start, end]), np.concatenate([end, start])
@@ -85,8 +131,9 @@ def _segments(labels: Labels) -> Int[np.ndarray, " V"]:
     return np.where(labels.category == VOID, VOID, segment.reshape(-1))
 
 
-def _members(segment: Int[np.ndarray, " V"], chosen: Bool[np.ndarray, " V"]) -> list[Int[np.ndarray, " n"]]:
-    """The chosen vertices of every segment; void is none."""
-    vertex = np.flatnonzero(chosen & (segment != VOID))
-    vertex = vertex[np.argsort(segment[vertex], kind="stable")]
-    return np.split(vertex, np.searchsorted(segment[vertex], np.arange(1, segment.max(initial=VOID) + 1)))
+def _members(segment: Int[np.ndarray, " V"], vertex: Int[np.ndarray, " n"]) -> list[Int[np.ndarray, " m"]]:
+    """The positions in `vertex` of every segment's vertices; void is none."""
+    position = np.flatnonzero(segment[vertex] != VOID)
+    position = position[np.argsort(segment[vertex[position]], kind="stable")]
+    starts = np.arange(1, segment.max(initial=VOID) + 1)
+    return np.split(position, np.searchsorted(segment[vertex[position]], starts))

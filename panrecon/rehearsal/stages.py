@@ -61,7 +61,7 @@ from panrecon.render import SceneRenderer, write_images
 from panrecon.semantics.classifier import fit_classifier, predict
 from panrecon.semantics.distill import distill
 from panrecon.semantics.propagation import propagate
-from panrecon.structures import Detections, FeatureMap, Frame, Labels, PanopticMesh, Scan
+from panrecon.structures import Detections, FeatureMap, Frame, Labels, Scan
 from panrecon.threads import in_parallel, one_thread
 from panrecon.workflow import PIPELINES
 
@@ -313,8 +313,7 @@ class Rehearsal:
         objects, reach = self.found.instances.objects, self.trained.reach
         probabilities = seen.category_probability, seen.instance_probability
         deciding, decided = timed(lambda: panoptic_labels(*probabilities, self.known, objects, self.table, mesh, reach))
-        sharpening, sharp = timed(lambda: sharpened(mesh, decided.labels, reach))
-        self.panoptic = PanopticMesh(sharp, decided.labels)
+        sharpening, self.panoptic = timed(lambda: sharpened(mesh, decided.labels, reach))
         writing, disk = timed(
             lambda: self._written("panoptic.ply", lambda path: write_panoptic_mesh(path, self.panoptic, self.table))
         )
