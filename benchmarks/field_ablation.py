@@ -1,8 +1,8 @@
 """What is each part of the last three stages worth? Every one left out in turn, on the graphs of finished runs.
 
-Rows: no field at all, by the look of the surface alone, by the field alone; disputed objects kept, edges left round;
-every loss, the classifier's labels and the doubt of disputed masks left out; and the features of the pipeline against
-colour statistics and none.
+Rows: no field at all, by the look of the surface alone, by the field alone; disputed objects kept, edges left round,
+thin things left out; every loss, the classifier's labels and the doubt of disputed masks left out; and the features of
+the pipeline against colour statistics and none.
 """
 
 import time
@@ -33,19 +33,20 @@ from panrecon.field.edges import sharpened
 from panrecon.field.extract import PointField, query
 from panrecon.field.fit import fit
 from panrecon.field.supervision import Teacher, field_data, scene_box, taught_and_held_out
+from panrecon.field.thin import with_thin_things
 from panrecon.geometry import vertex_normals
 from panrecon.io.categories import read_categories
 from panrecon.io.features import read_features
 from panrecon.io.files import write_json, write_text
-from panrecon.io.graph import has_frame_labels, read_frame_labels, read_instances_found, read_superfaces
+from panrecon.io.graph import read_instances_found, read_labels_of_surfaces, read_superfaces
 from panrecon.io.mesh import read_mesh
-from panrecon.io.scan import read_scan, read_views
+from panrecon.io.scan import read_scan, read_views, scan_views
 from panrecon.semantics.classifier import fit_classifier, predict
 from panrecon.semantics.distill import distill
 from panrecon.semantics.naming import name_alike
 from panrecon.semantics.propagation import propagate
 from panrecon.stage import console, exit_on_input_error
-from panrecon.structures import VOID, FeatureMap, Labels, PanopticMesh, SceneObject, View, with_categories
+from panrecon.structures import FeatureMap, Labels, PanopticMesh, SceneObject, View, with_categories
 
 NAME: Final = "field_ablation"
 WHOLE: Final = "field and look (default)"
@@ -66,11 +67,14 @@ class Variant:
     likeness_floor: float = labelling.LIKENESS_FLOOR
     detected: float = labelling.DETECTED
     sharpen: bool = True
+    thin: bool = True
 
     @property
     def taught(self) -> "Variant":
         """The same field, and the default decision."""
-        return replace(self, likeness_floor=labelling.LIKENESS_FLOOR, detected=labelling.DETECTED, sharpen=True)
+        return replace(
+            self, likeness_floor=labelling.LIKENESS_FLOOR, detected=labelling.DETECTED, sharpen=True, thin=True
+        )
 
 
 VARIANTS: Final = {
@@ -78,7 +82,8 @@ VARIANTS: Final = {
     "the field alone": Variant(likeness_floor=1e6),
     "disputed objects stay": Variant(detected=0.0),
     "edges stay round": Variant(sharpen=False),
-    "borders alone": Variant(detected=0.0, sharpen=False),
+    "no thin things": Variant(thin=False),
+    "borders alone": Variant(detected=0.0, sharpen=False, thin=False),
     **{f"without the loss of {name}": Variant(weights={name: 0.0}) for name in losses.WEIGHTS},
     "without the classifier's labels": Variant(propagation=False),
     "disputed masks count in full": Variant(disputed=1.0),
@@ -161,11 +166,18 @@ class Bench:
         category, instance = (np.full((count, width), 1 / width, np.float32) for width in columns)
         return PointField(category, instance, np.zeros(count, np.float32), self.mesh.colors)
 
-    def decided(self, seen: PointField, before: Semantics, sharpen: bool) -> PanopticMesh:
+    def decided(self, seen: PointField, before: Semantics, variant: Variant) -> PanopticMesh:
         """The stage `panoptic`, without files."""
         reach, probabilities = Settings().field.reach, (seen.category_probability, seen.instance_probability)
         found = labelling.panoptic_labels(*probabilities, before.known, before.objects, self.table, self.mesh, reach)
-        return sharpened(self.mesh, found.labels, reach) if sharpen else PanopticMesh(self.mesh, found.labels)
+        final = PanopticMesh(self.mesh, found.labels)
+        if variant.sharpen:
+            final = sharpened(self.mesh, found.labels, reach)
+        if variant.thin:
+            final, _ = with_thin_things(
+                final, scan_views(self.scan), lambda view: self._masks(view, before.objects), reach
+            )
+        return final
 
     def _map(self, view: View, variant: Variant) -> FeatureMap:
         match variant.features:
@@ -177,18 +189,15 @@ class Bench:
                 assert_never(variant.features)
 
     def _masks(self, view: View, objects: tuple[SceneObject, ...]) -> Labels:
-        folder, void = self.run / "graph" / "labels", np.full(view.depth.shape, VOID, np.int32)
-        found = has_frame_labels(folder, view.name)
-        labels = read_frame_labels(folder, view.name, self.table) if found else Labels(void, void)
-        return with_categories(labels, objects)
+        return read_labels_of_surfaces(self.run / "graph" / "labels", view, objects, self.table)
 
 
 def ablation(bench: Bench, wanted: list[str]) -> Iterator[tuple[str, Scores]]:
     usual = bench.semantics(Variant())
     yield "after semantics: no field", bench.scores(PanopticMesh(bench.mesh, usual.known)) | {"seconds": 0.0}
     started = time.perf_counter()
-    by_look = bench.decided(bench.knows_nothing(usual), usual, sharpen=True)
-    yield "no field: look and edges alone", bench.scores(by_look) | {"seconds": time.perf_counter() - started}
+    by_look = bench.decided(bench.knows_nothing(usual), usual, Variant())
+    yield "no field: look alone", bench.scores(by_look) | {"seconds": time.perf_counter() - started}
     for name in wanted:
         variant = VARIANTS[name]
         same = (variant.features, variant.propagation) == ("own", True)
@@ -199,7 +208,7 @@ def ablation(bench: Bench, wanted: list[str]) -> Iterator[tuple[str, Scores]]:
             stack.enter_context(patch.object(labelling, "DETECTED", variant.detected))
             before = usual if same else bench.semantics(variant)
             started = time.perf_counter()
-            final = bench.decided(bench.asked(variant, before), before, variant.sharpen)
+            final = bench.decided(bench.asked(variant, before), before, variant)
             yield name, bench.scores(final) | {"seconds": time.perf_counter() - started}
 
 

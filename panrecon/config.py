@@ -208,6 +208,7 @@ class FieldSettings(StageSettings):
 class PanopticSettings(StageSettings):
     surface: Literal["tsdf", "field"] = Field("tsdf", description="which surface carries the labels")
     sharpen: bool = Field(True, description="vertices near a border return to the surface of their own segment")
+    thin: bool = Field(True, description="adds what is too thin for the fused surface, where depth images show it")
 
 
 class QualitySettings(StageSettings):

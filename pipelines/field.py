@@ -10,14 +10,14 @@ from panrecon.field.supervision import TaughtFrame, Teacher, field_data, scene_b
 from panrecon.io.categories import read_categories
 from panrecon.io.features import read_features
 from panrecon.io.field import read_checkpoint, remove_checkpoint, write_checkpoint, write_field
-from panrecon.io.graph import has_frame_labels, read_frame_labels, read_objects, read_superfaces
+from panrecon.io.graph import read_labels_of_surfaces, read_objects, read_superfaces
 from panrecon.io.images import write_image
 from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan, read_view
 from panrecon.io.semantics import read_point_semantics, read_superface_labels
 from panrecon.pictures import depth_picture, label_colors, sheet, spread
 from panrecon.stage import Stage, run_stage
-from panrecon.structures import VOID, CategoryTable, Labels, SceneObject, TriangleMesh, View, with_categories
+from panrecon.structures import CategoryTable, Labels, SceneObject, TriangleMesh, View
 
 
 def main(stage: Stage) -> None:
@@ -64,19 +64,8 @@ def taught_frames(
         mesh, of_vertex, read_point_semantics(stage.folder("semantics")).confidence, stage.settings.field.reach
     )
     for view in views:
-        of_masks = with_categories(mask_labels(stage, view, table), objects)
+        of_masks = read_labels_of_surfaces(stage.folder("graph") / "labels", view, objects, table)
         yield teacher.teach(view, of_masks, read_features(stage.folder("features"), view.name))
-
-
-def mask_labels(stage: Stage, view: View, table: CategoryTable) -> Labels:
-    """The frame's corrected masks of surfaces; void where it has none."""
-    folder = stage.folder("graph") / "labels"
-    if has_frame_labels(folder, view.name):
-        labels = read_frame_labels(folder, view.name, table)
-        surface = np.append(table.has_surface, False)[labels.category]
-        return Labels(np.where(surface, labels.category, VOID).astype(np.int32), labels.instance)
-    void = np.full(view.depth.shape, VOID, np.int32)
-    return Labels(void, void)
 
 
 if __name__ == "__main__":

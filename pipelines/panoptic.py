@@ -1,5 +1,7 @@
 """Give every vertex its class and its object, and render both at poses that the field was not taught."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Int
 
@@ -7,6 +9,7 @@ from panrecon.field.edges import sharpened
 from panrecon.field.extract import query, surface
 from panrecon.field.field import PanopticField, SceneBox
 from panrecon.field.labelling import panoptic_labels
+from panrecon.field.thin import with_thin_things
 from panrecon.fusion.cleaning import keep_faces
 from panrecon.geometry import nearest_vertex, up_direction, vertex_normals
 from panrecon.io import graph as artifact
@@ -14,12 +17,12 @@ from panrecon.io.categories import read_categories
 from panrecon.io.field import read_field, read_held_out
 from panrecon.io.images import write_image
 from panrecon.io.mesh import read_mesh, write_panoptic_mesh
-from panrecon.io.scan import read_scan, read_view
+from panrecon.io.scan import read_scan, read_view, scan_views
 from panrecon.io.semantics import read_superface_labels
 from panrecon.pictures import depth_picture, label_colors, overview, sheet, with_legend
 from panrecon.render import SceneRenderer, write_images
 from panrecon.stage import Stage, run_stage
-from panrecon.structures import VOID, CategoryTable, PanopticMesh, Scan, TriangleMesh
+from panrecon.structures import VOID, CategoryTable, PanopticMesh, Scan, SceneObject, TriangleMesh
 
 SURFACE_REACH = 3.0  # voxels between the field's surface and the fused mesh
 
@@ -40,15 +43,40 @@ def main(stage: Stage) -> None:
     panoptic = PanopticMesh(mesh, decided.labels)
     if stage.settings.panoptic.sharpen:
         panoptic = sharpened(mesh, decided.labels, field.reach)
+    if stage.settings.panoptic.thin:
+        panoptic = completed(stage, scan, panoptic, objects, table, field.reach)
     write_panoptic_mesh(stage.output / "panoptic.ply", panoptic, table)
     artifact.write_objects(stage.output / "objects.json", objects, table, without=decided.disputed)
     picture = overview(panoptic.mesh, up_direction(scan.poses)).paint(label_colors(panoptic.labels, table))
     write_image(stage.output / "panoptic.png", with_legend(picture, panoptic.labels, table))
     render(stage, scan, panoptic, field, box, table)
-    stage.say(f"{len(mesh.vertices)} vertices, {len(objects) - len(decided.disputed)} objects")
+    stage.say(f"{len(panoptic.mesh.vertices)} vertices, {len(objects) - len(decided.disputed)} objects")
     if len(decided.disputed):
         numbers = ", ".join(str(number - VOID) for number in decided.disputed)
         stage.say(f"no objects after all, by most frames that see them and by the field: {numbers}")
+
+
+def completed(
+    stage: Stage,
+    scan: Scan,
+    panoptic: PanopticMesh,
+    objects: Sequence[SceneObject],
+    table: CategoryTable,
+    reach: float,
+) -> PanopticMesh:
+    """With what is too thin for the surface so far."""
+    folder = stage.folder("graph") / "labels"
+    with stage.bar("thin things", 2 * len(scan.frames)) as advance:
+        found, pieces = with_thin_things(
+            panoptic,
+            scan_views(scan),
+            lambda view: artifact.read_labels_of_surfaces(folder, view, objects, table),
+            reach,
+            advance,
+        )
+    if pieces:
+        stage.say(f"pieces of thin things that the fused surface lacks: {pieces}")
+    return found
 
 
 def field_surface(

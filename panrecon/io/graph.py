@@ -13,7 +13,17 @@ from panrecon.evaluation.record import Evidence
 from panrecon.io.files import read_arrays, read_json, write_arrays, write_json
 from panrecon.io.images import read_ids, read_instances, write_ids, write_instances
 from panrecon.io.mesh import ids_of_rows, rows_of_ids
-from panrecon.structures import VOID, CategoryTable, Instances, Labels, SceneObject, SuperfaceGraph, SupportingMask
+from panrecon.structures import (
+    VOID,
+    CategoryTable,
+    Instances,
+    Labels,
+    SceneObject,
+    SuperfaceGraph,
+    SupportingMask,
+    View,
+    with_categories,
+)
 
 
 def write_superfaces(folder: Path, superface_of_vertex: Int[np.ndarray, " V"]) -> None:
@@ -127,6 +137,15 @@ def has_frame_labels(folder: Path, frame: str) -> bool:
 def read_frame_labels(folder: Path, frame: str, table: CategoryTable) -> Labels:
     category = rows_of_ids(read_ids(folder / "semantic" / f"{frame}.png"), table)
     return Labels(category, read_instances(folder / "instance" / f"{frame}.png"))
+
+
+def read_labels_of_surfaces(folder: Path, view: View, objects: Sequence[SceneObject], table: CategoryTable) -> Labels:
+    """A frame's corrected masks, objects with their classes; void where there is none, or one without a surface."""
+    if not has_frame_labels(folder, view.name):
+        return Labels(*(np.full(view.depth.shape, VOID, np.int32) for _ in range(2)))
+    labels = read_frame_labels(folder, view.name, table)
+    surface = np.append(table.has_surface, False)[labels.category]
+    return with_categories(Labels(np.where(surface, labels.category, VOID).astype(np.int32), labels.instance), objects)
 
 
 def _object_record(number: int, found: SceneObject, table: CategoryTable) -> dict[str, Any]:

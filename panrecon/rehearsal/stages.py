@@ -35,6 +35,7 @@ from panrecon.field.extract import query
 from panrecon.field.fit import Training, passes
 from panrecon.field.labelling import panoptic_labels
 from panrecon.field.supervision import Teacher, field_data, held_out, scene_box
+from panrecon.field.thin import with_thin_things
 from panrecon.fusion.tsdf import fuse
 from panrecon.geometry import up_direction, vertex_normals
 from panrecon.graph.contacts import contacts
@@ -314,6 +315,7 @@ class Rehearsal:
         probabilities = seen.category_probability, seen.instance_probability
         deciding, decided = timed(lambda: panoptic_labels(*probabilities, self.known, objects, self.table, mesh, reach))
         sharpening, self.panoptic = timed(lambda: sharpened(mesh, decided.labels, reach))
+        completing = self._thin_things() if self.settings.panoptic.thin else 0.0
         writing, disk = timed(
             lambda: self._written("panoptic.ply", lambda path: write_panoptic_mesh(path, self.panoptic, self.table))
         )
@@ -323,10 +325,23 @@ class Rehearsal:
         write_images(self.folder / "rendered", frame.name, images, self.table)
         count = len(held_out(len(self.whole.frames), self.settings.field.held_out_frames))
         growing = asking + deciding + sharpening * self.settings.panoptic.sharpen + writing
-        seconds = growing * self.surface_ratio + rendering * count + self.picture_seconds
+        seconds = growing * self.surface_ratio + completing + rendering * count + self.picture_seconds
         if self.settings.panoptic.surface == "field":
             seconds += (self._own_surface() + asking) * self.surface_ratio  # its colours are asked for too
         self.costs["panoptic"] = Cost(seconds, disk * self.surface_ratio + size_of(self.folder / "rendered") * count)
+
+    def _thin_things(self) -> float:
+        """Adds what is too thin for the surface; the seconds that it takes with all frames."""
+        views, reach = scan_views(self.some), self.trained.reach
+        names = (frame.name for frame in self.some.frames)
+        masks = dict(zip(names, self.labels_of_frame, strict=True))
+        first, whole = (
+            timed(lambda some=some: with_thin_things(self.panoptic, some, lambda view: masks[view.name], reach))
+            for some in (replace(views, poses=views.poses[:1]), views)
+        )
+        self.panoptic = whole[1][0]
+        of_frames = (whole[0] - first[0]) / max(len(views.poses) - 1, 1) * len(self.whole.frames)
+        return max(of_frames, 0.0) + first[0] * self.surface_ratio
 
     def _own_surface(self) -> float:
         cell = self.settings.mesh.voxel_size

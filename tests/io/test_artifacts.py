@@ -1,6 +1,7 @@
 """Every artifact comes back as it was written."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from panrecon.semantics.distill import PointFeatures
 from panrecon.structures import (
     VOID,
     Camera,
+    Category,
     CategoryTable,
     FeatureMap,
     Frame,
@@ -40,6 +42,7 @@ from panrecon.structures import (
     SuperfaceGraph,
     SupportingMask,
     TriangleMesh,
+    View,
 )
 
 CAMERA = Camera(8, 6, 7.0, 7.5, 3.5, 2.5)
@@ -199,6 +202,19 @@ def test_frame_labels_come_back_and_are_zero_where_void(tmp_path: Path, table: C
     assert read_ids(tmp_path / "instance" / "3.png").tolist() == [[0, 0, 5]]
     assert graph_artifact.has_frame_labels(tmp_path, "3")
     assert not graph_artifact.has_frame_labels(tmp_path, "4")
+
+
+def test_masks_of_surfaces_have_their_objects_classes_and_no_sky(tmp_path: Path) -> None:
+    sky = CategoryTable((Category(1, "wall", False), Category(2, "sky", False), Category(3, "chair", True)))
+    category, instance = np.array([[0, 1, 2, VOID]], np.int32), np.array([[VOID, VOID, 0, VOID]], np.int32)
+    graph_artifact.write_frame_labels(tmp_path, "3", Labels(category, instance), sky)
+    view = View("3", Camera(4, 1, 1.0, 1.0, 0.0, 0.0), np.eye(4), np.zeros((1, 4, 3), np.uint8), np.ones((1, 4)))
+    renamed = [SceneObject(0, 0.5, 1.0, 0.0, (), ())]
+    found = graph_artifact.read_labels_of_surfaces(tmp_path, view, renamed, sky)
+    assert_array_equal(found.category, [[0, VOID, 0, VOID]])
+    assert_array_equal(found.instance, instance)
+    missing = graph_artifact.read_labels_of_surfaces(tmp_path, replace(view, name="4"), renamed, sky)
+    assert_array_equal(missing.category, np.full((1, 4), VOID))
 
 
 def test_semantics_come_back_in_half_precision(tmp_path: Path) -> None:
