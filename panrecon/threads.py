@@ -31,16 +31,26 @@ def in_parallel(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
                 future.cancel()
 
 
+def prefer_openmp() -> None:
+    """Has numba's kernels run on OpenMP's threads; numba would warn of an older TBB that other packages bring along."""
+    import numba
+
+    numba.config.THREADING_LAYER_PRIORITY = ["omp", "workqueue", "tbb"]  # type: ignore[attr-defined]
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Runs torch on one CPU thread, and as before afterwards.
+    """Runs torch on one CPU thread, and as before afterwards; compiled kernels go on using all cores.
 
     The tensors of a training step are small: a second thread saves a quarter of the time on an idle machine, and on a
     busy one OpenMP's barriers make every step twenty times slower. Sums also keep one order on any number of cores.
     """
+    import numba
     import torch
 
     before = torch.get_num_threads()
+    prefer_openmp()
+    numba.get_num_threads()  # starts numba's threads: the first kernel would, and give torch, on OpenMP too, as many
     torch.set_num_threads(1)
     try:
         yield

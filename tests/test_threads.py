@@ -52,3 +52,16 @@ def test_results_keep_their_order_and_few_are_made_ahead_of_what_is_asked_for() 
     assert [next(results) for _ in range(10)] == [item * item for item in range(10)]
     assert len(begun) <= 10 + 2 * len(os.sched_getaffinity(0)) + 1
     assert list(results) == [item * item for item in range(10, 1000)]
+
+
+def test_torch_stays_on_one_thread_while_the_first_kernel_of_a_process_starts_many() -> None:
+    code = (
+        "import numba, numpy, torch; from panrecon.field import kernels; from panrecon.threads import one_thread\n"
+        "torch.set_num_threads(2)\n"
+        "with one_thread():\n"
+        "    kernels.clear(numpy.zeros((4, 8), numpy.float32)); inside = torch.get_num_threads()\n"
+        "print(inside, torch.get_num_threads(), numba.threading_layer())"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert told.stdout.decode().split() == ["1", "2", "omp"]
+    assert not told.stderr

@@ -14,14 +14,14 @@ import numba
 import numpy as np
 
 from panrecon.field.encoding import HASH_PRIMES
+from panrecon.threads import prefer_openmp
 
 CHUNK: Final = 512  # points whose features and gradients stay in a core's own cache while it goes through the levels
 BLOCK: Final = 64  # points whose rows do
 NEXT: Final = np.uint64(1)
 PRIME_Y, PRIME_Z = (np.uint64(prime) for prime in HASH_PRIMES[1:])  # that of x is 1
 COMPILED: Final[dict[str, Any]] = {"cache": True, "fastmath": {"contract"}}
-# numba would warn of an older TBB that other packages bring along
-numba.config.THREADING_LAYER_PRIORITY = ["omp", "workqueue", "tbb"]  # type: ignore[attr-defined]
+prefer_openmp()
 
 
 class Grid(NamedTuple):

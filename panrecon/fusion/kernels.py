@@ -14,6 +14,8 @@ from typing import Any, Final, NamedTuple, no_type_check
 import numba
 import numpy as np
 
+from panrecon.threads import prefer_openmp
+
 BLOCK: Final = 8  # voxels along an edge of a block
 SLICE: Final = BLOCK**2
 VOXELS: Final = BLOCK**3
@@ -24,8 +26,7 @@ BLOCK_BITS: Final = VOXEL_BITS - 3
 EMPTY: Final = -1  # neither key nor block
 NEAR: Final = np.float32(1e-6)  # m; what is nearer lies behind the camera
 COMPILED: Final[dict[str, Any]] = {"cache": True, "error_model": "numpy"}
-# numba would warn of an older TBB that other packages bring along
-numba.config.THREADING_LAYER_PRIORITY = ["omp", "workqueue", "tbb"]  # type: ignore[attr-defined]
+prefer_openmp()
 
 
 class Lens(NamedTuple):
