@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from panrecon.field import kernels
 from panrecon.field.encoding import VOLUMES, ContentEncoding, GeometryEncoding, HashVolumes, VolumeEncoding
@@ -20,6 +21,7 @@ class FastHashVolumes(HashVolumes):
     """
 
     _sums: Tensor | None = None
+    _zero_version: int | None = None  # of the sums when they were last known to be zero
 
     def clear_gradient(self) -> None:
         """Before a step: it is zero. From the first call on, backward adds to one and the same `table.grad`.
@@ -28,8 +30,15 @@ class FastHashVolumes(HashVolumes):
         """
         if self._sums is None:
             self._sums = torch.zeros_like(self.table)
-        kernels.clear(self._sums.numpy())
+        elif self._sums._version != self._zero_version:
+            kernels.clear(self._sums.numpy())
         self.table.grad = self._sums
+        self.gradient_is_zero()
+
+    def gradient_is_zero(self) -> None:
+        """Says so after a step that left it zero, to save `clear_gradient` the work unless something is added to it."""
+        if self._sums is not None and self.adds_in_place:
+            self._zero_version = self._sums._version
 
     def forward(self, positions: Float[Tensor, "N 3"]) -> VolumeEncoding:
         """Features of all volumes and the Jacobian of the geometry volume."""
@@ -80,6 +89,7 @@ class _Gather(torch.autograd.Function):
         arrays = (values.contiguous().numpy() for values in (gradient, of_features, of_jacobian))
         cores = min(numba.get_num_threads(), encoding.levels)
         kernels.scatter(ctx.positions, encoding.grid(), *arrays, _columns(encoding, ctx.volumes), cores)
+        increment_version(gradient)
         return gradient if kept is None else None, None, None, None
 
 

@@ -6,7 +6,7 @@ training stops at a checkpoint and goes on from it.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from panrecon.config import FieldSettings
 from panrecon.errors import InputError
 from panrecon.field import losses
+from panrecon.field.adam import TableAdam
+from panrecon.field.fast import FastHashVolumes
 from panrecon.field.field import FieldSample, PanopticField, build_field
 from panrecon.field.rendering import heaviest_samples, render, render_probability, render_weights
 from panrecon.field.sampling import FieldData, PixelBatch, PixelSampler, guided_depths
@@ -24,6 +26,7 @@ from panrecon.threads import one_thread
 TABLE_RATE: Final = 1e-2
 HEAD_RATE: Final = 6e-3  # thirty times the authors': we take a fifth of their steps; labels of small objects need it
 JOINT_SHARE: Final = 0.3  # of the rates, where the last pass begins: it polishes what the first two found
+ADAM: Final[dict[str, Any]] = {"betas": (0.9, 0.99), "eps": 1e-15, "fused": True}
 FINAL_RATE: Final = 0.1  # learning rates fall to this share over each pass
 TERMS: Final = tuple(losses.WEIGHTS)
 
@@ -203,7 +206,9 @@ class Training:
             parameter.requires_grad_(name.startswith("encoding.") or (part.geometry if is_surface else part.heads))
         heads = [p for n, p in self.field.named_parameters() if p.requires_grad and not n.startswith("encoding.")]
         groups = [{"params": list(self.field.encoding.parameters())}, {"params": heads}]
-        return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
+        if isinstance(self.field.encoding, FastHashVolumes):
+            return TableAdam(self.field.encoding, groups, **ADAM)
+        return torch.optim.Adam(groups, **ADAM)
 
     def state(self) -> State:
         """A copy of everything training needs to go on, by name."""

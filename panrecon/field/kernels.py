@@ -18,6 +18,7 @@ from panrecon.threads import prefer_openmp
 
 CHUNK: Final = 512  # points whose features and gradients stay in a core's own cache while it goes through the levels
 BLOCK: Final = 64  # points whose rows do
+STRETCH: Final = 2048  # numbers of a table that a core goes through at a time, where it goes through all
 NEXT: Final = np.uint64(1)
 PRIME_Y, PRIME_Z = (np.uint64(prime) for prime in HASH_PRIMES[1:])  # that of x is 1
 COMPILED: Final[dict[str, Any]] = {"cache": True, "fastmath": {"contract"}}
@@ -206,3 +207,37 @@ def clear(table):
     """Sets a table to 0."""
     for row in numba.prange(len(table)):
         table[row] = 0
+
+
+class Moments(NamedTuple):
+    """Adam's running means of a gradient and of its square, as long as what they are of."""
+
+    mean: np.ndarray
+    square: np.ndarray
+
+
+class AdamStep(NamedTuple):
+    """Numbers of a step of Adam: the share kept of each mean, the corrected rate and root, and the least root."""
+
+    keep_mean: np.floating
+    keep_square: np.floating
+    rate: np.floating
+    root: np.floating
+    least: np.floating
+
+
+@numba.njit(parallel=True, **COMPILED)
+@no_type_check
+def adam(values, gradient, moments, step):
+    """Moves values [n] and their moments by a step of Adam, and sets their gradient to 0: one way through memory."""
+    count, real = len(values), values.dtype.type
+    keep_mean, keep_square, rate, root, least = step
+    for stretch in numba.prange((count + STRETCH - 1) // STRETCH):
+        part = slice(stretch * STRETCH, min((stretch + 1) * STRETCH, count))
+        value, given, mean, square = values[part], gradient[part], moments.mean[part], moments.square[part]
+        for i in range(len(value)):
+            g = given[i]
+            m = keep_mean * mean[i] + (real(1) - keep_mean) * g
+            s = keep_square * square[i] + (real(1) - keep_square) * g * g
+            mean[i], square[i], given[i] = m, s, 0
+            value[i] -= rate * m / (np.sqrt(s) * root + least)

@@ -10,7 +10,10 @@ from safetensors.torch import load, save
 
 from panrecon.config import FieldSettings
 from panrecon.field import losses
+from panrecon.field.adam import TableAdam
+from panrecon.field.encoding import HashVolumes
 from panrecon.field.extract import query
+from panrecon.field.fast import FastHashVolumes
 from panrecon.field.field import FieldSample, Geometry, PanopticField
 from panrecon.field.fit import FittedField, Training, fit, passes
 from panrecon.field.sampling import FieldData
@@ -109,6 +112,21 @@ def test_resuming_continues_bit_for_bit(noisy: FieldData, stop: int) -> None:
         assert torch.equal(value, resumed.field.state_dict()[name]), name
     for term, values in whole.losses.items():
         np.testing.assert_array_equal(values, resumed.losses[term])
+
+
+def test_plain_volumes_are_trained_by_torch_alone_and_learn_the_same(noisy: FieldData) -> None:
+    fast, plain = (Training(noisy, TINY) for _ in range(2))
+    compiled = fast.field.encoding
+    assert isinstance(compiled, FastHashVolumes)
+    volumes = HashVolumes(tuple(compiled.resolution.tolist()), SMALL.features_per_level, SMALL.log2_table_size)
+    volumes.load_state_dict(compiled.state_dict())
+    plain.field.encoding = volumes
+    for step in range(8):
+        expected, actual = plain.step(step), fast.step(step)
+        for name, value in expected.items():
+            assert actual[name] == pytest.approx(value, rel=1e-3), (step, name)
+    assert type(plain.optimizer) is torch.optim.Adam
+    assert type(fast.optimizer) is TableAdam
 
 
 def test_another_seed_is_another_field(noisy: FieldData) -> None:
