@@ -42,19 +42,17 @@ class FastHashVolumes(HashVolumes):
 
     def forward(self, positions: Float[Tensor, "N 3"]) -> VolumeEncoding:
         """Features of all volumes and the Jacobian of the geometry volume."""
-        features, jacobian = _gather(self.table, positions, self, range(VOLUMES))
-        geometry, color, semantics, instances = features.unbind(0)
+        geometry, color, semantics, instances, jacobian = _gather(self.table, positions, self, range(VOLUMES))
         return VolumeEncoding(color, semantics, instances, GeometryEncoding(geometry, jacobian))
 
     def geometry(self, positions: Float[Tensor, "N 3"]) -> GeometryEncoding:
         """Features and Jacobian of the geometry volume alone."""
-        features, jacobian = _gather(self.table, positions, self, range(1))
-        return GeometryEncoding(features.squeeze(0), jacobian)
+        return GeometryEncoding(*_gather(self.table, positions, self, range(1)))
 
     def content(self, positions: Float[Tensor, "N 3"]) -> ContentEncoding:
         """Features of the other three volumes alone."""
-        features, _ = _gather(self.table, positions, self, range(1, VOLUMES))
-        return ContentEncoding(*features.unbind(0))
+        *content, _ = _gather(self.table, positions, self, range(1, VOLUMES))
+        return ContentEncoding(*content)
 
     @property
     def adds_in_place(self) -> bool:
@@ -67,33 +65,39 @@ class FastHashVolumes(HashVolumes):
 
 
 class _Gather(torch.autograd.Function):
-    """Features [volumes, N, E] and the Jacobian [N, E, 3] of the geometry, if it is among them; linear in the table."""
+    """Features [N, E] of each volume and the Jacobian [N, E, 3] of the geometry or, without it, of nothing.
+
+    Linear in the table.
+    """
 
     @staticmethod
     def forward(
         ctx: Any, table: Tensor, positions: Tensor, encoding: FastHashVolumes, volumes: range
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         features = table.new_empty(len(volumes), len(positions), encoding.width)
         jacobian = table.new_empty(len(positions), encoding.width if 0 in volumes else 0, 3)
         ctx.positions, ctx.encoding, ctx.volumes = positions.detach().contiguous().numpy(), encoding, volumes
         arrays = (values.detach().numpy() for values in (table, features, jacobian))
         kernels.gather(ctx.positions, encoding.grid(), *arrays, _columns(encoding, volumes))
-        return features, jacobian
+        return *features, jacobian
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, of_features: Tensor, of_jacobian: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *given: Tensor) -> tuple[Tensor | None, ...]:
         encoding: FastHashVolumes = ctx.encoding
         kept = encoding.table.grad if encoding.adds_in_place else None
         gradient = torch.zeros_like(encoding.table) if kept is None else kept
-        arrays = (values.contiguous().numpy() for values in (gradient, of_features, of_jacobian))
+        *of_features, of_jacobian = (values.contiguous().numpy() for values in given)
         cores = min(numba.get_num_threads(), encoding.levels)
-        kernels.scatter(ctx.positions, encoding.grid(), *arrays, _columns(encoding, ctx.volumes), cores)
+        columns = _columns(encoding, ctx.volumes)
+        kernels.scatter(
+            ctx.positions, encoding.grid(), gradient.numpy(), tuple(of_features), of_jacobian, columns, cores
+        )
         increment_version(gradient)
         return gradient if kept is None else None, None, None, None
 
 
-_gather: Callable[..., tuple[Tensor, Tensor]] = _Gather.apply
+_gather: Callable[..., tuple[Tensor, ...]] = _Gather.apply
 
 
 def _columns(encoding: HashVolumes, volumes: range) -> kernels.Columns:

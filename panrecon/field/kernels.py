@@ -162,7 +162,7 @@ def gather(positions, grid, table, features, jacobian, columns):
 @numba.njit(parallel=True, **COMPILED)
 @no_type_check
 def scatter(positions, grid, gradient, of_features, of_jacobian, columns, cores):
-    """Adds to a table's gradient what the gradients of `gather`'s features and Jacobian bring.
+    """Adds to a table's gradient what the gradients of `gather`'s features, an array a volume, and Jacobian bring.
 
     Every level has rows of its own and belongs to one core: no two cores meet in a row, and sums keep one order
     whatever the number of cores. Levels are dealt out in turn, for the fine ones take longer.
@@ -182,7 +182,7 @@ def scatter(positions, grid, gradient, of_features, of_jacobian, columns, cores)
                     for i in range(stop - start):
                         point, w = start + i, weights[i]
                         for c in range(len(of_row)):
-                            given[c] = of_features[c // len(of_volume), point, at + c % len(of_volume)]
+                            given[c] = of_features[c // len(of_volume)][point, at + c % len(of_volume)]
                         for corner in range(0, 8, 2):
                             uy, ty = (w[4], w[5]) if corner & 2 else (w[3], -w[5])
                             uz, tz = (w[7], w[8]) if corner & 4 else (w[6], -w[8])
