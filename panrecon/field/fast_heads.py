@@ -49,30 +49,39 @@ class _Distance(torch.autograd.Function):
 
 
 class _Network(torch.autograd.Function):
-    """Linear layers with ReLU between them, from inputs, weights, bias, weights, bias ..."""
+    """Linear layers with ReLU between them, from so many inputs side by side, then weights, bias, weights, bias ...
+
+    What comes after the last input that needs a gradient costs nothing on the way back.
+    """
 
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, *weights_and_biases: Tensor) -> Tensor:
+    def forward(ctx: Any, count: int, *values: Tensor) -> Tensor:
+        inputs, weights_and_biases = values[:count], values[count:]
         padded = [_padded(values) for values in weights_and_biases]
-        ctx.inputs, ctx.shapes = _array(inputs), [values.shape for values in weights_and_biases]
+        ctx.inputs, ctx.shapes = tuple(_array(part) for part in inputs), [values.shape for values in weights_and_biases]
         ctx.layers, ctx.biases = tuple(padded[::2]), tuple(padded[1::2])
-        outputs = inputs.new_empty(len(inputs), len(weights_and_biases[-1]))
+        outputs = inputs[0].new_empty(len(inputs[0]), len(weights_and_biases[-1]))
         kernels.network(ctx.inputs, ctx.layers, ctx.biases, _widest(ctx.layers), outputs.numpy())
         return outputs
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, of_outputs: Tensor) -> tuple[Tensor, ...]:
-        of_inputs, turned = np.empty_like(ctx.inputs), tuple(np.ascontiguousarray(layer.T) for layer in ctx.layers)
+    def backward(ctx: Any, of_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        count, rows = len(ctx.inputs), len(of_outputs)
+        last = max((k for k in range(count) if ctx.needs_input_grad[1 + k]), default=0)
+        of_inputs = tuple(np.empty_like(part[:, : None if k <= last else 0]) for k, part in enumerate(ctx.inputs))
+        columns = sum(values.shape[1] for values in of_inputs)
+        turned = [np.ascontiguousarray(layer.T) for layer in ctx.layers]
+        turned[0] = turned[0][: columns + -columns % kernels.PAD]
         of_layers, of_biases = (
-            tuple(_by_part(len(of_inputs), values) for values in column) for column in (ctx.layers, ctx.biases)
+            tuple(_by_part(rows, values) for values in column) for column in (ctx.layers, ctx.biases)
         )
-        weights = (ctx.layers, turned, ctx.biases, _widest(ctx.layers))
+        weights = (ctx.layers, tuple(turned), ctx.biases, _widest(ctx.layers))
         kernels.network_back(ctx.inputs, *weights, _array(of_outputs), of_inputs, of_layers, of_biases)
         parts = [values for pair in zip(of_layers, of_biases, strict=True) for values in pair]
         sums = (torch.from_numpy(values.sum(axis=0)) for values in parts)
         cut = (values[tuple(map(slice, shape))] for values, shape in zip(sums, ctx.shapes, strict=True))
-        return torch.from_numpy(of_inputs), *cut
+        return None, *map(torch.from_numpy, of_inputs[: last + 1]), *[None] * (count - 1 - last), *cut
 
 
 distance: Callable[..., tuple[Tensor, Tensor, Tensor]] = _Distance.apply

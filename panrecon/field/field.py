@@ -155,9 +155,9 @@ class PanopticField(nn.Module):
         seen_along = -normals if directions is None else directions
         return FieldSample(
             geometry,
-            torch.sigmoid(self.color_head(torch.cat([encoding.color, normals, seen_along], dim=1))),
+            torch.sigmoid(self.color_head(encoding.color, normals, seen_along)),
             self.feature_head(encoding.semantics),
-            self.category_head(torch.cat([encoding.semantics, geometry.hidden], dim=1)),
+            self.category_head(encoding.semantics, geometry.hidden),
             self.instance_head(encoding.instances),
         )
 
@@ -168,19 +168,20 @@ class PanopticField(nn.Module):
 class NoOutput(nn.Module):
     """The head of a quantity the scene does not have: zero columns."""
 
-    def forward(self, inputs: Float[Tensor, "n E"]) -> Float[Tensor, "n 0"]:
+    def forward(self, inputs: Float[Tensor, "n _"], *more: Float[Tensor, "n _"]) -> Float[Tensor, "n 0"]:
         return inputs[:, :0]
 
 
 class Network(nn.Sequential):
-    """Linear layers with ReLU between them; on a CPU by compiled kernels."""
+    """Linear layers with ReLU between them, of inputs side by side; on a CPU by compiled kernels."""
 
-    def forward(self, inputs: Float[Tensor, "n E"]) -> Float[Tensor, "n O"]:
-        return network(inputs, *self.parameters()) if inputs.is_cpu else self.plain(inputs)
+    def forward(self, *inputs: Float[Tensor, "n _"]) -> Float[Tensor, "n O"]:
+        return network(len(inputs), *inputs, *self.parameters()) if inputs[0].is_cpu else self.plain(*inputs)
 
-    def plain(self, inputs: Float[Tensor, "n E"]) -> Float[Tensor, "n O"]:
+    def plain(self, *inputs: Float[Tensor, "n _"]) -> Float[Tensor, "n O"]:
         """The same in plain torch, on any device."""
-        outputs: Tensor = super().forward(inputs)  # type: ignore[no-untyped-call]
+        together = inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=1)
+        outputs: Tensor = super().forward(together)  # type: ignore[no-untyped-call]
         return outputs
 
 

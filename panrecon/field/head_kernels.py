@@ -152,6 +152,16 @@ def _turn(rows, start, size, columns):
 
 @numba.njit(**COMPILED)
 @no_type_check
+def _turn_all(inputs, start, size, columns):
+    """Several arrays' rows of some points as columns of a block, one below the other."""
+    first = 0
+    for rows in inputs:
+        _turn(rows, start, size, columns[first : first + rows.shape[1]])
+        first += rows.shape[1]
+
+
+@numba.njit(**COMPILED)
+@no_type_check
 def _load_gradient(by_input, of_jacobian, jacobian, slope, of_gradient, start, size):
     """What the gradient's gradient brings to the slopes by a block's inputs, and to its Jacobian."""
     width = slope.shape[1]
@@ -249,13 +259,16 @@ def _through(layers, biases, values, real):
 @numba.njit(parallel=True, **COMPILED)
 @no_type_check
 def network(inputs, layers, biases, most, outputs):
-    """Fills outputs [N, O] of layers with ReLU between them; `most` is the largest number of rows or columns."""
-    count, real = len(inputs), inputs.dtype.type
+    """Fills outputs [N, O] of layers with ReLU between them, from inputs [N, I1], [N, I2] ... side by side.
+
+    `most` is the largest number of rows or columns of a layer.
+    """
+    count, real = len(outputs), outputs.dtype.type
     for part in numba.prange((count + PART - 1) // PART):
         values = np.zeros((len(layers) + 1, most, LANES), real)
         for start in range(part * PART, min((part + 1) * PART, count), LANES):
             size = min(LANES, count - start)
-            _turn(inputs, start, size, values[0])
+            _turn_all(inputs, start, size, values[0])
             _through(layers, biases, values, real)
             for p in range(size):
                 for o in range(outputs.shape[1]):
@@ -268,15 +281,15 @@ def network_back(inputs, layers, turned, biases, most, of_outputs, of_inputs, of
     """Fills the inputs' gradients, and those of layers and biases part by part, from the outputs'.
 
     What is between layers is computed anew: that is faster than to fetch it from memory. `turned` are the layers
-    transposed.
+    transposed, the first one up to the last input whose gradient is wanted.
     """
-    count, real = len(inputs), inputs.dtype.type
+    count, real = len(of_outputs), of_outputs.dtype.type
     for part in numba.prange((count + PART - 1) // PART):
         values = np.zeros((len(layers) + 1, most, LANES), real)
         gradients = np.zeros((len(layers) + 1, most, LANES), real)
         for start in range(part * PART, min((part + 1) * PART, count), LANES):
             size = min(LANES, count - start)
-            _turn(inputs, start, size, values[0])
+            _turn_all(inputs, start, size, values[0])
             _through(layers, biases, values, real)
             _turn(of_outputs, start, size, gradients[len(layers)])
             for k in range(len(layers) - 1, -1, -1):
@@ -289,6 +302,9 @@ def network_back(inputs, layers, turned, biases, most, of_outputs, of_inputs, of
                     of_biases[k][part, o] += total
                 _add_outer(of_layers[k][part], gradients[k + 1, : len(biases[k])], values[k, : layers[k].shape[1]])
                 _product(gradients[k], turned[k], gradients[k + 1])
-            for p in range(size):
-                for i in range(inputs.shape[1]):
-                    of_inputs[start + p, i] = gradients[0, i, p]
+            first = 0
+            for of_input in of_inputs:
+                for p in range(size):
+                    for i in range(of_input.shape[1]):
+                        of_input[start + p, i] = gradients[0, first + i, p]
+                first += of_input.shape[1]

@@ -60,6 +60,25 @@ def test_networks_are_the_plain_ones(count: int, widths: tuple[int, int, int], l
         assert_allclose(actual.numpy(), expected.numpy(), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("learning", [(0, 1, 2), (0, 2), (0,), (1,), ()])
+def test_inputs_side_by_side_are_one_and_learn_where_they_are_to(learning: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    built = mlp(16, 12, 5, layers=3)
+    assert isinstance(built, Network)
+    inputs = [torch.randn(PART + 9, width) for width in (9, 4, 3)]
+    for place in learning:
+        inputs[place].requires_grad_()
+    together = torch.cat(inputs, dim=1)
+    taught = [*(inputs[place] for place in learning), *built.parameters()]
+    weights = torch.randn(len(together), 5)
+    outputs, expected = built(*inputs), built.plain(together)
+    assert torch.equal(outputs, built(together))
+    for actual, wanted in zip(
+        torch.autograd.grad(outputs, taught, weights), torch.autograd.grad(expected, taught, weights), strict=True
+    ):
+        assert_allclose(actual.numpy(), wanted.numpy(), rtol=1e-4, atol=1e-5 * float(wanted.abs().max()))
+
+
 def test_one_kind_of_loss_alone_trains_the_geometry() -> None:
     torch.manual_seed(0)
     head, features = GeometryHead(4, 8, reach=0.1), torch.rand(5, 4, requires_grad=True)
