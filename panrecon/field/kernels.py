@@ -1,7 +1,7 @@
 """The hash volumes' loops, compiled for every core (numba): gather features and slopes, scatter their gradients.
 
 Rows of the table come from all over memory, and that bounds the speed. Hence blocks of points: first the rows of all
-their corners, then one look at each row, so that many come from memory at once, and only then the sums.
+their corners, all asked of memory at once, and only then the sums, over whole rows (`vectors`).
 
 All numbers are of the table's precision and all indices unsigned: a plain 1 would make every product of the loop a
 double, and signed indices every access a test for a negative one. Numbers of features arrive as the lengths of tuples:
@@ -14,6 +14,7 @@ import numba
 import numpy as np
 
 from panrecon.field.encoding import HASH_PRIMES
+from panrecon.field.vectors import fetch, load, put, repeat, store, take
 from panrecon.threads import prefer_openmp
 
 CHUNK: Final = 512  # points whose features and gradients stay in a core's own cache while it goes through the levels
@@ -94,28 +95,31 @@ def _locate(positions, start, stop, grid, level, rows, weights):
 
 @numba.njit(inline="always", **COMPILED)
 @no_type_check
-def _look_at(table, rows, count):
-    """Brings the rows near; the sum is there for the compiler to keep the reads."""
-    total = table[0, 0]
+def _fetch(table, rows, count, first):
+    """Asks memory for all rows of a block at once."""
     for i in range(count):
         for corner in range(8):
-            total += table[rows[i, corner], 0]
-    return total
+            fetch(table, rows[i, corner], first)
 
 
 @numba.njit(inline="always", **COMPILED)
 @no_type_check
-def _slope(table, r, k, w):
-    """The slope by x, y and z of column k, from the rows of a cell's corners and what `_axis` gives."""
-    vx, wx, sx, vy, wy, sy, vz, wz, sz = w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8]
-    x0, x1 = table[r[1], k] - table[r[0], k], table[r[3], k] - table[r[2], k]
-    x2, x3 = table[r[5], k] - table[r[4], k], table[r[7], k] - table[r[6], k]
-    y0 = vx * (table[r[2], k] - table[r[0], k]) + wx * (table[r[3], k] - table[r[1], k])
-    y1 = vx * (table[r[6], k] - table[r[4], k]) + wx * (table[r[7], k] - table[r[5], k])
-    z0 = vx * (table[r[4], k] - table[r[0], k]) + wx * (table[r[5], k] - table[r[1], k])
-    z1 = vx * (table[r[6], k] - table[r[2], k]) + wx * (table[r[7], k] - table[r[3], k])
-    x = sx * (vy * vz * x0 + wy * vz * x1 + vy * wz * x2 + wy * wz * x3)
-    return x, sy * (vz * y0 + wz * y1), sz * (vy * z0 + wy * z1)
+def _mix(table, r, w, first, like):
+    """Features of columns and their slopes by x, y and z, from the rows of a cell's corners and what `_axis` gives.
+
+    Along x first, then y, then z: what was mixed along one axis has a slope along the next.
+    """
+    vy, wy, vz, wz = w[3], w[4], w[6], w[7]
+    r0, r2 = load(table, r[0], first, like), load(table, r[2], first, like)
+    r4, r6 = load(table, r[4], first, like), load(table, r[6], first, like)
+    x0, x1 = load(table, r[1], first, like) - r0, load(table, r[3], first, like) - r2
+    x2, x3 = load(table, r[5], first, like) - r4, load(table, r[7], first, like) - r6
+    near, far = r0 + w[1] * x0, r4 + w[1] * x2
+    y0, y1 = r2 + w[1] * x1 - near, r6 + w[1] * x3 - far
+    near, far = near + wy * y0, far + wy * y1
+    z = far - near
+    x = vz * (vy * x0 + wy * x1) + wz * (vy * x2 + wy * x3)
+    return near + wz * z, w[2] * x, w[5] * (vz * y0 + wz * y1), w[8] * z
 
 
 @numba.njit(parallel=True, **COMPILED)
@@ -126,37 +130,43 @@ def gather(positions, grid, table, features, jacobian, columns):
     first, of_volume, of_row, of_slope = columns
     for chunk in numba.prange((count + CHUNK - 1) // CHUNK):
         rows, weights = np.empty((BLOCK, 8), np.uint64), np.empty((BLOCK, 9), real)
-        mixed = np.empty(len(of_row), real)
         for level in range(len(grid.resolutions)):
             at = level * len(of_volume)
             for start in range(chunk * CHUNK, min((chunk + 1) * CHUNK, count), BLOCK):
                 stop = min(start + BLOCK, count)
                 _locate(positions, start, stop, grid, level, rows, weights)
-                mixed[0] = _look_at(table, rows, stop - start)
+                _fetch(table, rows, stop - start, first)
                 for i in range(stop - start):
-                    point, w, r = start + i, weights[i], rows[i]
-                    vx, wx, vy, wy, vz, wz = w[0], w[1], w[3], w[4], w[6], w[7]
-                    yz00, yz10, yz01, yz11 = vy * vz, wy * vz, vy * wz, wy * wz
+                    point = start + i
+                    mixed, x, y, z = _mix(table, rows[i], weights[i], first, of_row)
                     for c in range(len(of_row)):
-                        k = first + c
-                        near = (
-                            yz00 * table[r[0], k]
-                            + yz10 * table[r[2], k]
-                            + yz01 * table[r[4], k]
-                            + yz11 * table[r[6], k]
-                        )
-                        far = (
-                            yz00 * table[r[1], k]
-                            + yz10 * table[r[3], k]
-                            + yz01 * table[r[5], k]
-                            + yz11 * table[r[7], k]
-                        )
-                        mixed[c] = vx * near + wx * far
-                    for c in range(len(of_row)):
-                        features[c // len(of_volume), point, at + c % len(of_volume)] = mixed[c]
+                        features[c // len(of_volume), point, at + c % len(of_volume)] = take(mixed, c)
                     for c in range(len(of_slope)):
-                        x, y, z = _slope(table, r, first + c, w)
-                        jacobian[point, at + c, 0], jacobian[point, at + c, 1], jacobian[point, at + c, 2] = x, y, z
+                        jacobian[point, at + c, 0] = take(x, c)
+                        jacobian[point, at + c, 1] = take(y, c)
+                        jacobian[point, at + c, 2] = take(z, c)
+
+
+@numba.njit(inline="always", **COMPILED)
+@no_type_check
+def _add(table, row, first, vector, like):
+    """To a row's numbers, from a column on."""
+    store(load(table, row, first, like) + vector, table, row, first)
+
+
+@numba.njit(inline="always", **COMPILED)
+@no_type_check
+def _spread(gradient, r, w, of_features, of_slopes, first, like, sloping):
+    """Adds to the rows of a cell's corners what the gradients of its features and slopes bring; or no slopes, but 0."""
+    x, y, z = of_slopes
+    for pair in range(4):
+        uy, ty = (w[4], w[5]) if pair & 1 else (w[3], -w[5])
+        uz, tz = (w[7], w[8]) if pair & 2 else (w[6], -w[8])
+        across, along = uy * uz * of_features, x
+        if sloping:
+            across, along = across + ty * uz * y + uy * tz * z, w[2] * uy * uz * x
+        _add(gradient, r[2 * pair], first, w[0] * across - along, like)
+        _add(gradient, r[2 * pair + 1], first, w[1] * across + along, like)
 
 
 @numba.njit(parallel=True, **COMPILED)
@@ -171,34 +181,23 @@ def scatter(positions, grid, gradient, of_features, of_jacobian, columns, cores)
     first, of_volume, of_row, of_slope = columns
     for core in numba.prange(cores):
         rows, weights = np.empty((BLOCK, 8), np.uint64), np.empty((BLOCK, 9), real)
-        given = np.empty(len(of_row), real)
         for chunk in range(0, count, CHUNK):
             for level in range(core, len(grid.resolutions), cores):
                 at = level * len(of_volume)
                 for start in range(chunk, min(chunk + CHUNK, count), BLOCK):
                     stop = min(start + BLOCK, count)
                     _locate(positions, start, stop, grid, level, rows, weights)
-                    given[0] = _look_at(gradient, rows, stop - start)
+                    _fetch(gradient, rows, stop - start, first)
                     for i in range(stop - start):
-                        point, w = start + i, weights[i]
+                        point, given = start + i, repeat(real(0), of_row)
+                        x = y = z = given
                         for c in range(len(of_row)):
-                            given[c] = of_features[c // len(of_volume)][point, at + c % len(of_volume)]
-                        for corner in range(0, 8, 2):
-                            uy, ty = (w[4], w[5]) if corner & 2 else (w[3], -w[5])
-                            uz, tz = (w[7], w[8]) if corner & 4 else (w[6], -w[8])
-                            near, far = rows[i, corner], rows[i, corner + 1]
-                            near_weight, far_weight = w[0] * uy * uz, w[1] * uy * uz
-                            for c in range(len(of_row)):
-                                gradient[near, first + c] += near_weight * given[c]
-                            for c in range(len(of_row)):
-                                gradient[far, first + c] += far_weight * given[c]
-                            for c in range(len(of_slope)):
-                                along = w[2] * uy * uz * of_jacobian[point, at + c, 0]
-                                across = (
-                                    ty * uz * of_jacobian[point, at + c, 1] + uy * tz * of_jacobian[point, at + c, 2]
-                                )
-                                gradient[near, first + c] += w[0] * across - along
-                                gradient[far, first + c] += w[1] * across + along
+                            given = put(given, c, of_features[c // len(of_volume)][point, at + c % len(of_volume)])
+                        for c in range(len(of_slope)):
+                            x = put(x, c, of_jacobian[point, at + c, 0])
+                            y = put(y, c, of_jacobian[point, at + c, 1])
+                            z = put(z, c, of_jacobian[point, at + c, 2])
+                        _spread(gradient, rows[i], weights[i], given, (x, y, z), first, of_row, len(of_slope) > 0)
 
 
 @numba.njit(parallel=True, **COMPILED)
