@@ -166,10 +166,10 @@ class PanopticField(nn.Module):
 
 
 class NoOutput(nn.Module):
-    """The head of a quantity the scene does not have: zero columns."""
+    """The head of a quantity the scene does not have: zero columns, which send nobody a gradient of zeros."""
 
     def forward(self, inputs: Float[Tensor, "n _"], *more: Float[Tensor, "n _"]) -> Float[Tensor, "n 0"]:
-        return inputs[:, :0]
+        return inputs.new_empty(len(inputs), 0)
 
 
 class Network(nn.Sequential):

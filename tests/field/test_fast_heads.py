@@ -79,6 +79,12 @@ def test_inputs_side_by_side_are_one_and_learn_where_they_are_to(learning: tuple
         assert_allclose(actual.numpy(), wanted.numpy(), rtol=1e-4, atol=1e-5 * float(wanted.abs().max()))
 
 
+def test_a_head_without_outputs_has_nothing_to_send_back() -> None:
+    outputs = mlp(8, 8, 0, layers=2)(torch.rand(3, 8, requires_grad=True))
+    assert outputs.shape == (3, 0)
+    assert not outputs.requires_grad
+
+
 def test_one_kind_of_loss_alone_trains_the_geometry() -> None:
     torch.manual_seed(0)
     head, features = GeometryHead(4, 8, reach=0.1), torch.rand(5, 4, requires_grad=True)
