@@ -32,7 +32,7 @@ VERSIONS: Final = {
     "features": 1,
     "graph": 4,
     "semantics": 3,
-    "field": 5,
+    "field": 6,
     "panoptic": 7,
     "quality": 3,
 }

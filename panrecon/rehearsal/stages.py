@@ -62,7 +62,7 @@ from panrecon.render import SceneRenderer, write_images
 from panrecon.semantics.classifier import fit_classifier, predict
 from panrecon.semantics.distill import distill
 from panrecon.semantics.propagation import propagate
-from panrecon.structures import Detections, FeatureMap, Frame, Labels, Scan
+from panrecon.structures import Detections, FeatureMap, Frame, Labels, PanopticMesh, Scan, Views
 from panrecon.threads import in_parallel, one_thread
 from panrecon.workflow import PIPELINES
 
@@ -335,13 +335,14 @@ class Rehearsal:
         views, reach = scan_views(self.some), self.trained.reach
         names = (frame.name for frame in self.some.frames)
         masks = dict(zip(names, self.labels_of_frame, strict=True))
-        first, whole = (
-            timed(lambda some=some: with_thin_things(self.panoptic, some, lambda view: masks[view.name], reach))
-            for some in (replace(views, poses=views.poses[:1]), views)
-        )
-        self.panoptic = whole[1][0]
-        of_frames = (whole[0] - first[0]) / max(len(views.poses) - 1, 1) * len(self.whole.frames)
-        return max(of_frames, 0.0) + first[0] * self.surface_ratio
+
+        def added(some: Views) -> PanopticMesh:
+            return with_thin_things(self.panoptic, some, lambda view: masks[view.name], reach)[0]
+
+        with_one, _ = timed(lambda: added(replace(views, poses=views.poses[:1])))
+        with_all, self.panoptic = timed(lambda: added(views))
+        a_frame = max(with_all - with_one, 0.0) / max(len(views.poses) - 1, 1)
+        return a_frame * len(self.whole.frames) + with_one * self.surface_ratio
 
     def _own_surface(self) -> float:
         cell = self.settings.mesh.voxel_size
