@@ -69,9 +69,9 @@ def with_thin_things(
 ) -> tuple[PanopticMesh, int]:
     """The mesh with the pieces of thin things added that it lacks, and their number.
 
-    Every piece has one label: what most of its pixels' masks show, of those that show something else than lies behind.
-    `masks` gives a view's own labels at its size, `reach` is `field.reach` (m); `progress` hears how many readings of
-    a view are done, of two for every view.
+    Every piece has one label of the mesh: what most of its pixels' masks show, of those that show something else than
+    lies behind. `masks` gives a view's own labels at its size, `reach` is `field.reach` (m); `progress` hears how many
+    readings of a view are done, of two for every view.
     """
     pixels = _joined(_counted(_pixels_in_front(panoptic, views, masks, reach), progress, 0))
     distance, _ = cKDTree(panoptic.mesh.vertices).query(pixels.place, distance_upper_bound=OFF * reach, workers=-1)
@@ -91,12 +91,13 @@ def _pixels_in_front(
 ) -> Iterator[_Pixels]:
     """Of every view the pixels before the mesh that are in line with others."""
     numbers, first = _numbers(panoptic.labels), panoptic.mesh.faces[:, 0]
-    raycaster = Raycaster(panoptic.mesh)
+    raycaster, known = Raycaster(panoptic.mesh), np.unique(numbers)
 
     def read(number: int) -> tuple[View, Int[np.ndarray, "h w"]]:
         view = views.read(number)
         small = _shrunk(view)
-        return small, _numbers(shrink_labels(masks(view), small.camera.width, small.camera.height))
+        shown = _numbers(shrink_labels(masks(view), small.camera.width, small.camera.height))
+        return small, np.where(np.isin(shown, known), shown, 0)  # no object that was left out comes back
 
     for number, (view, shown) in enumerate(in_parallel(read, range(len(views.poses)))):
         surface = raycaster.cast(view.camera, view.world_from_camera)

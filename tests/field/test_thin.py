@@ -21,14 +21,15 @@ SIDES = np.linspace(-0.5, 0.5, 9)  # x (m) of the cameras, which stand at y = 0 
 
 
 def wall(y: float = 2.0) -> PanopticMesh:
-    """The fused surface: a wall, labelled."""
+    """The fused surface: a wall, and in a corner of it what is fused of a lamp."""
     x, z = np.meshgrid(np.linspace(-3, 3, 121), np.linspace(-2, 2, 81), indexing="ij")
     vertices = np.stack([x, np.full_like(x, y), z], axis=-1).reshape(-1, 3)
     corner = (np.arange(120)[:, None] * 81 + np.arange(80)).ravel()
     faces = np.concatenate([[corner, corner + 81, corner + 1], [corner + 1, corner + 81, corner + 82]], axis=1).T
-    void = np.full(len(vertices), VOID, np.int32)
+    category, instance = np.full(len(vertices), WALL, np.int32), np.full(len(vertices), VOID, np.int32)
+    category[-1], instance[-1] = LAMP, 0
     colors = np.full((len(vertices), 3), 200, np.uint8)
-    return PanopticMesh(TriangleMesh(vertices, faces.astype(np.int32), colors), Labels(void + 1 + WALL, void))
+    return PanopticMesh(TriangleMesh(vertices, faces.astype(np.int32), colors), Labels(category, instance))
 
 
 def pose(x: float) -> np.ndarray:
@@ -170,6 +171,12 @@ def test_masks_that_show_what_lies_behind_tell_of_a_surface_fused_twice() -> Non
     assert with_thin_things(wall(), Views.of(views()), of_nothing, REACH)[1] == 0
 
 
+def test_an_object_that_the_mesh_has_not_does_not_come_in_by_its_cord() -> None:
+    lost = wall()
+    lost = PanopticMesh(lost.mesh, Labels(lost.labels.category * 0 + WALL, lost.labels.instance * 0 + VOID))
+    assert with_thin_things(lost, Views.of(views()), masks, REACH)[1] == 0
+
+
 @pytest.mark.parametrize(("every", "there"), [(3, True), (9, False)])
 def test_few_masks_name_it_but_not_too_few(every: int, there: bool) -> None:
     """Masks of the wall spill over the cord in most frames."""
@@ -210,9 +217,9 @@ def test_what_the_mesh_has_is_not_added_again() -> None:
     mesh = wall().mesh
     z = np.linspace(-0.4, 0.4, 41)
     along = np.concatenate([mesh.vertices, np.stack([z * 0 + CORD[0], z * 0 + CORD[1], z], axis=1)])
-    void = np.full(len(along), VOID, np.int32)
     fused = TriangleMesh(along, mesh.faces, np.zeros((len(along), 3), np.uint8))
-    found, pieces = with_thin_things(PanopticMesh(fused, Labels(void, void)), Views.of(views()), masks, REACH)
+    labels = wall().labels.at(np.arange(len(along)).clip(max=len(mesh.vertices) - 1))
+    found, pieces = with_thin_things(PanopticMesh(fused, labels), Views.of(views()), masks, REACH)
     assert pieces == 0 and len(found.mesh.vertices) == len(along)
 
 
