@@ -197,7 +197,7 @@ def ablation(bench: Bench, wanted: list[str]) -> Iterator[tuple[str, Scores]]:
     yield "after semantics: no field", bench.scores(PanopticMesh(bench.mesh, usual.known)) | {"seconds": 0.0}
     started = time.perf_counter()
     by_look = bench.decided(bench.knows_nothing(usual), usual, Variant())
-    yield "no field: look alone", bench.scores(by_look) | {"seconds": time.perf_counter() - started}
+    yield "no field: look; edges; thin things", bench.scores(by_look) | {"seconds": time.perf_counter() - started}
     for name in wanted:
         variant = VARIANTS[name]
         same = (variant.features, variant.propagation) == ("own", True)

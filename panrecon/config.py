@@ -207,7 +207,9 @@ class FieldSettings(StageSettings):
 
 class PanopticSettings(StageSettings):
     surface: Literal["tsdf", "field"] = Field("tsdf", description="which surface carries the labels")
-    sharpen: bool = Field(True, description="vertices near a border return to the surface of their own segment")
+    sharpen: bool = Field(
+        True, description="vertices near a border return to the surface of their own segment, steps to what stands out"
+    )
     thin: bool = Field(True, description="adds what is too thin for the fused surface, where depth images show it")
 
 

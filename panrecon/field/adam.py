@@ -18,8 +18,10 @@ class TableAdam(torch.optim.Adam):
     Same bits on any number of cores.
     """
 
-    def __init__(self, encoding: FastHashVolumes, groups: Iterable[dict[str, Any]], **settings: Any) -> None:
-        super().__init__(groups, **settings)
+    def __init__(
+        self, encoding: FastHashVolumes, groups: Iterable[dict[str, Any]], betas: tuple[float, float], eps: float
+    ) -> None:
+        super().__init__(groups, betas=betas, eps=eps, fused=True)
         self._encoding = encoding
 
     @torch.no_grad()

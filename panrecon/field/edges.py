@@ -47,10 +47,10 @@ class _Planes:
 
 
 def sharpened(mesh: TriangleMesh, labels: Labels, reach: float) -> PanopticMesh:
-    """The mesh, its vertices near a change of segment moved along a normal onto their own segment's surface.
+    """Vertices near a change of segment are moved along a normal onto their own segment's surface.
 
     That is the mean plane of the nearest inner vertices of the segment, if these agree on one. Vertices of segments
-    that have no inside, and void ones, stay. Where two segments lie one above the other, the lower one's vertices at
+    that have no inside, and void ones, stay. Before, where one segment lies above another, the lower one's vertices at
     the foot of the step become the upper one's. `reach` is `field.reach` (m).
     """
     surface = _smoothed(mesh)
@@ -67,7 +67,7 @@ def _with_steps(mesh: TriangleMesh, labels: Labels, surface: _Surface, reach: fl
     """The labels, but a vertex beside a parallel surface that stands out from its own belongs to that.
 
     What stands out is as thick as it is high, and masks, which are drawn from above, are sure of its top alone. Of
-    several such surfaces it is the highest.
+    several such surfaces it is the highest; and in a bend, where each lies above the plane of the other, it is none.
     """
     segment, edges = _segments(labels), mesh_edges(mesh.faces)
     edges = edges[segment[edges[:, 0]] != segment[edges[:, 1]]]
@@ -75,7 +75,7 @@ def _with_steps(mesh: TriangleMesh, labels: Labels, surface: _Surface, reach: fl
     vertex, place = np.unique(np.concatenate([upper, lower]), return_inverse=True)
     planes = _planes(mesh, segment, vertex, surface, reach)
     above, below = (planes.at(index) for index in np.split(place.reshape(-1), 2))
-    height = below.height_of(above.place)
+    height = np.minimum(below.height_of(above.place), -above.height_of(below.place))
     parallel = np.einsum("nc,nc->n", above.normal, below.normal) > PARALLEL
     steps = np.flatnonzero(parallel & (height > STEP * reach))
     steps = steps[np.argsort(height[steps], kind="stable")]  # the last word on a vertex is the highest's

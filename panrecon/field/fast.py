@@ -40,6 +40,10 @@ class FastHashVolumes(HashVolumes):
         if self._sums is not None and self.adds_in_place:
             self._zero_version = self._sums._version
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has sums of its own."""
+        return self.__dict__ | {"_sums": None, "_zero_version": None}
+
     def forward(self, positions: Float[Tensor, "N 3"]) -> VolumeEncoding:
         """Features of all volumes and the Jacobian of the geometry volume."""
         geometry, color, semantics, instances, jacobian = _gather(self.table, positions, self, range(VOLUMES))

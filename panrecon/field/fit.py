@@ -26,7 +26,7 @@ from panrecon.threads import one_thread
 TABLE_RATE: Final = 1e-2
 HEAD_RATE: Final = 6e-3  # thirty times the authors': we take a fifth of their steps; labels of small objects need it
 JOINT_SHARE: Final = 0.3  # of the rates, where the last pass begins: it polishes what the first two found
-ADAM: Final[dict[str, Any]] = {"betas": (0.9, 0.99), "eps": 1e-15, "fused": True}
+ADAM: Final[dict[str, Any]] = {"betas": (0.9, 0.99), "eps": 1e-15}
 FINAL_RATE: Final = 0.1  # learning rates fall to this share over each pass
 TERMS: Final = tuple(losses.WEIGHTS)
 
@@ -208,7 +208,7 @@ class Training:
         groups = [{"params": list(self.field.encoding.parameters())}, {"params": heads}]
         if isinstance(self.field.encoding, FastHashVolumes):
             return TableAdam(self.field.encoding, groups, **ADAM)
-        return torch.optim.Adam(groups, **ADAM)
+        return torch.optim.Adam(groups, **ADAM, fused=True)
 
     def state(self) -> State:
         """A copy of everything training needs to go on, by name."""

@@ -12,7 +12,6 @@ from typing import Final, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
-from scipy import ndimage
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
@@ -29,13 +28,17 @@ BESIDE: Final = 0.3  # of it: pixels and cells so near to one another are neighb
 IN_FRONT: Final = 0.8  # of it, at least, that a pixel lies before the mesh
 OFF: Final = 0.4  # of it, at least, from every vertex of the mesh
 THICK: Final = 0.1  # of it: radius of the surface around cells
+SPACING: Final = 0.1  # of it: between the nodes that this surface is extracted from
 NOISE: Final = 0.002  # 1/m, of depth squared: standard deviation of a depth camera (Nguyen et al. 2012)
 ASTRAY: Final = 0.2  # of a frame's pixels in front of the mesh, from which its pose is taken to be wrong
 LINE: Final = 0.6  # of the pixels of a line through a pixel's neighbourhood, that must be neighbours of it
-FRAMES: Final = 3  # that see something at a place
+FRAMES: Final = 3  # at least, that see something at a place
 THROUGH: Final = 0.2  # of the frames that see a place, at most, that look through it
 SHOWN: Final = 0.2  # of a piece's pixels, at least, that masks give to what does not lie behind
 WINDOW: Final = 8  # pixels, at most, around a place in which a frame is asked for its depth
+MARGIN: Final = 3  # nodes on every side of a place
+TILE: Final = 32  # cells between nodes, along an edge of the blocks that are worked on at once
+CHUNK: Final = 1 << 14  # places whose windows are held at once
 
 _T = TypeVar("_T", "_Pixels", "_Cells")
 _Result = TypeVar("_Result")
@@ -70,8 +73,8 @@ def with_thin_things(
     """The mesh with the pieces of thin things added that it lacks, and their number.
 
     Every piece has one label of the mesh: what most of its pixels' masks show, of those that show something else than
-    lies behind. `masks` gives a view's own labels at its size, `reach` is `field.reach` (m); `progress` hears how many
-    readings of a view are done, of two for every view.
+    lies behind. `masks` gives a view's own labels at its size, and is asked from several threads; `reach` is
+    `field.reach` (m); `progress` hears how many readings of a view are done, of at most two for every view.
     """
     pixels = _joined(_counted(_pixels_in_front(panoptic, views, masks, reach), progress, 0))
     distance, _ = cKDTree(panoptic.mesh.vertices).query(pixels.place, distance_upper_bound=OFF * reach, workers=-1)
@@ -80,6 +83,7 @@ def with_thin_things(
     kept = np.flatnonzero(_seen_often(cells, cell_of_pixel, pixels.frame, reach))
     if len(kept):
         kept = kept[~_seen_through(cells.place[kept], views, reach, progress)]
+    progress(2 * len(views.poses))
     position = np.full(len(cells.place), VOID)
     position[kept] = np.arange(len(kept))
     pieces = list(_pieces(_rows(cells, kept), position[cell_of_pixel], pixels, reach))
@@ -184,13 +188,20 @@ def _met(
     radius = np.ceil(CELL * reach * view.camera.fx / distance.clip(1e-3)).clip(1, WINDOW).astype(np.int64)
     tolerance = CELL * reach + 2 * NOISE * distance**2
     here = np.zeros(len(place), dtype=bool)
-    for size in np.unique(radius[inside]):
-        some = np.flatnonzero(inside & (radius == size))
+    for size, some in _by_size(np.where(inside, radius, 0)):
         window = np.lib.stride_tricks.sliding_window_view(np.pad(view.depth, size), (2 * size + 1, 2 * size + 1))
         depth = window[row[some], column[some]].reshape(len(some), -1)
         here[some] = ((depth > 0) & (np.abs(depth - distance[some, None]) < tolerance[some, None])).any(axis=1)
         nearest[some] = np.where(depth > 0, depth, np.inf).min(axis=1)
     return here, ~here & np.isfinite(nearest) & (nearest > distance)
+
+
+def _by_size(radius: Int[np.ndarray, " c"]) -> Iterator[tuple[int, Int[np.ndarray, " m"]]]:
+    """Every radius but 0, and the positions that have it, not too many at once."""
+    for size in range(1, WINDOW + 1):
+        some = np.flatnonzero(radius == size)
+        for start in range(0, len(some), CHUNK):
+            yield size, some[start : start + CHUNK]
 
 
 def _pieces(
@@ -200,29 +211,49 @@ def _pieces(
     _, piece = connected_components(_adjacency(cells.place, 1.75 * CELL * reach), directed=False)
     piece_of_pixel = np.append(piece, VOID)[cell_of_pixel]
     tells = (pixels.shown != 0) & (pixels.shown != pixels.behind)
-    for number in range(piece.max(initial=VOID) + 1):
-        mine, of_cells = piece_of_pixel == number, piece == number
-        label, votes = np.unique(pixels.shown[mine & tells], return_counts=True)
-        if len(votes) and votes.sum() >= SHOWN * mine.sum():
-            yield _surface_around(_rows(cells, np.flatnonzero(of_cells)), reach), int(label[votes.argmax()])
+    count = int(piece.max(initial=VOID)) + 1
+    for of_cells, mine in zip(_members(piece, count), _members(piece_of_pixel, count), strict=True):
+        label, votes = np.unique(pixels.shown[mine[tells[mine]]], return_counts=True)
+        if len(votes) and votes.sum() >= SHOWN * len(mine):
+            yield _surface_around(_rows(cells, of_cells), reach), int(label[votes.argmax()])
+
+
+def _members(group: Int[np.ndarray, " n"], count: int) -> list[Int[np.ndarray, " m"]]:
+    """The positions of every group's members; what is of none is `VOID`."""
+    order = np.argsort(group, kind="stable")
+    return np.split(order, np.searchsorted(group[order], np.arange(count + 1)))[1:-1]
 
 
 def _surface_around(cells: _Cells, reach: float) -> TriangleMesh:
     """The surface at `THICK` around the cells and the middles of neighbouring ones, in their colours."""
-    spacing, radius = THICK * reach, THICK * reach
+    spacing = SPACING * reach
     pairs = cKDTree(cells.place).query_pairs(1.75 * CELL * reach, output_type="ndarray").reshape(-1, 2)
     tree = cKDTree(np.concatenate([cells.place, cells.place[pairs].mean(axis=1)]))
-    origin = cells.place.min(axis=0) - radius - 2 * spacing
-    shape = np.ceil((cells.place.max(axis=0) + radius + 2 * spacing - origin) / spacing).astype(np.int64) + 1
-    distance = np.full(shape, 3 * spacing)
-    taken = np.zeros(shape, dtype=bool)
-    taken[tuple(np.rint((tree.data - origin) / spacing).astype(np.int64).T)] = True
-    near = ndimage.binary_dilation(taken, iterations=3)
-    distance[near] = tree.query(origin + np.argwhere(near) * spacing, workers=-1)[0]
-    mesh = zero_level(distance - radius, np.ones(shape, dtype=bool), spacing)
-    vertices = mesh.vertices + origin
+    around = np.stack(np.meshgrid(*[np.arange(-MARGIN, MARGIN + 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    node = np.unique((np.rint(tree.data / spacing).astype(np.int64)[:, None] + around).reshape(-1, 3), axis=0)
+    distance = np.asarray(tree.query(node * spacing, workers=-1)[0])
+    vertices, faces = _zero_level(node, distance / spacing - THICK / SPACING)
+    vertices *= spacing
     _, nearest = cKDTree(cells.place).query(vertices)
-    return TriangleMesh(vertices, mesh.faces, np.rint(cells.color[nearest]).astype(np.uint8))
+    return TriangleMesh(vertices, faces, np.rint(cells.color[nearest]).astype(np.uint8))
+
+
+def _zero_level(
+    node: Int[np.ndarray, "n 3"], distance: Float[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, "V 3"], Int[np.ndarray, "F 3"]]:
+    """The surface where the distance at nodes is 0, in their unit; others are far outside. Works tile by tile."""
+    vertices, faces, count = [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)], 0
+    for tile in np.unique(node // TILE, axis=0):  # a tile has the first nodes of the next, too
+        inside = ((node >= tile * TILE) & (node <= (tile + 1) * TILE)).all(axis=1)
+        values = np.full((TILE + 1,) * 3, float(MARGIN))
+        values[tuple((node[inside] - tile * TILE).T)] = distance[inside]
+        part = zero_level(values, np.ones(values.shape, dtype=bool), 1.0)
+        vertices.append(part.vertices + tile * TILE)
+        faces.append(part.faces + count)
+        count += len(part.vertices)
+    places, index = np.unique(np.round(np.concatenate(vertices), 4), axis=0, return_inverse=True)
+    corners = index.reshape(-1)[np.concatenate(faces)].astype(np.int32)
+    return places, corners[(corners != np.roll(corners, 1, axis=1)).all(axis=1)]  # those at a node have no area
 
 
 def _added(panoptic: PanopticMesh, pieces: list[tuple[TriangleMesh, int]]) -> PanopticMesh:
@@ -230,8 +261,7 @@ def _added(panoptic: PanopticMesh, pieces: list[tuple[TriangleMesh, int]]) -> Pa
     meshes = [mesh, *(piece for piece, _ in pieces)]
     starts = np.cumsum([0, *(len(piece.vertices) for piece in meshes[:-1])])
     count = [len(piece.vertices) for piece, _ in pieces]
-    number = np.repeat(np.array([label for _, label in pieces], np.int64), count)
-    category, instance = (number >> 32) - 1, (number & 0xFFFFFFFF) - 1
+    added = _labels_of(np.repeat(np.array([label for _, label in pieces], np.int64), count))
     return PanopticMesh(
         TriangleMesh(
             np.concatenate([piece.vertices for piece in meshes]).astype(mesh.vertices.dtype),
@@ -239,8 +269,8 @@ def _added(panoptic: PanopticMesh, pieces: list[tuple[TriangleMesh, int]]) -> Pa
             np.concatenate([piece.colors for piece in meshes]),
         ),
         Labels(
-            np.concatenate([labels.category, category]).astype(np.int32),
-            np.concatenate([labels.instance, instance]).astype(labels.instance.dtype),
+            np.concatenate([labels.category, added.category]).astype(np.int32),
+            np.concatenate([labels.instance, added.instance]).astype(labels.instance.dtype),
         ),
     )
 
@@ -248,6 +278,10 @@ def _added(panoptic: PanopticMesh, pieces: list[tuple[TriangleMesh, int]]) -> Pa
 def _numbers(labels: Labels) -> Int[np.ndarray, "*n"]:
     """A number for every pair of class and instance; 0 is void."""
     return ((labels.category.astype(np.int64) - VOID) << 32) + (labels.instance - VOID) * (labels.category != VOID)
+
+
+def _labels_of(numbers: Int[np.ndarray, "*n"]) -> Labels:
+    return Labels((numbers >> 32) + VOID, (numbers & 0xFFFFFFFF) + VOID)
 
 
 def _rows(columns: _T, index: Int[np.ndarray, " m"]) -> _T:

@@ -1,7 +1,9 @@
 """Short rows of numbers that a compiled loop keeps in one register and reckons with at once (numba, LLVM's vectors).
 
 Left to itself, LLVM takes the numbers of a table's row one by one: it cannot know that what is written is not what is
-read next. Lengths are those of tuples, part of a type and hence known when a loop is compiled.
+read next. Lengths are those of tuples, part of a type and hence known when a loop is compiled. Tables are in C order.
+
+numba's cache knows a kernel's own file alone: who changes this one must touch `kernels.py` and `head_kernels.py`, too.
 """
 
 import operator

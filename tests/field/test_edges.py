@@ -153,9 +153,14 @@ def test_a_print_on_a_surface_stays_as_large_as_it_is(height: float) -> None:
 
 
 @pytest.mark.parametrize("inside", [True, False])
-def test_a_corner_is_no_step(inside: bool) -> None:
-    labels, mesh = floor_and_wall(), corner(noise=0.001)
-    seen = TriangleMesh(mesh.vertices, mesh.faces[:, ::-1] if inside else mesh.faces, mesh.colors)
+@pytest.mark.parametrize("bend", [5, 15, 24, 40, 90])
+def test_a_bend_is_no_step(bend: float, inside: bool) -> None:
+    """Degrees between floor and wall, seen from the side where they lean towards one another and from the other."""
+    labels, flat = floor_and_wall(), corner(rounding=0.0)
+    along = np.tile((np.arange(PROFILE) - PROFILE // 2) * STEP, LENGTH)
+    angle = np.where(along > 0, np.deg2rad(bend), 0)
+    vertices = np.stack([along * np.cos(angle), flat.vertices[:, 1], along * np.sin(angle)], axis=1)
+    seen = TriangleMesh(vertices, flat.faces[:, ::-1] if inside else flat.faces, flat.colors)
     assert_array_equal(sharpened(seen, labels, REACH).labels.category, labels.category)
 
 

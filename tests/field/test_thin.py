@@ -17,6 +17,7 @@ WALL, LAMP = 0, 1  # classes
 CAMERA = Camera(160, 120, 140.0, 140.0, 79.5, 59.5)
 CORD = np.array([0.0, 1.4])  # x and y (m) of its axis, which is upright; the wall is the plane y = 2
 THICK = 0.006  # m: radius of the cord
+THICKNESS = 0.01  # m: radius of the surface that is made
 SIDES = np.linspace(-0.5, 0.5, 9)  # x (m) of the cameras, which stand at y = 0 and look along y
 
 
@@ -56,6 +57,12 @@ def views(cord: bool = True, sides: np.ndarray = SIDES) -> list[View]:
     return [view_of(number, x, cord) for number, x in enumerate(sides)]
 
 
+def enlarged(view: View, size: int) -> View:
+    """The view, every pixel several wide and high."""
+    color, depth = (image.repeat(size, axis=0).repeat(size, axis=1) for image in (view.color, view.depth))
+    return View(view.name, view.camera.scaled(float(size)), view.world_from_camera, color, depth)
+
+
 def masks(view: View) -> Labels:
     """The cord's is right, and the wall's covers the wall."""
     lamp = view.color[..., 1] == 0
@@ -92,6 +99,18 @@ def test_a_cord_comes_back_whole_as_one_object_of_its_class() -> None:
     assert len(new) == len(found.mesh.faces) - len(wall().mesh.faces)
     assert parts_of(new) == 1
     assert_array_equal(found.mesh.colors[new.ravel()], np.tile([255, 0, 0], (new.size, 1)))
+
+
+def test_a_long_piece_is_one_closed_surface() -> None:
+    """Aslant through a hall: no grid of all the space around it would fit in memory."""
+    steps = np.linspace(0, 1, 1200)[:, None]
+    cells = _Cells(steps * [20.0, 10.0, 5.0], np.zeros((len(steps), 3)))
+    mesh = _surface_around(cells, REACH)
+    assert parts_of(mesh.faces) == 1
+    edges = np.sort(np.concatenate([mesh.faces[:, pair] for pair in ([0, 1], [1, 2], [2, 0])]), axis=1)
+    assert (np.unique(edges, axis=0, return_counts=True)[1] == 2).all()
+    off = np.linalg.norm(np.cross(mesh.vertices, [20.0, 10.0, 5.0]), axis=1) / np.linalg.norm([20.0, 10.0, 5.0])
+    assert off.min() > 0.3 * THICKNESS and off.max() < 1.3 * THICKNESS
 
 
 @pytest.mark.parametrize(("apart", "parts"), [(0.034, 1), (0.04, 2)])
@@ -177,6 +196,29 @@ def test_an_object_that_the_mesh_has_not_does_not_come_in_by_its_cord() -> None:
     assert with_thin_things(lost, Views.of(views()), masks, REACH)[1] == 0
 
 
+def test_the_label_that_most_masks_show_counts() -> None:
+    """Some call it by another object's number."""
+    mesh, chair = wall(), 400
+    labels = Labels(mesh.labels.category.copy(), mesh.labels.instance.copy())
+    labels.category[-2], labels.instance[-2] = LAMP, chair
+
+    def disagreeing(view: View) -> Labels:
+        right = masks(view)
+        lamp = 0 if int(view.name) % 3 == 0 else chair
+        return Labels(right.category, np.where(right.instance == VOID, VOID, lamp).astype(np.int32))
+
+    found, _ = with_thin_things(PanopticMesh(mesh.mesh, labels), Views.of(views()), disagreeing, REACH)
+    new = found.labels.at(np.arange(len(mesh.mesh.vertices), len(found.mesh.vertices)))
+    assert set(new.instance) == {chair} and set(new.category) == {LAMP}
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_large_images_are_looked_at_at_training_size(size: int) -> None:
+    seen = [enlarged(view, size) for view in views()]
+    found, pieces = with_thin_things(wall(), Views.of(seen), masks, REACH)
+    assert pieces == 1 and (added(found)[1].category == LAMP).all()
+
+
 @pytest.mark.parametrize(("every", "there"), [(3, True), (9, False)])
 def test_few_masks_name_it_but_not_too_few(every: int, there: bool) -> None:
     """Masks of the wall spill over the cord in most frames."""
@@ -226,10 +268,13 @@ def test_what_the_mesh_has_is_not_added_again() -> None:
 def test_it_hears_of_every_reading() -> None:
     heard: list[int] = []
     with_thin_things(wall(), Views.of(views()), masks, REACH, heard.append)
-    assert heard == list(range(1, 2 * len(SIDES) + 1))
+    assert heard == [*range(1, 2 * len(SIDES) + 1), 2 * len(SIDES)]
+    nothing: list[int] = []
+    with_thin_things(wall(), Views.of(views(cord=False)), masks, REACH, nothing.append)
+    assert nothing == [*range(1, len(SIDES) + 1), 2 * len(SIDES)]
 
 
-def test_twice_the_same_is_the_same() -> None:
-    first, second = (with_thin_things(wall(), Views.of(views()), masks, REACH)[0] for _ in range(2))
-    assert first.mesh.vertices.tobytes() == second.mesh.vertices.tobytes()
-    assert first.labels.instance.tobytes() == second.labels.instance.tobytes()
+def test_the_order_of_frames_does_not_matter() -> None:
+    first, second = (with_thin_things(wall(), Views.of(seen), masks, REACH)[0] for seen in (views(), views()[::-1]))
+    np.testing.assert_allclose(first.mesh.vertices, second.mesh.vertices, atol=1e-6)
+    assert_array_equal(first.labels.instance, second.labels.instance)
