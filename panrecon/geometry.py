@@ -163,8 +163,9 @@ def mesh_edges(faces: Int[np.ndarray, "F 3"]) -> Int[np.ndarray, "E 2"]:
     """Every undirected edge once, smaller vertex first, sorted."""
     directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     directed = np.sort(directed.astype(np.int64), axis=1)
-    keys = np.unique(directed[:, 0] * (directed.max(initial=0) + 1) + directed[:, 1])
     size = directed.max(initial=0) + 1
+    keys = np.sort(directed[:, 0] * size + directed[:, 1])
+    keys = keys[np.diff(keys, prepend=-1) > 0]  # `np.unique` of millions takes ten times as long
     return np.stack([keys // size, keys % size], axis=1)
 
 
