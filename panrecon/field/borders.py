@@ -85,3 +85,9 @@ def near_border(mesh: TriangleMesh, segment: Int[np.ndarray, " V"], radius: floa
         return np.zeros(len(segment), dtype=bool)
     distance, _ = cKDTree(mesh.vertices[at_border]).query(mesh.vertices, distance_upper_bound=radius, workers=-1)
     return np.isfinite(distance)
+
+
+def members(group: Int[np.ndarray, " n"], count: int) -> list[Int[np.ndarray, " m"]]:
+    """The positions of the members of every group, in order; what is `VOID` is of none."""
+    order = np.argsort(group, kind="stable")
+    return np.split(order, np.searchsorted(group[order], np.arange(count + 1)))[1:-1]

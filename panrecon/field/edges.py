@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
-from panrecon.field.borders import near_border
+from panrecon.field.borders import members, near_border
 from panrecon.geometry import mesh_edges, vertex_normals
 from panrecon.structures import VOID, Labels, PanopticMesh, TriangleMesh
 
@@ -94,11 +94,14 @@ def _planes(
     """The mean plane of the inner vertices next to each vertex, of those of its own segment."""
     inner = np.flatnonzero(~near_border(mesh, segment, INSIDE * reach))
     planes = _Planes(np.zeros((len(vertex), 3)), np.zeros((len(vertex), 3)))
-    for some, inside in zip(*(_members(segment, chosen) for chosen in (vertex, inner)), strict=True):
+    count = int(segment.max(initial=VOID)) + 1
+    for some, inside in zip(*(members(segment[chosen], count) for chosen in (vertex, inner)), strict=True):
         if len(some) and len(inside) >= FEWEST:
-            count, farthest = min(NEIGHBOURS, len(inside)), FARTHEST * reach
             nearest = cKDTree(mesh.vertices[inner[inside]]).query(
-                mesh.vertices[vertex[some]], k=count, distance_upper_bound=farthest, workers=-1
+                mesh.vertices[vertex[some]],
+                k=min(NEIGHBOURS, len(inside)),
+                distance_upper_bound=FARTHEST * reach,
+                workers=-1,
             )
             distance, near = (np.asarray(values) for values in nearest)
             found = np.isfinite(distance)
@@ -129,11 +132,3 @@ def _segments(labels: Labels) -> Int[np.ndarray, " V"]:
     pairs = np.stack([labels.category, labels.instance], axis=1)
     _, segment = np.unique(pairs, axis=0, return_inverse=True)
     return np.where(labels.category == VOID, VOID, segment.reshape(-1))
-
-
-def _members(segment: Int[np.ndarray, " V"], vertex: Int[np.ndarray, " n"]) -> list[Int[np.ndarray, " m"]]:
-    """The positions in `vertex` of every segment's vertices; void is none."""
-    position = np.flatnonzero(segment[vertex] != VOID)
-    position = position[np.argsort(segment[vertex[position]], kind="stable")]
-    starts = np.arange(1, segment.max(initial=VOID) + 1)
-    return np.split(position, np.searchsorted(segment[vertex[position]], starts))

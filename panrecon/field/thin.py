@@ -16,6 +16,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from panrecon.field.borders import members
 from panrecon.field.extract import zero_level
 from panrecon.field.supervision import shrink_labels, shrink_view, training_scale
 from panrecon.geometry import invert, nearest_pixel, project, transform, unproject
@@ -212,16 +213,10 @@ def _pieces(
     piece_of_pixel = np.append(piece, VOID)[cell_of_pixel]
     tells = (pixels.shown != 0) & (pixels.shown != pixels.behind)
     count = int(piece.max(initial=VOID)) + 1
-    for of_cells, mine in zip(_members(piece, count), _members(piece_of_pixel, count), strict=True):
+    for of_cells, mine in zip(members(piece, count), members(piece_of_pixel, count), strict=True):
         label, votes = np.unique(pixels.shown[mine[tells[mine]]], return_counts=True)
         if len(votes) and votes.sum() >= SHOWN * len(mine):
             yield _surface_around(_rows(cells, of_cells), reach), int(label[votes.argmax()])
-
-
-def _members(group: Int[np.ndarray, " n"], count: int) -> list[Int[np.ndarray, " m"]]:
-    """The positions of every group's members; what is of none is `VOID`."""
-    order = np.argsort(group, kind="stable")
-    return np.split(order, np.searchsorted(group[order], np.arange(count + 1)))[1:-1]
 
 
 def _surface_around(cells: _Cells, reach: float) -> TriangleMesh:
