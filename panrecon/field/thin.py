@@ -35,7 +35,7 @@ ASTRAY: Final = 0.2  # of a frame's pixels in front of the mesh, from which its 
 LINE: Final = 0.6  # of the pixels of a line through a pixel's neighbourhood, that must be neighbours of it
 FRAMES: Final = 3  # at least, that see something at a place
 THROUGH: Final = 0.2  # of the frames that see a place, at most, that look through it
-SHOWN: Final = 0.2  # of a piece's pixels, at least, that masks give to what does not lie behind
+SHOWN: Final = 0.2  # of a piece's pixels, at least, that masks give to an object that does not lie behind
 WINDOW: Final = 8  # pixels, at most, around a place in which a frame is asked for its depth
 MARGIN: Final = 3  # nodes on every side of a place
 TILE: Final = 32  # cells between nodes, along an edge of the blocks that are worked on at once
@@ -73,9 +73,10 @@ def with_thin_things(
 ) -> tuple[PanopticMesh, int]:
     """The mesh with the pieces of thin things added that it lacks, and their number.
 
-    Every piece has one label of the mesh: what most of its pixels' masks show, of those that show something else than
-    lies behind. `masks` gives a view's own labels at its size, and is asked from several threads; `reach` is
-    `field.reach` (m); `progress` hears how many readings of a view are done, of at most two for every view.
+    Every piece belongs to one object of the mesh: that which most of its pixels' masks show, of those that show an
+    object which does not lie behind. Stuff is not thin. `masks` gives a view's own labels at its size, and is asked
+    from several threads; `reach` is `field.reach` (m); `progress` hears how many readings of a view are done, of at
+    most two for each.
     """
     pixels = _joined(_counted(_pixels_in_front(panoptic, views, masks, reach), progress, 0))
     distance, _ = cKDTree(panoptic.mesh.vertices).query(pixels.place, distance_upper_bound=OFF * reach, workers=-1)
@@ -96,13 +97,13 @@ def _pixels_in_front(
 ) -> Iterator[_Pixels]:
     """Of every view the pixels before the mesh that are in line with others."""
     numbers, first = _numbers(panoptic.labels), panoptic.mesh.faces[:, 0]
-    raycaster, known = Raycaster(panoptic.mesh), np.unique(numbers)
+    raycaster, objects = Raycaster(panoptic.mesh), np.unique(numbers[panoptic.labels.instance != VOID])
 
     def read(number: int) -> tuple[View, Int[np.ndarray, "h w"]]:
         view = views.read(number)
         small = _shrunk(view)
         shown = _numbers(shrink_labels(masks(view), small.camera.width, small.camera.height))
-        return small, np.where(np.isin(shown, known), shown, 0)  # no object that was left out comes back
+        return small, np.where(np.isin(shown, objects), shown, 0)  # no object that was left out comes back
 
     for number, (view, shown) in enumerate(in_parallel(read, range(len(views.poses)))):
         surface = raycaster.cast(view.camera, view.world_from_camera)

@@ -196,6 +196,24 @@ def test_an_object_that_the_mesh_has_not_does_not_come_in_by_its_cord() -> None:
     assert with_thin_things(lost, Views.of(views()), masks, REACH)[1] == 0
 
 
+@pytest.mark.parametrize(("every", "there"), [(3, True), (100, False)])
+def test_no_piece_is_of_stuff(every: int, there: bool) -> None:
+    """Masks of the floor spill over the cord, which the wall lies behind, in most frames or all."""
+
+    def floor(view: View) -> Labels:
+        right = masks(view)
+        on_cord = (right.instance != VOID) & (int(view.name) % every != 1)
+        return Labels(np.where(on_cord, 2, right.category).astype(np.int32), np.where(on_cord, VOID, right.instance))
+
+    mesh = wall()
+    labels = Labels(mesh.labels.category.copy(), mesh.labels.instance)
+    labels.category[:40] = 2
+    seen = views() if there else [replace(view, name="0") for view in views()]
+    found, pieces = with_thin_things(PanopticMesh(mesh.mesh, labels), Views.of(seen), floor, REACH)
+    new = found.labels.at(np.arange(len(labels.category), len(found.labels.category)))
+    assert (pieces > 0) == there and set(new.category) == ({LAMP} if there else set())
+
+
 def test_the_label_that_most_masks_show_counts() -> None:
     """Some call it by another object's number."""
     mesh, chair = wall(), 400
