@@ -26,7 +26,7 @@ class TableAdam(torch.optim.Adam):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Moves the table, then the rest: torch leaves alone what has no gradient."""
+        """Moves the rest, for torch leaves alone what has no gradient, and then the table."""
         table = self._encoding.table
         gradient, table.grad = table.grad, None
         super().step(closure)
