@@ -26,6 +26,7 @@ from panrecon.threads import in_parallel
 
 CELL: Final = 0.2  # of the field's reach: side of the cells that pixels are gathered in
 BESIDE: Final = 0.3  # of it: pixels and cells so near to one another are neighbours
+LINKED: Final = 0.35  # of it: cells so near to one another are of one piece
 IN_FRONT: Final = 0.8  # of it, at least, that a pixel lies before the mesh
 OFF: Final = 0.4  # of it, at least, from every vertex of the mesh
 THICK: Final = 0.1  # of it: radius of the surface around cells
@@ -210,7 +211,7 @@ def _pieces(
     cells: _Cells, cell_of_pixel: Int[np.ndarray, " n"], pixels: _Pixels, reach: float
 ) -> Iterator[tuple[TriangleMesh, int]]:
     """The surface around every connected piece of cells and its label's number; other pixels' cell is `VOID`."""
-    _, piece = connected_components(_adjacency(cells.place, 1.75 * CELL * reach), directed=False)
+    _, piece = connected_components(_adjacency(cells.place, LINKED * reach), directed=False)
     piece_of_pixel = np.append(piece, VOID)[cell_of_pixel]
     tells = (pixels.shown != 0) & (pixels.shown != pixels.behind)
     count = int(piece.max(initial=VOID)) + 1
@@ -223,7 +224,7 @@ def _pieces(
 def _surface_around(cells: _Cells, reach: float) -> TriangleMesh:
     """The surface at `THICK` around the cells and the middles of neighbouring ones, in their colours."""
     spacing = SPACING * reach
-    pairs = cKDTree(cells.place).query_pairs(1.75 * CELL * reach, output_type="ndarray").reshape(-1, 2)
+    pairs = cKDTree(cells.place).query_pairs(LINKED * reach, output_type="ndarray").reshape(-1, 2)
     tree = cKDTree(np.concatenate([cells.place, cells.place[pairs].mean(axis=1)]))
     around = np.stack(np.meshgrid(*[np.arange(-MARGIN, MARGIN + 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     node = np.unique((np.rint(tree.data / spacing).astype(np.int64)[:, None] + around).reshape(-1, 3), axis=0)
