@@ -1,8 +1,8 @@
 """What is each part of the last three stages worth? Every one left out in turn, on the graphs of finished runs.
 
 Rows: no field at all, by the look of the surface alone, by the field alone; disputed objects kept, edges left round,
-thin things left out; every loss, the classifier's labels and the doubt of disputed masks left out; and the features of
-the pipeline against colour statistics and none.
+slim and small details and thin things left out; every loss, the classifier's labels and the doubt of disputed masks
+left out; and the features of the pipeline against colour statistics and none.
 """
 
 import time
@@ -29,6 +29,7 @@ from panrecon.evaluation.record import finite
 from panrecon.evaluation.score import on_truth
 from panrecon.features.color import color_statistics
 from panrecon.field import labelling, losses, supervision
+from panrecon.field.details import with_slim_segments, with_small_things
 from panrecon.field.edges import sharpened
 from panrecon.field.extract import PointField, query
 from panrecon.field.fit import fit
@@ -67,13 +68,19 @@ class Variant:
     likeness_floor: float = labelling.LIKENESS_FLOOR
     detected: float = labelling.DETECTED
     sharpen: bool = True
+    details: bool = True
     thin: bool = True
 
     @property
     def taught(self) -> "Variant":
         """The same field, and the default decision."""
         return replace(
-            self, likeness_floor=labelling.LIKENESS_FLOOR, detected=labelling.DETECTED, sharpen=True, thin=True
+            self,
+            likeness_floor=labelling.LIKENESS_FLOOR,
+            detected=labelling.DETECTED,
+            sharpen=True,
+            details=True,
+            thin=True,
         )
 
 
@@ -82,8 +89,9 @@ VARIANTS: Final = {
     "the field alone": Variant(likeness_floor=1e6),
     "disputed objects stay": Variant(detected=0.0),
     "edges stay round": Variant(sharpen=False),
+    "no slim and small details": Variant(details=False),
     "no thin things": Variant(thin=False),
-    "borders alone": Variant(detected=0.0, sharpen=False, thin=False),
+    "borders alone": Variant(detected=0.0, sharpen=False, details=False, thin=False),
     **{f"without the loss of {name}": Variant(weights={name: 0.0}) for name in losses.WEIGHTS},
     "without the classifier's labels": Variant(propagation=False),
     "disputed masks count in full": Variant(disputed=1.0),
@@ -169,14 +177,30 @@ class Bench:
     def decided(self, seen: PointField, before: Semantics, variant: Variant) -> PanopticMesh:
         """The stage `panoptic`, without files."""
         reach, probabilities = Settings().field.reach, (seen.category_probability, seen.instance_probability)
-        found = labelling.panoptic_labels(*probabilities, before.known, before.objects, self.table, self.mesh, reach)
+        views = scan_views(self.scan)
+
+        def masks(view: View) -> Labels:
+            return self._masks(view, before.objects)
+
+        def revised(labels: Labels) -> Labels:
+            return with_slim_segments(PanopticMesh(self.mesh, labels), views, masks, reach)
+
+        found = labelling.panoptic_labels(
+            *probabilities,
+            before.known,
+            before.objects,
+            self.table,
+            self.mesh,
+            reach,
+            revised if variant.details else None,
+        )
         final = PanopticMesh(self.mesh, found.labels)
         if variant.sharpen:
             final = sharpened(self.mesh, found.labels, reach)
+        if variant.details:
+            final = with_small_things(final, views, masks, reach)
         if variant.thin:
-            final, _ = with_thin_things(
-                final, scan_views(self.scan), lambda view: self._masks(view, before.objects), reach
-            )
+            final, _ = with_thin_things(final, views, masks, reach)
         return final
 
     def _map(self, view: View, variant: Variant) -> FeatureMap:
@@ -197,7 +221,10 @@ def ablation(bench: Bench, wanted: list[str]) -> Iterator[tuple[str, Scores]]:
     yield "after semantics: no field", bench.scores(PanopticMesh(bench.mesh, usual.known)) | {"seconds": 0.0}
     started = time.perf_counter()
     by_look = bench.decided(bench.knows_nothing(usual), usual, Variant())
-    yield "no field: look; edges; thin things", bench.scores(by_look) | {"seconds": time.perf_counter() - started}
+    yield (
+        "no field: look; edges; details; thin things",
+        bench.scores(by_look) | {"seconds": time.perf_counter() - started},
+    )
     for name in wanted:
         variant = VARIANTS[name]
         same = (variant.features, variant.propagation) == ("own", True)

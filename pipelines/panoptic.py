@@ -1,10 +1,12 @@
 """Give every vertex its class and its object, and render both at poses that the field was not taught."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int
 
+from panrecon.field.details import with_slim_segments, with_small_things
 from panrecon.field.edges import sharpened
 from panrecon.field.extract import query, surface
 from panrecon.field.field import PanopticField, SceneBox
@@ -22,7 +24,7 @@ from panrecon.io.semantics import read_superface_labels
 from panrecon.pictures import depth_picture, label_colors, overview, sheet, with_legend
 from panrecon.render import SceneRenderer, write_images
 from panrecon.stage import Stage, run_stage
-from panrecon.structures import VOID, CategoryTable, PanopticMesh, Scan, SceneObject, TriangleMesh
+from panrecon.structures import VOID, CategoryTable, Labels, PanopticMesh, Scan, SceneObject, TriangleMesh, View, Views
 
 SURFACE_REACH = 3.0  # voxels between the field's surface and the fused mesh
 
@@ -39,12 +41,16 @@ def main(stage: Stage) -> None:
         known = known.at(nearest)
     seen = query(field, mesh.vertices, vertex_normals(mesh.vertices, mesh.faces))
     probabilities = seen.category_probability, seen.instance_probability
-    decided = panoptic_labels(*probabilities, known, objects, table, mesh, field.reach)
+    shown = Shown(stage, scan_views(scan), masks_of(stage, objects, table), field.reach)
+    revised = (lambda labels: shown.slim(PanopticMesh(mesh, labels))) if stage.settings.panoptic.details else None
+    decided = panoptic_labels(*probabilities, known, objects, table, mesh, field.reach, revised)
     panoptic = PanopticMesh(mesh, decided.labels)
     if stage.settings.panoptic.sharpen:
         panoptic = sharpened(mesh, decided.labels, field.reach)
+    if stage.settings.panoptic.details:
+        panoptic = shown.small(panoptic)
     if stage.settings.panoptic.thin:
-        panoptic = completed(stage, scan, panoptic, objects, table, field.reach)
+        panoptic = shown.thin(panoptic)
     write_panoptic_mesh(stage.output / "panoptic.ply", panoptic, table)
     artifact.write_objects(stage.output / "objects.json", objects, table, without=decided.disputed)
     picture = overview(panoptic.mesh, up_direction(scan.poses)).paint(label_colors(panoptic.labels, table))
@@ -56,27 +62,35 @@ def main(stage: Stage) -> None:
         stage.say(f"no objects after all, by most frames that see them and by the field: {numbers}")
 
 
-def completed(
-    stage: Stage,
-    scan: Scan,
-    panoptic: PanopticMesh,
-    objects: Sequence[SceneObject],
-    table: CategoryTable,
-    reach: float,
-) -> PanopticMesh:
-    """With what is too thin for the surface so far."""
+@dataclass(frozen=True)
+class Shown:
+    """What the frames show that fusion lost: their masks count vertex by vertex, with a bar for every reading."""
+
+    stage: Stage
+    views: Views
+    masks: Callable[[View], Labels]
+    reach: float
+
+    def slim(self, panoptic: PanopticMesh) -> Labels:
+        with self.stage.bar("slim segments", len(self.views.poses)) as advance:
+            return with_slim_segments(panoptic, self.views, self.masks, self.reach, advance)
+
+    def small(self, panoptic: PanopticMesh) -> PanopticMesh:
+        with self.stage.bar("small things", len(self.views.poses)) as advance:
+            return with_small_things(panoptic, self.views, self.masks, self.reach, advance)
+
+    def thin(self, panoptic: PanopticMesh) -> PanopticMesh:
+        with self.stage.bar("thin things", 2 * len(self.views.poses)) as advance:
+            found, pieces = with_thin_things(panoptic, self.views, self.masks, self.reach, advance)
+        if pieces:
+            self.stage.say(f"pieces of thin things that the fused surface lacks: {pieces}")
+        return found
+
+
+def masks_of(stage: Stage, objects: Sequence[SceneObject], table: CategoryTable) -> Callable[[View], Labels]:
+    """The labels that the graph made of a view's masks."""
     folder = stage.folder("graph") / "labels"
-    with stage.bar("thin things", 2 * len(scan.frames)) as advance:
-        found, pieces = with_thin_things(
-            panoptic,
-            scan_views(scan),
-            lambda view: artifact.read_labels_of_surfaces(folder, view, objects, table),
-            reach,
-            advance,
-        )
-    if pieces:
-        stage.say(f"pieces of thin things that the fused surface lacks: {pieces}")
-    return found
+    return lambda view: artifact.read_labels_of_surfaces(folder, view, objects, table)
 
 
 def field_surface(

@@ -57,15 +57,8 @@ def borders(mesh: TriangleMesh, segment: Int[np.ndarray, " V"], reach: float) ->
     whole, inside = (np.bincount(segment[chosen], minlength=count) for chosen in (segment != VOID, inner))
     has_inside = np.append(2 * inside > whole, False)  # the last is read by VOID
     vertex = np.flatnonzero(near & has_inside[segment])
-    look = np.concatenate(
-        [
-            mesh.vertices / (DISTANCE * reach),
-            mesh.colors / (255 * COLOR),
-            vertex_normals(mesh.vertices, mesh.faces) / NORMAL,
-        ],
-        axis=1,
-    ).astype(np.float32)
-    distance, like = cKDTree(look[inner]).query(look[vertex], k=ALIKE, distance_upper_bound=FARTHEST, workers=-1)
+    looks = look(mesh, reach)
+    distance, like = cKDTree(looks[inner]).query(looks[vertex], k=ALIKE, distance_upper_bound=FARTHEST, workers=-1)
     everywhere = cKDTree(mesh.vertices)
     _, beside = everywhere.query(mesh.vertices[vertex], k=BESIDE, distance_upper_bound=REACH * reach, workers=-1)
     return Borders(
@@ -74,6 +67,18 @@ def borders(mesh: TriangleMesh, segment: Int[np.ndarray, " V"], reach: float) ->
         np.exp(-(distance**2) / 2),
         np.append(segment, VOID)[beside],
     )
+
+
+def look(mesh: TriangleMesh, reach: float) -> Float[np.ndarray, "V 9"]:
+    """Place, colour and normal of every vertex, in units in which what differs by one may be of one surface."""
+    return np.concatenate(
+        [
+            mesh.vertices / (DISTANCE * reach),
+            mesh.colors / (255 * COLOR),
+            vertex_normals(mesh.vertices, mesh.faces) / NORMAL,
+        ],
+        axis=1,
+    ).astype(np.float32)
 
 
 def near_border(mesh: TriangleMesh, segment: Int[np.ndarray, " V"], radius: float) -> Bool[np.ndarray, " V"]:

@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
 from panrecon.field.borders import members, near_border
+from panrecon.field.segments import counted
 from panrecon.geometry import mesh_edges, vertex_normals
 from panrecon.structures import VOID, Labels, PanopticMesh, TriangleMesh
 
@@ -55,7 +56,7 @@ def sharpened(mesh: TriangleMesh, labels: Labels, reach: float) -> PanopticMesh:
     """
     surface = _smoothed(mesh)
     labels = _with_steps(mesh, labels, surface, reach)
-    segment = _segments(labels)
+    segment, _ = counted(labels)
     moving = np.flatnonzero(near_border(mesh, segment, ROUNDED * reach))
     planes = _planes(mesh, segment, moving, surface, reach)
     vertices = mesh.vertices.astype(np.float64)
@@ -69,7 +70,7 @@ def _with_steps(mesh: TriangleMesh, labels: Labels, surface: _Surface, reach: fl
     What stands out is as thick as it is high, and masks, which are drawn from above, are sure of its top alone. Of
     several such surfaces it is the highest; and in a bend, where each lies above the plane of the other, it is none.
     """
-    segment, edges = _segments(labels), mesh_edges(mesh.faces)
+    (segment, _), edges = counted(labels), mesh_edges(mesh.faces)
     edges = edges[segment[edges[:, 0]] != segment[edges[:, 1]]]
     upper, lower = np.concatenate([edges, edges[:, ::-1]]).T
     vertex, place = np.unique(np.concatenate([upper, lower]), return_inverse=True)
@@ -125,10 +126,3 @@ def _smoothed(mesh: TriangleMesh) -> _Surface:
         values = (neighbours @ values + values) * share
     length: Float[np.ndarray, " V"] = np.linalg.norm(values[:, 3:], axis=1)
     return values[:, :3], values[:, 3:] / length[:, None].clip(1e-12)
-
-
-def _segments(labels: Labels) -> Int[np.ndarray, " V"]:
-    """A number from 0 for every class and instance that occur together, `VOID` for void."""
-    pairs = np.stack([labels.category, labels.instance], axis=1)
-    _, segment = np.unique(pairs, axis=0, return_inverse=True)
-    return np.where(labels.category == VOID, VOID, segment.reshape(-1))

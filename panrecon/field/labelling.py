@@ -1,6 +1,6 @@
 """One label for every vertex from the field's probabilities and what graph and semantics already knew."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,6 +37,7 @@ def panoptic_labels(
     table: CategoryTable,
     mesh: TriangleMesh,
     reach: float,
+    revised: Callable[[Labels], Labels] | None = None,
 ) -> Decided:
     """A segment for every vertex: a stuff class, or an object with its own class.
 
@@ -46,6 +47,7 @@ def panoptic_labels(
     label. What was void, or of no object after all, takes the field's most probable segment. The field decides class
     and instance together, P(stuff c) = p(c) p(none) and P(object o) = p(class of o) p(o), so that a chair never
     carries a table's id; it counts as far as it agrees with the known labels at large. `reach` is `field.reach` (m).
+    With `revised`, what that makes of the labels is decided anew near its borders once more.
     """
     segments = _Segments([found.category for found in objects], table)
     if not len(segments.category):
@@ -58,11 +60,12 @@ def panoptic_labels(
     row[np.isin(row, disputed + segments.stuff_count)] = VOID
     void = np.flatnonzero(row == VOID)
     row[void] = field.best(void, without=disputed + segments.stuff_count)
-    decided = row.copy()
-    doubtful = borders(mesh, row, reach)
-    decided[doubtful.vertex] = _decided_anew(doubtful, row[doubtful.vertex], field, FIELD_WEIGHT * reliability(agrees))
-    instance = np.where(decided < segments.stuff_count, VOID, segments.instance[decided])
-    return Decided(Labels(segments.category[decided].astype(np.int32), instance.astype(np.int32)), disputed)
+    trust = FIELD_WEIGHT * reliability(agrees)
+    decided = _decided_anew(borders(mesh, row, reach), row, field, trust)
+    if revised is not None:
+        row = segments.row_of(revised(segments.labels_of(decided)))
+        decided = _decided_anew(borders(mesh, row, reach), row, field, trust)
+    return Decided(segments.labels_of(decided), disputed)
 
 
 def _disputed(
@@ -89,9 +92,10 @@ def _disputed(
 
 
 def _decided_anew(
-    doubtful: Borders, known: Int[np.ndarray, " n"], field: "_FieldScore", trust: float
-) -> Int[np.ndarray, " n"]:
-    """The best of the segments that meet at every doubtful vertex."""
+    doubtful: Borders, row: Int[np.ndarray, " V"], field: "_FieldScore", trust: float
+) -> Int[np.ndarray, " V"]:
+    """The rows of all vertices, of doubtful ones the best of the segments that meet there."""
+    known = row[doubtful.vertex]
 
     def score(row: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         likeness = np.log(doubtful.likeness_of(row) + LIKENESS_FLOOR)
@@ -102,7 +106,9 @@ def _decided_anew(
         found = np.where(doubtful.may_be(candidate), score(candidate), -np.inf)
         better = found > greatest
         best[better], greatest[better] = candidate[better], found[better]
-    return best
+    decided = row.copy()
+    decided[doubtful.vertex] = best
+    return decided
 
 
 def reliability(agrees: Bool[np.ndarray, " n"]) -> float:
@@ -169,3 +175,8 @@ class _Segments:
         """The row of every label, `VOID` for void and for a thing of no object."""
         is_object = labels.instance != VOID
         return np.where(is_object, labels.instance + self.stuff_count, self._row_of_stuff[labels.category])
+
+    def labels_of(self, row: Int[np.ndarray, " V"]) -> Labels:
+        """The labels of every row; none is `VOID`."""
+        instance = np.where(row < self.stuff_count, VOID, self.instance[row])
+        return Labels(self.category[row].astype(np.int32), instance.astype(np.int32))

@@ -18,6 +18,7 @@ from scipy.spatial import cKDTree
 
 from panrecon.field.borders import members
 from panrecon.field.extract import zero_level
+from panrecon.field.segments import labels_of, numbers_of
 from panrecon.field.supervision import shrink_labels, shrink_view, training_scale
 from panrecon.geometry import invert, nearest_pixel, project, transform, unproject
 from panrecon.raycasting import Raycaster
@@ -48,7 +49,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class _Pixels:
-    """Pixels that lie in front of the mesh: place (m, world), frame, and labels (`_numbers`) of mask and of behind."""
+    """Pixels that lie in front of the mesh: place (m, world), frame, and the numbers of mask and of behind."""
 
     place: Float[np.ndarray, "n 3"]
     color: UInt8[np.ndarray, "n 3"]
@@ -97,13 +98,13 @@ def _pixels_in_front(
     panoptic: PanopticMesh, views: Views, masks: Callable[[View], Labels], reach: float
 ) -> Iterator[_Pixels]:
     """Of every view the pixels before the mesh that are in line with others."""
-    numbers, first = _numbers(panoptic.labels), panoptic.mesh.faces[:, 0]
+    numbers, first = numbers_of(panoptic.labels), panoptic.mesh.faces[:, 0]
     raycaster, objects = Raycaster(panoptic.mesh), np.unique(numbers[panoptic.labels.instance != VOID])
 
     def read(number: int) -> tuple[View, Int[np.ndarray, "h w"]]:
         view = views.read(number)
         small = _shrunk(view)
-        shown = _numbers(shrink_labels(masks(view), small.camera.width, small.camera.height))
+        shown = numbers_of(shrink_labels(masks(view), small.camera.width, small.camera.height))
         return small, np.where(np.isin(shown, objects), shown, 0)  # no object that was left out comes back
 
     for number, (view, shown) in enumerate(in_parallel(read, range(len(views.poses)))):
@@ -258,7 +259,7 @@ def _added(panoptic: PanopticMesh, pieces: list[tuple[TriangleMesh, int]]) -> Pa
     meshes = [mesh, *(piece for piece, _ in pieces)]
     starts = np.cumsum([0, *(len(piece.vertices) for piece in meshes[:-1])])
     count = [len(piece.vertices) for piece, _ in pieces]
-    added = _labels_of(np.repeat(np.array([label for _, label in pieces], np.int64), count))
+    added = labels_of(np.repeat(np.array([label for _, label in pieces], np.int64), count))
     return PanopticMesh(
         TriangleMesh(
             np.concatenate([piece.vertices for piece in meshes]).astype(mesh.vertices.dtype),
@@ -270,15 +271,6 @@ def _added(panoptic: PanopticMesh, pieces: list[tuple[TriangleMesh, int]]) -> Pa
             np.concatenate([labels.instance, added.instance]).astype(labels.instance.dtype),
         ),
     )
-
-
-def _numbers(labels: Labels) -> Int[np.ndarray, "*n"]:
-    """A number for every pair of class and instance; 0 is void."""
-    return ((labels.category.astype(np.int64) - VOID) << 32) + (labels.instance - VOID) * (labels.category != VOID)
-
-
-def _labels_of(numbers: Int[np.ndarray, "*n"]) -> Labels:
-    return Labels((numbers >> 32) + VOID, (numbers & 0xFFFFFFFF) + VOID)
 
 
 def _rows(columns: _T, index: Int[np.ndarray, " m"]) -> _T:

@@ -30,6 +30,7 @@ from panrecon.evaluation.scene import Terms, judge_points
 from panrecon.features.color import ColorExtractor
 from panrecon.features.precomputed import PrecomputedExtractor
 from panrecon.features.projection import fit_projection
+from panrecon.field.details import with_slim_segments, with_small_things
 from panrecon.field.edges import sharpened
 from panrecon.field.extract import query
 from panrecon.field.fit import Training, passes
@@ -62,7 +63,7 @@ from panrecon.render import SceneRenderer, write_images
 from panrecon.semantics.classifier import fit_classifier, predict
 from panrecon.semantics.distill import distill
 from panrecon.semantics.propagation import propagate
-from panrecon.structures import Detections, FeatureMap, Frame, Labels, PanopticMesh, Scan, Views
+from panrecon.structures import Detections, FeatureMap, Frame, Labels, PanopticMesh, Scan, View, Views
 from panrecon.threads import in_parallel, one_thread
 from panrecon.workflow import PIPELINES
 
@@ -315,7 +316,13 @@ class Rehearsal:
         probabilities = seen.category_probability, seen.instance_probability
         deciding, decided = timed(lambda: panoptic_labels(*probabilities, self.known, objects, self.table, mesh, reach))
         sharpening, self.panoptic = timed(lambda: sharpened(mesh, decided.labels, reach))
-        completing = self._thin_things() if self.settings.panoptic.thin else 0.0
+        completing, settings = 0.0, self.settings.panoptic
+        if settings.details:
+            deciding *= 2  # near the borders of slim segments once more
+            completing += self._completed(lambda mesh, *shown: replace(mesh, labels=with_slim_segments(mesh, *shown)))
+            completing += self._completed(with_small_things)
+        if settings.thin:
+            completing += self._completed(lambda mesh, *shown: with_thin_things(mesh, *shown)[0])
         writing, disk = timed(
             lambda: self._written("panoptic.ply", lambda path: write_panoptic_mesh(path, self.panoptic, self.table))
         )
@@ -324,23 +331,24 @@ class Rehearsal:
         rendering, images = timed(lambda: renderer.images(self.some.camera, frame.world_from_camera))
         write_images(self.folder / "rendered", frame.name, images, self.table)
         count = len(held_out(len(self.whole.frames), self.settings.field.held_out_frames))
-        growing = asking + deciding + sharpening * self.settings.panoptic.sharpen + writing
+        growing = asking + deciding + sharpening * settings.sharpen + writing
         seconds = growing * self.surface_ratio + completing + rendering * count + self.picture_seconds
-        if self.settings.panoptic.surface == "field":
+        if settings.surface == "field":
             seconds += (self._own_surface() + asking) * self.surface_ratio  # its colours are asked for too
         self.costs["panoptic"] = Cost(seconds, disk * self.surface_ratio + size_of(self.folder / "rendered") * count)
 
-    def _thin_things(self) -> float:
-        """Adds what is too thin for the surface; the seconds that it takes with all frames."""
-        views, reach = scan_views(self.some), self.trained.reach
-        names = (frame.name for frame in self.some.frames)
+    def _completed(
+        self, completed: Callable[[PanopticMesh, Views, Callable[[View], Labels], float], PanopticMesh]
+    ) -> float:
+        """Completes the mesh by what frames show; the seconds that it takes with all of them."""
+        views, names = scan_views(self.some), (frame.name for frame in self.some.frames)
         masks = dict(zip(names, self.labels_of_frame, strict=True))
 
-        def added(some: Views) -> PanopticMesh:
-            return with_thin_things(self.panoptic, some, lambda view: masks[view.name], reach)[0]
+        def by(some: Views) -> PanopticMesh:
+            return completed(self.panoptic, some, lambda view: masks[view.name], self.trained.reach)
 
-        with_one, _ = timed(lambda: added(replace(views, poses=views.poses[:1])))
-        with_all, self.panoptic = timed(lambda: added(views))
+        with_one, _ = timed(lambda: by(replace(views, poses=views.poses[:1])))
+        with_all, self.panoptic = timed(lambda: by(views))
         a_frame = max(with_all - with_one, 0.0) / max(len(views.poses) - 1, 1)
         return a_frame * len(self.whole.frames) + with_one * self.surface_ratio
 

@@ -1,0 +1,227 @@
+"""Slim and small segments take what the frames that show them give to them, and no more."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.spatial import cKDTree
+
+from panrecon.field.details import SMALL, _halved, with_slim_segments, with_small_things
+from panrecon.field.segments import NO_SEGMENT, counted, labels_of, numbers_of
+from panrecon.field.shown import Claims, support
+from panrecon.geometry import face_normals, look_at, mesh_edges, transform, unproject
+from panrecon.structures import VOID, Camera, Labels, PanopticMesh, TriangleMesh, View, Views
+
+REACH = 0.1  # m of the field
+STEP = 0.02  # m between vertices
+SIDE = 61
+TABLE, CURTAIN, CUP, BED = range(4)  # classes; the first two are stuff
+CAMERA = Camera(320, 240, 280.0, 280.0, 159.5, 119.5)
+HIGH = 1.5  # m: of the cameras above the sheet z = 0
+PLACES = np.array([[-0.1, 0.0], [0.0, 0.1], [0.1, 0.0], [0.0, -0.1]])  # x and y (m) of them
+GREY, RED, PINK = (120, 120, 120), (200, 40, 40), (142, 120, 120)
+
+Drawn = Callable[[np.ndarray], np.ndarray]  # which points (x, y) are of a thing
+
+
+def sheet(
+    *, labelled: Drawn, category: int, colored: Drawn | None = None, color: tuple[int, int, int] = RED
+) -> PanopticMesh:
+    """A flat square of vertices, part of which is labelled, and part coloured."""
+    y, x = (np.mgrid[:SIDE, :SIDE] - SIDE // 2) * STEP
+    points = np.stack([x, y, np.zeros_like(x)], axis=2).reshape(-1, 3)
+    corner = (np.arange(SIDE - 1)[:, None] * SIDE + np.arange(SIDE - 1)).ravel()
+    lower = np.stack([corner, corner + 1, corner + SIDE], axis=1)
+    upper = np.stack([corner + 1, corner + SIDE + 1, corner + SIDE], axis=1)
+    colors = np.where((colored or labelled)(points)[:, None], color, GREY).astype(np.uint8)
+    mesh = TriangleMesh(points.astype(np.float32), np.concatenate([lower, upper]).astype(np.int32), colors)
+    return PanopticMesh(mesh, labels(labelled(points), category))
+
+
+def labels(mine: np.ndarray, category: int) -> Labels:
+    is_thing = category in (CUP, BED)
+    return Labels(np.where(mine, category, TABLE).astype(np.int32), np.where(mine & is_thing, 0, VOID).astype(np.int32))
+
+
+def seen(
+    drawn: Drawn, category: int, missing: tuple[int, ...] = (), lift: float = 0.0
+) -> tuple[Views, Callable[[View], Labels]]:
+    """Cameras above the sheet, and masks of what is drawn; frames `missing` have all for the table."""
+    poses = [look_at(np.array([*place, HIGH]), np.array([*place, 0.0]), np.array([0.0, 1.0, 0.0])) for place in PLACES]
+    depth = np.full((CAMERA.height, CAMERA.width), HIGH - lift, np.float32)
+    views = [View(str(n), CAMERA, pose, np.zeros((*depth.shape, 3), np.uint8), depth) for n, pose in enumerate(poses)]
+
+    def masks(view: View) -> Labels:
+        points = transform(view.world_from_camera, unproject(CAMERA, np.full(depth.shape, HIGH)))
+        return labels(drawn(points) & (int(view.name) not in missing), category)
+
+    return Views.of(views), masks
+
+
+def disc(points: np.ndarray, radius: float = 0.1) -> np.ndarray:
+    return np.asarray(np.hypot(points[..., 0], points[..., 1]) < radius)
+
+
+def rod(points: np.ndarray) -> np.ndarray:
+    """4 cm wide, 80 cm long."""
+    return np.asarray((np.abs(points[..., 1]) < 0.021) & (np.abs(points[..., 0]) < 0.4))
+
+
+def most_of_the_rod(points: np.ndarray) -> np.ndarray:
+    return rod(points) & (points[..., 0] < 0.37)
+
+
+def cup(points: np.ndarray) -> np.ndarray:
+    """A disc of 8 cm with a handle 1 cm wide."""
+    x, y = points[..., 0], points[..., 1]
+    return np.asarray((np.hypot(x, y) < 0.04) | ((np.abs(y - 0.011) < 0.005) & (x > 0) & (x < 0.065)))
+
+
+def iou(panoptic: PanopticMesh, drawn: Drawn) -> float:
+    """Of what points take from the vertex next to them."""
+    y, x = np.mgrid[-0.1:0.1:201j, -0.1:0.1:201j]
+    points = np.stack([x, y, np.zeros_like(x)], axis=2).reshape(-1, 3)
+    _, nearest = cKDTree(panoptic.mesh.vertices).query(points)
+    found, true = panoptic.labels.instance[nearest] == 0, drawn(points)
+    return float((found & true).sum() / (found | true).sum())
+
+
+def test_a_number_for_every_segment_and_back() -> None:
+    made = Labels(np.array([VOID, 0, 3, 3], np.int32), np.array([VOID, VOID, 0, 7], np.int32))
+    numbers = numbers_of(made)
+    assert len(np.unique(numbers)) == 4
+    assert numbers[0] == NO_SEGMENT
+    back = labels_of(numbers)
+    assert_array_equal(back.category, made.category)
+    assert_array_equal(back.instance, made.instance)
+    row, present = counted(made)
+    assert_array_equal(row, [VOID, 0, 1, 2])
+    assert_array_equal(present, numbers[1:])
+
+
+def test_frames_that_miss_a_segment_do_not_speak_of_it() -> None:
+    panoptic = sheet(labelled=disc, category=CUP)
+    views, masks = seen(disc, CUP, missing=(1, 3))
+    inside, outside = np.array([0.0, 0.0, 0.0]), np.array([0.15, 0.0, 0.0])
+    number = numbers_of(labels(np.array([True]), CUP))[0]
+    told = support(
+        np.stack([inside, outside]), Claims(np.array([0, 1]), np.array([number] * 2)), panoptic, views, masks, REACH
+    )
+    assert_array_equal(told.seen, [2, 2])
+    assert_array_equal(told.given, [2, 0])
+    assert_allclose(told.share, [1, 0])
+
+
+def test_a_frame_says_nothing_of_what_is_hidden_from_it() -> None:
+    panoptic = sheet(labelled=disc, category=CUP)
+    views, masks = seen(disc, CUP, lift=0.2)
+    number = numbers_of(labels(np.array([True]), CUP))
+    told = support(np.zeros((1, 3)), Claims(np.array([0]), number), panoptic, views, masks, REACH)
+    assert_array_equal(told.seen, [0])
+    assert_array_equal(told.share, [0])
+
+
+@pytest.mark.parametrize("category", [CURTAIN, BED])
+def test_a_rod_takes_the_end_that_it_lacks(category: int) -> None:
+    panoptic = sheet(labelled=most_of_the_rod, category=category, colored=rod)
+    found = with_slim_segments(panoptic, *seen(rod, category, missing=(0,)), REACH)
+    assert_array_equal(found.category, labels(rod(panoptic.mesh.vertices), category).category)
+
+
+def test_it_takes_nothing_that_looks_like_what_has_it() -> None:
+    panoptic = sheet(labelled=most_of_the_rod, category=CURTAIN)
+    found = with_slim_segments(panoptic, *seen(rod, CURTAIN), REACH)
+    assert_array_equal(found.category, panoptic.labels.category)
+
+
+def test_it_takes_nothing_that_most_frames_which_show_it_give_to_others() -> None:
+    panoptic = sheet(labelled=most_of_the_rod, category=CURTAIN, colored=rod)
+    views, masks = seen(rod, CURTAIN)
+
+    def shorter(view: View) -> Labels:
+        return masks(view) if view.name == "0" else seen(most_of_the_rod, CURTAIN)[1](view)
+
+    assert_array_equal(with_slim_segments(panoptic, views, shorter, REACH).category, panoptic.labels.category)
+
+
+@pytest.mark.parametrize(("color", "is_enough"), [(PINK, False), (RED, True)])
+def test_a_single_frame_must_be_borne_out_by_the_look(color: tuple[int, int, int], is_enough: bool) -> None:
+    panoptic = sheet(labelled=most_of_the_rod, category=CURTAIN, colored=rod, color=color)
+    found = with_slim_segments(panoptic, *seen(rod, CURTAIN, missing=(0, 1, 2)), REACH)
+    assert (found.category != panoptic.labels.category).any() == is_enough
+
+
+def test_two_frames_need_less_of_a_look() -> None:
+    panoptic = sheet(labelled=most_of_the_rod, category=CURTAIN, colored=rod, color=PINK)
+    found = with_slim_segments(panoptic, *seen(rod, CURTAIN, missing=(0, 1)), REACH)
+    assert (found.category != panoptic.labels.category).any()
+
+
+def test_what_has_much_inside_takes_nothing_and_void_stays() -> None:
+    def bed(points: np.ndarray) -> np.ndarray:
+        return disc(points, 0.59)
+
+    def less(points: np.ndarray) -> np.ndarray:
+        return disc(points, 0.56)
+
+    panoptic = sheet(labelled=less, category=BED, colored=bed)
+    found = with_slim_segments(panoptic, *seen(bed, BED), REACH)
+    assert_array_equal(found.category, panoptic.labels.category)
+    slim = sheet(labelled=most_of_the_rod, category=CURTAIN, colored=rod)
+    lacking = rod(slim.mesh.vertices) & ~most_of_the_rod(slim.mesh.vertices)
+    category = np.where(lacking, VOID, slim.labels.category).astype(np.int32)
+    void = PanopticMesh(slim.mesh, Labels(category, slim.labels.instance))
+    assert_array_equal(with_slim_segments(void, *seen(rod, CURTAIN), REACH).category, category)
+
+
+def test_a_small_thing_is_drawn_finer_than_the_mesh() -> None:
+    panoptic = sheet(labelled=lambda points: disc(points, 0.03), category=CUP)
+    heard: list[int] = []
+    found = with_small_things(panoptic, *seen(cup, CUP, missing=(2,)), REACH, heard.append)
+    assert iou(panoptic, cup) < 0.7
+    assert iou(found, cup) > 0.9
+    assert heard == [1, 2, 3, 4]
+    assert_array_equal(found.mesh.vertices[: SIDE**2], panoptic.mesh.vertices)
+
+
+def test_it_keeps_what_it_has_and_two_frames_are_too_few() -> None:
+    panoptic = sheet(labelled=lambda points: disc(points, 0.05), category=CUP)
+    smaller = with_small_things(panoptic, *seen(lambda points: disc(points, 0.03), CUP), REACH)
+    assert_array_equal(smaller.labels.instance[: SIDE**2], panoptic.labels.instance)
+    few = with_small_things(panoptic, *seen(lambda points: disc(points, 0.07), CUP, missing=(0, 1)), REACH)
+    assert_array_equal(few.labels.instance[: SIDE**2], panoptic.labels.instance)
+
+
+def test_a_thing_that_is_not_small_and_stuff_leave_the_mesh_alone() -> None:
+    radius = 1.1 * np.sqrt(SMALL / np.pi) * REACH
+    large = sheet(labelled=lambda points: disc(points, radius), category=BED)
+    assert with_small_things(large, *seen(disc, BED), REACH) is large
+    stuff = sheet(labelled=disc, category=CURTAIN)
+    assert with_small_things(stuff, *seen(disc, CURTAIN), REACH) is stuff
+
+
+def test_halving_keeps_the_surface_whole() -> None:
+    mesh = sheet(labelled=disc, category=CUP).mesh
+    row = np.arange(len(mesh.vertices))
+    chosen = disc(mesh.vertices) | (row == 5)
+    halved, parent = _halved(mesh, row, chosen)
+    before, after = (np.linalg.norm(face_normals(m.vertices, m.faces), axis=1).sum() for m in (mesh, halved))
+    assert_allclose(after, before, rtol=1e-5)
+    assert (face_normals(halved.vertices, halved.faces)[:, 2] > 0).all()
+    directed = np.concatenate([halved.faces[:, [a, (a + 1) % 3]] for a in range(3)])
+    _, uses = np.unique(np.sort(directed, axis=1), axis=0, return_counts=True)
+    outline = np.abs(halved.vertices[mesh_edges(halved.faces)[uses == 1]]).max(axis=2)
+    assert_allclose(outline, (SIDE // 2) * STEP, rtol=1e-5)  # no gap within
+    assert uses.max() == 2
+    untouched = ~chosen[mesh.faces].any(axis=1)
+    assert len(halved.faces) > 4 * (~untouched).sum()
+    assert_array_equal(parent[: len(row)], row)
+    assert_allclose(halved.vertices[len(row) :], mesh.vertices[parent[len(row) :]], atol=STEP)
+
+
+def test_halving_nothing_changes_nothing() -> None:
+    mesh = sheet(labelled=disc, category=CUP).mesh
+    halved, _ = _halved(mesh, np.arange(SIDE**2), np.zeros(SIDE**2, dtype=bool))
+    assert_array_equal(halved.faces, mesh.faces)
+    assert_array_equal(halved.vertices, mesh.vertices)
