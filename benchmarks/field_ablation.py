@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 import numpy as np
 import typer
+from jaxtyping import Bool
 
 from benchmarks.labels_against_baseline import RUN, choose
 from benchmarks.measure import strict_scores
@@ -182,7 +183,7 @@ class Bench:
         def masks(view: View) -> Labels:
             return self._masks(view, before.objects)
 
-        def revised(labels: Labels) -> Labels:
+        def revised(labels: Labels) -> tuple[Labels, Bool[np.ndarray, " V"]]:
             return with_slim_segments(PanopticMesh(self.mesh, labels), views, masks, reach)
 
         found = labelling.panoptic_labels(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from panrecon.field.details import with_slim_segments, with_small_things
 from panrecon.field.edges import sharpened
@@ -71,7 +71,7 @@ class Shown:
     masks: Callable[[View], Labels]
     reach: float
 
-    def slim(self, panoptic: PanopticMesh) -> Labels:
+    def slim(self, panoptic: PanopticMesh) -> tuple[Labels, Bool[np.ndarray, " V"]]:
         with self.stage.bar("slim segments", len(self.views.poses)) as advance:
             return with_slim_segments(panoptic, self.views, self.masks, self.reach, advance)
 

@@ -20,7 +20,8 @@ from panrecon.structures import VOID, Labels, PanopticMesh, TriangleMesh, View, 
 SHARE: Final = 0.4  # of the frames that show a segment, above which they give a vertex to it
 SLIM: Final = 0.8  # of a slim segment's vertices, at most, lie further from its border than borders are doubted
 UNLIKE: Final = 1.0  # units of look (`borders.look`) from the inside of its segment, from which a vertex may leave it
-ALONE: Final = 2.0  # units from which it may leave it on the word of a single frame
+ALONE: Final = 2.0  # units from which it may leave it on the word of a single frame, and for good
+BESIDE: Final = 2.0  # of the field's reach: how far around slim segments vertices are asked for
 SMALL: Final = 10.0  # reaches squared: the area that a small thing's is below
 AROUND: Final = 0.3  # of the field's reach: how far around small things the mesh is made finer
 FRAMES: Final = 3  # at least, that tell where a small thing is
@@ -33,23 +34,26 @@ def with_slim_segments(
     masks: Callable[[View], Labels],
     reach: float,
     progress: Callable[[int], None] = lambda done: None,
-) -> Labels:
-    """The labels, but vertices beside a slim segment, of a larger one, belong to it where masks say so.
+) -> tuple[Labels, Bool[np.ndarray, " V"]]:
+    """The labels, but vertices around a slim segment, of a larger one, belong to it where masks say so.
 
     That is where the frames which show the slim one give them to it, and they look unlike the inside of the segment
-    that has them. For the arguments see `with_small_things`.
+    that has them. The second result is which vertices look so unlike it that they need not be doubted again. For the
+    arguments see `with_small_things`.
     """
     mesh = panoptic.mesh
     segment, present = counted(panoptic.labels)
     inner = ~near_border(mesh, segment, REACH * reach) & (segment != VOID)
     size, inside = (np.bincount(segment[some], minlength=len(present)) for some in (segment != VOID, inner))
     slim = np.flatnonzero(inside <= SLIM * size)
-    place, row = _claims(mesh.vertices, segment, slim, size, REACH * reach)
+    place, row = _claims(mesh.vertices, segment, slim, size, BESIDE * reach)
     told = support(mesh.vertices, Claims(place, present[row]), panoptic, views, masks, reach, progress)
     likely = np.flatnonzero(told.share > SHARE)
     unlike = _unlike(mesh, segment, inner, place[likely], reach)
     enough = (unlike >= UNLIKE) & ((told.seen[likely] > 1) | (unlike >= ALONE))
-    return _given(segment, present, place, row, told, likely[enough])
+    settled = np.zeros(len(segment), dtype=bool)
+    settled[place[likely[unlike >= ALONE]]] = True
+    return _given(segment, present, place, row, told, likely[enough]), settled
 
 
 def with_small_things(

@@ -37,7 +37,7 @@ def panoptic_labels(
     table: CategoryTable,
     mesh: TriangleMesh,
     reach: float,
-    revised: Callable[[Labels], Labels] | None = None,
+    revised: Callable[[Labels], tuple[Labels, Bool[np.ndarray, " V"]]] | None = None,
 ) -> Decided:
     """A segment for every vertex: a stuff class, or an object with its own class.
 
@@ -47,7 +47,8 @@ def panoptic_labels(
     label. What was void, or of no object after all, takes the field's most probable segment. The field decides class
     and instance together, P(stuff c) = p(c) p(none) and P(object o) = p(class of o) p(o), so that a chair never
     carries a table's id; it counts as far as it agrees with the known labels at large. `reach` is `field.reach` (m).
-    With `revised`, what that makes of the labels is decided anew near its borders once more.
+    With `revised`, what that makes of the labels is decided anew near its borders once more, but for the vertices of
+    its second result.
     """
     segments = _Segments([found.category for found in objects], table)
     if not len(segments.category):
@@ -63,8 +64,9 @@ def panoptic_labels(
     trust = FIELD_WEIGHT * reliability(agrees)
     decided = _decided_anew(borders(mesh, row, reach), row, field, trust)
     if revised is not None:
-        row = segments.row_of(revised(segments.labels_of(decided)))
-        decided = _decided_anew(borders(mesh, row, reach), row, field, trust)
+        labels, settled = revised(segments.labels_of(decided))
+        row = segments.row_of(labels)
+        decided = np.where(settled, row, _decided_anew(borders(mesh, row, reach), row, field, trust))
     return Decided(segments.labels_of(decided), disputed)
 
 

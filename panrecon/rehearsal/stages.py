@@ -319,7 +319,9 @@ class Rehearsal:
         completing, settings = 0.0, self.settings.panoptic
         if settings.details:
             deciding *= 2  # near the borders of slim segments once more
-            completing += self._completed(lambda mesh, *shown: replace(mesh, labels=with_slim_segments(mesh, *shown)))
+            completing += self._completed(
+                lambda mesh, *shown: replace(mesh, labels=with_slim_segments(mesh, *shown)[0])
+            )
             completing += self._completed(with_small_things)
         if settings.thin:
             completing += self._completed(lambda mesh, *shown: with_thin_things(mesh, *shown)[0])

@@ -1,5 +1,7 @@
 """Borders of segments follow the look of the surface, and nothing else moves."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -41,18 +43,43 @@ def stuff(right: np.ndarray) -> Labels:
     return Labels(category, np.full(category.shape, VOID, np.int32))
 
 
-def decide(known: Labels, mesh: TriangleMesh, table: CategoryTable, objects: tuple[int, ...] = ()) -> Labels:
+def decide(
+    known: Labels,
+    mesh: TriangleMesh,
+    table: CategoryTable,
+    objects: tuple[int, ...] = (),
+    revised: Callable[[Labels], tuple[Labels, np.ndarray]] | None = None,
+) -> Labels:
     """What is decided with a field that knows nothing."""
     count = len(known.category)
     heads = np.full((count, len(table)), 1 / len(table)), np.full((count, len(objects) + 1), 1 / (len(objects) + 1))
     found = [SceneObject(category, 1.0, 0.0, 0.0, (), ()) for category in objects]
-    return panoptic_labels(*heads, known, found, table, mesh, REACH).labels
+    return panoptic_labels(*heads, known, found, table, mesh, REACH, revised).labels
 
 
 @pytest.mark.parametrize("error", [-0.03, 0.03])
 def test_a_border_moves_to_the_edge_of_the_colours(table: CategoryTable, error: float) -> None:
     found = decide(stuff(halves(error)), sheet(painted(halves(0))), table)
     assert_array_equal(found.category, stuff(halves(0)).category)
+
+
+@pytest.mark.parametrize("is_settled", [False, True])
+def test_revised_labels_are_decided_anew_unless_they_are_settled(table: CategoryTable, is_settled: bool) -> None:
+    true, revised = stuff(halves(0)), stuff(halves(0.03))
+    settled = np.full(len(true.category), is_settled)
+    found = decide(true, sheet(painted(halves(0))), table, revised=lambda labels: (revised, settled))
+    assert_array_equal(found.category, (revised if is_settled else true).category)
+
+
+def test_what_is_revised_is_decided_before(table: CategoryTable) -> None:
+    heard: list[Labels] = []
+
+    def revised(labels: Labels) -> tuple[Labels, np.ndarray]:
+        heard.append(labels)
+        return labels, np.zeros(len(labels.category), dtype=bool)
+
+    decide(stuff(halves(0.03)), sheet(painted(halves(0))), table, revised=revised)
+    assert_array_equal(heard[0].category, stuff(halves(0)).category)
 
 
 def test_where_all_looks_alike_nothing_moves(table: CategoryTable) -> None:

@@ -125,13 +125,13 @@ def test_a_frame_says_nothing_of_what_is_hidden_from_it() -> None:
 @pytest.mark.parametrize("category", [CURTAIN, BED])
 def test_a_rod_takes_the_end_that_it_lacks(category: int) -> None:
     panoptic = sheet(labelled=most_of_the_rod, category=category, colored=rod)
-    found = with_slim_segments(panoptic, *seen(rod, category, missing=(0,)), REACH)
+    found, _ = with_slim_segments(panoptic, *seen(rod, category, missing=(0,)), REACH)
     assert_array_equal(found.category, labels(rod(panoptic.mesh.vertices), category).category)
 
 
 def test_it_takes_nothing_that_looks_like_what_has_it() -> None:
     panoptic = sheet(labelled=most_of_the_rod, category=CURTAIN)
-    found = with_slim_segments(panoptic, *seen(rod, CURTAIN), REACH)
+    found, _ = with_slim_segments(panoptic, *seen(rod, CURTAIN), REACH)
     assert_array_equal(found.category, panoptic.labels.category)
 
 
@@ -142,20 +142,28 @@ def test_it_takes_nothing_that_most_frames_which_show_it_give_to_others() -> Non
     def shorter(view: View) -> Labels:
         return masks(view) if view.name == "0" else seen(most_of_the_rod, CURTAIN)[1](view)
 
-    assert_array_equal(with_slim_segments(panoptic, views, shorter, REACH).category, panoptic.labels.category)
+    assert_array_equal(with_slim_segments(panoptic, views, shorter, REACH)[0].category, panoptic.labels.category)
 
 
 @pytest.mark.parametrize(("color", "is_enough"), [(PINK, False), (RED, True)])
 def test_a_single_frame_must_be_borne_out_by_the_look(color: tuple[int, int, int], is_enough: bool) -> None:
     panoptic = sheet(labelled=most_of_the_rod, category=CURTAIN, colored=rod, color=color)
-    found = with_slim_segments(panoptic, *seen(rod, CURTAIN, missing=(0, 1, 2)), REACH)
+    found, _ = with_slim_segments(panoptic, *seen(rod, CURTAIN, missing=(0, 1, 2)), REACH)
     assert (found.category != panoptic.labels.category).any() == is_enough
 
 
 def test_two_frames_need_less_of_a_look() -> None:
     panoptic = sheet(labelled=most_of_the_rod, category=CURTAIN, colored=rod, color=PINK)
-    found = with_slim_segments(panoptic, *seen(rod, CURTAIN, missing=(0, 1)), REACH)
+    found, settled = with_slim_segments(panoptic, *seen(rod, CURTAIN, missing=(0, 1)), REACH)
     assert (found.category != panoptic.labels.category).any()
+    assert not settled.any()
+
+
+def test_what_looks_unlike_what_had_it_is_settled() -> None:
+    panoptic = sheet(labelled=most_of_the_rod, category=CURTAIN, colored=rod)
+    found, settled = with_slim_segments(panoptic, *seen(rod, CURTAIN), REACH)
+    assert_array_equal(settled, found.category != panoptic.labels.category)
+    assert settled.any()
 
 
 def test_what_has_much_inside_takes_nothing_and_void_stays() -> None:
@@ -166,13 +174,13 @@ def test_what_has_much_inside_takes_nothing_and_void_stays() -> None:
         return disc(points, 0.56)
 
     panoptic = sheet(labelled=less, category=BED, colored=bed)
-    found = with_slim_segments(panoptic, *seen(bed, BED), REACH)
+    found, _ = with_slim_segments(panoptic, *seen(bed, BED), REACH)
     assert_array_equal(found.category, panoptic.labels.category)
     slim = sheet(labelled=most_of_the_rod, category=CURTAIN, colored=rod)
     lacking = rod(slim.mesh.vertices) & ~most_of_the_rod(slim.mesh.vertices)
     category = np.where(lacking, VOID, slim.labels.category).astype(np.int32)
     void = PanopticMesh(slim.mesh, Labels(category, slim.labels.instance))
-    assert_array_equal(with_slim_segments(void, *seen(rod, CURTAIN), REACH).category, category)
+    assert_array_equal(with_slim_segments(void, *seen(rod, CURTAIN), REACH)[0].category, category)
 
 
 def test_a_small_thing_is_drawn_finer_than_the_mesh() -> None:
