@@ -18,13 +18,13 @@ from panrecon.geometry import vertex_areas
 from panrecon.structures import VOID, Labels, PanopticMesh, TriangleMesh, View, Views
 
 SHARE: Final = 0.4  # of the frames that show a segment, above which they give a vertex to it
+FRAMES: Final = 2  # at least, that must show a segment for it to take what looks alike
 SLIM: Final = 0.8  # of a slim segment's vertices, at most, lie further from its border than borders are doubted
 UNLIKE: Final = 1.0  # units of look (`borders.look`) from the inside of its segment, from which a vertex may leave it
 ALONE: Final = 2.0  # units from which it may leave it on the word of a single frame, and for good
 BESIDE: Final = 2.0  # of the field's reach: how far around slim segments vertices are asked for
 SMALL: Final = 10.0  # reaches squared: the area that a small thing's is below
 AROUND: Final = 0.3  # of the field's reach: how far around small things the mesh is made finer
-FRAMES: Final = 3  # at least, that tell where a small thing is
 ROUNDS: Final = 2  # of halving edges: a voxel of 2 cm becomes pixels of 5 mm
 
 
@@ -50,7 +50,7 @@ def with_slim_segments(
     told = support(mesh.vertices, Claims(place, present[row]), panoptic, views, masks, reach, progress)
     likely = np.flatnonzero(told.share > SHARE)
     unlike = _unlike(mesh, segment, inner, place[likely], reach)
-    enough = (unlike >= UNLIKE) & ((told.seen[likely] > 1) | (unlike >= ALONE))
+    enough = (unlike >= UNLIKE) & ((told.seen[likely] >= FRAMES) | (unlike >= ALONE))
     settled = np.zeros(len(segment), dtype=bool)
     settled[place[likely[unlike >= ALONE]]] = True
     return _given(segment, present, place, row, told, likely[enough]), settled
