@@ -27,6 +27,13 @@ SMALL: Final = 10.0  # reaches squared: the area that a small thing's is below
 AROUND: Final = 0.3  # of the field's reach: how far around small things the mesh is made finer
 ROUNDS: Final = 2  # of halving edges: a voxel of 2 cm becomes pixels of 5 mm
 
+# Sides halved -> triangles, of corners 0 to 2 and the middles 3 to 5 of the sides 0-1, 1-2 and 2-0.
+SPLITS: Final = {
+    1: ((0, 3, 2), (3, 1, 2)),
+    2: ((0, 1, 4), (0, 4, 5), (5, 4, 2)),
+    3: ((0, 3, 5), (3, 1, 4), (5, 4, 2), (3, 4, 5)),
+}
+
 
 def with_slim_segments(
     panoptic: PanopticMesh,
@@ -174,14 +181,6 @@ def _split(faces: Int[np.ndarray, "F 3"], middle: Int[np.ndarray, "F 3"]) -> Int
         )
         result += [points[:, list(three)] for three in corners]
     return np.concatenate(result)
-
-
-# Sides halved -> triangles, of corners 0 to 2 and the middles 3 to 5 of the sides 0-1, 1-2 and 2-0.
-SPLITS: Final = {
-    1: ((0, 3, 2), (3, 1, 2)),
-    2: ((0, 1, 4), (0, 4, 5), (5, 4, 2)),
-    3: ((0, 3, 5), (3, 1, 4), (5, 4, 2), (3, 4, 5)),
-}
 
 
 def _key(a: Int[np.ndarray, " F"], b: Int[np.ndarray, " F"], count: int) -> Int[np.ndarray, " F"]:

@@ -58,11 +58,16 @@ def support(
     `masks` gives a view's own labels at its size, and is asked from several threads; `reach` is `field.reach` (m);
     `progress` hears how many views are read.
     """
+    result = Support(*(np.zeros(len(claims.place), np.int64) for _ in range(2)))
+    if not len(claims.place):
+        progress(len(views.poses))
+        return result
     row_of_vertex, present = counted(panoptic.labels)
     claimant, row = np.unique(claims.segment, return_inverse=True)
     witnesses = _witnesses(row_of_vertex, np.searchsorted(present, claimant))
     witness = np.concatenate([np.zeros(0, np.int64), *witnesses])
     mine = np.repeat(np.arange(len(claimant)), [len(some) for some in witnesses])
+    asked, of_claim = np.unique(claims.place, return_inverse=True)
 
     def read(number: int) -> tuple[Bool[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
         view = views.read(number)
@@ -70,11 +75,10 @@ def support(
         visible, told = _said(panoptic.mesh.vertices[witness], view, said, reach)
         seen, given = (np.bincount(mine, flags, len(claimant)) for flags in (visible, told == claimant[mine]))
         shows = (seen >= FEWEST) & (given >= SHOWN * seen)
-        _, told = _said(places, view, said, reach)
-        counts = shows[row.reshape(-1)] & (told[claims.place] != NO_SEGMENT)
-        return counts, counts & (told[claims.place] == claims.segment)
+        _, told = _said(places[asked], view, said, reach)
+        counts = shows[row] & (told[of_claim] != NO_SEGMENT)
+        return counts, counts & (told[of_claim] == claims.segment)
 
-    result = Support(*(np.zeros(len(claims.place), np.int64) for _ in range(2)))
     for done, (counts, agrees) in enumerate(in_parallel(read, range(len(views.poses))), start=1):
         np.add(result.seen, counts, out=result.seen)
         np.add(result.given, agrees, out=result.given)
