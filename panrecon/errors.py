@@ -7,3 +7,8 @@ class InputError(Exception):
 
 class OutOfMemoryError(InputError):
     """Not even the smallest piece of work fits into memory; what was done before it is kept."""
+
+
+def reason(error: Exception) -> str:
+    """What a library says was wrong, to stand within a sentence: on one line, without its own full stop."""
+    return " ".join(str(error).split()).rstrip(".")

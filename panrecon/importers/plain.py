@@ -20,7 +20,7 @@ import yaml
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, PositiveFloat, ValidationError
 
-from panrecon.errors import InputError
+from panrecon.errors import InputError, reason
 from panrecon.geometry import as_world_from_camera
 from panrecon.importers.base import Source, SourceFrame
 from panrecon.io.images import read_color, read_depth
@@ -123,7 +123,7 @@ def read_poses(folder: Path, description: Description, names: Sequence[str]) -> 
     try:
         lines = np.loadtxt(path, dtype=np.float64, ndmin=2)
     except ValueError as error:
-        raise InputError(f"{path} cannot be read as numbers: {error}.") from error
+        raise InputError(f"{path} cannot be read as numbers: {reason(error)}.") from error
     if lines.shape != (len(names), 16):
         raise InputError(
             f"{path} has {lines.shape[0]} lines of {lines.shape[1]} numbers; {len(names)} lines of 16 are needed."

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Float
 
-from panrecon.errors import InputError
+from panrecon.errors import InputError, reason
 from panrecon.importers.base import Source, SourceFrame
 from panrecon.io.files import read_json
 from panrecon.io.images import read_depth
@@ -122,7 +122,7 @@ def read_trajectory(log: Path) -> tuple[list[int], Float[np.ndarray, "n 4 4"]]:
             poses.append(np.array(lines[start + 1 : start + 5], dtype=np.float64).reshape(4, 4))
         except ValueError as error:
             raise InputError(
-                f"Pose {start // 5} of {log} (counted from 0) is not `i i i+1` and 4 x 4: {error}."
+                f"Pose {start // 5} of {log} (counted from 0) is not `i i i+1` and 4 x 4: {reason(error)}."
             ) from error
         if first != second or first in numbers:
             raise InputError(f"Pose {start // 5} of {log} is of {first} {second}; each is of one frame, `i i i+1`.")

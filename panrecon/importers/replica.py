@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Float
 
-from panrecon.errors import InputError
+from panrecon.errors import InputError, reason
 from panrecon.importers.base import Source, SourceFrame
 from panrecon.io.files import read_json
 from panrecon.io.images import read_depth
@@ -83,7 +83,7 @@ def read_trajectory(file: Path) -> Float[np.ndarray, "n 4 4"]:
     try:
         rows = np.loadtxt(file, dtype=np.float64, ndmin=2)
     except (OSError, ValueError) as error:
-        raise InputError(f"{file} cannot be read as a line of 16 numbers a frame: {error}.") from error
+        raise InputError(f"{file} cannot be read as a line of 16 numbers a frame: {reason(error)}.") from error
     if rows.shape[1] != 16:
         raise InputError(f"{file} has {rows.shape[1]} numbers a line; 16 are needed, 4 x 4 row by row.")
     poses = rows.reshape(-1, 4, 4)

@@ -4,7 +4,7 @@ import csv
 import io
 from pathlib import Path
 
-from panrecon.errors import InputError
+from panrecon.errors import InputError, reason
 from panrecon.io.files import write_text
 from panrecon.structures import Category, CategoryTable
 
@@ -90,7 +90,7 @@ def _category(path: Path, line: int, row: dict[str, str | None]) -> Category:
         )
     except ValueError as error:
         raise InputError(
-            f"Line {line} of the class table {path} holds a word where a number belongs: {error}."
+            f"Line {line} of the class table {path} holds a word where a number belongs: {reason(error)}."
         ) from error
     if not 1 <= category.id <= 65535 or not category.name:
         raise InputError(f"Line {line} of the class table {path} needs an id from 1 to 65535 and a name.")

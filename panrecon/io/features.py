@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 from jaxtyping import Float
 
-from panrecon.errors import InputError
+from panrecon.errors import InputError, reason
 from panrecon.features.points import PointReadings
 from panrecon.features.projection import Projection
 from panrecon.io.files import aside, read_arrays, write_arrays, write_json
@@ -33,7 +33,7 @@ def read_features(folder: Path, frame: str) -> FeatureMap:
     try:
         values = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise InputError(f"The features {path} cannot be read: {error}.") from error
+        raise InputError(f"The features {path} cannot be read: {reason(error)}.") from error
     if values.ndim != 3 or not values.size or values.dtype.kind not in "fiu":
         raise InputError(
             f"The features {path} have shape {values.shape}, {values.dtype}; "
@@ -171,7 +171,7 @@ def _arrays(path: Path) -> Mapping[str, np.ndarray]:
     try:
         return read_arrays(path)
     except (ValueError, OSError, EOFError, BadZipFile) as error:
-        raise InputError(f"The features {path} cannot be read: {error}.") from error
+        raise InputError(f"The features {path} cannot be read: {reason(error)}.") from error
 
 
 def _need(path: Path, arrays: Mapping[str, np.ndarray], names: tuple[str, ...]) -> None:

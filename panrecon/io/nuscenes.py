@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial.transform import Rotation
 
-from panrecon.errors import InputError
+from panrecon.errors import InputError, reason
 from panrecon.geometry import invert
 from panrecon.io.files import aside, read_arrays, read_json, write_arrays, write_json
 from panrecon.io.mesh import numbers_of_ids, rows_of_raw_ids
@@ -223,7 +223,9 @@ def motion(record: Record) -> Float[np.ndarray, "4 4"]:
         quaternion = np.array(record["rotation"], dtype=np.float64).reshape(4)
         shift = np.array(record["translation"], dtype=np.float64).reshape(3)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{_called(record)} has no rotation of 4 and translation of 3 numbers: {error}.") from error
+        raise InputError(
+            f"{_called(record)} has no rotation of 4 and translation of 3 numbers: {reason(error)}."
+        ) from error
     if not (np.isfinite(shift).all() and 0.9 < np.linalg.norm(quaternion) < 1.1):
         raise InputError(f"{_called(record)} has the rotation {record['rotation']}, no unit quaternion; copy it again.")
     result = np.eye(4)
@@ -266,7 +268,7 @@ def _image(tables: Tables, channel: str, data: Record, world_from_lidar: Float[n
     try:
         matrix = np.array(mounted["camera_intrinsic"], dtype=np.float64).reshape(3, 3)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{channel} of {tables.root} has no 3 x 3 camera_intrinsic: {error}.") from error
+        raise InputError(f"{channel} of {tables.root} has no 3 x 3 camera_intrinsic: {reason(error)}.") from error
     focal = (float(matrix[0, 0]), float(matrix[1, 1]))
     camera = Camera(data["width"], data["height"], *focal, float(matrix[0, 2]), float(matrix[1, 2]))
     camera_from_lidar = invert(tables.world_from_sensor(data)) @ world_from_lidar

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from panrecon.errors import InputError
+from panrecon.errors import InputError, reason
 from panrecon.io.files import read_json
 
 ROTATION_TOLERANCE = 0.01  # by which R R^T of a pose may differ from 1
@@ -41,7 +41,7 @@ def read_matrix(path: Path) -> Float[np.ndarray, "4 4"]:
     try:
         matrix = np.loadtxt(path, dtype=np.float64)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as 4 x 4 numbers: {error}.") from error
+        raise InputError(f"{path} cannot be read as 4 x 4 numbers: {reason(error)}.") from error
     if matrix.shape != (4, 4):
         raise InputError(f"{path} holds numbers of shape {matrix.shape}, not 4 x 4; export it again.")
     return matrix

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float, Int
 
-from panrecon.errors import InputError
+from panrecon.errors import InputError, reason
 from panrecon.geometry import invert
 from panrecon.io.files import aside, write_text
 from panrecon.io.images import read_size
@@ -161,7 +161,7 @@ def _matrix(path: Path, name: str, numbers: str) -> Float[np.ndarray, "3 4"]:
     try:
         values = np.array(numbers.split(), dtype=np.float64)
     except ValueError as error:
-        raise InputError(f"{name} of {path} is no row of numbers: {error}.") from error
+        raise InputError(f"{name} of {path} is no row of numbers: {reason(error)}.") from error
     if len(values) != 12 or not np.isfinite(values).all():
         raise InputError(f"{name} of {path} has {len(values)} numbers; 12 finite ones are needed.")
     return values.reshape(3, 4)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from panrecon.field.borders import borders, near_border
+from panrecon.field.borders import borders, members, near_border
 from panrecon.field.labelling import panoptic_labels
 from panrecon.structures import VOID, CategoryTable, Labels, SceneObject, TriangleMesh
 
@@ -137,3 +137,9 @@ def test_likeness_counts_only_the_inside() -> None:
     red = found.vertex[:, None] % SIDE > SIDE // 2
     own = np.where(red[:, 0], 1, 0)
     assert (found.likeness_of(own) > 10 * found.likeness_of(1 - own)).all()
+
+
+def test_members_are_listed_group_by_group_in_their_order() -> None:
+    found = members(np.array([2, VOID, 0, 2, VOID, 0]), 4)
+    assert [some.tolist() for some in found] == [[2, 5], [], [0, 3], []]
+    assert [some.tolist() for some in members(np.zeros(0, np.int64), 2)] == [[], []]

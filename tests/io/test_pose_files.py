@@ -1,0 +1,23 @@
+"""A pose that cannot be read is answered by one sentence."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from panrecon.errors import InputError
+from panrecon.io.poses import read_matrix
+
+
+def test_sixteen_numbers_are_a_matrix(tmp_path: Path) -> None:
+    np.savetxt(tmp_path / "0.txt", np.arange(16.0).reshape(4, 4))
+    assert_array_equal(read_matrix(tmp_path / "0.txt"), np.arange(16.0).reshape(4, 4))
+
+
+@pytest.mark.parametrize("content", ["1 0 0 x\n", "1 0\n0 1 2\n"])
+def test_a_broken_one_ends_with_one_full_stop(tmp_path: Path, content: str) -> None:
+    (tmp_path / "0.txt").write_text(content)
+    with pytest.raises(InputError, match=r"0\.txt cannot be read as 4 x 4 numbers: .*[^.]\.$") as caught:
+        read_matrix(tmp_path / "0.txt")
+    assert "\n" not in str(caught.value)
