@@ -7,9 +7,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial import cKDTree
 
-from panrecon.field.details import SMALL, _halved, with_slim_segments, with_small_things
+from panrecon.field.details import SMALL, _given, _halved, with_slim_segments, with_small_things
 from panrecon.field.segments import NO_SEGMENT, counted, labels_of, numbers_of
-from panrecon.field.shown import Claims, support
+from panrecon.field.shown import Claims, Support, support
 from panrecon.geometry import face_normals, look_at, mesh_edges, transform, unproject
 from panrecon.structures import VOID, Camera, Labels, PanopticMesh, TriangleMesh, View, Views
 
@@ -113,6 +113,29 @@ def test_frames_that_miss_a_segment_do_not_speak_of_it() -> None:
     assert_allclose(told.share, [1, 0])
 
 
+def test_a_frame_that_leaves_a_place_void_says_nothing_of_it() -> None:
+    panoptic = sheet(labelled=disc, category=CUP)
+    views, masks = seen(disc, CUP)
+
+    def half(view: View) -> Labels:
+        found = masks(view)
+        return Labels(np.where(found.category == TABLE, VOID, found.category), found.instance)
+
+    number = numbers_of(labels(np.array([True]), CUP))[0]
+    claims = Claims(np.array([0, 1]), np.array([number] * 2))
+    told = support(np.array([[0.0, 0.0, 0.0], [0.15, 0.0, 0.0]]), claims, panoptic, views, half, REACH)
+    assert_array_equal(told.seen, [4, 0])
+
+
+def test_a_few_vertices_do_not_tell_whether_a_frame_shows_a_segment() -> None:
+    def dot(points: np.ndarray) -> np.ndarray:
+        return disc(points, 0.015)
+
+    panoptic, number = sheet(labelled=dot, category=CUP), numbers_of(labels(np.array([True]), CUP))
+    told = support(np.zeros((1, 3)), Claims(np.array([0]), number), panoptic, *seen(dot, CUP), REACH)
+    assert_array_equal(told.seen, [0])
+
+
 def test_a_frame_says_nothing_of_what_is_hidden_from_it() -> None:
     panoptic = sheet(labelled=disc, category=CUP)
     views, masks = seen(disc, CUP, lift=0.2)
@@ -166,21 +189,29 @@ def test_what_looks_unlike_what_had_it_is_settled() -> None:
     assert settled.any()
 
 
-def test_what_has_much_inside_takes_nothing_and_void_stays() -> None:
-    def bed(points: np.ndarray) -> np.ndarray:
-        return disc(points, 0.59)
-
-    def less(points: np.ndarray) -> np.ndarray:
-        return disc(points, 0.56)
-
-    panoptic = sheet(labelled=less, category=BED, colored=bed)
-    found, _ = with_slim_segments(panoptic, *seen(bed, BED), REACH)
+def test_what_has_much_inside_takes_nothing() -> None:
+    panoptic = sheet(labelled=lambda points: disc(points, 0.27), category=BED, colored=lambda points: disc(points, 0.3))
+    shown = seen(lambda points: disc(points, 0.3), BED)
+    found, _ = with_slim_segments(panoptic, *shown, REACH / 4)
     assert_array_equal(found.category, panoptic.labels.category)
+    found, _ = with_slim_segments(panoptic, *shown, REACH)  # of so wide a border it is slim
+    assert (found.category != panoptic.labels.category).any()
+
+
+def test_void_stays() -> None:
     slim = sheet(labelled=most_of_the_rod, category=CURTAIN, colored=rod)
     lacking = rod(slim.mesh.vertices) & ~most_of_the_rod(slim.mesh.vertices)
     category = np.where(lacking, VOID, slim.labels.category).astype(np.int32)
     void = PanopticMesh(slim.mesh, Labels(category, slim.labels.instance))
     assert_array_equal(with_slim_segments(void, *seen(rod, CURTAIN), REACH)[0].category, category)
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_of_two_claims_the_better_supported_wins(order: list[int]) -> None:
+    present = numbers_of(Labels(np.array([TABLE, CUP, BED], np.int32), np.array([VOID, 0, 1], np.int32)))
+    told = Support(seen=np.array([2, 2]), given=np.array([2, 1]))
+    found = _given(np.zeros(1, np.int64), present, np.zeros(2, np.int64), np.array([1, 2]), told, np.array(order))
+    assert found.category == CUP
 
 
 def test_a_small_thing_is_drawn_finer_than_the_mesh() -> None:
@@ -209,10 +240,11 @@ def test_a_thing_that_is_not_small_and_stuff_leave_the_mesh_alone() -> None:
     assert with_small_things(stuff, *seen(disc, CURTAIN), REACH) is stuff
 
 
-def test_halving_keeps_the_surface_whole() -> None:
+@pytest.mark.parametrize("scattered", [False, True])
+def test_halving_keeps_the_surface_whole(scattered: bool) -> None:
     mesh = sheet(labelled=disc, category=CUP).mesh
     row = np.arange(len(mesh.vertices))
-    chosen = disc(mesh.vertices) | (row == 5)
+    chosen = np.random.default_rng(0).random(len(row)) < 0.05 if scattered else disc(mesh.vertices) | (row == 5)
     halved, parent = _halved(mesh, row, chosen)
     before, after = (np.linalg.norm(face_normals(m.vertices, m.faces), axis=1).sum() for m in (mesh, halved))
     assert_allclose(after, before, rtol=1e-5)
