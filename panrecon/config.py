@@ -211,7 +211,7 @@ class PanopticSettings(StageSettings):
         True, description="vertices near a border return to the surface of their own segment, steps to what stands out"
     )
     details: bool = Field(
-        True, description="slim and small segments take what most frames that show them give to them, by the pixel"
+        True, description="slim and small segments take what frames that show them give to them, by the pixel"
     )
     thin: bool = Field(True, description="adds what is too thin for the fused surface, where depth images show it")
 

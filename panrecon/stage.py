@@ -33,7 +33,7 @@ VERSIONS: Final = {
     "graph": 4,
     "semantics": 3,
     "field": 6,
-    "panoptic": 10,
+    "panoptic": 11,
     "quality": 3,
 }
 READS: Final[dict[str, tuple[str, ...]]] = {

@@ -64,7 +64,7 @@ def main(stage: Stage) -> None:
 
 @dataclass(frozen=True)
 class Shown:
-    """What the frames show that fusion lost: their masks count vertex by vertex, with a bar for every reading."""
+    """What the frames show that fusion lost: slim ends, small things, thin things; with a bar for every reading."""
 
     stage: Stage
     views: Views

@@ -9,6 +9,7 @@ import panrecon
 
 PACKAGE = Path(panrecon.__file__).parent
 FOUNDATION = {"structures", "errors", "geometry", "raycasting", "system", "threads", "pictures", "networks"}
+FOUNDATION |= {"tessellation"}
 ALGORITHMS = {"accumulation", "fusion", "masks", "features", "graph", "semantics", "field", "evaluation", "simulation"}
 ALGORITHMS |= {"diagnosis"}
 ALGORITHMS |= {"lidar"}

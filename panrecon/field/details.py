@@ -1,7 +1,7 @@
 """Slim and small segments keep what the frames that show them give to them.
 
-Superfaces and voxels are coarser than a whisk or the foot of a lamp, and what is hardly more than border has no inside
-by whose look its end could be told. The masks of the frames that show such a segment draw it as fine as their pixels.
+Superfaces and voxels are coarser than a whisk or the foot of a lamp, and a rod is lost piece by piece to its wall.
+The masks of the frames that show such a segment draw it as fine as their pixels.
 """
 
 from collections.abc import Callable
@@ -12,27 +12,22 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
 from panrecon.field.borders import REACH, look, members, near_border
-from panrecon.field.segments import counted, labels_of
+from panrecon.field.segments import NO_SEGMENT, counted, labels_of
 from panrecon.field.shown import Claims, Support, support
 from panrecon.geometry import vertex_areas
 from panrecon.structures import VOID, Labels, PanopticMesh, TriangleMesh, View, Views
+from panrecon.tessellation import halved
 
-SHARE: Final = 0.4  # of the frames that show a segment, above which they give a vertex to it
-FRAMES: Final = 2  # at least, that must show a segment for it to take what looks alike
-SLIM: Final = 0.8  # of a slim segment's vertices, at most, lie further from its border than borders are doubted
+SHARE: Final = 0.4  # of the frames that show a segment, more than which must give a vertex to it
+FRAMES: Final = 2  # at least, that must show a segment and see a vertex, for it to be taken on their word
+SLIM: Final = 0.8  # of a slim segment's vertices, at most, lie inside: further from its border than is doubted
 UNLIKE: Final = 1.0  # units of look (`borders.look`) from the inside of its segment, from which a vertex may leave it
 ALONE: Final = 2.0  # units from which it may leave it on the word of a single frame, and for good
 BESIDE: Final = 2.0  # of the field's reach: how far around slim segments vertices are asked for
 SMALL: Final = 10.0  # reaches squared: the area that a small thing's is below
 AROUND: Final = 0.3  # of the field's reach: how far around small things the mesh is made finer
-ROUNDS: Final = 2  # of halving edges: a voxel of 2 cm becomes pixels of 5 mm
-
-# Sides halved -> triangles, of corners 0 to 2 and the middles 3 to 5 of the sides 0-1, 1-2 and 2-0.
-SPLITS: Final = {
-    1: ((0, 3, 2), (3, 1, 2)),
-    2: ((0, 1, 4), (0, 4, 5), (5, 4, 2)),
-    3: ((0, 3, 5), (3, 1, 4), (5, 4, 2), (3, 4, 5)),
-}
+# Halvings of edges, and whether a middle is of the smaller segment: so every quarter is of the end that is nearer.
+HALVINGS: Final = (True, False)
 
 
 def with_slim_segments(
@@ -82,10 +77,11 @@ def with_small_things(
     )
     small = np.flatnonzero((area < SMALL * reach**2) & (labels_of(present).instance != VOID))
     if not len(small):
+        progress(len(views.poses))
         return panoptic
-    for _ in range(ROUNDS):
+    for to_smaller in HALVINGS:
         near = _within(mesh.vertices, mesh.vertices[np.isin(segment, small)], AROUND * reach)
-        mesh, segment = _halved(mesh, segment, near)
+        mesh, segment = _finer(mesh, segment, near, area if to_smaller else -area)
     place, row = _claims(mesh.vertices, segment, small, area, AROUND * reach)
     told = support(mesh.vertices, Claims(place, present[row]), panoptic, views, masks, reach, progress)
     likely = np.flatnonzero((told.share > SHARE) & (told.seen >= FRAMES))
@@ -101,9 +97,13 @@ def _claims(
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
     """Vertices within `radius` (m) of a claimant, of segments larger than it; the vertex and the claimant of each."""
     place, row = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    mine = members(segment, len(size))
     for claimant in claimants:
+        body = vertices[mine[claimant]]
+        box = ((vertices >= body.min(axis=0) - radius) & (vertices <= body.max(axis=0) + radius)).all(axis=1)
         larger = np.append(size > size[claimant], False)[segment]  # the last is read by VOID
-        found = np.flatnonzero(larger & _within(vertices, vertices[segment == claimant], radius))
+        found = np.flatnonzero(box & larger)
+        found = found[_within(vertices[found], body, radius)]
         place.append(found)
         row.append(np.full(len(found), claimant))
     return np.concatenate(place), np.concatenate(row)
@@ -123,13 +123,17 @@ def _unlike(
     vertex: Int[np.ndarray, " n"],
     reach: float,
 ) -> Float[np.ndarray, " n"]:
-    """Units of look between each vertex and what is most like it of the inside of its segment; inf without inside."""
-    looks, result = look(mesh, reach), np.full(len(vertex), np.inf)
+    """Units of look between each vertex and what is most like it of the inside of its segment; inf from `ALONE` on.
+
+    What has no inside has no look: such vertices count as unlike it, but not so that they may leave it for good.
+    """
+    looks, result = look(mesh, reach), np.full(len(vertex), UNLIKE)
     inside = np.flatnonzero(inner)
     count = int(segment.max(initial=VOID)) + 1
     for some, of_inside in zip(*(members(segment[chosen], count) for chosen in (vertex, inside)), strict=True):
         if len(some) and len(of_inside):
-            result[some], _ = cKDTree(looks[inside[of_inside]]).query(looks[vertex[some]], workers=-1)
+            tree = cKDTree(looks[inside[of_inside]])
+            result[some], _ = tree.query(looks[vertex[some]], distance_upper_bound=ALONE, workers=-1)
     return result
 
 
@@ -141,54 +145,22 @@ def _given(
     told: Support,
     granted: Int[np.ndarray, " m"],
 ) -> Labels:
-    """The labels after the claims `granted`; of several to a vertex that with the most frames' word wins."""
+    """The labels after the claims `granted`; of several to a vertex that with the largest share of frames wins."""
     order = granted[np.argsort(told.share[granted], kind="stable")]
-    final = np.append(present, 0)[segment]
+    final = np.append(present, NO_SEGMENT)[segment]
     final[place[order]] = present[row[order]]
     return labels_of(final)
 
 
-def _halved(
-    mesh: TriangleMesh, segment: Int[np.ndarray, " V"], chosen: Bool[np.ndarray, " V"]
-) -> tuple[TriangleMesh, Int[np.ndarray, " V2"]]:
-    """Every edge of a face with a vertex `chosen` is halved, so that the mesh has no gaps, nor new ends of edges."""
+def _finer(
+    mesh: TriangleMesh, segment: Int[np.ndarray, " V"], chosen: Bool[np.ndarray, " V"], rank: Float[np.ndarray, " S"]
+) -> tuple[TriangleMesh, Int[np.ndarray, " W"]]:
+    """Every edge of a face with a vertex `chosen` is halved; its middle is of the segment of lower rank."""
     faces, count = mesh.faces.astype(np.int64), len(mesh.vertices)
-    around = faces[chosen[faces].any(axis=1)]
-    key = np.unique(np.concatenate([_key(around[:, side], around[:, (side + 1) % 3], count) for side in range(3)]))
-    start, end = key // count, key % count
-    middle = np.stack([_position(key, _key(faces[:, side], faces[:, (side + 1) % 3], count)) for side in range(3)])
-    middle = np.where(middle == VOID, VOID, middle + count).T
-    return (
-        TriangleMesh(
-            np.concatenate([mesh.vertices, (mesh.vertices[start] + mesh.vertices[end]) / 2]),
-            _split(faces, middle).astype(np.int32),
-            np.concatenate([mesh.colors, ((mesh.colors[start].astype(int) + mesh.colors[end]) // 2).astype(np.uint8)]),
-        ),
-        np.concatenate([segment, segment[start]]),
-    )
-
-
-def _split(faces: Int[np.ndarray, "F 3"], middle: Int[np.ndarray, "F 3"]) -> Int[np.ndarray, "G 3"]:
-    """The faces, split at the middles of their sides (0-1, 1-2, 2-0) that have one; `VOID` is none."""
-    sides = (middle != VOID).sum(axis=1)
-    result = [faces[sides == 0]]
-    for count, corners in SPLITS.items():
-        some = sides == count
-        turn = (middle[some] != VOID).argmax(axis=1) if count == 1 else (middle[some] == VOID).argmax(axis=1)
-        turned = (np.arange(3) + turn[:, None]) % 3  # the odd side comes first
-        points = np.concatenate(
-            [np.take_along_axis(values[some], turned, axis=1) for values in (faces, middle)], axis=1
-        )
-        result += [points[:, list(three)] for three in corners]
-    return np.concatenate(result)
-
-
-def _key(a: Int[np.ndarray, " F"], b: Int[np.ndarray, " F"], count: int) -> Int[np.ndarray, " F"]:
-    """A number for the edge between two vertices of `count`."""
-    return np.minimum(a, b) * count + np.maximum(a, b)
-
-
-def _position(sorted_keys: Int[np.ndarray, " e"], keys: Int[np.ndarray, " F"]) -> Int[np.ndarray, " F"]:
-    """Where each key is among those that are sorted; `VOID` where it is not."""
-    found = np.searchsorted(sorted_keys, keys).clip(max=max(len(sorted_keys) - 1, 0))
-    return np.where(np.append(sorted_keys, VOID)[found] == keys, found, VOID)
+    ends = np.sort(np.stack([faces, np.roll(faces, -1, axis=1)], axis=2), axis=2)
+    edge = ends[..., 0] * count + ends[..., 1]
+    around = np.unique(edge[chosen[faces].any(axis=1)])
+    finer, parents, _ = halved(mesh, np.isin(edge, around))
+    start, end = segment[parents].T
+    rank = np.append(rank, np.inf)  # the last is read by VOID
+    return finer, np.concatenate([segment, np.where(rank[start] <= rank[end], start, end)])

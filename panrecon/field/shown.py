@@ -17,7 +17,7 @@ from panrecon.geometry import invert, nearest_pixel, project, transform
 from panrecon.structures import VOID, Labels, PanopticMesh, View, Views
 from panrecon.threads import in_parallel
 
-TOLERANCE: Final = 0.3  # of the field's reach, between a place and the depth at its pixel
+TOLERANCE: Final = 0.4  # of the field's reach, between a place and the depth at its pixel
 SHOWN: Final = 0.3  # of a segment's visible vertices that a frame's masks must give to it, to show it
 FEWEST: Final = 5  # visible vertices that tell so
 WITNESSES: Final = 1000  # vertices of a segment, at most, that are looked for in every frame
@@ -72,6 +72,7 @@ def support(
     def read(number: int) -> tuple[Bool[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
         view = views.read(number)
         said = numbers_of(masks(view))
+        said = np.where(np.isin(said, present), said, NO_SEGMENT)  # what was left out of the mesh says nothing
         visible, told = _said(panoptic.mesh.vertices[witness], view, said, reach)
         seen, given = (np.bincount(mine, flags, len(claimant)) for flags in (visible, told == claimant[mine]))
         shows = (seen >= FEWEST) & (given >= SHOWN * seen)
@@ -98,5 +99,6 @@ def _said(
     """Whether the frame sees each place, and the number that it gives to it; void where it sees none."""
     pixel, distance = project(view.camera, transform(invert(view.world_from_camera), places.astype(np.float64)))
     column, row, inside = nearest_pixel(view.camera, pixel)
-    visible = inside & (np.abs(view.depth[row, column] - distance) < TOLERANCE * reach)
+    depth = view.depth[row, column]
+    visible = inside & (depth > 0) & (np.abs(depth - distance) < TOLERANCE * reach)
     return visible, np.where(visible, numbers[row, column], NO_SEGMENT)

@@ -18,7 +18,7 @@ from scipy.spatial import cKDTree
 
 from panrecon.field.borders import members
 from panrecon.field.extract import zero_level
-from panrecon.field.segments import labels_of, numbers_of
+from panrecon.field.segments import NO_SEGMENT, labels_of, numbers_of
 from panrecon.field.supervision import shrink_labels, shrink_view, training_scale
 from panrecon.geometry import invert, nearest_pixel, project, transform, unproject
 from panrecon.raycasting import Raycaster
@@ -105,7 +105,7 @@ def _pixels_in_front(
         view = views.read(number)
         small = _shrunk(view)
         shown = numbers_of(shrink_labels(masks(view), small.camera.width, small.camera.height))
-        return small, np.where(np.isin(shown, objects), shown, 0)  # no object that was left out comes back
+        return small, np.where(np.isin(shown, objects), shown, NO_SEGMENT)  # no object that was left out comes back
 
     for number, (view, shown) in enumerate(in_parallel(read, range(len(views.poses)))):
         surface = raycaster.cast(view.camera, view.world_from_camera)
@@ -214,7 +214,7 @@ def _pieces(
     """The surface around every connected piece of cells and its label's number; other pixels' cell is `VOID`."""
     _, piece = connected_components(_adjacency(cells.place, LINKED * reach), directed=False)
     piece_of_pixel = np.append(piece, VOID)[cell_of_pixel]
-    tells = (pixels.shown != 0) & (pixels.shown != pixels.behind)
+    tells = (pixels.shown != NO_SEGMENT) & (pixels.shown != pixels.behind)
     count = int(piece.max(initial=VOID)) + 1
     for of_cells, mine in zip(members(piece, count), members(piece_of_pixel, count), strict=True):
         label, votes = np.unique(pixels.shown[mine[tells[mine]]], return_counts=True)

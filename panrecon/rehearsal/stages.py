@@ -324,7 +324,7 @@ class Rehearsal:
             )
             completing += self._completed(with_small_things)
         if settings.thin:
-            completing += self._completed(lambda mesh, *shown: with_thin_things(mesh, *shown)[0])
+            completing += self._completed(lambda final, *shown: with_thin_things(final, *shown)[0])
         writing, disk = timed(
             lambda: self._written("panoptic.ply", lambda path: write_panoptic_mesh(path, self.panoptic, self.table))
         )

@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Int
 from panrecon.geometry import invert, nearest_pixel, project, transform, vertex_normals
 from panrecon.simulation.room import Room
 from panrecon.simulation.sensor import SimulatedView
-from panrecon.simulation.tessellation import subdivided
 from panrecon.structures import Labels, TriangleMesh
+from panrecon.tessellation import subdivided
 
 TOLERANCE: Final = 0.02  # m between a vertex and the surface seen at its pixel
 PATCH: Final = 0.5  # m, side of the cells that large planar patches are cut into

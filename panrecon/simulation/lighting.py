@@ -11,9 +11,9 @@ from scipy.sparse import csr_array
 from panrecon.geometry import mesh_edges, vertex_normals
 from panrecon.simulation.items import Light
 from panrecon.simulation.room import Room
-from panrecon.simulation.tessellation import subdivided
 from panrecon.structures import TriangleMesh
 from panrecon.system import import_open3d
+from panrecon.tessellation import subdivided
 
 BOUNCE_DIRECTIONS: Final = 40
 BOUNCES: Final = 4

@@ -7,9 +7,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from panrecon.geometry import face_normals, mesh_edges
 from panrecon.simulation.room import Room, build_room
 from panrecon.simulation.shapes import Part, bounds, box, cushion, lathe, leaf, rod
-from panrecon.simulation.tessellation import subdivided
 from panrecon.simulation.textures import Material
 from panrecon.structures import VOID, TriangleMesh
+from panrecon.tessellation import subdivided
 
 SEEDS = range(6)
 WHITE = Material("plain", (1.0, 1.0, 1.0))

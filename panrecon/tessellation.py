@@ -1,0 +1,69 @@
+"""Cutting large triangles small without moving the surface."""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from panrecon.structures import TriangleMesh
+
+
+def subdivided(mesh: TriangleMesh, edge: float) -> tuple[TriangleMesh, Int[np.ndarray, " F"]]:
+    """The same surface with no edge longer than `edge` metres, and the face of `mesh` that each new face lies in."""
+    parent = np.arange(len(mesh.faces), dtype=np.int32)
+    while (too_long := _edge_lengths(mesh.vertices, mesh.faces.astype(np.int64)) > edge).any():
+        mesh, _, origin = halved(mesh, too_long)
+        parent = parent[origin]
+    return mesh, parent
+
+
+def halved(
+    mesh: TriangleMesh, sides: Bool[np.ndarray, "F 3"]
+) -> tuple[TriangleMesh, Int[np.ndarray, "N 2"], Int[np.ndarray, " G"]]:
+    """The same surface with the sides (0-1, 1-2, 2-0) that are chosen halved; both triangles of an edge must choose it.
+
+    Both use the same new vertex, so no cracks arise. Also the ends of the edge that each new vertex is the middle of,
+    and the face that each face lies in; new vertices come after the old ones.
+    """
+    faces = mesh.faces.astype(np.int64)
+    ends, vertex_of_side = _halved_edges(faces, sides, len(mesh.vertices))
+    vertices = np.concatenate([mesh.vertices, mesh.vertices[ends].mean(axis=1)])
+    colors = np.concatenate([mesh.colors, np.rint(mesh.colors[ends].mean(axis=1)).astype(np.uint8)])
+    faces, origin = _split_faces(faces, sides, vertex_of_side)
+    return TriangleMesh(vertices, faces.astype(np.int32), colors), ends, origin
+
+
+def _edge_lengths(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, "F 3"]:
+    """Lengths of the sides 0-1, 1-2, 2-0; the same number from either triangle."""
+    start, end = np.minimum(faces, np.roll(faces, -1, axis=1)), np.maximum(faces, np.roll(faces, -1, axis=1))
+    return np.linalg.norm(vertices[start] - vertices[end], axis=2)
+
+
+def _halved_edges(
+    faces: Int[np.ndarray, "F 3"], chosen: Bool[np.ndarray, "F 3"], vertex_count: int
+) -> tuple[Int[np.ndarray, "N 2"], Int[np.ndarray, "F 3"]]:
+    """Ends of every chosen edge, and the new vertex in the middle of each chosen side."""
+    ends = np.sort(np.stack([faces, np.roll(faces, -1, axis=1)], axis=2), axis=2)
+    keys = ends[..., 0] * vertex_count + ends[..., 1]
+    unique, number = np.unique(keys[chosen], return_inverse=True)
+    vertex_of_side = np.full(faces.shape, -1, dtype=np.int64)
+    vertex_of_side[chosen] = vertex_count + number
+    return np.stack([unique // vertex_count, unique % vertex_count], axis=1), vertex_of_side
+
+
+def _split_faces(
+    faces: Int[np.ndarray, "F 3"], chosen: Bool[np.ndarray, "F 3"], vertex_of_side: Int[np.ndarray, "F 3"]
+) -> tuple[Int[np.ndarray, "G 3"], Int[np.ndarray, " G"]]:
+    """Triangles cut into two, three or four at their new vertices, and the triangle that each came from."""
+    count = chosen.sum(axis=1)
+    # Turned so that a single chosen side comes first, and a single other one last.
+    first = np.where(count == 1, chosen.argmax(axis=1), np.where(count == 2, (chosen.argmin(axis=1) + 1) % 3, 0))
+    turn = (first[:, None] + np.arange(3)) % 3
+    corner, middle = np.take_along_axis(faces, turn, axis=1), np.take_along_axis(vertex_of_side, turn, axis=1)
+    (a, b, c), (ab, bc, ca) = corner.T, middle.T
+    rules = [
+        (0, [(a, b, c)]),
+        (1, [(a, ab, c), (ab, b, c)]),
+        (2, [(a, ab, c), (ab, b, bc), (ab, bc, c)]),
+        (3, [(a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca)]),
+    ]
+    pieces = [(np.stack(piece, axis=1)[count == n], np.flatnonzero(count == n)) for n, cut in rules for piece in cut]
+    return np.concatenate([piece for piece, _ in pieces]), np.concatenate([origin for _, origin in pieces])
