@@ -14,8 +14,10 @@ from benchmarks.measure import MIN_FRAMES, strict_scores
 from benchmarks.plain_fusion import FrameVotes, LabelFusion, SurfaceVoxels, surface_voxels
 from panrecon.config import GraphSettings, MasksSettings, MeshSettings
 from panrecon.datasets.base import dataset
-from panrecon.geometry import nearest_pixel, nearest_vertex
-from panrecon.graph.contacts import Contacts, contacts
+from panrecon.geometry.mesh import nearest_vertex
+from panrecon.geometry.projective import nearest_pixel
+from panrecon.geometry.raycasting import visible_points
+from panrecon.graph.adjacency import Contacts, contacts
 from panrecon.graph.instances import GraphResult, infer_instances
 from panrecon.graph.observation import FrameObservation
 from panrecon.graph.superfaces import superfaces
@@ -23,7 +25,6 @@ from panrecon.io.categories import read_categories
 from panrecon.io.detections import read_detections
 from panrecon.masks.overlap import winners
 from panrecon.masks.precomputed import PrecomputedSegmenter
-from panrecon.raycasting import visible_points
 from panrecon.structures import CategoryTable, Detections, Labels, PanopticMesh, Scan, TriangleMesh, View
 
 # Both rules of the graph, and the baseline. The written rule says nothing of how often an object must be seen: it is

@@ -20,10 +20,10 @@ from benchmarks.scenes import BenchScene
 from benchmarks.study import RESULTS, SEEDS, SharedOption, in_processes, study_scenes
 from benchmarks.tables import table_of
 from panrecon.config import GraphSettings
-from panrecon.geometry import mesh_edges
+from panrecon.geometry.mesh import mesh_edges
 from panrecon.graph import consensus, labelling, observation
+from panrecon.graph.adjacency import Contacts, contacts
 from panrecon.graph.association import Association
-from panrecon.graph.contacts import Contacts, contacts
 from panrecon.graph.evidence import Evidence
 from panrecon.graph.instances import infer_instances
 from panrecon.graph.kernels import felzenszwalb_huttenlocher

@@ -19,7 +19,7 @@ from benchmarks.scenes import DATASET, BenchScene, panrecon, run_pipeline
 from benchmarks.study import RESULTS, ROOMS, RUNS, in_processes, run_folder
 from benchmarks.tables import table_of
 from panrecon.config import GraphSettings
-from panrecon.graph.contacts import contacts
+from panrecon.graph.adjacency import contacts
 from panrecon.graph.instances import infer_instances
 from panrecon.graph.observation import FrameObservation, observe
 from panrecon.graph.superfaces import superfaces

@@ -24,7 +24,7 @@ from panrecon.fusion.tsdf import fuse
 from panrecon.io.files import write_json, write_text
 from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan, read_views, scan_views
-from panrecon.stage import exit_on_input_error
+from panrecon.terminal import exit_on_input_error
 
 NAME: Final = "association_targets"
 SUBSETS, SHARE = 5, 0.9

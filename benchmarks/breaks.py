@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from panrecon.geometry import FLIP
+from panrecon.geometry.projective import FLIP
 from panrecon.io.files import write_text
 from panrecon.io.images import read_color, write_image
 from panrecon.io.labels import in_order

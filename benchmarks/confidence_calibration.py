@@ -16,7 +16,7 @@ from benchmarks.provenance import provenance
 from benchmarks.scenes import BenchScene
 from benchmarks.study import RESULTS, SharedOption, in_processes, study_scenes
 from benchmarks.tables import table_of
-from panrecon.evaluation.calibration import Calibration, expected_calibration_error, object_outcomes
+from panrecon.evaluation.metrics.calibration import Calibration, expected_calibration_error, object_outcomes
 from panrecon.evaluation.overlap import overlap
 from panrecon.evaluation.protocols import protocol
 from panrecon.io.files import write_json, write_text

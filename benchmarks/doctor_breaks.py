@@ -21,11 +21,11 @@ from benchmarks.provenance import provenance
 from benchmarks.scenes import BenchScene, find_scenes, panrecon
 from benchmarks.study import RESULTS, ROOMS, SEEDS, SharedOption
 from benchmarks.tables import table_of
+from panrecon.commands.doctor import diagnose, repaired
 from panrecon.config import ScanSettings
-from panrecon.diagnosis.finding import Finding
-from panrecon.doctor import diagnose, repaired
+from panrecon.diagnosis.findings import Finding
 from panrecon.io.files import write_json, write_text
-from panrecon.stage import track
+from panrecon.terminal import track
 
 NAME: Final = "doctor_breaks"
 FRAMES: Final = 200  # of the timed scan

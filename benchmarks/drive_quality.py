@@ -11,10 +11,10 @@ import typer
 from benchmarks.provenance import provenance
 from benchmarks.scenes import panrecon
 from benchmarks.tables import table_of
-from panrecon.evaluation.report import STEPS, TITLES
+from panrecon.evaluation.report.markdown import STEPS, TITLES
 from panrecon.io.files import read_json, write_json, write_text
-from panrecon.stage import console, exit_on_input_error
-from panrecon.workflow import CHECKOUT
+from panrecon.terminal import console, exit_on_input_error
+from panrecon.workflow.scenes import CHECKOUT
 
 DATASET: Final = "kitti360"
 RENDERED: Final = "city_a"

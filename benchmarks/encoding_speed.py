@@ -22,6 +22,7 @@ from benchmarks.provenance import provenance
 from benchmarks.study import RESULTS
 from benchmarks.tables import table_of
 from panrecon.config import FieldSettings
+from panrecon.field.cpu.hash_encoding import FastHashVolumes
 from panrecon.field.encoding import (
     HASH_PRIMES,
     VOLUMES,
@@ -31,11 +32,10 @@ from panrecon.field.encoding import (
     VolumeEncoding,
     level_resolutions,
 )
-from panrecon.field.fast import FastHashVolumes
 from panrecon.field.field import GeometryHead, Network, SceneBox
 from panrecon.field.fit import Training, passes
 from panrecon.field.sampling import FieldData
-from panrecon.geometry import look_at
+from panrecon.geometry.projective import look_at
 from panrecon.io.files import write_json, write_text
 from panrecon.structures import Camera
 from panrecon.threads import one_thread

@@ -18,9 +18,11 @@ from benchmarks.scenes import DATASET, BenchScene, find_scenes, prepare, run_pip
 from benchmarks.study import RESULTS, ROOMS, RUNS, SharedOption
 from benchmarks.tables import table_of
 from panrecon.io.files import write_json, write_text
-from panrecon.rehearsal.stages import Rehearsal
-from panrecon.stage import PICTURES, VERSIONS, exit_on_input_error
-from panrecon.workflow import settings_of
+from panrecon.profiling.stages import Rehearsal
+from panrecon.terminal import exit_on_input_error
+from panrecon.workflow.scenes import settings_of
+from panrecon.workflow.script import PICTURES
+from panrecon.workflow.stages import VERSIONS
 
 RUN = "estimated"
 NAME = "estimate_accuracy"

@@ -26,29 +26,30 @@ from benchmarks.tables import table_of
 from panrecon.config import Settings
 from panrecon.datasets.base import dataset
 from panrecon.errors import InputError
-from panrecon.evaluation.record import finite
+from panrecon.evaluation.report.record import finite
 from panrecon.evaluation.score import on_truth
 from panrecon.features.color import color_statistics
-from panrecon.field import labelling, losses, supervision
-from panrecon.field.details import with_slim_segments, with_small_things
-from panrecon.field.edges import sharpened
-from panrecon.field.extract import PointField, query
+from panrecon.field import losses, supervision
 from panrecon.field.fit import fit
+from panrecon.field.inference import PointField, query
 from panrecon.field.supervision import Teacher, field_data, scene_box, taught_and_held_out
-from panrecon.field.thin import with_thin_things
-from panrecon.geometry import vertex_normals
+from panrecon.geometry.mesh import vertex_normals
 from panrecon.io.categories import read_categories
 from panrecon.io.features import read_features
 from panrecon.io.files import write_json, write_text
 from panrecon.io.graph import read_instances_found, read_labels_of_surfaces, read_superfaces
 from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan, read_views, scan_views
+from panrecon.refinement import labelling
+from panrecon.refinement.edges import sharpened
+from panrecon.refinement.fine_structures import with_slim_segments, with_small_things
+from panrecon.refinement.thin_structures import with_thin_things
 from panrecon.semantics.classifier import fit_classifier, predict
-from panrecon.semantics.distill import distill
-from panrecon.semantics.naming import name_alike
+from panrecon.semantics.lifting import distill
 from panrecon.semantics.propagation import propagate
-from panrecon.stage import console, exit_on_input_error
+from panrecon.semantics.relabelling import name_alike
 from panrecon.structures import FeatureMap, Labels, PanopticMesh, SceneObject, View, with_categories
+from panrecon.terminal import console, exit_on_input_error
 
 NAME: Final = "field_ablation"
 WHOLE: Final = "field and look (default)"

@@ -16,14 +16,14 @@ from benchmarks.scenes import DATASET, BenchScene, find_scenes, prepare, run_pip
 from benchmarks.study import RESULTS, ROOMS, RUNS, SharedOption
 from benchmarks.tables import table_of
 from panrecon.datasets.base import dataset
-from panrecon.evaluation.boundary import near_boundary
-from panrecon.evaluation.geometric import surface_quality
-from panrecon.evaluation.record import finite
+from panrecon.evaluation.metrics.boundary import near_boundary
+from panrecon.evaluation.metrics.geometric import surface_quality
+from panrecon.evaluation.report.record import finite
 from panrecon.evaluation.score import on_truth
 from panrecon.io.categories import read_categories
 from panrecon.io.files import write_json, write_text
-from panrecon.stage import exit_on_input_error
 from panrecon.structures import CategoryTable, Labels, PanopticMesh
+from panrecon.terminal import exit_on_input_error
 
 NAME: Final = "final_surface"
 STEPS: Final = ("after semantics", "after field")

@@ -18,11 +18,11 @@ from benchmarks.tables import Rows, cost_table, margins, mean_rows, score_table
 from panrecon.config import Settings
 from panrecon.datasets.base import dataset
 from panrecon.errors import InputError
-from panrecon.evaluation.record import finite
+from panrecon.evaluation.report.record import finite
 from panrecon.io.categories import read_categories
 from panrecon.io.files import write_json, write_text
-from panrecon.stage import exit_on_input_error
-from panrecon.workflow import CHECKOUT, settings_of
+from panrecon.terminal import exit_on_input_error
+from panrecon.workflow.scenes import CHECKOUT, settings_of
 
 RUN = "bench"
 NAME = "labels_against_baseline"

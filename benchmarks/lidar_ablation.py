@@ -18,6 +18,7 @@ import typer
 from benchmarks.provenance import provenance
 from benchmarks.study import PROCESSES, RESULTS
 from benchmarks.tables import table_of
+from panrecon.commands.simulate_street import FEATURES, Recording, write_nuscenes
 from panrecon.datasets.lidar import NOVEL, Sample, lidar_dataset, sample
 from panrecon.evaluation.lidar import class_groups, lidar_record
 from panrecon.evaluation.overlap import overlap
@@ -30,11 +31,10 @@ from panrecon.lidar.pfc import segment_scan_by_ensemble
 from panrecon.lidar.settings import SMALL
 from panrecon.lidar.train import labelled_scan, scan_input, small_training, train
 from panrecon.lidar.variants import CHANGES, Variant, variant
-from panrecon.simulate_street import FEATURES, Recording, write_nuscenes
-from panrecon.simulation.street import build_street
-from panrecon.stage import console, track
+from panrecon.simulation.street.street import build_street
 from panrecon.structures import CategoryTable
-from panrecon.workflow import CHECKOUT
+from panrecon.terminal import console, track
+from panrecon.workflow.scenes import CHECKOUT
 
 NAME: Final = "lidar_ablation"
 STREETS: Final = CHECKOUT / "data" / "raw" / "lidar-demo"

@@ -13,10 +13,10 @@ import typer
 from benchmarks.association import CONSENSUS, PLAIN, WRITTEN, AssociationScene, Masks, build_scene
 from benchmarks.scenes import BenchScene
 from benchmarks.study import Point, SharedOption, run_study, seeds_of, study_scenes
+from panrecon.datasets.scannet.format import read_truth
 from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan, read_views
-from panrecon.io.scannet import read_truth
-from panrecon.simulation.detections import DetectionFaults, simulated_detections
+from panrecon.simulation.predictions.detections import DetectionFaults, simulated_detections
 
 NAME: Final = "mask_faults_study"
 METHODS: Final = (CONSENSUS, WRITTEN, PLAIN)

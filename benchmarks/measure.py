@@ -12,12 +12,12 @@ from typing import Final
 from benchmarks.plain_fusion import LabelFusion, frame_votes, surface_voxels
 from panrecon.config import MeshSettings
 from panrecon.errors import InputError
+from panrecon.evaluation.metrics.semantic import confusion, semantic_quality
 from panrecon.evaluation.overlap import overlap
 from panrecon.evaluation.protocols import protocol
-from panrecon.evaluation.record import means
-from panrecon.evaluation.report import STEPS
+from panrecon.evaluation.report.markdown import STEPS
+from panrecon.evaluation.report.record import means
 from panrecon.evaluation.score import on_truth, score, share_left_void
-from panrecon.evaluation.semantic import confusion, semantic_quality
 from panrecon.io.categories import read_categories
 from panrecon.io.detections import read_detections
 from panrecon.io.files import read_json
@@ -25,8 +25,8 @@ from panrecon.io.graph import read_instances_found, read_superfaces
 from panrecon.io.mesh import read_mesh, read_panoptic_mesh
 from panrecon.io.scan import read_scan, read_views
 from panrecon.io.semantics import read_superface_labels
-from panrecon.stage import VERSIONS
 from panrecon.structures import CategoryTable, Labels, PanopticMesh, TriangleMesh
+from panrecon.workflow.stages import VERSIONS
 
 BASELINE: Final = "plain fusion"
 MIN_FRAMES: Final = {BASELINE: 1, f"{BASELINE}, >= 3 frames": 3}  # both variants of the baseline

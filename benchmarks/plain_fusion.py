@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from panrecon.geometry import nearest_pixel
+from panrecon.geometry.projective import nearest_pixel
+from panrecon.geometry.raycasting import visible_points
 from panrecon.masks.overlap import winners
-from panrecon.raycasting import visible_points
 from panrecon.structures import VOID, CategoryTable, Detections, Labels, View
 
 # Chosen in the baseline's favour, on scenes it is scored on: about the best of nine values from 0 to 0.5, for both

@@ -4,7 +4,7 @@ import os
 import platform
 import subprocess
 
-from panrecon.workflow import CHECKOUT
+from panrecon.workflow.scenes import CHECKOUT
 
 
 def provenance() -> dict[str, str]:

@@ -32,11 +32,11 @@ from panrecon.config import MeshSettings, ScanSettings
 from panrecon.datasets.base import dataset
 from panrecon.fusion.chunks import plan
 from panrecon.fusion.tsdf import Region, TSDFVolume
-from panrecon.geometry import look_at, pixel_directions, resample, transform
+from panrecon.geometry.projective import look_at, pixel_directions, resample, transform
+from panrecon.geometry.raycasting import Raycaster
 from panrecon.io.files import read_json, write_json, write_text
 from panrecon.io.images import read_color, read_depth, write_depth, write_image
 from panrecon.io.scan import read_scan, scan_views
-from panrecon.raycasting import Raycaster
 from panrecon.structures import Camera, TriangleMesh
 
 NAME: Final = "scale"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from panrecon.errors import InputError
-from panrecon.stage import console
+from panrecon.terminal import console
 
 DATASET: Final = "scannet"
 RENDERED: Final = ("house_kitchen", "house_living", "drake_living")

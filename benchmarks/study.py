@@ -14,8 +14,8 @@ from benchmarks.provenance import provenance
 from benchmarks.scenes import BenchScene, find_scenes, prepare, run_pipeline
 from benchmarks.tables import table_of
 from panrecon.io.files import write_json, write_text
-from panrecon.stage import console, track
-from panrecon.workflow import CHECKOUT
+from panrecon.terminal import console, track
+from panrecon.workflow.scenes import CHECKOUT
 
 RESULTS: Final = CHECKOUT / "benchmarks" / "results"
 ROOMS: Final = CHECKOUT / "data" / "raw" / "scannet"

@@ -20,8 +20,8 @@ from benchmarks.scenes import BenchScene
 from benchmarks.study import RESULTS, SharedOption, in_processes, study_scenes
 from benchmarks.tables import table_of
 from panrecon.config import GraphSettings
-from panrecon.evaluation.oversegmentation import boundary_recall, undersegmentation_error
-from panrecon.geometry import mesh_edges, nearest_vertex
+from panrecon.evaluation.metrics.oversegmentation import boundary_recall, undersegmentation_error
+from panrecon.geometry.mesh import mesh_edges, nearest_vertex
 from panrecon.graph.kernels import felzenszwalb_huttenlocher
 from panrecon.graph.superfaces import bend, color_step, superfaces
 from panrecon.io.files import write_json, write_text

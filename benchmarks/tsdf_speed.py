@@ -19,11 +19,11 @@ from benchmarks.study import RESULTS, ROOMS, RUNS
 from benchmarks.tables import table_of
 from panrecon.config import MeshSettings, ScanSettings
 from panrecon.datasets.base import dataset
-from panrecon.evaluation.geometric import surface_quality
+from panrecon.evaluation.metrics.geometric import surface_quality
 from panrecon.fusion.chunks import plan
 from panrecon.fusion.cleaning import canonical, without_small_components
 from panrecon.fusion.tsdf import Region, TSDFVolume
-from panrecon.geometry import invert
+from panrecon.geometry.projective import invert
 from panrecon.io.files import write_json, write_text
 from panrecon.io.images import read_color, read_depth
 from panrecon.io.mesh import read_mesh

@@ -6,17 +6,18 @@ from typing import Annotated
 
 import typer
 
-from panrecon.doctor import doctor
-from panrecon.estimate import estimate
-from panrecon.evaluate import evaluate
-from panrecon.explain import explain
-from panrecon.import_scan import import_scan
-from panrecon.lidar_commands import lidar
-from panrecon.prompts import prompts
-from panrecon.render import render
-from panrecon.simulate import simulate
-from panrecon.stage import READS, VERSIONS, exit_on_input_error
-from panrecon.weights import weights
+from panrecon.commands.doctor import doctor
+from panrecon.commands.estimate import estimate
+from panrecon.commands.evaluate import evaluate
+from panrecon.commands.explain import explain
+from panrecon.commands.import_scan import import_scan
+from panrecon.commands.lidar import lidar
+from panrecon.commands.prompts import prompts
+from panrecon.commands.render import render
+from panrecon.commands.simulate import simulate
+from panrecon.commands.weights import weights
+from panrecon.terminal import exit_on_input_error
+from panrecon.workflow.stages import READS, VERSIONS
 
 app = typer.Typer(
     help="Zero-shot panoptic 3D reconstruction of posed RGB-D scans.",
@@ -57,7 +58,8 @@ def run(
     input is wrong, in one sentence.
     """
     from panrecon.errors import InputError
-    from panrecon.workflow import Plan, find_scene, last_stage, run_plan, settings_of_scenes
+    from panrecon.workflow.scenes import find_scene, last_stage, settings_of_scenes
+    from panrecon.workflow.snakemake import Plan, run_plan
 
     with exit_on_input_error():
         if until is not None and until not in VERSIONS:
@@ -99,7 +101,7 @@ def _add_stage(stage: str) -> None:
     def command(context: typer.Context) -> None:
         import runpy
 
-        from panrecon.workflow import PIPELINES
+        from panrecon.workflow.scenes import PIPELINES
 
         sys.argv = [str(PIPELINES / f"{stage}.py"), *context.args]
         runpy.run_path(sys.argv[0], run_name="__main__")

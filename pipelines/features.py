@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from panrecon.datasets.sources import dinov2_weights, features_backend, features_folder
 from panrecon.features.color import ColorExtractor
 from panrecon.features.precomputed import PrecomputedExtractor
 from panrecon.features.projection import fit_projection
@@ -15,9 +14,10 @@ from panrecon.io.images import write_image
 from panrecon.io.scan import read_image, read_scan
 from panrecon.io.weights import find_weights, record_of
 from panrecon.networks.inference import batch_on, first_undone, torch_device
-from panrecon.pictures import feature_picture, sheet, spread
-from panrecon.stage import Facts, Stage, run_stage
 from panrecon.structures import FeatureMap, Scan
+from panrecon.visualization import feature_picture, sheet, spread
+from panrecon.workflow.script import Facts, Stage, run_stage
+from panrecon.workflow.sources import dinov2_weights, features_backend, features_folder
 
 RAW: Final = "raw"  # in the output while the stage is at work: what a network gave, not projected, float16
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from panrecon.field.extract import render_view
 from panrecon.field.fit import fit
+from panrecon.field.inference import render_view
 from panrecon.field.supervision import TaughtFrame, Teacher, field_data, scene_box, taught_and_held_out
 from panrecon.io.categories import read_categories
 from panrecon.io.features import read_features
@@ -15,9 +15,9 @@ from panrecon.io.images import write_image
 from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan, read_view
 from panrecon.io.semantics import read_point_semantics, read_superface_labels
-from panrecon.pictures import depth_picture, label_colors, sheet, spread
-from panrecon.stage import Stage, run_stage
 from panrecon.structures import CategoryTable, Labels, SceneObject, TriangleMesh, View
+from panrecon.visualization import depth_picture, label_colors, sheet, spread
+from panrecon.workflow.script import Stage, run_stage
 
 
 def main(stage: Stage) -> None:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from panrecon.geometry import up_direction
-from panrecon.graph.contacts import contacts
+from panrecon.geometry.projective import up_direction
+from panrecon.graph.adjacency import contacts
 from panrecon.graph.correction import corrected_labels
 from panrecon.graph.instances import infer_instances
 from panrecon.graph.observation import FrameObservation, observe
@@ -14,10 +14,10 @@ from panrecon.io.detections import DetectionFile, read_detections
 from panrecon.io.images import write_image
 from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan, read_view
-from panrecon.pictures import label_colors, overlay, overview, palette, sheet, spread, with_legend
-from panrecon.stage import Stage, run_stage
 from panrecon.structures import CategoryTable, Frame, Instances, Scan, TriangleMesh
 from panrecon.threads import in_parallel
+from panrecon.visualization import label_colors, overlay, overview, palette, sheet, spread, with_legend
+from panrecon.workflow.script import Stage, run_stage
 
 
 def main(stage: Stage) -> None:

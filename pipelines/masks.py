@@ -4,7 +4,6 @@ import shutil
 from dataclasses import replace
 from functools import partial
 
-from panrecon.datasets.sources import detections_file, grounded_sam_weights
 from panrecon.errors import InputError
 from panrecon.io.categories import read_categories
 from panrecon.io.detections import (
@@ -23,9 +22,10 @@ from panrecon.masks.grounded_sam import GroundedSam, load_grounded_sam
 from panrecon.masks.precomputed import PrecomputedSegmenter
 from panrecon.masks.prompt import build_prompts, words_of
 from panrecon.networks.inference import first_undone
-from panrecon.pictures import detection_overlay, sheet, spread
-from panrecon.stage import Facts, Stage, run_stage
 from panrecon.structures import CategoryTable, Scan
+from panrecon.visualization import detection_overlay, sheet, spread
+from panrecon.workflow.script import Facts, Stage, run_stage
+from panrecon.workflow.sources import detections_file, grounded_sam_weights
 
 
 def main(stage: Stage) -> Facts:

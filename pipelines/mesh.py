@@ -3,12 +3,12 @@
 from functools import partial
 
 from panrecon.fusion.tsdf import fuse
-from panrecon.geometry import up_direction
+from panrecon.geometry.projective import up_direction
 from panrecon.io.images import write_image
 from panrecon.io.mesh import write_mesh
 from panrecon.io.scan import read_scan, scan_views
-from panrecon.pictures import overview
-from panrecon.stage import Stage, run_stage
+from panrecon.visualization import overview
+from panrecon.workflow.script import Stage, run_stage
 
 
 def main(stage: Stage) -> None:

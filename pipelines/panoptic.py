@@ -6,25 +6,27 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int
 
-from panrecon.field.details import with_slim_segments, with_small_things
-from panrecon.field.edges import sharpened
-from panrecon.field.extract import query, surface
 from panrecon.field.field import PanopticField, SceneBox
-from panrecon.field.labelling import panoptic_labels
-from panrecon.field.thin import with_thin_things
+from panrecon.field.inference import query, surface
+from panrecon.field.scene_renderer import SceneRenderer
 from panrecon.fusion.cleaning import keep_faces
-from panrecon.geometry import nearest_vertex, up_direction, vertex_normals
+from panrecon.geometry.mesh import nearest_vertex, vertex_normals
+from panrecon.geometry.projective import up_direction
 from panrecon.io import graph as artifact
 from panrecon.io.categories import read_categories
 from panrecon.io.field import read_field, read_held_out
 from panrecon.io.images import write_image
 from panrecon.io.mesh import read_mesh, write_panoptic_mesh
+from panrecon.io.rendered import write_images
 from panrecon.io.scan import read_scan, read_view, scan_views
 from panrecon.io.semantics import read_superface_labels
-from panrecon.pictures import depth_picture, label_colors, overview, sheet, with_legend
-from panrecon.render import SceneRenderer, write_images
-from panrecon.stage import Stage, run_stage
+from panrecon.refinement.edges import sharpened
+from panrecon.refinement.fine_structures import with_slim_segments, with_small_things
+from panrecon.refinement.labelling import panoptic_labels
+from panrecon.refinement.thin_structures import with_thin_things
 from panrecon.structures import VOID, CategoryTable, Labels, PanopticMesh, Scan, SceneObject, TriangleMesh, View, Views
+from panrecon.visualization import depth_picture, label_colors, overview, sheet, with_legend
+from panrecon.workflow.script import Stage, run_stage
 
 SURFACE_REACH = 3.0  # voxels between the field's surface and the fused mesh
 

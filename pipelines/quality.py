@@ -7,14 +7,14 @@ from typing import Any
 from panrecon.datasets.base import dataset
 from panrecon.datasets.ground_truth import LabelledShare, labelled_share
 from panrecon.errors import InputError
-from panrecon.evaluation.page import report_page
+from panrecon.evaluation.metrics.views import mean_view_quality, view_quality
 from panrecon.evaluation.protocols import protocol
-from panrecon.evaluation.record import Resampling, protocols_record, semantic_record
-from panrecon.evaluation.report import STEPS, quality_tables
+from panrecon.evaluation.report.html import report_page
+from panrecon.evaluation.report.markdown import STEPS, quality_tables
+from panrecon.evaluation.report.record import Resampling, protocols_record, semantic_record
 from panrecon.evaluation.scene import Judged, Terms, judge_points, whole_record
 from panrecon.evaluation.score import on_truth, score
-from panrecon.evaluation.views import mean_view_quality, view_quality
-from panrecon.geometry import transform, up_direction
+from panrecon.geometry.projective import transform, up_direction
 from panrecon.io.categories import read_categories
 from panrecon.io.files import read_json, write_json, write_text
 from panrecon.io.graph import read_evidence, read_instances_found, read_superfaces
@@ -22,9 +22,10 @@ from panrecon.io.images import read_color, read_depth, write_image
 from panrecon.io.mesh import panoptic_digest, read_mesh, read_panoptic_mesh
 from panrecon.io.scan import read_scan, read_view
 from panrecon.io.semantics import read_superface_labels
-from panrecon.pictures import sheet
-from panrecon.stage import VERSIONS, Stage, run_stage
 from panrecon.structures import CategoryTable, PanopticMesh
+from panrecon.visualization import sheet
+from panrecon.workflow.script import Stage, run_stage
+from panrecon.workflow.stages import VERSIONS
 
 
 def main(stage: Stage) -> None:

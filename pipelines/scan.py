@@ -1,12 +1,12 @@
 """Read a raw scene into the one layout that all later stages know."""
 
 from panrecon.datasets.base import dataset
-from panrecon.datasets.sources import class_table
 from panrecon.io.categories import read_categories, write_categories
 from panrecon.io.images import read_color, write_image
 from panrecon.io.scan import write_scan
-from panrecon.pictures import sheet, spread
-from panrecon.stage import Stage, run_stage
+from panrecon.visualization import sheet, spread
+from panrecon.workflow.script import Stage, run_stage
+from panrecon.workflow.sources import class_table
 
 
 def main(stage: Stage) -> None:

@@ -1,6 +1,6 @@
 """Learn class from features where masks gave labels, and label the points where they gave none."""
 
-from panrecon.geometry import up_direction
+from panrecon.geometry.projective import up_direction
 from panrecon.io.categories import read_categories
 from panrecon.io.features import read_all_features
 from panrecon.io.graph import read_instances_found, read_superfaces, write_objects
@@ -8,13 +8,13 @@ from panrecon.io.images import write_image
 from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan
 from panrecon.io.semantics import write_classifier, write_point_semantics, write_superface_labels
-from panrecon.pictures import label_colors, overview, with_legend
 from panrecon.semantics.classifier import fit_classifier, predict
-from panrecon.semantics.distill import distill
-from panrecon.semantics.naming import name_alike
+from panrecon.semantics.lifting import distill
 from panrecon.semantics.propagation import propagate
-from panrecon.stage import Stage, run_stage
+from panrecon.semantics.relabelling import name_alike
 from panrecon.structures import VOID, with_categories
+from panrecon.visualization import label_colors, overview, with_legend
+from panrecon.workflow.script import Stage, run_stage
 
 
 def main(stage: Stage) -> None:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from panrecon.config import MeshSettings, Settings, load_settings
 from panrecon.errors import InputError
-from panrecon.stage import VERSIONS
+from panrecon.workflow.stages import VERSIONS
 
 
 def test_every_stage_has_one_section_of_its_name() -> None:

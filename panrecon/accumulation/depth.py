@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int
 
 from panrecon.accumulation.kernels import front_image, front_points, plane_moments
-from panrecon.geometry import project
+from panrecon.geometry.projective import project
 from panrecon.structures import VOID, Camera
 
 RING: Final = 0.0073  # rad between the rings of a 64-beam scan: what lies between two is filled

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 
 from panrecon.accumulation.kernels import judge_points, nearest_ranges
-from panrecon.geometry import invert, transform
+from panrecon.geometry.projective import invert, transform
 
 ROWS: Final = 96  # of a range image over the elevations that a street scanner sees
 COLUMNS: Final = 720

@@ -50,11 +50,11 @@ def dataset(name: str) -> Dataset:
     """The reader of a data set by its name, one of `DATASETS`."""
     match name:
         case "scannet" | "own":  # what `panrecon import` writes has ScanNet's layout
-            from panrecon.datasets.scannet import ScanNet
+            from panrecon.datasets.scannet.dataset import ScanNet
 
             return ScanNet()
         case "kitti360":
-            from panrecon.datasets.kitti360 import KITTI360
+            from panrecon.datasets.kitti360.dataset import KITTI360
 
             return KITTI360()
         case _:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from panrecon.datasets import kitti360_truth as kitti360
-from panrecon.datasets.scannet import ScanNet
+from panrecon.datasets.kitti360 import ground_truth as kitti360
+from panrecon.datasets.scannet.dataset import ScanNet
 from panrecon.errors import InputError
 from panrecon.io.categories import find_table
 from panrecon.io.labels import LabelFrames, has_label_images, read_label_frames

@@ -8,15 +8,16 @@ from typing import Final, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from panrecon.datasets.kitti360 import find_place
+from panrecon.datasets.kitti360.dataset import find_place
+from panrecon.datasets.kitti360.format import CAMERAS, read_calibration
+from panrecon.datasets.nuscenes import format as nuscenes
+from panrecon.datasets.points import read_points
+from panrecon.datasets.semantic_kitti import format as semantic_kitti
 from panrecon.errors import InputError
-from panrecon.geometry import invert
-from panrecon.io import nuscenes, semantic_kitti
+from panrecon.geometry.projective import invert
 from panrecon.io.categories import find_table, read_categories
 from panrecon.io.features import read_point_features
-from panrecon.io.kitti360 import CAMERAS, read_calibration
 from panrecon.io.mesh import rows_of_raw_ids
-from panrecon.io.points import read_points
 from panrecon.structures import VOID, CategoryTable, Labels, LidarImage, LidarScan, PointFeatures, Rig
 
 LABELLED: Final = ("semantic_kitti", "nuscenes")  # to train on and to be scored

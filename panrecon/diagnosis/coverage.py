@@ -6,10 +6,10 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Float, Int
 
-from panrecon.diagnosis.finding import Finding, some
+from panrecon.diagnosis.findings import Finding, some
 from panrecon.diagnosis.reprojection import neighbours
 from panrecon.diagnosis.sample import Sample
-from panrecon.geometry import transform
+from panrecon.geometry.projective import transform
 
 CELL: Final = 0.1  # m: of the grid that surface is counted in
 OFTEN: Final = 3  # frames that a fused surface and a vote of masks need

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from panrecon.diagnosis.finding import SKIP, Finding, some
+from panrecon.diagnosis.findings import SKIP, Finding, some
 from panrecon.diagnosis.sample import Sample
 
 # Unbroken demo and rendered scans have 56 to 100 % in every frame, the real one 35 to 82 %.

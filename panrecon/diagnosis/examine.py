@@ -3,10 +3,10 @@
 from panrecon.config import ScanSettings
 from panrecon.diagnosis.coverage import coverage, gaps
 from panrecon.diagnosis.depth import valid_depth
-from panrecon.diagnosis.finding import SKIP, Finding
+from panrecon.diagnosis.findings import SKIP, Finding
 from panrecon.diagnosis.images import beside, blur, exposure
+from panrecon.diagnosis.pose_hypotheses import Reading, Stated, judge, understood
 from panrecon.diagnosis.poses import frozen, jumps, pose_findings
-from panrecon.diagnosis.reading import Reading, Stated, judge, understood
 from panrecon.diagnosis.sample import Sample
 from panrecon.structures import Camera
 

@@ -7,10 +7,10 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
-from panrecon.diagnosis.finding import SKIP, Finding, some
+from panrecon.diagnosis.findings import SKIP, Finding, some
 from panrecon.diagnosis.reprojection import land, relative
 from panrecon.diagnosis.sample import Sample
-from panrecon.geometry import pixel_directions
+from panrecon.geometry.projective import pixel_directions
 
 NEIGHBOURS: Final = (1, 2, 3)  # frames before and behind
 SAME: Final = 0.03  # of the depth, by which the same surface may differ

@@ -7,8 +7,8 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Bool
 
-from panrecon.diagnosis.finding import SKIP, Finding, some
-from panrecon.diagnosis.reading import POOR, UNTOLD, USUAL, USUAL_WITHIN, Judged, Reading
+from panrecon.diagnosis.findings import SKIP, Finding, some
+from panrecon.diagnosis.pose_hypotheses import POOR, UNTOLD, USUAL, USUAL_WITHIN, Judged, Reading
 from panrecon.diagnosis.reprojection import neighbours, of_pairs
 from panrecon.diagnosis.sample import Sample
 from panrecon.structures import Camera

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from panrecon.diagnosis.finding import Finding
+from panrecon.diagnosis.findings import Finding
 from panrecon.structures import Camera
 
 WIDTH: Final = 320  # of the images that are compared, pixels

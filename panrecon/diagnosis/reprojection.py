@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from panrecon.diagnosis.sample import Sample
-from panrecon.geometry import invert, nearest_pixel, project, transform
+from panrecon.geometry.projective import invert, nearest_pixel, project, transform
 from panrecon.structures import Camera
 
 TOLERANCE: Final = 0.02  # of the depth, where agreement is half: sensors are off by 0.3 to 1 % within a room

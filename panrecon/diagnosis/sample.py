@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from panrecon.geometry import pixel_directions
+from panrecon.geometry.projective import pixel_directions
 from panrecon.structures import Camera
 
 WIDTH: Final = 160  # of the small images, pixels: enough for agreement within 2 %, and 200 frames in 40 MB

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
+from panrecon.evaluation.metrics.panoptic_quality import added, panoptic_quality
+from panrecon.evaluation.metrics.semantic import confusion, semantic_quality
 from panrecon.evaluation.overlap import Overlap, overlap_and_rows, total
-from panrecon.evaluation.panoptic_quality import added, panoptic_quality
 from panrecon.evaluation.protocols import protocol
-from panrecon.evaluation.record import finite
-from panrecon.evaluation.semantic import confusion, semantic_quality
+from panrecon.evaluation.report.record import finite
 from panrecon.structures import VOID, CategoryTable, Labels
 
 

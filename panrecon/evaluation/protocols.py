@@ -21,8 +21,8 @@ from jaxtyping import Bool
 
 from panrecon.errors import InputError
 from panrecon.evaluation.matching import Crossing, Pairs, above, best_assignment, cross, first_come, pairs_of_one_class
+from panrecon.evaluation.metrics.panoptic_quality import Matching
 from panrecon.evaluation.overlap import Overlap
-from panrecon.evaluation.panoptic_quality import Matching
 from panrecon.evaluation.segments import (
     labelled_segments,
     panoptic_segments,

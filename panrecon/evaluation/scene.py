@@ -9,15 +9,15 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from panrecon import __version__
 from panrecon.errors import InputError
-from panrecon.evaluation.boundary import near_boundary
-from panrecon.evaluation.calibration import expected_calibration_error, object_outcomes
-from panrecon.evaluation.common_table import common_table
-from panrecon.evaluation.geometric import surface_quality
 from panrecon.evaluation.images import Crop
+from panrecon.evaluation.metrics.boundary import near_boundary
+from panrecon.evaluation.metrics.calibration import expected_calibration_error, object_outcomes
+from panrecon.evaluation.metrics.geometric import surface_quality
+from panrecon.evaluation.metrics.panoptic_quality import Matching
 from panrecon.evaluation.overlap import Overlap, overlap, overlap_and_rows
-from panrecon.evaluation.panoptic_quality import Matching
 from panrecon.evaluation.protocols import Protocol, protocol
-from panrecon.evaluation.record import (
+from panrecon.evaluation.report.common_table import common_table
+from panrecon.evaluation.report.record import (
     FORMAT_VERSION,
     Evidence,
     Resampling,
@@ -29,9 +29,9 @@ from panrecon.evaluation.record import (
     total_record,
 )
 from panrecon.evaluation.score import Score, on_truth, score, share_left_void, share_uncovered
-from panrecon.geometry import vertex_areas
-from panrecon.pictures import error_colors, label_colors, overview, spread
+from panrecon.geometry.mesh import vertex_areas
 from panrecon.structures import VOID, CategoryTable, Labels, PanopticMesh
+from panrecon.visualization import error_colors, label_colors, overview, spread
 
 BOUNDARY_DISTANCE: Final = 0.05  # m
 PICTURED_FRAMES: Final = 4

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from panrecon.evaluation.metrics.panoptic_quality import Matching, PanopticStatistics, added
 from panrecon.evaluation.overlap import Overlap, overlap_and_rows, total
-from panrecon.evaluation.panoptic_quality import Matching, PanopticStatistics, added
 from panrecon.evaluation.protocols import Protocol
-from panrecon.geometry import nearest_vertex
+from panrecon.geometry.mesh import nearest_vertex
 from panrecon.structures import VOID, CategoryTable, Labels, PanopticMesh
 
 

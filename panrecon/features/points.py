@@ -10,7 +10,7 @@ from scipy.ndimage import maximum_filter
 from scipy.sparse import csr_array
 
 from panrecon.features.sampling import cells_at, mixed
-from panrecon.geometry import nearest_pixel, project, transform
+from panrecon.geometry.projective import nearest_pixel, project, transform
 from panrecon.structures import Camera, FeatureMap, PointFeatures
 
 BORDER: Final = 5.0  # px at the images' edges that no point reads, as in OpenScene (Peng et al., CVPR 2023)

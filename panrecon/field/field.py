@@ -14,9 +14,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from panrecon.config import FieldSettings
+from panrecon.field.cpu.hash_encoding import FastHashVolumes
+from panrecon.field.cpu.mlp import distance, network
 from panrecon.field.encoding import ContentEncoding, Encoding, GeometryEncoding, HashVolumes, level_resolutions
-from panrecon.field.fast import FastHashVolumes
-from panrecon.field.fast_heads import distance, network
 
 SOFTPLUS_BETA: Final = 100.0  # NeuS: nearly a ReLU, but with a second derivative
 INITIAL_SHARPNESS: Final = 5.46  # a reach: a surface about a fifth of a reach thick

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from panrecon.config import FieldSettings
 from panrecon.errors import InputError
 from panrecon.field import losses
-from panrecon.field.adam import TableAdam
-from panrecon.field.fast import FastHashVolumes
+from panrecon.field.cpu.adam import TableAdam
+from panrecon.field.cpu.hash_encoding import FastHashVolumes
 from panrecon.field.field import FieldSample, PanopticField, build_field
 from panrecon.field.rendering import heaviest_samples, render, render_probability, render_weights
 from panrecon.field.sampling import FieldData, PixelBatch, PixelSampler, guided_depths

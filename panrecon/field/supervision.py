@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from panrecon.field.field import SceneBox
 from panrecon.field.sampling import FieldData
-from panrecon.raycasting import Raycaster, confirmed_faces
+from panrecon.geometry.raycasting import Raycaster, confirmed_faces
 from panrecon.structures import VOID, FeatureMap, Frame, Labels, TriangleMesh, View
 
 LONGEST_SIDE = 320  # pixels of a training image's longer side

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from panrecon.config import MeshSettings
 from panrecon.errors import InputError
 from panrecon.fusion.kernels import BLOCK, BLOCK_BITS
-from panrecon.geometry import transform
+from panrecon.geometry.projective import transform
 from panrecon.structures import Camera, Views
 
 CHUNK: Final = 1_280  # voxels, if the settings say nothing: surfaces of all sides of a hall as large take about 1 GB

@@ -14,10 +14,10 @@ from panrecon.errors import InputError
 from panrecon.fusion import kernels
 from panrecon.fusion.chunks import overlapping, plan
 from panrecon.fusion.cleaning import canonical, without_small_components
-from panrecon.fusion.cubes import EDGES, triangles_of_cases
 from panrecon.fusion.kernels import BLOCK, BLOCK_BITS, EMPTY, VOXELS, BlockTable, Cases, Lens, Voxels
-from panrecon.fusion.slant import across
-from panrecon.geometry import invert
+from panrecon.fusion.marching_cubes import EDGES, triangles_of_cases
+from panrecon.fusion.point_to_plane import across
+from panrecon.geometry.projective import invert
 from panrecon.structures import TriangleMesh, View, Views
 from panrecon.threads import in_parallel
 

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
+from panrecon.graph.adjacency import Contacts, join_halves
 from panrecon.graph.association import (
     Association,
     assign_masks,
@@ -26,7 +27,6 @@ from panrecon.graph.association import (
     most_likely,
     supporting_frames,
 )
-from panrecon.graph.contacts import Contacts, join_halves
 from panrecon.graph.evidence import Evidence
 from panrecon.graph.objects import frames_in_view
 from panrecon.graph.voting import STUFF, THING, PairVotes, membership, vote

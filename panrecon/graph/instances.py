@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Int
 
 from panrecon.config import GraphSettings
+from panrecon.graph.adjacency import Contacts
 from panrecon.graph.association import Association
 from panrecon.graph.consensus import consensus
-from panrecon.graph.contacts import Contacts
 from panrecon.graph.evidence import Evidence
 from panrecon.graph.labelling import cut_superfaces, whole_superfaces
 from panrecon.graph.objects import scene_objects

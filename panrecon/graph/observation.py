@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import coo_array
 
-from panrecon.geometry import nearest_pixel
+from panrecon.geometry.projective import nearest_pixel
+from panrecon.geometry.raycasting import visible_points
 from panrecon.graph.evidence import Evidence
 from panrecon.masks.overlap import winners
-from panrecon.raycasting import visible_points
 from panrecon.structures import VOID, CategoryTable, Detections, View
 
 SAME_PLACE: Final = 0.01  # m

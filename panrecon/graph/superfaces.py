@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from panrecon.config import GraphSettings
-from panrecon.geometry import mesh_edges, vertex_normals
+from panrecon.geometry.mesh import mesh_edges, vertex_normals
 from panrecon.graph.kernels import felzenszwalb_huttenlocher
 from panrecon.structures import TriangleMesh
 

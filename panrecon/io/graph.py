@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from panrecon.errors import InputError
-from panrecon.evaluation.record import Evidence
+from panrecon.evaluation.report.record import Evidence
 from panrecon.io.files import read_arrays, read_json, write_arrays, write_json
 from panrecon.io.images import read_ids, read_instances, write_ids, write_instances
 from panrecon.io.mesh import ids_of_rows, rows_of_ids

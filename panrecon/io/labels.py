@@ -12,8 +12,8 @@ from jaxtyping import Int
 from panrecon.errors import InputError
 from panrecon.io.images import read_ids
 from panrecon.io.mesh import numbers_of_ids, rows_of_ids
-from panrecon.pictures import spread
 from panrecon.structures import CategoryTable, Labels
+from panrecon.visualization import spread
 
 Decode = Callable[[Int[np.ndarray, "h w"], Int[np.ndarray, "h w"]], Labels]
 SEMANTIC_FOLDERS = ("semantic", "label")

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from panrecon.errors import InputError
-from panrecon.geometry import register, resample
+from panrecon.geometry.projective import register, resample
 from panrecon.io.files import read_json, write_json
 from panrecon.io.images import read_color, read_depth, write_depth, write_image
 from panrecon.structures import Camera, Frame, Scan, View, Views

@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from panrecon.evaluation.lidar import Verdict
 from panrecon.lidar.voxels import REACH
-from panrecon.pictures import BACKGROUND, Picture, Rgb, legend, palette
 from panrecon.structures import VOID, CategoryTable, Labels
+from panrecon.visualization import BACKGROUND, Picture, Rgb, legend, palette
 
 SIZE: Final = 720  # pixels of a picture each way
 RING: Final = 10.0  # m between two circles around the sensor

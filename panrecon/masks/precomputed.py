@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from panrecon.errors import InputError
-from panrecon.geometry import resample
+from panrecon.geometry.projective import resample
 from panrecon.masks.selection import large_enough, nothing
 from panrecon.structures import CategoryTable, Detections, Scan
 

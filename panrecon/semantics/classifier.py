@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from panrecon.config import SemanticsSettings
-from panrecon.semantics.distill import PointFeatures
+from panrecon.semantics.lifting import PointFeatures
 from panrecon.structures import VOID, PointSemantics
 from panrecon.threads import one_thread
 

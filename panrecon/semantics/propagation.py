@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
-from panrecon.geometry import mesh_edges
+from panrecon.geometry.mesh import mesh_edges
 from panrecon.structures import VOID, CategoryTable, Labels, PointSemantics, TriangleMesh
 
 

@@ -6,7 +6,7 @@ from jaxtyping import Float32
 from numpy.testing import assert_allclose, assert_array_equal
 
 from panrecon.accumulation.depth import depth_image
-from panrecon.geometry import pixel_directions
+from panrecon.geometry.projective import pixel_directions
 from panrecon.structures import Camera
 
 CAMERA = Camera(240, 120, 552.0, 552.0, 119.5, 40.0)

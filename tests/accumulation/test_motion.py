@@ -6,9 +6,9 @@ from jaxtyping import Float, Float32
 from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 
+from panrecon.accumulation.deskewing import is_rolling, unrolled
 from panrecon.accumulation.motion import PosedScan, moving_points, range_image
-from panrecon.accumulation.sweep import is_rolling, unrolled
-from panrecon.geometry import invert, transform
+from panrecon.geometry.projective import invert, transform
 
 DIRECTIONS = np.stack(
     np.meshgrid(np.deg2rad(np.arange(-24, 3, 0.8)), np.deg2rad(np.arange(-180, 180, 0.7)), indexing="ij"), axis=-1

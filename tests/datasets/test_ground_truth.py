@@ -8,10 +8,10 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from panrecon.datasets.ground_truth import LabelledShare, frames, labelled_share, points, usual_table
+from panrecon.datasets.scannet.format import AnnotatedMesh, write_scene
 from panrecon.errors import InputError
 from panrecon.io.images import write_ids
 from panrecon.io.mesh import write_panoptic_mesh
-from panrecon.io.scannet import AnnotatedMesh, write_scene
 from panrecon.structures import VOID, Camera, CategoryTable, Labels, PanopticMesh, TriangleMesh
 
 CATEGORY = np.array([0, 2, VOID, 4, 1], np.int32)

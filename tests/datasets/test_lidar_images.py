@@ -10,13 +10,13 @@ from typer.testing import CliRunner
 
 from panrecon.cli import app
 from panrecon.config import Settings
-from panrecon.datasets.kitti360 import KITTI360
+from panrecon.datasets.kitti360.dataset import KITTI360
 from panrecon.datasets.lidar import lidar_dataset
-from panrecon.datasets.sources import class_table
-from panrecon.geometry import nearest_pixel, project, transform
+from panrecon.geometry.projective import nearest_pixel, project, transform
 from panrecon.io.categories import read_categories
 from panrecon.io.images import read_size
 from panrecon.structures import VOID
+from panrecon.workflow.sources import class_table
 
 STREET = ["--length", "20", "--frames", "2", "--width", "352", "--beams", "32", "--columns", "512"]
 

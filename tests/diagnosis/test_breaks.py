@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 from benchmarks.breaks import BREAKS, Break, rescale_depth
 from panrecon.cli import app
+from panrecon.commands.doctor import diagnose, repaired
 from panrecon.config import ScanSettings, load_settings
-from panrecon.datasets.scannet import ScanNet
-from panrecon.doctor import diagnose, repaired
+from panrecon.datasets.scannet.dataset import ScanNet
 from panrecon.io.files import write_text
 
 SETTINGS = ScanSettings()

@@ -5,11 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from panrecon.diagnosis.finding import Finding, repairs
+from panrecon.diagnosis.findings import Finding, repairs
+from panrecon.diagnosis.image_sizes import sizes
 from panrecon.diagnosis.registration import Pictures, lying
 from panrecon.diagnosis.reprojection import agreement, inverses
-from panrecon.diagnosis.sizes import sizes
-from panrecon.geometry import invert, look_at, unproject
+from panrecon.geometry.projective import invert, look_at, unproject
 from panrecon.structures import Camera
 
 CAMERA = Camera(80, 60, 66.0, 66.0, 39.5, 29.5)

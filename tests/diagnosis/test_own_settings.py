@@ -7,7 +7,8 @@ from pathlib import Path
 from benchmarks.breaks import copied
 from panrecon.io.files import write_text
 from panrecon.io.scan import read_scan
-from panrecon.workflow import Scene, settings_of, settings_of_scenes, stale_artifacts
+from panrecon.workflow.scenes import Scene, settings_of, settings_of_scenes
+from panrecon.workflow.staleness import stale_artifacts
 
 
 def test_a_scenes_own_settings_come_before_the_users(room: Path, tmp_path: Path) -> None:

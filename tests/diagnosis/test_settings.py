@@ -8,9 +8,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from benchmarks.breaks import names_of, offset_poses, write_matrix
 from panrecon.config import ScanSettings, load_settings
-from panrecon.datasets.scannet import ScanNet
+from panrecon.datasets.scannet.dataset import ScanNet
 from panrecon.errors import InputError
-from panrecon.geometry import FLIP, as_world_from_camera, invert, register, transform
+from panrecon.geometry.projective import FLIP, as_world_from_camera, invert, register, transform
 from panrecon.io.files import write_text
 from panrecon.io.images import read_color, read_depth
 from panrecon.io.scan import read_scan, write_scan

@@ -9,8 +9,8 @@ from numpy.testing import assert_allclose
 from torchmetrics.functional.detection import panoptic_quality as torchmetrics_quality
 
 from panrecon.errors import InputError
+from panrecon.evaluation.metrics.panoptic_quality import Matching, PanopticStatistics, panoptic_quality
 from panrecon.evaluation.overlap import overlap
-from panrecon.evaluation.panoptic_quality import Matching, PanopticStatistics, panoptic_quality
 from panrecon.evaluation.protocols import RULES, protocol
 from panrecon.structures import VOID, Category, CategoryTable, Labels
 from tests.evaluation.plain import (

@@ -13,13 +13,13 @@ from jaxtyping import Int
 from numpy.testing import assert_allclose, assert_array_equal
 
 from panrecon.evaluation.images import Crop, resized
-from panrecon.evaluation.page import report_page
 from panrecon.evaluation.protocols import RULES, protocol
-from panrecon.evaluation.record import Evidence, Resampling, finite
-from panrecon.evaluation.report import percent, quality_tables
+from panrecon.evaluation.report.html import report_page
+from panrecon.evaluation.report.markdown import percent, quality_tables
+from panrecon.evaluation.report.record import Evidence, Resampling, finite
 from panrecon.evaluation.scene import Judged, Terms, judge_frames, judge_points, whole_record
-from panrecon.pictures import error_colors, label_colors
 from panrecon.structures import VOID, Labels, PanopticMesh, TriangleMesh
+from panrecon.visualization import error_colors, label_colors
 from tests.evaluation.plain import CHAIR, CLASSES, CLUTTER, FLOOR, TABLE, WALL, label_pairs, plain_strict
 
 HEIGHT, WIDTH = 12, 16

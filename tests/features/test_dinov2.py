@@ -29,8 +29,8 @@ from panrecon.io.images import write_image
 from panrecon.io.scan import write_scan
 from panrecon.networks.inference import Batches, Precision, as_pixels
 from panrecon.networks.torchvision_ops import ensure_torchvision
-from panrecon.stage import Stage, digest
 from panrecon.structures import Camera, FeatureMap, Frame, Scan
+from panrecon.workflow.script import Stage, digest
 from pipelines import features as script
 
 CPU = torch.device("cpu")

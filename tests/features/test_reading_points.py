@@ -10,7 +10,7 @@ from jaxtyping import Float
 from numpy.testing import assert_allclose, assert_array_equal
 
 from panrecon.features.points import BORDER, CLEARANCE, MapView, hidden, read_points, visible
-from panrecon.geometry import invert, pixel_directions, project, transform
+from panrecon.geometry.projective import invert, pixel_directions, project, transform
 from panrecon.structures import Camera, FeatureMap
 
 CAMERA = Camera(60, 40, 50.0, 45.0, 29.0, 21.0)

@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 
 from panrecon.field.field import SceneBox
 from panrecon.field.sampling import FieldData
-from panrecon.geometry import look_at, pixel_directions
+from panrecon.geometry.projective import look_at, pixel_directions
 from panrecon.structures import VOID, Camera
 
 CAMERA = Camera(64, 48, 50.0, 50.0, 31.5, 23.5)

@@ -7,8 +7,8 @@ import torch
 from numpy.testing import assert_allclose
 from torch import Tensor
 
+from panrecon.field.cpu.hash_encoding import FastHashVolumes
 from panrecon.field.encoding import Encoding, HashVolumes, level_resolutions
-from panrecon.field.fast import FastHashVolumes
 
 LEVELS = (3, 5, 9, 17)
 

@@ -10,12 +10,12 @@ from safetensors.torch import load, save
 
 from panrecon.config import FieldSettings
 from panrecon.field import losses
-from panrecon.field.adam import TableAdam
+from panrecon.field.cpu.adam import TableAdam
+from panrecon.field.cpu.hash_encoding import FastHashVolumes
 from panrecon.field.encoding import HashVolumes
-from panrecon.field.extract import query
-from panrecon.field.fast import FastHashVolumes
 from panrecon.field.field import FieldSample, Geometry, PanopticField
 from panrecon.field.fit import FittedField, Training, fit, passes
+from panrecon.field.inference import query
 from panrecon.field.sampling import FieldData
 from panrecon.structures import VOID
 

@@ -6,13 +6,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from torch import Tensor
 
-from panrecon.field.rendering import (
-    heaviest_samples,
-    interval_opacity,
-    render,
-    render_probability,
-    render_weights,
-)
+from panrecon.field.rendering import heaviest_samples, interval_opacity, render, render_probability, render_weights
 
 
 def random_distances(seed: int) -> Tensor:

@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from panrecon.config import MeshSettings
-from panrecon.fusion.cubes import EDGES, triangles_of_cases
-from panrecon.fusion.slant import across
-from panrecon.geometry import invert
+from panrecon.fusion.marching_cubes import EDGES, triangles_of_cases
+from panrecon.fusion.point_to_plane import across
+from panrecon.geometry.projective import invert
 from panrecon.structures import View
 
 BLOCK, UNIT = 8, 32_767

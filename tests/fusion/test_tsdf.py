@@ -14,8 +14,8 @@ from panrecon.config import MeshSettings
 from panrecon.errors import InputError
 from panrecon.fusion.chunks import plan
 from panrecon.fusion.tsdf import Region, TSDFVolume, fuse
-from panrecon.geometry import look_at
-from panrecon.raycasting import Raycaster
+from panrecon.geometry.projective import look_at
+from panrecon.geometry.raycasting import Raycaster
 from panrecon.structures import Camera, TriangleMesh, View, Views
 
 from .plain import plain_surface, plain_volume

@@ -8,7 +8,7 @@ import pytest
 from jaxtyping import Bool, Int
 
 from panrecon.config import GraphSettings
-from panrecon.graph.contacts import Contacts
+from panrecon.graph.adjacency import Contacts
 from panrecon.graph.evidence import Evidence
 from panrecon.graph.instances import GraphResult, infer_instances
 from panrecon.graph.observation import FrameObservation, gather

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from panrecon.geometry import look_at
+from panrecon.geometry.projective import look_at
 from panrecon.graph.observation import frame_weights, gather, observe
 from panrecon.structures import VOID, Camera, Category, CategoryTable, View
 

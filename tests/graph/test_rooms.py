@@ -8,16 +8,16 @@ from jaxtyping import Int
 
 from panrecon.config import GraphSettings, MeshSettings
 from panrecon.fusion.tsdf import fuse
-from panrecon.geometry import nearest_vertex
-from panrecon.graph.contacts import Contacts, contacts
+from panrecon.geometry.mesh import nearest_vertex
+from panrecon.graph.adjacency import Contacts, contacts
 from panrecon.graph.instances import infer_instances
 from panrecon.graph.observation import FrameObservation, observe
 from panrecon.graph.superfaces import superfaces
-from panrecon.simulation.detections import exact_detections
-from panrecon.simulation.ground_truth import ground_truth_mesh
-from panrecon.simulation.path import hand_held_path
-from panrecon.simulation.room import build_room
-from panrecon.simulation.sensor import RoomCamera
+from panrecon.simulation.predictions.detections import exact_detections
+from panrecon.simulation.room.ground_truth import ground_truth_mesh
+from panrecon.simulation.room.path import hand_held_path
+from panrecon.simulation.room.room import build_room
+from panrecon.simulation.room.sensor import RoomCamera
 from panrecon.structures import VOID, Camera, CategoryTable, Labels, View, Views
 
 from .conftest import RULES

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from panrecon.config import GraphSettings
-from panrecon.geometry import mesh_edges
+from panrecon.geometry.mesh import mesh_edges
 from panrecon.graph.kernels import felzenszwalb_huttenlocher
 from panrecon.graph.superfaces import bend, color_step, superfaces
 from panrecon.structures import TriangleMesh

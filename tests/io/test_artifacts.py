@@ -26,7 +26,7 @@ from panrecon.io.semantics import (
     write_superface_labels,
 )
 from panrecon.semantics.classifier import fit_classifier
-from panrecon.semantics.distill import PointFeatures
+from panrecon.semantics.lifting import PointFeatures
 from panrecon.structures import (
     VOID,
     Camera,

@@ -8,14 +8,7 @@ import trimesh
 from numpy.testing import assert_array_equal
 
 from panrecon.errors import InputError
-from panrecon.io.mesh import (
-    ids_of_rows,
-    read_mesh,
-    read_panoptic_mesh,
-    rows_of_ids,
-    write_mesh,
-    write_panoptic_mesh,
-)
+from panrecon.io.mesh import ids_of_rows, read_mesh, read_panoptic_mesh, rows_of_ids, write_mesh, write_panoptic_mesh
 from panrecon.structures import VOID, Category, CategoryTable, Labels, PanopticMesh, TriangleMesh
 
 

@@ -21,8 +21,8 @@ from panrecon.lidar.birdseye import (
     point_colors,
     view_of,
 )
-from panrecon.pictures import Picture
 from panrecon.structures import VOID, Labels
+from panrecon.visualization import Picture
 
 from .conftest import NOVEL, TABLE, emptied, toy_scan
 

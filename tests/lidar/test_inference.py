@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from panrecon.evaluation.metrics.panoptic_quality import added, panoptic_quality
+from panrecon.evaluation.metrics.semantic import confusion, semantic_quality
 from panrecon.evaluation.overlap import overlap, total
-from panrecon.evaluation.panoptic_quality import added, panoptic_quality
 from panrecon.evaluation.protocols import protocol
-from panrecon.evaluation.semantic import confusion, semantic_quality
 from panrecon.lidar.classify import Classifier, Vocabulary
 from panrecon.lidar.inference import Rule, panoptic, segment_scan
 from panrecon.lidar.network import PanopticNetwork

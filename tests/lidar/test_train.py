@@ -10,8 +10,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from panrecon.errors import InputError
+from panrecon.evaluation.metrics.panoptic_quality import panoptic_quality
 from panrecon.evaluation.overlap import overlap
-from panrecon.evaluation.panoptic_quality import panoptic_quality
 from panrecon.evaluation.protocols import protocol
 from panrecon.lidar.augment import LabelledScan, augmented, polar_mix
 from panrecon.lidar.classify import Vocabulary

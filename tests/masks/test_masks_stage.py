@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from panrecon.config import load_settings
-from panrecon.datasets.sources import source_files
 from panrecon.io.files import read_json
 from panrecon.io.scan import read_scan
 from panrecon.masks import grounded_sam
 from panrecon.networks.checkpoints import CHECKPOINTS
-from panrecon.workflow import PIPELINES
+from panrecon.workflow.scenes import PIPELINES
+from panrecon.workflow.sources import source_files
 from tests.masks import tiny
 
 Run = Callable[..., int]

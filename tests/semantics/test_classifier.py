@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from panrecon.config import SemanticsSettings
 from panrecon.semantics.classifier import FittedClassifier, fit_classifier, predict
-from panrecon.semantics.distill import PointFeatures
+from panrecon.semantics.lifting import PointFeatures
 from panrecon.structures import VOID
 
 QUICK = SemanticsSettings(iterations=60, hidden_width=16)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from jaxtyping import Float
 
-from panrecon.simulation.path import hand_held_path
-from panrecon.simulation.room import Room, build_room
-from panrecon.simulation.sensor import RoomCamera, SimulatedView
+from panrecon.simulation.room.path import hand_held_path
+from panrecon.simulation.room.room import Room, build_room
+from panrecon.simulation.room.sensor import RoomCamera, SimulatedView
 from panrecon.structures import Camera
 
 CAMERA = Camera(160, 120, 145.0, 145.0, 79.5, 59.5)

@@ -1,0 +1,159 @@
+"""Both sides of a scene read from files of any program, and judged."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from panrecon.datasets.ground_truth import LabelledShare, frames, labelled_share, points
+from panrecon.datasets.scannet.label_map import find_label_map
+from panrecon.errors import InputError
+from panrecon.evaluation.report.record import Evidence
+from panrecon.evaluation.scene import Judged, Terms, judge_frames, judge_points
+from panrecon.io.graph import read_evidence
+from panrecon.io.labels import LabelFrames, both_sides, first_ids, read_label_frames
+from panrecon.io.mesh import label_properties, numbers_of_ids, panoptic_digest, read_vertices, rows_of_ids
+from panrecon.structures import CategoryTable, Labels, PanopticMesh
+from panrecon.terminal import console, track
+
+STRETCH = 0.05  # by which the shapes of images may differ: ScanNet's colour and depth images differ by 0.4 %
+UP = np.array([0.0, 0.0, 1.0])  # foreign scans do not say; ScanNet and KITTI-360 agree
+
+
+@dataclass(frozen=True)
+class Files:
+    """What belongs to one scene on disk; `label_map` and `objects` may be missing."""
+
+    name: str
+    prediction: Path
+    ground_truth: Path
+    classes: Path
+    label_map: Path | None
+    objects: Path | None
+
+    @property
+    def is_mesh(self) -> bool:
+        return self.prediction.suffix.lower() == ".ply"
+
+
+def judge(files: Files, terms: Terms) -> Judged:
+    """The scene, scored; says how much of its truth is labelled.
+
+    Raises:
+        InputError: a file is missing or broken, or nothing in the truth is of an evaluated class.
+    """
+    return _judge_mesh(files, terms) if files.is_mesh else _judge_images(files, terms)
+
+
+def _judge_mesh(files: Files, terms: Terms) -> Judged:
+    truth = points(files.ground_truth, terms.table, files.label_map, terms.visible_only)
+    if terms.by_area and not len(truth.mesh.faces):
+        raise InputError(f"{files.ground_truth} is a cloud, its points have no area; leave --by-area out.")
+    labelled = labelled_share(truth.labels.category, terms.table, "vertices")
+    _announce(files, labelled, f"{labelled}")
+    prediction = _predicted_mesh(files, terms.table)
+    judged = judge_points(prediction, truth, terms, _evidence(files), UP)
+    return _signed(judged, files, labelled, (panoptic_digest(prediction), panoptic_digest(truth)))
+
+
+def _predicted_mesh(files: Files, table: CategoryTable) -> PanopticMesh:
+    mesh, properties = read_vertices(files.prediction)
+    category, instance = label_properties(files.prediction, properties)
+    _say_unknown(files, np.unique(category), table)
+    return PanopticMesh(mesh, Labels(rows_of_ids(category, table), numbers_of_ids(instance)))
+
+
+def _judge_images(files: Files, terms: Terms) -> Judged:
+    predicted = read_label_frames(files.prediction, terms.table)
+    true = frames(files.ground_truth, terms.table, files.label_map)
+    _say_unknown(files, first_ids(predicted), terms.table)
+    count = len(predicted.files)
+    pairs = (
+        _cropped(files, prediction, truth, terms)
+        for prediction, truth in track(both_sides(predicted, true), files.name, count)
+    )
+    judged = judge_frames(pairs, count, terms, _evidence(files))
+    overlap = judged.score.overlap
+    labelled = labelled_share(overlap.true_category, terms.table, "pixels", overlap.area)
+    _announce(files, labelled, f"{labelled}; {count} of its {len(true.files)} frames are predicted")
+    signed = _signed(judged, files, labelled, (_images_digest(predicted), _images_digest(true)))
+    return replace(signed, record={**signed.record, "true_frames": len(true.files)})
+
+
+def _cropped(files: Files, prediction: Labels, truth: Labels, terms: Terms) -> tuple[Labels, Labels]:
+    """Both sides as they are scored. Images of another size are resized, but never stretched."""
+    (height, width), (true_height, true_width) = prediction.category.shape, truth.category.shape
+    if abs(width * true_height / (height * true_width) - 1) > STRETCH:
+        raise InputError(
+            f"The images of {files.prediction} are {width} x {height}, those of {files.ground_truth} {true_width} x "
+            f"{true_height}; export them in one shape."
+        )
+    if terms.crop.size_of(truth)[0] <= terms.crop.top:
+        raise InputError(f"Cutting {terms.crop.top} rows off leaves nothing of {files.ground_truth}; cut fewer.")
+    return terms.crop(prediction, terms.crop.size_of(truth)), terms.crop(truth, terms.crop.size_of(truth))
+
+
+def _say_unknown(files: Files, ids: Int[np.ndarray, " n"], table: CategoryTable) -> None:
+    """Which of the ids that a prediction uses mean nothing by the class table: their points are void."""
+    unknown = sorted(set(ids[ids > 0].tolist()) - set(table.ids.tolist()))
+    if unknown:
+        listed = ", ".join(map(str, unknown[:8])) + (" ..." if len(unknown) > 8 else "")
+        say(f"{files.name}: the prediction's category ids {listed} are not in the class table and count as void")
+
+
+def _announce(files: Files, labelled: LabelledShare, text: str) -> None:
+    say(f"{files.name}: {text}")
+    if not labelled.evaluated:
+        raise InputError(
+            f"No {labelled.noun} of {files.ground_truth} are of an evaluated class; "
+            "compare its ids with those of the class table."
+        )
+
+
+def _evidence(files: Files) -> dict[int, Evidence]:
+    """The objects' confidences: from the file named, else from one beside the PLY if it tells any."""
+    if files.objects is not None:
+        return read_evidence(files.objects)
+    beside = files.prediction.parent / "objects.json"
+    try:
+        return read_evidence(beside) if beside.is_file() else {}
+    except InputError as error:
+        say(f"{files.name}: no confidences are taken: {error}")
+        return {}
+
+
+def _signed(judged: Judged, files: Files, labelled: LabelledShare, digests: tuple[str, str]) -> Judged:
+    """The judgement with the names and digests of what was judged."""
+    origin = {
+        "prediction": {"path": str(files.prediction), "sha256": digests[0]},
+        "ground_truth": {"path": str(files.ground_truth), "sha256": digests[1]},
+        "truth": labelled.counts,
+        "sources": [{"path": str(path), "sha256": _file_digest(path)} for path in _sources(files)],
+    }
+    return replace(judged, record={**origin, **judged.record, "views": None, "stages": []})
+
+
+def _sources(files: Files) -> list[Path]:
+    """What else decides the score: class table, label map, confidences."""
+    beside = files.objects or files.prediction.parent / "objects.json"
+    label_map = files.label_map or find_label_map(files.ground_truth)
+    return [path for path in (files.classes, label_map, beside) if path is not None and path.is_file()]
+
+
+def _file_digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _images_digest(frames: LabelFrames) -> str:
+    """Of the names and bytes of all label images."""
+    result = hashlib.sha256()
+    for frame, paths in frames.files.items():
+        result.update(frame.encode() + "".join(map(_file_digest, paths)).encode())
+    return result.hexdigest()
+
+
+def say(text: str) -> None:
+    """A line of news, apart from the tables on the standard output."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

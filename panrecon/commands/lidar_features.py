@@ -1,0 +1,287 @@
+"""`panrecon lidar features`: vision features of LiDAR scans' points and text embeddings of their classes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from panrecon.terminal import console, exit_on_input_error, locked, progress_bar
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from panrecon.datasets.lidar import LidarDataset, ScanPlace
+    from panrecon.features.base import PixelEncoder, TextEncoder
+    from panrecon.features.points import PointReadings
+    from panrecon.structures import FeatureMap, LidarImage
+
+WINDOWS = 8  # of an image at once
+Found = Sequence[tuple["LidarDataset", "ScanPlace"]]
+
+
+Folders = Annotated[list[Path], typer.Argument(help="data sets, as `panrecon lidar infer` takes them")]
+LayoutOption = Annotated[
+    Literal["semantic_kitti", "nuscenes", "kitti360"], typer.Option(help="whose layout the data sets have")
+]
+Clip = Annotated[
+    Path | None, typer.Option(help="CLIP as Hugging Face has it: folder of config.json, model.safetensors, tokenizer")
+]
+Maps = Annotated[
+    Path | None, typer.Option(help="features of images made elsewhere: <its path in the data set>.npy, h x w x D")
+]
+Text = Annotated[Path | None, typer.Option(help="folder of a text_embeddings.npz made elsewhere")]
+OpenClip = Annotated[
+    str | None, typer.Option(help="words by open_clip, where it is installed: <its model>=<file of weights>")
+]
+Occlusion = Annotated[
+    bool, typer.Option("--occlusion", help="points that nearer points of their scan hide do not read an image")
+]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where to work")]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where features of images and words are to come from."""
+
+    clip: Path | None
+    maps: Path | None
+    text: Path | None
+    open_clip: str | None
+
+    def __post_init__(self) -> None:
+        """Raises InputError where something is asked for twice, or of nobody."""
+        from panrecon.errors import InputError
+
+        if self.text is not None and self.open_clip is not None:
+            raise InputError("Words are asked for twice, by --text and by --open-clip; leave one out.")
+        words = self.text is not None or self.open_clip is not None
+        if self.clip is None and self.maps is None:
+            raise InputError("Nothing says where to take features of images; name --clip, or --maps.")
+        if self.clip is None and not words:
+            raise InputError("Nothing says where to take words; name --clip, --open-clip, or --text.")
+        if self.clip is not None and self.maps is not None and words:
+            raise InputError(f"Nothing is left to do for {self.clip}; leave --clip out.")
+        if self.maps is None and self.open_clip is not None:
+            raise InputError("Pixels of --clip and words of --open-clip have no common space; leave one out.")
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """Of pixels and of words, and what features.json says of them."""
+
+    pixels: "PixelEncoder"
+    words: "TextEncoder"
+    record: Mapping[str, Any]
+
+
+def features(
+    folders: Folders,
+    layout: LayoutOption,
+    clip: Clip = None,
+    maps: Maps = None,
+    text: Text = None,
+    open_clip: OpenClip = None,
+    name: Annotated[str, typer.Option(help="of the folders to write; --features of `train`")] = "vision_features",
+    occlusion: Occlusion = False,
+    side: Annotated[int, typer.Option(min=1, help="the images' shorter edge as CLIP sees it, px")] = 448,
+    every: Annotated[int, typer.Option(min=1, help="take the first of so many scans each")] = 1,
+    device: Device = "auto",
+) -> None:
+    """What the points of LiDAR scans see in the cameras' images, in the space of words, for `train` and `infer`.
+
+    Reads scans, images, calibration and `--clip`; `--maps` takes its place for pixels, `--text` or `--open-clip` for
+    words. Writes <name>/<scan>.npz, text_embeddings.npz and features.json beside the scans. Says how much that will
+    be before it starts; killed and called again, it goes on. Exit code 2: the input is wrong, in one sentence.
+    """
+    from panrecon.datasets.lidar import lidar_dataset
+    from panrecon.errors import InputError
+    from panrecon.networks.inference import torch_device
+
+    with exit_on_input_error():
+        sources = Sources(clip, maps, text, open_clip)
+        if not name or Path(name).name != name:
+            raise InputError(f"Folders cannot be called {name!r}; --name takes a plain name.")
+        sets = [lidar_dataset(layout, folder) for folder in folders]
+        found = [(data, place) for data in sets for place in data.places()[::every]]
+        encoders = _encoders(sources, [data.root for data in sets], side, torch_device(device))
+        table = sets[0].table
+        words = list(dict.fromkeys(word for category in table for word in (category.name, *category.synonyms)))
+        embeddings = encoders.words.embed(words)
+        record = {"source": "panrecon lidar features", "simulated": False, "occlusion": occlusion}
+        record |= {"dimensions": embeddings.shape[1], **encoders.record}
+        _write(found, name, words, embeddings, encoders, record)
+
+
+def _encoders(sources: Sources, roots: Sequence[Path], side: int, where: "torch.device") -> Encoders:
+    from panrecon.features.clip import PROMPT, load_clip, pixels_of, words_of
+    from panrecon.features.precomputed import PrecomputedPixels
+    from panrecon.io.weights import find_weights, record_of
+    from panrecon.networks.inference import Batches
+
+    clip = sources.clip
+    seen: dict[str, Any] = {}
+    said: dict[str, Any] = {}
+    pixels: PixelEncoder | None = None
+    words: TextEncoder | None = None
+    if sources.maps is not None:
+        pixels = PrecomputedPixels(_reader_of_maps(sources.maps, roots))
+        seen = {"encoder": "maps", "folder": str(sources.maps.absolute())}
+    if sources.text is not None or sources.open_clip is not None:
+        words, said = _other_words(sources, where)
+    if clip is not None:
+        network, files = load_clip(find_weights(clip), where), record_of(clip)["files"]
+        if pixels is None:
+            batches = Batches(WINDOWS, lambda sentence: console.print(sentence, highlight=False), "window")
+            pixels = pixels_of(network, side, _read_image, where, batches)
+            seen = {"encoder": "MaskCLIP", "side": side, "files": files}
+        if words is None:
+            words, said = words_of(network, clip, where), {"encoder": "CLIP", "prompt": PROMPT, "files": files}
+    assert pixels is not None and words is not None
+    return Encoders(pixels, words, {"pixels": seen, "words": said})
+
+
+def _other_words(sources: Sources, where: "torch.device") -> tuple["TextEncoder", dict[str, Any]]:
+    """Those of a file, or of open_clip, and what to say of them."""
+    from panrecon.errors import InputError
+    from panrecon.features.clip import PROMPT
+    from panrecon.features.precomputed import PrecomputedWords
+    from panrecon.io.features import TEXT, read_text_embeddings
+    from panrecon.networks.checkpoints import sha256_of
+
+    if sources.text is not None:
+        words = read_text_embeddings(sources.text)
+        return PrecomputedWords(words), {"encoder": "file", "sha256": sha256_of(sources.text / TEXT)}
+    from panrecon.features.open_clip import load_open_clip
+
+    model, equals, file = (sources.open_clip or "").partition("=")
+    if not equals:
+        raise InputError(f"--open-clip is {sources.open_clip!r}; it takes <model>=<file of its weights>.")
+    encoder = load_open_clip(model, Path(file), where)
+    return encoder, {"encoder": "open_clip", "model": model, "prompt": PROMPT, "sha256": sha256_of(Path(file))}
+
+
+def _read_image(image: "LidarImage") -> "np.ndarray":
+    from panrecon.errors import InputError
+    from panrecon.io.images import read_color
+
+    rgb = read_color(image.path)
+    if rgb.shape[:2] != (image.camera.height, image.camera.width):
+        raise InputError(
+            f"The image {image.path} has {rgb.shape[1]} x {rgb.shape[0]} pixels, its camera "
+            f"{image.camera.width} x {image.camera.height}; put the data set's own image there."
+        )
+    return rgb
+
+
+def _reader_of_maps(folder: Path, roots: Sequence[Path]) -> Callable[["LidarImage"], "FeatureMap"]:
+    from panrecon.errors import InputError
+    from panrecon.io.features import read_features
+
+    def read(image: "LidarImage") -> "FeatureMap":
+        root = next(root for root in roots if image.path.is_relative_to(root))
+        path = folder / image.path.relative_to(root).with_suffix(".npy")
+        if not path.is_file():
+            raise InputError(f"The image {image.path} has no features {path}; export them, or leave --maps out.")
+        return read_features(path.parent, path.stem)
+
+    return read
+
+
+def _write(
+    found: Found,
+    name: str,
+    words: Sequence[str],
+    embeddings: "np.ndarray",
+    encoders: Encoders,
+    record: Mapping[str, Any],
+) -> None:
+    """The features of all scans that have none yet, after those of one have shown how large they are."""
+    from panrecon.io.features import size_of, write_point_readings, write_text_embeddings
+    from panrecon.io.files import write_json
+
+    targets = list(dict.fromkeys(place.folder / name for _, place in found))
+    for target in targets:
+        _require_same(target, record)
+    todo = [(data, place) for data, place in found if not (_file(data, place, name)).is_file()]
+    if not todo:
+        console.print(f"all {len(found)} scans have {name} already", highlight=False)
+        return
+    readings = _readings(*todo[0], encoders.pixels, record)
+    _announce(len(todo), len(found) - len(todo), size_of(readings), targets[0].parent)
+    with ExitStack() as locks, progress_bar("features", len(todo)) as advance:
+        for target in targets:
+            locks.enter_context(locked(target, "features", "choose another --name"))
+            write_json(target / "features.json", dict(record))
+            write_text_embeddings(target, words, embeddings)
+        for number, (data, place) in enumerate(todo):
+            readings = readings if number == 0 else _readings(data, place, encoders.pixels, record)
+            write_point_readings(place.folder / name, data.scan_name(place), readings)
+            advance(number + 1)
+    console.print(f"features of {len(todo)} scans -> {name}/ beside them", highlight=False)
+
+
+def _file(data: "LidarDataset", place: "ScanPlace", name: str) -> Path:
+    return place.folder / name / f"{data.scan_name(place)}.npz"
+
+
+def _require_same(target: Path, record: Mapping[str, Any]) -> None:
+    """Raises InputError where a folder holds features of other settings."""
+    from panrecon.errors import InputError
+    from panrecon.io.files import read_json
+
+    path = target / "features.json"
+    if not path.is_file():
+        if any(target.glob("*.npz")):
+            raise InputError(f"{target} holds features without a features.json; choose another --name.")
+        return
+    there = read_json(path)
+    if there != record:
+        keys = [key for key in record if not isinstance(there, dict) or there.get(key) != record[key]]
+        raise InputError(
+            f"{target} holds features of other settings ({', '.join(keys) or 'more'}); choose another --name."
+        )
+
+
+def _readings(
+    data: "LidarDataset", place: "ScanPlace", pixels: "PixelEncoder", record: Mapping[str, Any]
+) -> "PointReadings":
+    """What the points of a scan read of its images."""
+    import numpy as np
+
+    from panrecon.errors import InputError
+    from panrecon.features.points import MapView, read_points
+
+    scan = data.read(place)
+    if not scan.images:
+        raise InputError(f"The scan {place.key} of {place.folder} has no image; put the cameras' images there.")
+
+    def encoded(image: "LidarImage") -> "FeatureMap":
+        found = pixels.encode(image)
+        if found.values.shape[-1] != record["dimensions"]:
+            raise InputError(
+                f"The features of {image.path} have {found.values.shape[-1]} dimensions, the text embeddings "
+                f"{record['dimensions']}; take both from one model."
+            )
+        return found
+
+    views = (MapView(image.camera, image.camera_from_lidar, encoded(image)) for image in scan.images)
+    splat = np.radians(data.beam_gap_deg / 2) if record["occlusion"] else None
+    return read_points(scan.points[:, :3].astype(np.float64), views, splat)
+
+
+def _announce(scans: int, done: int, size: int, folder: Path) -> None:
+    """How much will be written; raises InputError where there is no room for it."""
+    import shutil
+
+    from panrecon.errors import InputError
+
+    total, free = scans * size, shutil.disk_usage(folder).free
+    before = f"{done} are there, " if done else ""
+    said = f"{scans} scans x {size / 1e6:.1f} MB = {total / 1e9:.2f} GB"
+    if total > free:
+        raise InputError(f"{folder} has {free / 1e9:.2f} GB free, {said} are needed; make room, or take --every.")
+    console.print(f"{before}{said}, by the first of them", highlight=False)

@@ -1,0 +1,74 @@
+"""`panrecon lidar masks`: labelled scans of a drive become detections of its images."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from panrecon.terminal import console, exit_on_input_error, track
+
+if TYPE_CHECKING:
+    from panrecon.io.detections import DetectionFile
+    from panrecon.structures import CategoryTable, Detections
+
+SCORE = 0.6  # about that of a mask of a camera's segmenter which is right
+
+
+def masks(
+    drive: Annotated[Path, typer.Argument(help="drive of KITTI-360, as `make kitti360/<drive>` takes it")],
+    prediction: Annotated[Path, typer.Option(help="folder of <frame>.label (SemanticKITTI's form, KITTI-360's ids)")],
+    out: Annotated[Path, typer.Option(help="file to write, for masks.detections")],
+    camera: Annotated[Path | None, typer.Option(help="detections of the images, to stand beside them")] = None,
+    score: Annotated[float, typer.Option(min=0.0, max=1.0, help="of every mask from a scan")] = SCORE,
+) -> None:
+    """Labelled LiDAR scans of a drive as detections, so that LiDAR and cameras vote in one graph.
+
+    Reads calibration, poses and scans of the drive, and labels of any program; writes COCO results with RLE. Frames
+    whose scan has no label file keep what `--camera` says of them.
+    """
+    from panrecon.config import Settings
+    from panrecon.io.categories import read_categories
+    from panrecon.io.detections import read_detections, write_detections
+    from panrecon.workflow.sources import class_table
+
+    with exit_on_input_error():
+        table = read_categories(class_table("kitti360", drive, Settings()))
+        others = read_detections(camera, table) if camera is not None else None
+        write_detections(out, _frames(drive, prediction, table, others, score), table)
+        console.print(f"masks of scans -> {out}", highlight=False)
+
+
+def _frames(
+    drive: Path, prediction: Path, table: "CategoryTable", others: "DetectionFile | None", score: float
+) -> "Iterator[tuple[str, Detections]]":
+    """Every frame's detections: its scan's and, where there are any, its camera's."""
+    import numpy as np
+
+    from panrecon.config import ScanSettings
+    from panrecon.datasets.kitti360.dataset import KITTI360, find_place
+    from panrecon.datasets.kitti360.format import read_calibration, read_vehicle_poses
+    from panrecon.datasets.points import read_points
+    from panrecon.datasets.semantic_kitti.format import read_labels
+    from panrecon.errors import InputError
+    from panrecon.geometry.projective import invert, transform
+    from panrecon.lidar.detections import masks_of_scan, together
+
+    place, scan = find_place(drive), KITTI360().scan(drive, ScanSettings())
+    vehicle_from_lidar = read_calibration(place.root / "calibration").vehicle_from_lidar
+    poses = read_vehicle_poses(place.poses)
+    labelled = {frame.name: prediction / f"{frame.depth.stem}.label" for frame in scan.frames}
+    if not any(path.is_file() for path in labelled.values()):
+        raise InputError(
+            f"There is no <frame>.label of a frame of {drive} in {prediction}, such as {scan.frames[0].name}."
+        )
+    for frame in track(scan.frames, "masks of scans", len(scan.frames)):
+        found = [others[frame.name]] if others is not None and frame.name in others else []
+        if labelled[frame.name].is_file():
+            points = read_points(frame.depth)[:, :3].astype(np.float64)
+            camera_from_lidar = invert(frame.world_from_camera) @ poses[int(frame.depth.stem)] @ vehicle_from_lidar
+            seen = transform(camera_from_lidar, points).astype(np.float32)
+            labels = read_labels(labelled[frame.name], table, len(points))
+            found.append(masks_of_scan(scan.camera, seen, labels, table, score))
+        if found:
+            yield frame.name, together(found)

@@ -1,0 +1,17 @@
+"""Scans of other tools and apps, one module a format."""
+
+from panrecon.datasets.importers.base import Importer
+from panrecon.datasets.importers.colmap import Colmap
+from panrecon.datasets.importers.plain import Plain
+from panrecon.datasets.importers.polycam import Polycam
+from panrecon.datasets.importers.record3d import Record3D
+from panrecon.datasets.importers.redwood import Redwood
+from panrecon.datasets.importers.replica import Replica
+from panrecon.datasets.importers.sens import Sens
+from panrecon.datasets.importers.stray import Stray
+from panrecon.datasets.importers.tum import Tum
+
+
+def every_importer() -> tuple[Importer, ...]:
+    """All of them."""
+    return (Plain(), Sens(), Tum(), Replica(), Redwood(), Colmap(), Stray(), Record3D(), Polycam())

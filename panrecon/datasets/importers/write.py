@@ -1,0 +1,148 @@
+"""Writes a foreign scan in ScanNet's export layout, which the pipeline reads."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from panrecon.datasets.importers.base import Picture, Source, SourceFrame
+from panrecon.errors import InputError
+from panrecon.geometry.projective import register
+from panrecon.io.files import write_json
+from panrecon.io.images import read_color, sharpness, write_depth, write_image
+from panrecon.structures import Camera
+
+SUFFIX_OF_MAGIC: Final = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png"}
+MOST_DEPTH: Final = 65.535  # metres: what 16 bits of millimetres hold
+
+
+def posed_frames(source: Source) -> list[SourceFrame]:
+    """The frames whose pose is finite.
+
+    Raises:
+        InputError: there is none.
+    """
+    posed = [frame for frame in source.frames if np.isfinite(frame.world_from_camera).all()]
+    if not posed:
+        raise InputError(f"None of the {len(source.frames)} frames has a pose; export the scan with its poses.")
+    return posed
+
+
+def write_source(
+    folder: Path,
+    source: Source,
+    frames: Sequence[SourceFrame],
+    track: Callable[[Sequence[SourceFrame]], Iterator[SourceFrame]],
+    record: Mapping[str, object],
+) -> None:
+    """color/, depth/ (mm), pose/ and intrinsic/ of these posed frames, `record` as import.json; whole, or nothing.
+
+    Colour becomes what the depth camera sees where the two look from different places.
+
+    Raises:
+        InputError: an image is missing, damaged or of another size than its camera's.
+    """
+    with _aside(folder) as partial:
+        for frame in track(frames):
+            _write_frame(partial, source, frame)
+        _write_cameras(partial / "intrinsic", source)
+        write_json(partial / "import.json", record)
+
+
+@contextmanager
+def _aside(folder: Path) -> Iterator[Path]:
+    """A folder beside `folder`, which takes its place only if the block succeeds."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error.strerror}; name another with --out.") from error
+    try:
+        yield partial
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_frame(folder: Path, source: Source, frame: SourceFrame) -> None:
+    depth = _checked(frame.name, "depth image", frame.depth(), source.camera)
+    if depth.max(initial=0) > MOST_DEPTH:
+        raise InputError(f"Frame {frame.name} has a depth of {depth.max():.0f} m, more than 65; is its scale right?")
+    write_depth(folder / "depth" / f"{frame.name}.png", depth)
+    if source.has_one_place:
+        _write_picture(folder / "color" / frame.name, frame, source.color_camera)
+    else:
+        color = _checked(frame.name, "image", _pixels(frame.color()), source.color_camera)
+        registered = register(color, source.color_camera, depth, source.camera, source.color_from_depth)
+        write_image(folder / "color" / f"{frame.name}.jpg", registered)
+    pose = folder / "pose" / f"{frame.name}.txt"
+    pose.parent.mkdir(exist_ok=True)
+    np.savetxt(pose, frame.world_from_camera, fmt="%.9g")
+
+
+def _write_picture(stem: Path, frame: SourceFrame, camera: Camera) -> None:
+    """The image as it is where it is encoded already."""
+    picture = frame.color()
+    _checked(frame.name, "image", _pixels(picture), camera)
+    stem.parent.mkdir(exist_ok=True)
+    if isinstance(picture, Path):
+        target = stem.with_name(f"{stem.name}{picture.suffix.lower()}")
+        try:
+            os.link(picture.resolve(), target)
+        except OSError:
+            shutil.copyfile(picture, target)
+    elif isinstance(picture, bytes):
+        suffix = next(suffix for magic, suffix in SUFFIX_OF_MAGIC.items() if picture.startswith(magic))
+        stem.with_name(f"{stem.name}{suffix}").write_bytes(picture)
+    else:
+        write_image(stem.with_name(f"{stem.name}.jpg"), picture)
+
+
+def _pixels(picture: Picture) -> UInt8[np.ndarray, "h w 3"]:
+    if isinstance(picture, Path):
+        return read_color(picture)
+    if isinstance(picture, bytes):
+        image = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) if _is_encoded(picture) else None
+        if image is None:
+            raise InputError("An image inside the scan cannot be decoded as JPEG or PNG; export the scan again.")
+        return np.ascontiguousarray(image[..., ::-1])
+    return picture
+
+
+def _is_encoded(picture: bytes) -> bool:
+    return any(picture.startswith(magic) for magic in SUFFIX_OF_MAGIC)
+
+
+def _checked(name: str, what: str, image: np.ndarray, camera: Camera) -> np.ndarray:
+    if image.shape[:2] != (camera.height, camera.width):
+        raise InputError(
+            f"The {what} of frame {name} is {image.shape[1]} x {image.shape[0]} pixels, its camera is "
+            f"{camera.width} x {camera.height}; all images of a scan need one size."
+        )
+    return image
+
+
+def _write_cameras(folder: Path, source: Source) -> None:
+    folder.mkdir()
+    color_camera = source.color_camera if source.has_one_place else source.camera
+    for kind, camera in (("depth", source.camera), ("color", color_camera)):
+        matrix = np.eye(4)
+        matrix[:3, :3] = camera.matrix
+        np.savetxt(folder / f"intrinsic_{kind}.txt", matrix, fmt="%.9g")
+
+
+def sharpest(
+    frames: Sequence[SourceFrame],
+    stride: int,
+    track: Callable[[Sequence[Sequence[SourceFrame]]], Iterator[Sequence[SourceFrame]]],
+) -> list[SourceFrame]:
+    """Of every `stride` consecutive frames the sharpest: the greatest variance of the image's Laplacian."""
+    groups = [frames[start : start + stride] for start in range(0, len(frames), stride)]
+    return [max(group, key=lambda frame: sharpness(_pixels(frame.color()))) for group in track(groups)]

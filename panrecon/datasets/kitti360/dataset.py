@@ -1,0 +1,167 @@
+"""Drives of KITTI-360 (Liao, Xie, Geiger, PAMI 2022) as scans: cameras see, the LiDAR measures.
+
+calibration/  data_poses/<drive>/  data_2d_raw/<drive>/image_0{0,1}/data_rect/<frame>.png
+data_3d_raw/<drive>/velodyne_points/data/<frame>.bin      (panrecon/io/kitti360.py)
+data_2d_semantics/  data_3d_semantics/                    annotation (kitti360_truth.py)
+
+A scene is the folder of a data set of one drive, or, beside `calibration/`, a name that need be no folder:
+<drive> or <drive>_<first>_<last>, a window of frames as the accumulated points of the annotation are named.
+"""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from panrecon.config import ScanSettings
+from panrecon.datasets.kitti360 import ground_truth as truth
+from panrecon.datasets.kitti360.depth import AccumulatedDepth, Place
+from panrecon.datasets.kitti360.format import CAMERAS, read_calibration, read_vehicle_poses
+from panrecon.datasets.selection import in_groups, one_of_each
+from panrecon.errors import InputError
+from panrecon.io.images import read_ids
+from panrecon.io.labels import LabelFrames, in_order
+from panrecon.structures import CategoryTable, Frame, PanopticMesh, Scan
+
+DEPTH_SCALE: Final = 256.0  # units of a depth image per metre, as in KITTI's own: to 255 m in steps of 4 mm
+WINDOW: Final = re.compile(r"(?P<drive>.*?)_(?P<first>\d{10})_(?P<last>\d{10})")
+
+
+class KITTI360:
+    """One drive, or a window of its frames."""
+
+    def check(self, folder: Path) -> None:
+        find_place(folder)
+
+    def files(self, folder: Path) -> list[Path]:
+        place = find_place(folder)
+        fixed = [*sorted((place.root / "calibration").glob("*.txt")), place.poses]
+        images = [path for camera in _cameras(place) for path in _images(place, camera)]
+        return [*fixed, *images, *(place.scan_file(int(path.stem)) for path in images), *_own_mask(folder)]
+
+    def scan(self, folder: Path, settings: ScanSettings) -> Scan:
+        place = find_place(folder)
+        rig, poses = read_calibration(place.root / "calibration"), read_vehicle_poses(place.poses)
+        frames = []
+        for name in settings.cameras:
+            mounted = rig.vehicle_from_rectified[CAMERAS.index(name)]
+            usable = [
+                [
+                    Frame(_frame_name(number, name), path, place.scan_file(number), poses[number] @ mounted)
+                    for path in group
+                    for number in [int(path.stem)]
+                    if number in poses and _frame_name(number, name) not in settings.skip_frames
+                ]
+                for group in in_groups(_images(place, name), settings)
+            ]
+            frames += one_of_each(usable, settings)
+        if not frames:
+            raise InputError(
+                f"No image of {place.images(settings.cameras[0])} has a pose in {place.poses}"
+                f"{_of_window(place)}; compare their frame numbers."
+            )
+        missing = next((frame.depth for frame in frames if not frame.depth.is_file()), None)
+        if missing is not None:
+            raise InputError(f"The LiDAR scan {missing} does not exist; every frame with a pose needs one.")
+        ordered = sorted(frames, key=lambda frame: frame.name)  # numbers of ten digits, then the camera's
+        return Scan(folder.name, rig.camera, rig.camera, DEPTH_SCALE, tuple(ordered))
+
+    def depths(self, folder: Path, scan: Scan, settings: ScanSettings) -> AccumulatedDepth:
+        return AccumulatedDepth(find_place(folder), scan, settings, _mask(folder, scan, settings))
+
+    def alignment(self, folder: Path, settings: ScanSettings) -> Float[np.ndarray, "4 4"]:
+        return np.eye(4)
+
+    def annotation_files(self, folder: Path) -> list[Path]:
+        return truth_windows(find_place(folder))
+
+    def annotation(self, folder: Path, table: CategoryTable, visible_only: bool = False) -> PanopticMesh:
+        windows = truth_windows(find_place(folder))
+        return truth.joined([truth.window_points(path, table, visible_only) for path in windows])
+
+    def label_frames(self, folder: Path, table: CategoryTable) -> LabelFrames:
+        place = find_place(folder)
+        return truth.label_frames(truth.Drive(place.root, place.drive), table)
+
+
+def find_place(folder: Path) -> Place:
+    """The drive, and the window of it, that a scene's folder or name means.
+
+    Raises:
+        InputError: it means none, or several.
+    """
+    folder = folder.absolute()
+    if (folder / "calibration").is_dir():
+        drives = _drives(folder)
+        if len(drives) != 1:
+            example = f"; name one as SCENE with DATA={folder}, such as {drives[0]}" if drives else ""
+            raise InputError(f"{folder / 'data_2d_raw'} has {len(drives)} drives{example}.")
+        return Place(folder, drives[0])
+    root, name = folder.parent, folder.name
+    window = WINDOW.fullmatch(name)
+    wanted = window["drive"] if window else name
+    drives = [drive for drive in _drives(root) if wanted in (drive, drive.removesuffix("_sync")[-len("drive_0000") :])]
+    if not (root / "calibration").is_dir() or len(drives) != 1:
+        raise InputError(
+            f"{folder} is no scene of KITTI-360: neither has it calibration/ and data_2d_raw/ of one drive, nor is "
+            f"{name!r} a drive (or <drive>_<first>_<last>) of a data set in {root}."
+        )
+    first, last = (int(window["first"]), int(window["last"])) if window else (Place.first, Place.last)
+    return Place(root, drives[0], first, last)
+
+
+def truth_windows(place: Place) -> list[Path]:
+    """The accumulated, annotated points that share frames with the place; those of its very name, if there are any."""
+    folder = truth.Drive(place.root, place.drive).folder(truth.SEMANTICS_3D) / "static"
+    found = []
+    for path in sorted(folder.glob("*.ply")):
+        ends = re.fullmatch(r"(\d+)_(\d+)", path.stem)
+        if ends and (int(ends[1]), int(ends[2])) == (place.first, place.last):
+            return [path]
+        if ends and int(ends[1]) <= place.last and int(ends[2]) >= place.first:
+            found.append(path)
+    return found
+
+
+def _cameras(place: Place) -> list[str]:
+    return [camera for camera in CAMERAS if place.images(camera).is_dir()]
+
+
+def _drives(root: Path) -> list[str]:
+    return sorted(path.name for path in (root / "data_2d_raw").glob("*") if path.is_dir())
+
+
+def _images(place: Place, camera: str) -> list[Path]:
+    paths = in_order(path for path in place.images(camera).glob("*.png") if path.stem.isdecimal())
+    return [path for path in paths if place.holds(int(path.stem))]
+
+
+def _frame_name(number: int, camera: str) -> str:
+    """Its number alone for image_00, whose detections and truth are named so."""
+    return f"{number:010d}" if camera == "image_00" else f"{number:010d}_{camera.removeprefix('image_')}"
+
+
+def _of_window(place: Place) -> str:
+    return "" if place.first == Place.first else f" between {place.first} and {place.last}"
+
+
+def _own_mask(folder: Path) -> list[Path]:
+    path = folder / "ego_mask.png"
+    return [path] if path.is_file() else []
+
+
+def _mask(folder: Path, scan: Scan, settings: ScanSettings) -> Bool[np.ndarray, "h w"]:
+    """Pixels of the vehicle itself, from the setting's image or the scene's `ego_mask.png`; none without either."""
+    shape = (scan.camera.height, scan.camera.width)
+    paths = [settings.ego_mask] if settings.ego_mask else _own_mask(folder)
+    if not paths:
+        return np.zeros(shape, bool)
+    mask = read_ids(paths[0])
+    if mask.shape != shape:
+        raise InputError(
+            f"The mask of the vehicle {paths[0]} is {mask.shape[1]} x {mask.shape[0]} pixels, the images are "
+            f"{shape[1]} x {shape[0]}; draw it on an image of the drive."
+        )
+    return np.asarray(mask != 0)

@@ -1,0 +1,164 @@
+"""Depth images of a drive of KITTI-360, from the LiDAR scans along some metres of its way."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32
+
+from panrecon.accumulation.depth import depth_image
+from panrecon.accumulation.deskewing import APART, is_rolling, unrolled
+from panrecon.accumulation.motion import PosedScan, moving_points, range_image
+from panrecon.config import ScanSettings
+from panrecon.datasets.kitti360.format import read_calibration, read_vehicle_poses
+from panrecon.datasets.points import read_points
+from panrecon.geometry.projective import invert, transform
+from panrecon.structures import Frame, Scan
+from panrecon.visualization import spread
+
+VEHICLE: Final = np.array([[-3.5, -1.3, -2.2], [2.2, 1.3, 0.3]])  # m around the LiDAR: points on the vehicle itself
+SPACING: Final = 0.5  # m along the way between scans that are put together: a vehicle at rest adds no more
+NEIGHBOURS: Final = 5  # scans before and after one that tell what moved
+SWEEPS_COMPARED: Final = 6  # pairs of scans that tell whether they roll
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which drive of which data set, and which of its frames (both ends belong to it)."""
+
+    root: Path
+    drive: str
+    first: int = 0
+    last: int = 10**10
+
+    def images(self, camera: str) -> Path:
+        return self.root / "data_2d_raw" / self.drive / camera / "data_rect"
+
+    def scan_file(self, number: int) -> Path:
+        return self.root / "data_3d_raw" / self.drive / "velodyne_points" / "data" / f"{number:010d}.bin"
+
+    @property
+    def poses(self) -> Path:
+        return self.root / "data_poses" / self.drive / "poses.txt"
+
+    def holds(self, number: int) -> bool:
+        return self.first <= number <= self.last
+
+
+class AccumulatedDepth:
+    """Depth images of a drive: the scans along some metres of the way, without what moved, as each camera sees them.
+
+    Frames may be asked for in any order and by several threads; neighbouring ones share the scans that are held.
+    """
+
+    def __init__(self, place: Place, scan: Scan, settings: ScanSettings, mask: Bool[np.ndarray, "h w"]) -> None:
+        self._place, self._camera, self._mask, self._settings = place, scan.camera, mask, settings
+        poses = read_vehicle_poses(place.poses)
+        self._vehicle_from_lidar = read_calibration(place.root / "calibration").vehicle_from_lidar
+        self._world_from_vehicle = {n: pose for n, pose in poses.items() if place.scan_file(n).is_file()}
+        self._numbers = np.array(sorted(self._world_from_vehicle))
+        positions = np.stack([self._world_from_vehicle[n][:3, 3] for n in self._numbers.tolist()])
+        steps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
+        self._travelled = np.concatenate([[0.0], np.cumsum(steps)])
+        _, self._apart = np.unique(np.floor(self._travelled / SPACING), return_index=True)
+        self._lock = Lock()
+        self._scans: OrderedDict[int, PosedScan] = OrderedDict()
+        self._ranges: OrderedDict[int, Float32[np.ndarray, "rows columns"]] = OrderedDict()
+        self._parts: OrderedDict[int, tuple[Float32[np.ndarray, "n 3"], Float32[np.ndarray, "m 3"]]] = OrderedDict()
+        self.rolling = settings.sweep == "rolling" or (settings.sweep == "auto" and self._looks_rolling())
+
+    def __call__(self, frame: Frame) -> Float32[np.ndarray, "h w"]:
+        """Depth along the optical axis (m), 0 where not measured, hidden by what moves, or of the vehicle itself."""
+        at, held = self._at(frame), self._held(frame)
+        with self._lock:
+            self._forget(len(held))
+            parts = [self._separated(index) for index in held]
+            moved = self._separated(at)[1]
+        camera_from_world = invert(frame.world_from_camera)
+        origin = frame.world_from_camera[:3, 3]
+        resting = _seen_from(camera_from_world, origin, [still for still, _ in parts])
+        moving = _seen_from(camera_from_world, origin, [moved])
+        return np.where(self._mask, np.float32(0), depth_image(self._camera, resting, moving))
+
+    def scans_of(self, frame: Frame) -> list[int]:
+        """The numbers of the scans that a frame's depth is made of, its own among them."""
+        return [int(self._numbers[index]) for index in self._held(frame)]
+
+    def _at(self, frame: Frame) -> int:
+        return int(np.searchsorted(self._numbers, int(frame.depth.stem)))
+
+    def _held(self, frame: Frame) -> list[int]:
+        at = self._at(frame)
+        away = np.abs(self._travelled[self._apart] - self._travelled[at])
+        return sorted({at, *self._apart[away <= self._settings.accumulate].tolist()})
+
+    def _forget(self, window: int) -> None:
+        """No more scans are held than a frame and its neighbours need."""
+        for held in (self._scans, self._ranges, self._parts):
+            while len(held) > window + 4 * NEIGHBOURS:
+                held.popitem(last=False)
+
+    def _separated(self, index: int) -> tuple[Float32[np.ndarray, "n 3"], Float32[np.ndarray, "m 3"]]:
+        """World points of a scan: those that rest and those that move."""
+        if index not in self._parts:
+            first, last = max(index - NEIGHBOURS, 0), min(index + NEIGHBOURS + 1, len(self._numbers))
+            others = [(self._scan(i), self._range(i)) for i in range(first, last) if i != index]
+            scan = self._scan(index)
+            moving = moving_points(scan, others)
+            world = scan.in_world
+            self._parts[index] = world[~moving], world[moving]
+        self._parts.move_to_end(index)
+        return self._parts[index]
+
+    def _range(self, index: int) -> Float32[np.ndarray, "rows columns"]:
+        if index not in self._ranges:
+            self._ranges[index] = range_image(self._scan(index))
+        return self._ranges[index]
+
+    def _scan(self, index: int) -> PosedScan:
+        if index not in self._scans:
+            points = self._raw(index)
+            if self.rolling:
+                points = unrolled(points, self._later_from(index))
+            self._scans[index] = PosedScan(points, self._world_from_lidar(index))
+        return self._scans[index]
+
+    def _raw(self, index: int) -> Float32[np.ndarray, "n 3"]:
+        """The points of a scan as they are stored, those on the vehicle left out."""
+        points = read_points(self._place.scan_file(int(self._numbers[index])))[:, :3]
+        on_vehicle = ((points > VEHICLE[0]) & (points < VEHICLE[1])).all(axis=1)
+        return np.ascontiguousarray(points[~on_vehicle])
+
+    def _world_from_lidar(self, index: int) -> Float[np.ndarray, "4 4"]:
+        return np.asarray(self._world_from_vehicle[int(self._numbers[index])] @ self._vehicle_from_lidar)
+
+    def _later_from(self, index: int) -> Float[np.ndarray, "4 4"]:
+        """How far the sensor gets in one turn, from the next scan, else from the last."""
+        numbers = self._numbers
+        for here, there in ((index, index + 1), (index - 1, index)):
+            if here >= 0 and there < len(numbers) and numbers[there] == numbers[here] + 1:
+                return np.asarray(invert(self._world_from_lidar(there)) @ self._world_from_lidar(here))
+        return np.eye(4)
+
+    def _looks_rolling(self) -> bool:
+        later = np.searchsorted(self._travelled, self._travelled + APART)
+        pairs = [(here, there) for here, there in enumerate(later.tolist()) if there < len(later)]
+        chosen = [index for n in spread(len(pairs), SWEEPS_COMPARED) for index in pairs[n]]
+        poses, motions = ([of(i) for i in chosen] for of in (self._world_from_lidar, self._later_from))
+        return bool(chosen) and is_rolling([self._raw(i) for i in chosen], poses, motions)
+
+
+def _seen_from(
+    camera_from_world: Float[np.ndarray, "4 4"],
+    origin: Float[np.ndarray, "3"],
+    clouds: list[Float32[np.ndarray, "_ 3"]],
+) -> Float32[np.ndarray, "n 3"]:
+    """World points in the camera's frame; moved before they are turned, for the world's origin is far."""
+    rotation = np.eye(4)
+    rotation[:3, :3] = camera_from_world[:3, :3]
+    points = np.concatenate(clouds) - origin.astype(np.float32)
+    ahead = points @ camera_from_world[2, :3].astype(np.float32) > 0
+    return transform(rotation, points[ahead])

@@ -1,0 +1,163 @@
+"""The record of an evaluation as the tables a paper would print, in Markdown."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from panrecon.evaluation.report.record import MEANS
+
+STEPS: Final = ("graph", "semantics", "field")
+TITLES: Final = {"graph": "graph", "semantics": "+ semantics", "field": "+ field"}
+COLUMNS: Final = tuple(f"{name}{group}" for group in ("", " things", " stuff") for name in ("PQ", "SQ", "RQ"))
+
+Scores = Mapping[str, Any]
+
+
+def quality_tables(record: Scores) -> str:
+    """Per cent: of every scene all protocols (or the pipeline's steps) and the classes; of several their total too."""
+    parts = [_scene_tables(name, scene, record) for name, scene in record["scenes"].items()]
+    if record["total"] is not None:
+        parts.append(_total_table(record))
+    return "\n\n".join(parts) + "\n"
+
+
+def percent(value: float | None) -> str:
+    """One decimal; a dash where undefined."""
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _scene_tables(name: str, scene: Scores, record: Scores) -> str:
+    headline = record["protocols"][0]
+    place = (
+        "on the true vertices"
+        if record["kind"] == "points"
+        else f"on {scene['frames']} of {scene['true_frames']} frames, stacked"
+    )
+    interval = scene["protocols"][headline]["interval"]["pq"]
+    void = f"The prediction leaves {percent(scene['void'])} % of the evaluated truth void{_uncovered(scene)}."
+    parts = [
+        f"Panoptic quality of {' '.join(name.split())} {place}, protocol `{headline}`, per cent",
+        *([_steps(scene, headline)] if "steps" in scene else []),
+        _protocols(scene),
+        _classes(scene, record),
+        _further(scene),
+        *_scripts(scene),
+        *_views(scene),
+        f"{void} {_spread(interval, record, 'objects')}".strip(),
+    ]
+    return "\n\n".join(parts)
+
+
+def _steps(scene: Scores, headline: str) -> str:
+    rows = [
+        [TITLES[step], *_means(scores, headline), percent(scores["semantic"]["miou"])]
+        for step, scores in scene["steps"].items()
+    ]
+    return _table(["labels after", *COLUMNS, "mIoU"], rows)
+
+
+def _protocols(scene: Scores) -> str:
+    rows = [
+        [f"`{name}`", *_means(scene, name), percent(scores["matched_iou"]), percent(scores["pq_dagger"])]
+        for name, scores in scene["protocols"].items()
+    ]
+    return _table(["protocol", *COLUMNS, "IoU of pairs", "PQ dagger"], rows)
+
+
+def _classes(scene: Scores, record: Scores) -> str:
+    scores = scene["protocols"][record["protocols"][0]]["classes"]
+    rows = []
+    for category in record["classes"]:
+        name = category["name"]
+        if name not in scores:
+            continue
+        counts = (str(scores[name][key]) for key in ("true_positives", "false_positives", "false_negatives"))
+        iou = scene["semantic"]["classes"].get(name, {"iou": None})["iou"]
+        quality = (percent(scores[name][key]) for key in ("pq", "sq", "rq"))
+        rows.append([name + ("*" if category["thing"] else ""), *quality, *counts, percent(iou)])
+    return _table(["class (* thing)", "PQ", "SQ", "RQ", "TP", "FP", "FN", "IoU"], rows)
+
+
+def _further(scene: Scores) -> str:
+    """What papers print beside PQ."""
+    semantic, covered, precision = scene["semantic"], scene["coverage"], scene["average_precision"]
+    values = {
+        "mIoU": semantic["miou"],
+        "mAcc": semantic["macc"],
+        "mIoU of frames": semantic["frame_miou"],
+        "mAcc of frames": semantic["frame_macc"],
+        "mCov": covered["mean"],
+        "mWCov": covered["weighted"],
+        "precision": covered["precision"],
+        "recall": covered["recall"],
+        "AP": precision["ap"],
+        "AP50": precision["ap50"],
+        "AP25": precision["ap25"],
+        "PQ at boundaries": scene["boundary"]["pq"] if scene["boundary"] else None,
+        "F-score at 5 cm": scene["geometry"]["thresholds"]["0.05"]["f_score"] if scene["geometry"] else None,
+    }
+    defined = {name: value for name, value in values.items() if value is not None}
+    return _table(list(defined), [[percent(value) for value in defined.values()]])
+
+
+def _scripts(scene: Scores) -> list[str]:
+    """What released scripts print beside their panoptic quality."""
+    found = {name: scores["script"] for name, scores in scene["protocols"].items() if scores["script"]}
+    rows = [
+        [f"`{name}`", *map(percent, (*script["coverage"].values(), script["frame_miou"], script["frame_macc"]))]
+        for name, script in found.items()
+    ]
+    head = ["as its script prints", "mCov", "mWCov", "mPrec", "mRec", "mIoU of frames", "mAcc of frames"]
+    return [_table(head, rows)] if rows else []
+
+
+def _views(scene: Scores) -> list[str]:
+    """How the field's images resemble frames that it was not taught."""
+    views = scene["views"]
+    if views is None:
+        return []
+    row = [str(views["frames"]), _number(views["psnr"], 2), _number(views["ssim"], 3), percent(views["depth_l1"])]
+    return [_table(["frames the field was not taught", "PSNR, dB", "SSIM", "depth L1, cm"], [row])]
+
+
+def _number(value: float | None, decimals: int) -> str:
+    return "-" if value is None else f"{value:.{decimals}f}"
+
+
+def _uncovered(scene: Scores) -> str:
+    if scene["uncovered"] is None:
+        return ""
+    return f" (no predicted surface is near {percent(scene['uncovered'])} %)"
+
+
+def _total_table(record: Scores) -> str:
+    headline = record["protocols"][0]
+    rows = [
+        [name, *_means(scene, headline), percent(scene["semantic"]["miou"]), percent(scene["void"])]
+        for name, scene in record["scenes"].items()
+    ]
+    total = record["total"]
+    mean = total["protocols"][headline]["scene_mean"]
+    rows.append(["mean of scenes", *(percent(mean[name]) for name in MEANS), "", ""])
+    rows.append(["statistics added", *_means(total, headline), percent(total["semantic"]["miou"]), ""])
+    spread = _spread(total["protocols"][headline]["interval"]["pq"], record, "scenes")
+    title = f"All scenes, protocol `{headline}`, per cent"
+    return f"{title}\n\n{_table(['scene', *COLUMNS, 'mIoU', 'void'], rows)}\n\n{spread}".strip()
+
+
+def _spread(interval: Sequence[float] | None, record: Scores, over: str) -> str:
+    level = f"{100 * record['settings']['level']:g} %"
+    return f"{level} interval of PQ over {over}: {percent(interval[0])} to {percent(interval[1])}." if interval else ""
+
+
+def _means(scores: Scores, protocol: str) -> Iterable[str]:
+    return (percent(scores["protocols"][protocol]["mean"][name]) for name in MEANS)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *([_cell(text) for text in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """A name on one line, its bars escaped."""
+    return " ".join(text.split()).replace("|", r"\|")

@@ -1,0 +1,112 @@
+"""The heads on a CPU by compiled kernels: equal to the plain ones, with the same bits on any number of cores."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from panrecon.field.cpu import mlp_kernels as kernels
+
+
+class _Distance(torch.autograd.Function):
+    """Distance [N], its gradient [N, 3] by position, and the hidden layer [N, H], which has no gradient itself.
+
+    From positions, features and their Jacobian, the sharpness of the softplus, and weights and biases of both layers.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, positions: Tensor, features: Tensor, jacobian: Tensor, beta: float, *head: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        (layer, bias, outer, outer_bias), (count, width) = head, features.shape
+        sdf, gradient = features.new_empty(count), features.new_empty(count, 3)
+        hidden, slope = features.new_empty(count, len(layer)), features.new_empty(count, width)
+        ctx.inputs = [_array(values) for values in (positions, features, jacobian)]
+        ctx.layer, ctx.outer, ctx.shape = _padded(layer), _padded(outer[0]), layer.shape
+        ctx.beta, ctx.outputs = ctx.layer.dtype.type(beta), [hidden.numpy(), slope.numpy()]
+        weights = (ctx.layer, _padded(bias), ctx.outer, ctx.layer.dtype.type(outer_bias.item()), ctx.beta)
+        kernels.distance(*ctx.inputs, *weights, sdf.numpy(), gradient.numpy(), *ctx.outputs)
+        ctx.mark_non_differentiable(hidden)
+        ctx.set_materialize_grads(False)
+        return sdf, gradient, hidden
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, of_sdf: Tensor | None, of_gradient: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
+        _, features, jacobian = ctx.inputs
+        sums = [_by_part(len(features), values) for values in (ctx.layer, ctx.outer, ctx.outer)]
+        given = [_or_zeros(of_sdf, features[:, 0]), _or_zeros(of_gradient, jacobian[:, 0])]
+        filled = [np.empty_like(features), np.empty_like(jacobian)]
+        kernels.distance_back(*ctx.inputs, ctx.layer, ctx.outer, ctx.beta, *ctx.outputs, *given, *filled, *sums)
+        of_layer, of_bias, of_outer = (torch.from_numpy(values.sum(axis=0)) for values in sums)
+        of_features, of_jacobian = (torch.from_numpy(values) for values in filled)
+        units, inputs = ctx.shape
+        of_head = (of_layer[:units, :inputs], of_bias[:units], of_outer[None, :units], torch.tensor([given[0].sum()]))
+        return None, of_features, of_jacobian, None, *of_head
+
+
+class _Network(torch.autograd.Function):
+    """Linear layers with ReLU between them, from so many inputs side by side, then weights, bias, weights, bias ...
+
+    What comes after the last input that needs a gradient costs nothing on the way back.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, count: int, *values: Tensor) -> Tensor:
+        inputs, weights_and_biases = values[:count], values[count:]
+        padded = [_padded(values) for values in weights_and_biases]
+        ctx.inputs, ctx.shapes = tuple(_array(part) for part in inputs), [values.shape for values in weights_and_biases]
+        ctx.layers, ctx.biases = tuple(padded[::2]), tuple(padded[1::2])
+        outputs = inputs[0].new_empty(len(inputs[0]), len(weights_and_biases[-1]))
+        kernels.network(ctx.inputs, ctx.layers, ctx.biases, _widest(ctx.layers), outputs.numpy())
+        return outputs
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, of_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        count, rows = len(ctx.inputs), len(of_outputs)
+        last = max((k for k in range(count) if ctx.needs_input_grad[1 + k]), default=0)
+        of_inputs = tuple(np.empty_like(part[:, : None if k <= last else 0]) for k, part in enumerate(ctx.inputs))
+        columns = sum(values.shape[1] for values in of_inputs)
+        turned = [np.ascontiguousarray(layer.T) for layer in ctx.layers]
+        turned[0] = turned[0][: columns + -columns % kernels.PAD]
+        of_layers, of_biases = (
+            tuple(_by_part(rows, values) for values in column) for column in (ctx.layers, ctx.biases)
+        )
+        weights = (ctx.layers, tuple(turned), ctx.biases, _widest(ctx.layers))
+        kernels.network_back(ctx.inputs, *weights, _array(of_outputs), of_inputs, of_layers, of_biases)
+        parts = [values for pair in zip(of_layers, of_biases, strict=True) for values in pair]
+        sums = (torch.from_numpy(values.sum(axis=0)) for values in parts)
+        cut = (values[tuple(map(slice, shape))] for values, shape in zip(sums, ctx.shapes, strict=True))
+        return None, *map(torch.from_numpy, of_inputs[: last + 1]), *[None] * (count - 1 - last), *cut
+
+
+distance: Callable[..., tuple[Tensor, Tensor, Tensor]] = _Distance.apply
+network: Callable[..., Tensor] = _Network.apply
+
+
+def _array(values: Tensor) -> np.ndarray:
+    array: np.ndarray = values.detach().contiguous().numpy()
+    return array
+
+
+def _padded(values: Tensor) -> np.ndarray:
+    """With zeros behind, up to a multiple of `PAD` along every axis."""
+    gaps = [length for size in reversed(values.shape) for length in (0, -size % kernels.PAD)]
+    return _array(pad(values.detach(), gaps))
+
+
+def _by_part(count: int, values: np.ndarray) -> np.ndarray:
+    """Zeros like the values, for every part of so many points."""
+    return np.zeros((-(-count // kernels.PART), *values.shape), values.dtype)
+
+
+def _or_zeros(gradient: Tensor | None, like: np.ndarray) -> np.ndarray:
+    return np.zeros(like.shape, like.dtype) if gradient is None else _array(gradient)
+
+
+def _widest(layers: tuple[np.ndarray, ...]) -> int:
+    return max(size for layer in layers for size in layer.shape)

@@ -1,0 +1,238 @@
+"""What a trained field says: at points, in rendered images, and as a surface."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from scipy import ndimage
+from torch import Tensor, nn
+
+from panrecon.field.field import FieldSample, PanopticField, SceneBox
+from panrecon.field.rendering import heaviest_samples, render, render_probability, render_weights
+from panrecon.field.sampling import FieldData, Rays, box_depths, camera_rays, near_depths
+from panrecon.geometry.projective import transform, unproject
+from panrecon.structures import VOID, Camera, TriangleMesh
+from panrecon.threads import one_thread
+
+CHUNK: Final = 2**15  # points or rays at a time
+COARSE_SAMPLES: Final = 96  # per ray, to find a surface that nothing else tells of
+NEAR_SAMPLES: Final = 5
+HEAVIEST: Final = 2
+MINIMUM_OPACITY: Final = 0.5  # rays that let more than half pass see nothing
+SEEN_PIXEL_STEP: Final = 2  # every second pixel and row suffices to mark the cells a depth image saw
+
+
+@dataclass(frozen=True)
+class PointField:
+    """The field at V points: probabilities (rows sum to 1; last instance: none), distance (m) and colour."""
+
+    category_probability: Float[np.ndarray, "V C"]
+    instance_probability: Float[np.ndarray, "V I1"]
+    sdf: Float[np.ndarray, " V"]
+    color: UInt8[np.ndarray, "V 3"]
+
+
+@dataclass(frozen=True)
+class RenderedView:
+    """What the field shows a camera: depth in metres along the optical axis, 0 and `VOID` where it sees nothing."""
+
+    color: UInt8[np.ndarray, "h w 3"]
+    depth: Float[np.ndarray, "h w"]
+    category: Int[np.ndarray, "h w"]
+    instance: Int[np.ndarray, "h w"]
+
+
+@one_thread()
+def query(
+    field: PanopticField, points: Float[np.ndarray, "V 3"], normals: Float[np.ndarray, "V 3"] | None = None
+) -> PointField:
+    """The field at world points, seen straight on along `normals` or, without them, its own gradient."""
+    chunks = ((points[rows], None if normals is None else normals[rows]) for rows in _chunks(len(points)))
+    columns = zip(*(_query_chunk(field, *chunk) for chunk in chunks), strict=True)
+    category, instance, sdf, color = (np.concatenate(parts) for parts in columns)
+    return PointField(category, instance, sdf, color)
+
+
+@torch.no_grad()
+def _query_chunk(
+    field: PanopticField, points: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"] | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    directions = None if normals is None else nn.functional.normalize(-_tensor(field, normals), dim=1)
+    sample = field(_tensor(field, points), directions)
+    probabilities = (torch.softmax(logits, dim=1) for logits in (sample.category, sample.instance))
+    category, instance = (probability.cpu().numpy() for probability in probabilities)
+    return category, instance, sample.geometry.sdf.cpu().numpy(), _as_bytes(sample.color)
+
+
+@one_thread()
+def render_view(
+    field: PanopticField,
+    box: SceneBox,
+    camera: Camera,
+    world_from_camera: Float[np.ndarray, "4 4"],
+    depth_hint: Float[np.ndarray, "h w"] | None = None,
+) -> RenderedView:
+    """Colour, depth, class and instance from any pose.
+
+    A depth hint (m, 0 = nothing there), for example cast from a mesh, says where to look for the surface; without it
+    every ray is first searched through the box, which is ten times as slow. A class or instance is the most probable
+    one; the row "none" of the instances gives void.
+    """
+    v, u = (torch.from_numpy(axis.ravel()) for axis in np.mgrid[: camera.height, : camera.width].astype(np.float32))
+    pose = torch.as_tensor(world_from_camera, dtype=torch.float32).expand(len(u), 4, 4)
+    rays = camera_rays(camera, pose, u, v).to(field.origin.device)
+    if depth_hint is None:
+        hint = torch.cat([_first_surface(field, box, _part(rays, rows)) for rows in _chunks(len(u), COARSE_SAMPLES)])
+    else:
+        hint = _tensor(field, depth_hint.ravel())
+    hit = torch.nonzero(hint > 0).squeeze(1)
+    color, depth, category, instance = _empty_image(camera)
+    if len(hit):
+        chunks = (hit[rows] for rows in _chunks(len(hit), NEAR_SAMPLES))
+        parts = [_render_chunk(field, _part(rays, rows), hint[rows]) for rows in chunks]
+        seen = [np.concatenate(columns) for columns in zip(*parts, strict=True)]
+        for image, values in zip((color, depth, category, instance), seen, strict=True):
+            image[hit.cpu().numpy()] = values
+    shape = (camera.height, camera.width)
+    return RenderedView(color.reshape(*shape, 3), *(image.reshape(shape) for image in (depth, category, instance)))
+
+
+def _empty_image(camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    pixels = camera.width * camera.height
+    void = np.full(pixels, VOID, np.int32)
+    return np.zeros((pixels, 3), np.uint8), np.zeros(pixels, np.float32), void, void.copy()
+
+
+@torch.no_grad()
+def _first_surface(field: PanopticField, box: SceneBox, rays: Rays) -> Float[Tensor, " n"]:
+    """Depth at which each ray first meets the surface inside the box, 0 if it meets none."""
+    depth = box_depths(rays, box, COARSE_SAMPLES)
+    sdf = field.geometry(rays.at(depth).flatten(0, 1)).sdf.view(depth.shape)
+    enters = (sdf[:, :-1] > 0) & (sdf[:, 1:] <= 0)
+    before = enters.int().argmax(dim=1, keepdim=True)
+    s, t = sdf.gather(1, before), sdf.gather(1, before + 1)
+    a, b = depth.gather(1, before), depth.gather(1, before + 1)
+    found = (a + (b - a) * s / torch.where(enters.any(dim=1, keepdim=True), s - t, 1.0)).squeeze(1)
+    return torch.where(enters.any(dim=1), found, 0.0)
+
+
+@torch.no_grad()
+def _render_chunk(
+    field: PanopticField, rays: Rays, surface: Float[Tensor, " n"]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    depth = near_depths(surface, field.reach, NEAR_SAMPLES)
+    points = rays.at(depth)
+    geometry = field.geometry(points.flatten(0, 1))
+    weights = render_weights(geometry.sdf.view(depth.shape), field.sharpness)
+    heaviest = heaviest_samples(weights, HEAVIEST)
+    shape = heaviest.shares.shape
+    directions = nn.functional.normalize(rays.direction, dim=1).repeat_interleave(shape[1], dim=0)
+    seen = points.flatten(0, 1).index_select(0, heaviest.rows)
+    sample = field.content(seen, geometry.at(heaviest.rows), directions)
+    solid = weights.sum(dim=1) > MINIMUM_OPACITY
+    return _as_images(sample, heaviest.shares, depth.gather(1, heaviest.index), solid)
+
+
+def _as_images(
+    sample: FieldSample, share: Float[Tensor, "n k"], depth: Float[Tensor, "n k"], solid: Bool[Tensor, " n"]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    color = render(share, sample.color.view(*share.shape, 3)) * solid[:, None]
+    category = _most_probable(render_probability(share, sample.category.view(*share.shape, -1)))
+    instance = _most_probable(render_probability(share, sample.instance.view(*share.shape, -1)))
+    none = sample.instance.shape[1] - 1
+    return (
+        _as_bytes(color),
+        torch.where(solid, (share * depth).sum(dim=1), 0.0).cpu().numpy(),
+        torch.where(solid, category, VOID).cpu().numpy(),
+        torch.where(solid & (instance != none), instance, VOID).cpu().numpy(),
+    )
+
+
+def _most_probable(probability: Float[Tensor, "n c"]) -> Int[Tensor, " n"]:
+    if probability.shape[1] == 0:
+        return torch.full((len(probability),), VOID, device=probability.device)
+    return probability.argmax(dim=1)
+
+
+def grid_shape(box: SceneBox, cell: float) -> tuple[int, int, int]:
+    """Nodes along x, y and z of a grid over the box with spacing `cell` (m); node (0, 0, 0) is the box's origin."""
+    x, y, z = (int(count) for count in np.floor(box.size / cell) + 1)
+    return x, y, z
+
+
+def observed_nodes(data: FieldData, cell: float, reach: float) -> Bool[np.ndarray, "x y z"]:
+    """The nodes of the data's grid that lie about `reach` metres or less from a measured point."""
+    seen = np.zeros(grid_shape(data.box, cell), dtype=bool)
+    step = SEEN_PIXEL_STEP
+    for world_from_camera, depth in zip(data.world_from_camera, data.depth, strict=True):
+        measured = depth[::step, ::step] > 0
+        points = transform(world_from_camera, unproject(data.camera, depth)[::step, ::step][measured])
+        node = np.rint((points - data.box.origin) / cell).astype(np.int64)
+        node = node[((node >= 0) & (node < seen.shape)).all(axis=1)]
+        seen[tuple(node.T)] = True
+    if not seen.any():
+        return seen
+    distance: Float[np.ndarray, "x y z"] = ndimage.distance_transform_edt(~seen)
+    return distance * cell <= reach
+
+
+@one_thread()
+def surface(
+    field: PanopticField, box: SceneBox, cell: float, mask: Bool[np.ndarray, "x y z"] | None = None
+) -> TriangleMesh:
+    """The zero level set of the signed distance by marching cubes, coloured by the field.
+
+    `mask` tells the nodes of `grid_shape` to trust, as `observed_nodes` finds them: surface elsewhere is guesswork.
+    """
+    shape = grid_shape(box, cell)
+    mask = np.ones(shape, dtype=bool) if mask is None else mask
+    if mask.shape != shape:
+        raise ValueError(f"The mask is {mask.shape}, the grid of the box at {cell} m is {shape}.")
+    values = np.ones(shape, dtype=np.float32)
+    values[mask] = signed_distance(field, box.origin + np.argwhere(mask) * cell)
+    mesh = zero_level(values, mask, cell)
+    vertices = mesh.vertices + box.origin
+    return TriangleMesh(vertices, mesh.faces, query(field, vertices).color)
+
+
+def zero_level(values: Float[np.ndarray, "x y z"], mask: Bool[np.ndarray, "x y z"], cell: float) -> TriangleMesh:
+    """The surface between positive (free) and negative nodes, in cells whose eight nodes are all in the mask."""
+    from skimage.measure import marching_cubes
+
+    trusted = ndimage.minimum_filter(mask, size=2, origin=0)
+    inside = values[mask]
+    if not trusted.any() or inside.min(initial=1.0) > 0 or inside.max(initial=-1.0) < 0:
+        return TriangleMesh(np.zeros((0, 3)), np.zeros((0, 3), np.int32), np.zeros((0, 3), np.uint8))
+    extract: Callable[..., tuple[np.ndarray, ...]] = marching_cubes
+    vertices, faces, _, _ = extract(values, 0.0, spacing=(cell,) * 3, gradient_direction="descent", mask=trusted)
+    return TriangleMesh(vertices.astype(np.float64), faces.astype(np.int32), np.zeros((len(vertices), 3), np.uint8))
+
+
+@torch.no_grad()
+def signed_distance(field: PanopticField, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+    """The distance (m, positive in free space) at world points."""
+    distance = np.empty(len(points), np.float32)  # at once: small parts that stay would keep freed memory in pieces
+    for rows in _chunks(len(points)):
+        distance[rows] = field.geometry(_tensor(field, points[rows])).sdf.cpu().numpy()
+    return distance
+
+
+def _chunks(count: int, points_each: int = 1) -> Iterator[slice]:
+    """Slices of a bounded number of points; one empty slice where there is nothing."""
+    step = max(CHUNK // points_each, 1)
+    return (slice(start, min(start + step, count)) for start in range(0, max(count, 1), step))
+
+
+def _part(rays: Rays, rows: slice | Int[Tensor, " m"]) -> Rays:
+    return Rays(rays.origin[rows], rays.direction[rows])
+
+
+def _tensor(field: PanopticField, values: np.ndarray) -> Tensor:
+    return torch.as_tensor(values, dtype=field.origin.dtype, device=field.origin.device)
+
+
+def _as_bytes(color: Float[Tensor, "n 3"]) -> UInt8[np.ndarray, "n 3"]:
+    return (color.clamp(0, 1) * 255 + 0.5).to(torch.uint8).cpu().numpy()

@@ -1,0 +1,48 @@
+"""Geometry of triangle meshes: normals, areas, edges, nearest vertices (units as in `panrecon.structures`)."""
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.spatial import cKDTree
+
+from panrecon.structures import VOID
+
+
+def face_normals(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, "F 3"]:
+    """Normals scaled by twice the face's area (m^2)."""
+    a, b, c = (vertices[faces[:, i]].astype(np.float64) for i in range(3))
+    return np.cross(b - a, c - a)
+
+
+def vertex_normals(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, "V 3"]:
+    """Unit normals, area-weighted means of the adjacent faces'; zero at vertices of no face."""
+    weighted = face_normals(vertices, faces)
+    corners = faces.ravel()
+    repeated = np.repeat(weighted, 3, axis=0)
+    columns = [np.bincount(corners, repeated[:, i], minlength=len(vertices)) for i in range(3)]
+    sums = np.stack(columns, axis=1).astype(np.float64)  # numpy counts no faces at all in integers
+    length = np.linalg.norm(sums, axis=1, keepdims=True)
+    return np.divide(sums, length, out=np.zeros_like(sums), where=length > 0)
+
+
+def vertex_areas(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, " V"]:
+    """A third of the area of the faces at every vertex, m^2; they add to that of the mesh."""
+    area = np.linalg.norm(face_normals(vertices, faces), axis=1) / 2
+    return np.bincount(faces.ravel(), np.repeat(area / 3, 3), minlength=len(vertices)).astype(np.float64)
+
+
+def mesh_edges(faces: Int[np.ndarray, "F 3"]) -> Int[np.ndarray, "E 2"]:
+    """Every undirected edge once, smaller vertex first, sorted."""
+    directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    directed = np.sort(directed.astype(np.int64), axis=1)
+    size = directed.max(initial=0) + 1
+    keys = np.sort(directed[:, 0] * size + directed[:, 1])
+    keys = keys[np.diff(keys, prepend=-1) > 0]  # `np.unique` of millions takes ten times as long
+    return np.stack([keys // size, keys % size], axis=1)
+
+
+def nearest_vertex(
+    points: Float[np.ndarray, "P 3"], vertices: Float[np.ndarray, "V 3"], radius: float
+) -> Int[np.ndarray, " P"]:
+    """The vertex next to every point; `VOID` where none lies within `radius` (m)."""
+    _, nearest = cKDTree(vertices).query(points, distance_upper_bound=radius, workers=-1)
+    return np.where(nearest == len(vertices), VOID, nearest)

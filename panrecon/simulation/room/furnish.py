@@ -1,0 +1,290 @@
+"""Seeded choice of a room's size, colours, furniture and of everything that stands and hangs about."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from panrecon.simulation.room import furniture as make
+from panrecon.simulation.room.building import Opening, Shell, daylight, shell_items
+from panrecon.simulation.room.items import Item, Light
+from panrecon.simulation.room.layout import YAW_OF_WALL, FloorPlan, NoSpaceError, Spot, free_places
+from panrecon.simulation.scene.shapes import Part, Point, bounds, box, moved, pose
+from panrecon.simulation.scene.textures import RGB, Material
+
+WALLS: Final = tuple(YAW_OF_WALL)
+WOODS: Final[tuple[tuple[RGB, RGB], ...]] = (
+    ((0.72, 0.52, 0.32), (0.56, 0.37, 0.2)),
+    ((0.5, 0.32, 0.19), (0.36, 0.22, 0.13)),
+    ((0.82, 0.68, 0.48), (0.7, 0.53, 0.34)),
+    ((0.34, 0.22, 0.15), (0.24, 0.15, 0.1)),
+)
+PAPERS: Final[tuple[tuple[RGB, RGB], ...]] = (
+    ((0.55, 0.66, 0.66), (0.82, 0.86, 0.8)),
+    ((0.74, 0.6, 0.5), (0.9, 0.82, 0.7)),
+    ((0.45, 0.53, 0.66), (0.78, 0.82, 0.88)),
+    ((0.62, 0.68, 0.52), (0.88, 0.9, 0.76)),
+)
+PLASTERS: Final[tuple[RGB, ...]] = ((0.88, 0.85, 0.78), (0.84, 0.86, 0.86), (0.9, 0.86, 0.8), (0.82, 0.85, 0.79))
+CLOTHS: Final[tuple[RGB, ...]] = (
+    (0.27, 0.4, 0.5), (0.55, 0.24, 0.2), (0.38, 0.45, 0.3), (0.5, 0.47, 0.44), (0.72, 0.53, 0.22), (0.4, 0.33, 0.4),
+)  # fmt: skip
+LIGHT_CLOTHS: Final[tuple[RGB, ...]] = ((0.9, 0.85, 0.72), (0.85, 0.72, 0.5), (0.75, 0.82, 0.82), (0.88, 0.76, 0.7))
+
+
+@dataclass(frozen=True)
+class Furnisher:
+    """Draws materials and places furniture; one generator in a fixed order makes the room a function of its seed."""
+
+    shell: Shell
+    plan: FloorPlan
+    rng: np.random.Generator
+
+    def wood(self) -> Material:
+        color, accent = WOODS[self.rng.integers(len(WOODS))]
+        return Material("wood", color, accent, seed=int(self.rng.integers(1000)))
+
+    def cloth(self, patterns: Sequence[str] = ("fabric",)) -> Material:
+        pattern = patterns[int(self.rng.integers(len(patterns)))]
+        accent = LIGHT_CLOTHS[self.rng.integers(len(LIGHT_CLOTHS))]
+        return Material(pattern, CLOTHS[self.rng.integers(len(CLOTHS))], accent, seed=int(self.rng.integers(1000)))
+
+    def glaze(self) -> Material:
+        tones: tuple[RGB, ...] = (
+            (0.88, 0.86, 0.8),
+            (0.25, 0.42, 0.55),
+            (0.68, 0.3, 0.22),
+            (0.35, 0.5, 0.42),
+            (0.8, 0.62, 0.3),
+        )
+        return Material("ceramic", tones[self.rng.integers(len(tones))], tones[self.rng.integers(len(tones))])
+
+    def walls_without(self, *openings: Opening) -> tuple[str, ...]:
+        return tuple(wall for wall in WALLS if wall not in {opening.wall for opening in openings})
+
+    def dining(self) -> list[Item]:
+        """The table with its chairs, in the open; a hanging lamp above; small things on it."""
+        round_top = bool(self.rng.uniform() < 0.3)
+        length, width = (
+            (1.15, 1.15) if round_top else (float(self.rng.uniform(1.3, 1.6)), float(self.rng.uniform(0.8, 0.9)))
+        )
+        spot = self.plan.in_the_open(length + 1.3, width + 1.3, 0.35)
+        top = make.table(length, width, self.wood(), round_top=round_top)
+        items = [Item("table", tuple(moved(top, pose(spot.at(0.0)))))]
+        items += self._chairs(spot, length, width)
+        items += self._on_table(spot, (length / 2, width / 2), round_top)
+        drop = self.shell.size[2] - float(self.rng.uniform(1.5, 1.6))
+        shade = Material("plain", self.cloth().color, glow=0.12)
+        return [*items, Item("lamp", tuple(moved(make.hanging_lamp(drop, shade), pose(spot.at(self.shell.size[2])))))]
+
+    def _chairs(self, spot: Spot, length: float, width: float) -> list[Item]:
+        wood, seat = self.wood(), self.cloth(("fabric", "stripes", "checks"))
+        far = 0.29
+        sides = [(0.0, 1), (np.pi, 1)] if length < 1.25 or self.rng.uniform() < 0.3 else [(0.0, 2), (np.pi, 2)]
+        if self.rng.uniform() < 0.8:
+            sides += [(np.pi / 2, 1)]
+        if self.rng.uniform() < 0.5 or length < 1.25:
+            sides += [(-np.pi / 2, 1)]
+        items = []
+        for yaw, count in sides:
+            edge = (length if abs(np.sin(yaw)) > 0.5 else width) / 2
+            for i in range(count):
+                along = (i - (count - 1) / 2) * 0.62 + self.rng.uniform(-0.03, 0.03)
+                out = edge + far + self.rng.uniform(0.0, 0.06)
+                parts = moved(make.chair(wood, seat), pose((0, 0, 0), yaw=self.rng.uniform(-0.1, 0.1)))
+                parts = moved(moved(parts, pose((along, out, 0))), pose(spot.at(0.0), yaw=yaw))
+                items.append(Item("chair", tuple(parts)))
+        return items
+
+    def _on_table(self, spot: Spot, half: tuple[float, float], round_top: bool) -> list[Item]:
+        fruit: tuple[RGB, ...] = ((0.75, 0.16, 0.12), (0.9, 0.62, 0.15), (0.55, 0.65, 0.2), (0.85, 0.4, 0.12))
+        choices: list[tuple[str, float, Callable[[], list[Part]]]] = [
+            ("bowl", 0.14, lambda: make.bowl(self.glaze(), fruit)),
+            ("laptop", 0.23, lambda: make.laptop(self.rng)),
+            ("vase", 0.09, lambda: make.vase(float(self.rng.uniform(0.24, 0.32)), self.glaze())),
+            ("book", 0.155, lambda: make.lying_book(self.rng)),
+            ("cup", 0.07, lambda: make.cup(self.glaze())),
+            ("cup", 0.07, lambda: make.cup(self.glaze())),
+            ("cup", 0.07, lambda: make.cup(self.glaze())),
+        ]
+        kept = [choice for choice in choices if self.rng.uniform() < 0.85]
+        places = free_places(self.rng, half, [radius for _, radius, _ in kept], disc=round_top)
+        items = []
+        for (category, _, build), (x, y) in zip(kept, places, strict=False):
+            parts = make.standing_on(build(), float(x), float(y), 0.751, yaw=float(self.rng.uniform(-0.5, 0.5)))
+            items.append(Item(category, tuple(moved(parts, pose(spot.at(0.0))))))
+        return items
+
+    def sofa(self) -> list[Item]:
+        length = float(self.rng.uniform(1.75, 2.15))
+        spot = self.plan.against_wall(length, 0.86, WALLS)
+        feet = self.wood()
+        parts = make.sofa(length, self.cloth(), self.cloth(("stripes", "checks", "fabric")), feet)
+        return [Item("sofa", _standing(parts, spot))]
+
+    def shelf(self) -> list[Item]:
+        width, boards = float(self.rng.uniform(0.95, 1.3)), int(self.rng.integers(5, 7))
+        spot = self.plan.against_wall(width, 0.31, self.walls_without(self.shell.window))
+        items = [Item("shelf", _standing(make.shelf(width, boards, self.wood()), spot))]
+        for z in make.shelf_heights(boards)[:-1]:
+            items += [Item(name, _standing(parts, spot)) for name, parts in self._on_board(width - 0.1, z + 0.001)]
+        return items
+
+    def _on_board(self, width: float, z: float) -> list[tuple[str, list[Part]]]:
+        """Books, vases and boxes side by side on one board, with gaps."""
+        x, result = -width / 2 + float(self.rng.uniform(0, 0.05)), []
+        while x < width / 2 - 0.15:
+            room, kind = width / 2 - x, float(self.rng.uniform())
+            if kind < 0.55:
+                name, need = "book", min(float(self.rng.uniform(0.24, 0.45)), room)
+                parts = make.standing_books(need, self.rng)
+            elif kind < 0.78:
+                need = 0.2
+                name, parts = "vase", make.vase(float(self.rng.uniform(0.2, 0.29)), self.glaze())
+            else:
+                name, need = "box", float(self.rng.uniform(0.2, 0.3))
+                parts = make.carton(need, 0.2, float(self.rng.uniform(0.12, 0.22)))
+            if need <= room:
+                result.append((name, make.standing_on(parts, x + need / 2, -0.02, z)))
+            x += need + float(self.rng.uniform(0.04, 0.16))
+        return result
+
+    def bed(self) -> list[Item]:
+        width = 0.95 if min(self.shell.size[:2]) < 4.5 else 1.45
+        spot = self.plan.against_wall(width, 2.05, self.walls_without(self.shell.door))
+        linen = Material("fabric", (0.9, 0.88, 0.83))
+        parts = make.bed(2.05, width, self.wood(), self.cloth(("checks", "stripes", "fabric")), linen)
+        return [Item("bed", _standing(parts, spot))]
+
+    def cabinet(self) -> list[Item]:
+        width, height = float(self.rng.uniform(1.1, 1.6)), float(self.rng.uniform(0.72, 0.88))
+        spot = self.plan.against_wall(width + 0.02, 0.45, WALLS)
+        front = (
+            self.wood() if self.rng.uniform() < 0.5 else Material("plain", PLASTERS[self.rng.integers(len(PLASTERS))])
+        )
+        items = [Item("cabinet", _standing(make.cabinet(width, height, self.wood(), front), spot))]
+        choices = [
+            ("vase", make.vase(float(self.rng.uniform(0.28, 0.36)), self.glaze())),
+            ("box", make.carton(0.3, 0.22, 0.18)),
+            ("book", make.standing_books(0.26, self.rng)),
+        ]
+        third = (width - 0.2) / 3
+        for i, index in enumerate(self.rng.permutation(3)):
+            name, parts = choices[index]
+            items.append(Item(name, _standing(make.standing_on(parts, (i - 1) * third, 0.0, height + 0.001), spot)))
+        return items
+
+    def standing_lamp(self) -> list[Item]:
+        spot = self.plan.in_corner(0.46)
+        shade = Material("fabric", LIGHT_CLOTHS[self.rng.integers(len(LIGHT_CLOTHS))], glow=0.75)
+        return [Item("lamp", _standing(make.floor_lamp(shade), spot))]
+
+    def plants(self) -> list[Item]:
+        items = []
+        for _ in range(int(self.rng.integers(1, 3))):
+            height, pot = float(self.rng.uniform(0.85, 1.15)), self.glaze()
+            parts = make.plant(height, self.rng, pot)
+            low, high = bounds(parts)
+            spot = self.plan.in_corner(2 * float(np.abs([low[:2], high[:2]]).max()), 0.05)
+            items.append(Item("plant", _standing(parts, spot)))
+        return items
+
+    def cartons(self) -> list[Item]:
+        """A box on the floor, beside a wall."""
+        spot = self.plan.against_wall(0.45, 0.4, WALLS, 0.15)
+        return [Item("box", _standing(make.carton(0.42, 0.36, 0.3), spot))]
+
+    def rug(self, items: Sequence[Item]) -> Item:
+        """A rug under the table."""
+        low, high = bounds([part for item in items if item.category == "table" for part in item.parts])
+        x, y = (low[0] + high[0]) / 2, (low[1] + high[1]) / 2
+        size = (float(high[0] - low[0] + 1.0), float(high[1] - low[1] + 0.95), 0.012)
+        color, accent = CLOTHS[self.rng.integers(len(CLOTHS))], LIGHT_CLOTHS[self.rng.integers(len(LIGHT_CLOTHS))]
+        return Item("rug", (box(size, (float(x), float(y), 0.006), Material("carpet", color, accent)),))
+
+    def pictures(self, items: Sequence[Item]) -> list[Item]:
+        """Pictures on free stretches of wall, above whatever stands there."""
+        hung: list[Item] = []
+        for _ in range(60):
+            width, height = float(self.rng.uniform(0.4, 0.9)), float(self.rng.uniform(0.4, 0.65))
+            wall = WALLS[self.rng.integers(4)]
+            middle = float(self.rng.uniform(0.2 + width / 2, self.shell.wall_length(wall) - 0.2 - width / 2))
+            z = float(self.rng.uniform(1.5, 1.65))
+            frame = (
+                Material("wood", *WOODS[self.rng.integers(len(WOODS))]) if self.rng.uniform() < 0.6 else make.DARK_METAL
+            )
+            motif = Material("painting", self.cloth().color, self.cloth().color, seed=int(self.rng.integers(1000)))
+            parts = make.picture(width, height, frame, motif)
+            to_world = self.shell.world_from_wall(wall) @ pose((middle, -0.001, z))
+            picture = Item("picture", tuple(moved(parts, to_world)))
+            clear = all(_apart(picture, other, 0.15) for other in [*items, *hung])
+            if clear and not self._before_opening(wall, middle, width):
+                hung.append(picture)
+            if len(hung) == 6:
+                break
+        return hung
+
+    def _before_opening(self, wall: str, middle: float, width: float) -> bool:
+        openings = [o for o in (self.shell.window, self.shell.door) if o.wall == wall]
+        return any(abs(middle - o.middle) < (width + o.width) / 2 + 0.2 for o in openings)
+
+
+def furnished(rng: np.random.Generator) -> tuple[tuple[float, float, float], list[Item], list[Light]]:
+    """Size, items (the shell first) and lights of a drawn room; layouts that do not fit are drawn again."""
+    while True:
+        shell = _draw_shell(rng)
+        try:
+            return shell.size, *_furnish(shell, rng)
+        except NoSpaceError:
+            continue
+
+
+def _furnish(shell: Shell, rng: np.random.Generator) -> tuple[list[Item], list[Light]]:
+    plan = FloorPlan(shell.size[:2], rng)
+    plan.keep_free(shell.floor_before(shell.door, 0.8))
+    by = Furnisher(shell, plan, rng)
+    large = by.bed() if rng.uniform() < 0.5 else by.cabinet()
+    items = [*large, *by.sofa(), *by.shelf(), *by.dining(), *by.standing_lamp(), *by.plants(), *by.cartons()]
+    items += by.pictures(items)
+    lights = [daylight(shell, 16.0)] + [_lamp_light(item) for item in items if item.category == "lamp"]
+    return [*_drawn_shell_items(by), by.rug(items), *items], lights
+
+
+def _draw_shell(rng: np.random.Generator) -> Shell:
+    size = (float(rng.uniform(5.0, 6.2)), float(rng.uniform(4.2, 5.2)), float(rng.uniform(2.5, 2.8)))
+    walls = [WALLS[i] for i in rng.permutation(4)[:2]]
+    lengths = [size[0] if wall in ("north", "south") else size[1] for wall in walls]
+    width = float(rng.uniform(1.5, 1.9))
+    window = Opening(walls[0], lengths[0] * float(rng.uniform(0.4, 0.6)), width, 0.95, 2.15)
+    near_end = 0.65 if rng.uniform() < 0.5 else lengths[1] - 0.65
+    return Shell(size, window, Opening(walls[1], near_end, 0.86, 0.0, 2.03))
+
+
+def _drawn_shell_items(by: Furnisher) -> list[Item]:
+    color, accent = PAPERS[by.rng.integers(len(PAPERS))]
+    plain = Material("plaster", PLASTERS[by.rng.integers(len(PLASTERS))])
+    feature = WALLS[by.rng.integers(4)]
+    paper = {wall: Material("wallpaper", color, accent) if wall == feature else plain for wall in WALLS}
+    floor_color, floor_accent = WOODS[by.rng.integers(3)]
+    floor = Material("planks", floor_color, floor_accent)
+    door = by.wood() if by.rng.uniform() < 0.6 else Material("plain", (0.86, 0.86, 0.83))
+    return shell_items(by.shell, paper, floor, Material("plaster", (0.92, 0.92, 0.9)), door)
+
+
+def _standing(parts: Sequence[Part], spot: Spot) -> tuple[Part, ...]:
+    return tuple(moved(parts, pose(spot.at(0.0), yaw=spot.yaw)))
+
+
+def _lamp_light(lamp: Item) -> Light:
+    """Warm light from just under a lamp's shade; a standing lamp also lights through its shade."""
+    low, high = bounds(lamp.parts)
+    x, y = (float(value) for value in (low + high)[:2] / 2)
+    z = float(low[2]) - 0.01 if low[2] > 0.5 else float(high[2]) + 0.02
+    power: Point = (2.3, 1.85, 1.25) if low[2] > 0.5 else (1.3, 1.0, 0.65)
+    return Light((x, y, z), ((0.15, 0.0, 0.0), (0.0, 0.15, 0.0)), (0.0, 0.0, 0.0), power)
+
+
+def _apart(a: Item, b: Item, gap: float) -> bool:
+    first, second = bounds(a.parts), bounds(b.parts)
+    return bool(((first[0] - second[1] > gap) | (second[0] - first[1] > gap)).any())

@@ -1,0 +1,70 @@
+"""What commands share on a terminal: the console, progress bars, exit codes and locks."""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, TypeVar
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from panrecon.errors import InputError
+
+ERROR_FILE: Final = "PANRECON_ERROR_FILE"  # environment: where a stage under `panrecon run` leaves its sentence
+
+
+T = TypeVar("T")
+
+
+console = Console(stderr=True)
+
+
+def track(items: Iterable[T], what: str, total: int) -> Iterator[T]:
+    """The items, with a progress bar and the time left."""
+    with progress_bar(what, total) as advance:
+        for number, item in enumerate(items):
+            yield item
+            advance(number + 1)
+
+
+@contextmanager
+def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal, nothing elsewhere; what it gives takes the number of steps done."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, *times, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done: progress.update(task, completed=done)
+
+
+@contextmanager
+def locked(run: Path, name: str, instead: str = "choose another RUN") -> Iterator[int]:
+    """One process at a time does `name` in a folder, such as a run; the lock goes with the process, however it ends.
+
+    Gives the lock's file descriptor: a child that inherits it holds the lock too.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    with (run / f".{name}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(f"Another process is at work on {run} ({name}); wait for it or {instead}.") from error
+        yield file.fileno()
+
+
+@contextmanager
+def exit_on_input_error() -> Iterator[None]:
+    """Says an InputError's one sentence and exits with 2."""
+    try:
+        yield
+    except InputError as error:
+        console.print(f"[bold red]error:[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True)
+        if ERROR_FILE in os.environ:
+            Path(os.environ[ERROR_FILE]).write_text(str(error))
+        raise SystemExit(2) from error

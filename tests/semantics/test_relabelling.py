@@ -1,0 +1,126 @@
+"""Laws of the names that objects take from those that look like them."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from panrecon.semantics.lifting import PointFeatures
+from panrecon.semantics.relabelling import kinship, name_alike, own_words, similarities
+from panrecon.structures import VOID, Labels, SceneObject, SupportingMask, with_categories
+
+WALL, FLOOR, CHAIR, TABLE, CUP = range(5)
+POINTS = 20  # of every object
+
+
+def called(category: int, *words: int) -> SceneObject:
+    """An object of the class, with a mask for every word."""
+    masks = tuple(SupportingMask(str(frame), 0, word, 1.0) for frame, word in enumerate(words))
+    return SceneObject(category, 1.0, 0.0, 0.0, masks, ())
+
+
+def looking(kinds: list[int], noise: float = 0.1) -> tuple[np.ndarray, PointFeatures]:
+    """Points of objects, whose features are of the kind that they look like; and the object of every point."""
+    rng = np.random.default_rng(0)
+    appearance = rng.standard_normal((max(kinds) + 1, 16))
+    instance = np.repeat(np.arange(len(kinds)), POINTS)
+    feature = appearance[np.array(kinds)[instance]] + noise * rng.standard_normal((len(instance), 16))
+    return instance.astype(np.int32), PointFeatures(feature.astype(np.float32), np.ones(len(instance), np.float32))
+
+
+CHAIRS = [called(CHAIR, CHAIR, CHAIR, CHAIR)] * 5
+TABLES = [called(TABLE, TABLE, TABLE)] * 4
+CUPS = [called(CUP, CUP)] * 4
+MISNAMED = called(TABLE, TABLE, TABLE, TABLE, CHAIR, CHAIR)
+ROOM = [*CHAIRS, *TABLES, *CUPS, MISNAMED]
+LOOKS = [CHAIR] * 5 + [TABLE] * 4 + [CUP] * 4
+
+
+def names(objects: list[SceneObject], looks: list[int], noise: float = 0.1) -> list[int]:
+    instance, points = looking(looks, noise)
+    return [found.category for found in name_alike(objects, instance, points, 5)]
+
+
+def test_an_object_that_looks_like_the_chairs_and_is_sometimes_called_one_is_a_chair() -> None:
+    assert names(ROOM, [*LOOKS, CHAIR]) == [*LOOKS, CHAIR]
+
+
+def test_it_stays_a_table_if_it_looks_like_the_tables() -> None:
+    assert names(ROOM, [*LOOKS, TABLE]) == [*LOOKS, TABLE]
+
+
+@pytest.mark.parametrize(("views", "name"), [(1, CHAIR), (10, TABLE)])
+def test_what_few_frames_detect_is_easier_to_rename(views: int, name: int) -> None:
+    """The same shares of words, from two frames and from twenty, beside one chair that it looks like."""
+    torn = called(TABLE, *[TABLE, CHAIR] * views)
+    assert names([CHAIRS[0], *CUPS[:3], *TABLES[:2], torn], [CHAIR, CUP, CUP, CUP, TABLE, TABLE, CHAIR])[-1] == name
+
+
+def test_features_alone_name_nothing() -> None:
+    never_called_chair = called(TABLE, TABLE, TABLE, TABLE)
+    many_chairs = [*CHAIRS, *CHAIRS, *CHAIRS]
+    looks = [CHAIR] * 15 + LOOKS[5:]
+    assert names([*many_chairs, *ROOM[5:-1], never_called_chair], [*looks, CHAIR]) == [*looks, TABLE]
+    assert names([*many_chairs, *ROOM[5:-1], MISNAMED], [*looks, CHAIR]) == [*looks, CHAIR]
+
+
+def test_features_that_do_not_tell_classes_apart_change_no_name() -> None:
+    assert names(ROOM, [0] * len(ROOM), noise=1.0) == [found.category for found in ROOM]
+
+
+def test_the_choice_of_the_graph_stands_without_kin_even_against_the_scores() -> None:
+    by_area = called(TABLE, TABLE, CUP, CUP, CUP)
+    assert names([*TABLES, by_area], [1, 2, 3, 4, 5]) == [TABLE] * 5
+
+
+@pytest.mark.parametrize("objects", [[], [MISNAMED]])
+def test_there_is_nothing_to_learn_from_fewer_than_two_objects(objects: list[SceneObject]) -> None:
+    instance, points = looking([0])
+    assert name_alike(objects, instance, points, 5) == tuple(objects)
+
+
+def test_objects_that_no_frame_gave_a_feature_keep_their_names() -> None:
+    instance, points = looking([*LOOKS, CHAIR])
+    unseen = PointFeatures(np.zeros_like(points.feature), np.zeros_like(points.weight))
+    assert [found.category for found in name_alike(ROOM, instance, unseen, 5)] == [o.category for o in ROOM]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.permutations(range(len(ROOM))))
+def test_the_order_of_objects_does_not_matter(order: list[int]) -> None:
+    instance, points = looking([*LOOKS, CHAIR])
+    place = np.argsort(order).astype(np.int32)
+    shuffled = name_alike([ROOM[number] for number in order], place[instance], points, 5)
+    assert [shuffled[place[number]].category for number in range(len(ROOM))] == [*LOOKS, CHAIR]
+
+
+def test_words_are_shares_of_the_scores() -> None:
+    masks = (SupportingMask("0", 0, CHAIR, 0.9), SupportingMask("1", 3, TABLE, 0.3))
+    words = own_words([SceneObject(CHAIR, 1.0, 0.0, 0.0, masks, ()), called(CUP)], 5)
+    assert_allclose(words, np.array([[0, 0, 0.75, 0.25, 0], [0, 0, 0, 0, 0]]))
+
+
+def test_similarity_is_that_of_directions_from_the_mean_of_the_scene() -> None:
+    feature = np.array([[1, 0], [3, 0], [-1, 0], [-3, 0], [0, 2], [0, -2]], np.float32)
+    instance = np.array([0, 1, 2, VOID, VOID, VOID], np.int32)
+    found = similarities(PointFeatures(feature + 5, np.ones(6, np.float32)), instance, 3)
+    assert_allclose(found, [[1, 1, -1], [1, 1, -1], [-1, -1, 1]], atol=1e-6)
+
+
+def test_objects_of_one_look_are_kin_and_others_are_not() -> None:
+    instance, points = looking([*LOOKS, CHAIR])
+    found = kinship(similarities(points, instance, len(ROOM)), own_words(ROOM, 5))
+    one_class = np.add.outer(LOOKS, -np.array(LOOKS)) == 0
+    assert_array_equal(found, found.T)
+    assert_array_equal(np.diag(found), 0)
+    within = found[:13, :13][one_class & ~np.eye(13, dtype=bool)]
+    assert within.mean() > 0.4
+    assert within.min() > found[:13, :13][~one_class].max() == 0
+
+
+def test_points_take_the_class_of_their_object_and_stuff_keeps_its_own() -> None:
+    before = Labels(np.array([WALL, TABLE, VOID], np.int32), np.array([VOID, 0, VOID], np.int32))
+    after = with_categories(before, [called(CHAIR)])
+    assert_array_equal(after.category, [WALL, CHAIR, VOID])
+    assert_array_equal(after.instance, before.instance)
