@@ -8,13 +8,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from benchmarks.provenance import provenance
+from benchmarks.provenance import CHECKOUT, provenance
 from benchmarks.scenes import panrecon
 from benchmarks.tables import table_of
 from panrecon.evaluation.report.markdown import STEPS, TITLES
 from panrecon.io.files import read_json, write_json, write_text
 from panrecon.terminal import console, exit_on_input_error
-from panrecon.workflow.scenes import CHECKOUT
 
 DATASET: Final = "kitti360"
 RENDERED: Final = "city_a"

@@ -21,7 +21,7 @@ import torch
 import typer
 from torchmetrics.functional.detection import panoptic_quality as torchmetrics_quality
 
-from benchmarks.provenance import provenance
+from benchmarks.provenance import CHECKOUT, provenance
 from benchmarks.tables import table_of
 from panrecon.evaluation.metrics.panoptic_quality import panoptic_quality
 from panrecon.evaluation.overlap import overlap
@@ -31,7 +31,6 @@ from panrecon.io.files import write_json, write_text
 from panrecon.io.images import write_ids, write_instances
 from panrecon.io.labels import LabelFrames, both_sides, read_label_frames
 from panrecon.structures import Category, CategoryTable, Labels
-from panrecon.workflow.scenes import CHECKOUT
 
 NAME: Final = "evaluation_speed"
 THINGS, STUFF = 18, 2  # as ScanNet's

@@ -12,7 +12,7 @@ import typer
 
 from benchmarks.measure import BASELINE, Cost, pipeline_steps, run_baseline, scores, stage_costs, stages_until
 from benchmarks.plain_fusion import MIN_OVERLAP
-from benchmarks.provenance import provenance
+from benchmarks.provenance import CHECKOUT, provenance
 from benchmarks.scenes import DATASET, BenchScene, find_scenes, prepare, run_pipeline
 from benchmarks.tables import Rows, cost_table, margins, mean_rows, score_table
 from panrecon.config import Settings
@@ -22,7 +22,7 @@ from panrecon.evaluation.report.record import finite
 from panrecon.io.categories import read_categories
 from panrecon.io.files import write_json, write_text
 from panrecon.terminal import exit_on_input_error
-from panrecon.workflow.scenes import CHECKOUT, settings_of
+from panrecon.workflow.scenes import settings_of
 
 RUN = "bench"
 NAME = "labels_against_baseline"

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 import numpy as np
 import typer
 
-from benchmarks.provenance import provenance
+from benchmarks.provenance import CHECKOUT, provenance
 from benchmarks.study import PROCESSES, RESULTS
 from benchmarks.tables import table_of
 from panrecon.commands.simulate_street import FEATURES, Recording, write_nuscenes
@@ -34,7 +34,6 @@ from panrecon.lidar.variants import CHANGES, Variant, variant
 from panrecon.simulation.street.street import build_street
 from panrecon.structures import CategoryTable
 from panrecon.terminal import console, track
-from panrecon.workflow.scenes import CHECKOUT
 
 NAME: Final = "lidar_ablation"
 STREETS: Final = CHECKOUT / "data" / "raw" / "lidar-demo"

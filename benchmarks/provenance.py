@@ -3,8 +3,10 @@
 import os
 import platform
 import subprocess
+from pathlib import Path
+from typing import Final
 
-from panrecon.workflow.scenes import CHECKOUT
+CHECKOUT: Final = Path(__file__).parents[1]
 
 
 def provenance() -> dict[str, str]:

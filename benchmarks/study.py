@@ -10,12 +10,11 @@ from typing import Annotated, Any, Final
 import numpy as np
 import typer
 
-from benchmarks.provenance import provenance
+from benchmarks.provenance import CHECKOUT, provenance
 from benchmarks.scenes import BenchScene, find_scenes, prepare, run_pipeline
 from benchmarks.tables import table_of
 from panrecon.io.files import write_json, write_text
 from panrecon.terminal import console, track
-from panrecon.workflow.scenes import CHECKOUT
 
 RESULTS: Final = CHECKOUT / "benchmarks" / "results"
 ROOMS: Final = CHECKOUT / "data" / "raw" / "scannet"

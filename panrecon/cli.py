@@ -101,10 +101,8 @@ def _add_stage(stage: str) -> None:
     def command(context: typer.Context) -> None:
         import runpy
 
-        from panrecon.workflow.scenes import PIPELINES
-
-        sys.argv = [str(PIPELINES / f"{stage}.py"), *context.args]
-        runpy.run_path(sys.argv[0], run_name="__main__")
+        sys.argv = [f"{stage}.py", *context.args]
+        runpy.run_module(f"panrecon.pipelines.{stage}", run_name="__main__")
 
 
 for _stage in VERSIONS:

@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 
 from panrecon.masks.base import Segmenter
 from panrecon.structures import Camera, CategoryTable, Frame, Scan
-from panrecon.workflow.scenes import CHECKOUT
+from tests import CHECKOUT
 
 
 def test_the_segmenter_of_ones_own_is_one(table: CategoryTable) -> None:

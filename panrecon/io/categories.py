@@ -2,13 +2,14 @@
 
 import csv
 import io
+from importlib import resources
 from pathlib import Path
 
 from panrecon.errors import InputError, reason
 from panrecon.io.files import write_text
 from panrecon.structures import Category, CategoryTable
 
-TABLES = Path(__file__).parents[2] / "data" / "categories"
+TABLES = Path(str(resources.files("panrecon.categories")))
 COLUMNS = ("id", "name", "thing", "evaluated", "synonyms", "raw_ids")
 
 

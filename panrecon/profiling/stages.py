@@ -59,7 +59,6 @@ from panrecon.semantics.propagation import propagate
 from panrecon.structures import Detections, FeatureMap, Frame, Labels, PanopticMesh, Scan, View, Views
 from panrecon.threads import in_parallel, one_thread
 from panrecon.visualization import overview
-from panrecon.workflow.scenes import PIPELINES
 from panrecon.workflow.sources import (
     class_table,
     detections_file,
@@ -400,7 +399,7 @@ def _by_name(scan: Scan, found: Sequence[Detections]) -> dict[str, Detections]:
 
 def _start() -> float:
     """How long a stage takes to come up."""
-    command = [sys.executable, str(PIPELINES / "field.py"), "--help"]
+    command = [sys.executable, "-m", "panrecon.pipelines.field", "--help"]
     return timed(lambda: subprocess.run(command, capture_output=True, check=True))[0]
 
 

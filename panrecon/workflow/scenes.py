@@ -2,18 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
-import panrecon
 from panrecon.config import Settings, load_settings
 from panrecon.datasets.base import DATASETS, dataset
 from panrecon.errors import InputError
 from panrecon.terminal import console
 
-CHECKOUT = Path(panrecon.__file__).parents[1]
-
-
-PIPELINES = CHECKOUT / "pipelines"
+PIPELINES = Path(str(resources.files("panrecon.pipelines")))  # the stage scripts, the Snakefile, configs
 
 
 OWN_SETTINGS = "settings.yaml"  # of a raw scene: what `panrecon doctor --fix` writes

@@ -20,7 +20,7 @@ from panrecon.errors import InputError
 from panrecon.geometry.projective import unproject
 from panrecon.io.files import read_json
 from panrecon.io.images import read_color, read_depth
-from panrecon.workflow.scenes import CHECKOUT
+from tests import CHECKOUT
 from tests.datasets.importers.scenes import (
     CAMERA,
     LAYOUTS,
