@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import yaml
 from pydantic import (
@@ -19,6 +19,9 @@ from pydantic import (
 
 from panrecon.errors import InputError
 from panrecon.structures import Axes, PosesAre
+
+# Settings of earlier versions, by what they are called today.
+RENAMED: Final[dict[str, str]] = {"semantics.name_alike": "semantics.similarity_relabelling"}
 
 # A path of the user's, from where they stand: stages work in another folder.
 UserPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
@@ -166,7 +169,9 @@ class SemanticsSettings(StageSettings):
         0.03, description="a vertex so near to the surface that its pixel sees takes the pixel's feature, m"
     )
     min_confidence: float = Field(0.5, ge=0, le=1, description="unlabelled points keep void below this probability")
-    name_alike: bool = Field(True, description="objects that look alike share the words of their masks")
+    similarity_relabelling: bool = Field(
+        True, description="objects of similar appearance share the words of their masks"
+    )
     seed: int = 0
 
 
@@ -296,6 +301,8 @@ def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     name = ".".join(str(part) for part in problem["loc"])
     reason = problem["msg"].lower().removeprefix("value error, ").rstrip(".")
+    if problem["type"] == "extra_forbidden" and name in RENAMED:
+        return f"The setting {name!r} is called {RENAMED[name]!r} now; change its name."
     if problem["type"] == "extra_forbidden":
         return f"There is no setting {name!r}; `panrecon settings` lists them all."
     return f"The setting {name} = {problem['input']!r} does not fit: {reason}."

@@ -27,7 +27,7 @@ def main(stage: Stage) -> None:
     frames = stage.track(zip(scan.frames, features, strict=True), "frames", len(scan.frames))
     points = distill(mesh, scan.camera, frames, settings.depth_tolerance)
     objects = instances.objects
-    if settings.name_alike:
+    if settings.similarity_relabelling:
         objects = name_alike(objects, instances.of_superface.instance[superface_of_vertex], points, len(table))
     of_superface = with_categories(instances.of_superface, objects)
     category = of_superface.category[superface_of_vertex]

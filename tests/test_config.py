@@ -1,11 +1,12 @@
 """Laws of settings."""
 
+import re
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from panrecon.config import MeshSettings, Settings, load_settings
+from panrecon.config import RENAMED, MeshSettings, Settings, load_settings
 from panrecon.errors import InputError
 from panrecon.workflow.stages import VERSIONS
 
@@ -93,3 +94,11 @@ def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Settings().mesh.voxel_size = 1.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("old", "new"), sorted(RENAMED.items()))
+def test_a_setting_of_an_earlier_name_is_refused_with_the_one_of_today(old: str, new: str) -> None:
+    section, name = new.split(".")
+    assert name in type(getattr(Settings(), section)).model_fields
+    with pytest.raises(InputError, match=rf"'{re.escape(old)}' is called '{re.escape(new)}' now"):
+        load_settings(overrides=[f"{old}=1"])
