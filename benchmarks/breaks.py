@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
+from panrecon.datasets.label_images import in_order
+from panrecon.datasets.poses import read_matrix
 from panrecon.geometry.projective import FLIP
 from panrecon.io.files import write_text
 from panrecon.io.images import read_color, write_image
-from panrecon.io.labels import in_order
-from panrecon.io.poses import read_matrix
 
 Matrix = Float[np.ndarray, "4 4"]
 

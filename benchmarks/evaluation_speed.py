@@ -23,13 +23,13 @@ from torchmetrics.functional.detection import panoptic_quality as torchmetrics_q
 
 from benchmarks.provenance import CHECKOUT, provenance
 from benchmarks.tables import table_of
+from panrecon.datasets.label_images import LabelFrames, both_sides, read_label_frames
 from panrecon.evaluation.metrics.panoptic_quality import panoptic_quality
 from panrecon.evaluation.overlap import overlap
 from panrecon.evaluation.protocols import protocol
 from panrecon.evaluation.score import score
 from panrecon.io.files import write_json, write_text
 from panrecon.io.images import write_ids, write_instances
-from panrecon.io.labels import LabelFrames, both_sides, read_label_frames
 from panrecon.structures import Category, CategoryTable, Labels
 
 NAME: Final = "evaluation_speed"

@@ -8,13 +8,14 @@ import numpy as np
 from jaxtyping import Int
 
 from panrecon.datasets.ground_truth import LabelledShare, frames, labelled_share, points
+from panrecon.datasets.label_images import LabelFrames, both_sides, first_ids, read_label_frames
 from panrecon.datasets.scannet.label_map import find_label_map
 from panrecon.errors import InputError
 from panrecon.evaluation.report.record import Evidence
 from panrecon.evaluation.scene import Judged, Terms, judge_frames, judge_points
 from panrecon.io.graph import read_evidence
-from panrecon.io.labels import LabelFrames, both_sides, first_ids, read_label_frames
-from panrecon.io.mesh import label_properties, numbers_of_ids, panoptic_digest, read_vertices, rows_of_ids
+from panrecon.io.ids import categories_of_ids, instances_of_ids
+from panrecon.io.mesh import label_properties, panoptic_digest, read_vertices
 from panrecon.structures import CategoryTable, Labels, PanopticMesh
 from panrecon.terminal import console, track
 
@@ -62,7 +63,7 @@ def _predicted_mesh(files: Files, table: CategoryTable) -> PanopticMesh:
     mesh, properties = read_vertices(files.prediction)
     category, instance = label_properties(files.prediction, properties)
     _say_unknown(files, np.unique(category), table)
-    return PanopticMesh(mesh, Labels(rows_of_ids(category, table), numbers_of_ids(instance)))
+    return PanopticMesh(mesh, Labels(categories_of_ids(category, table), instances_of_ids(instance)))
 
 
 def _judge_images(files: Files, terms: Terms) -> Judged:

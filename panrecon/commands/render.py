@@ -39,10 +39,10 @@ def render(
     Reads the run's scan, field and panoptic mesh; writes color/, depth/ (mm), normal/, semantic/ and instance/. Exit
     code 2: the input is wrong, in one sentence.
     """
+    from panrecon.datasets.poses import read_poses
     from panrecon.io.categories import read_categories
     from panrecon.io.field import read_field
     from panrecon.io.mesh import read_panoptic_mesh
-    from panrecon.io.poses import read_poses
     from panrecon.io.scan import read_scan
     from panrecon.visualization import spread
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from panrecon.config import ScanSettings
-from panrecon.io.labels import LabelFrames
+from panrecon.datasets.label_images import LabelFrames
 from panrecon.io.scan import Measure
 from panrecon.structures import CategoryTable, PanopticMesh, Scan
 

@@ -7,10 +7,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from panrecon.datasets.kitti360 import ground_truth as kitti360
+from panrecon.datasets.label_images import LabelFrames, has_label_images, read_label_frames
 from panrecon.datasets.scannet.dataset import ScanNet
 from panrecon.errors import InputError
 from panrecon.io.categories import find_table
-from panrecon.io.labels import LabelFrames, has_label_images, read_label_frames
 from panrecon.io.mesh import read_panoptic_mesh
 from panrecon.structures import VOID, CategoryTable, PanopticMesh
 

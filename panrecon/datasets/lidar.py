@@ -17,7 +17,7 @@ from panrecon.errors import InputError
 from panrecon.geometry.projective import invert
 from panrecon.io.categories import find_table, read_categories
 from panrecon.io.features import read_point_features
-from panrecon.io.mesh import rows_of_raw_ids
+from panrecon.io.ids import categories_of_raw_ids
 from panrecon.structures import VOID, CategoryTable, Labels, LidarImage, LidarScan, PointFeatures, Rig
 
 LABELLED: Final = ("semantic_kitti", "nuscenes")  # to train on and to be scored
@@ -145,7 +145,7 @@ class NuScenes:
             )
         row_of_id = {category.id: row for row, category in enumerate(self.table)}
         number = semantic * nuscenes.INSTANCES_PER_CLASS + instance
-        return Labels(rows_of_raw_ids(semantic, row_of_id), np.where(instance > 0, number, VOID))
+        return Labels(categories_of_raw_ids(semantic, row_of_id), np.where(instance > 0, number, VOID))
 
 
 class Kitti360:

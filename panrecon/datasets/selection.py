@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
+import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 from panrecon.config import ScanSettings
-from panrecon.io.images import read_color, sharpness
+from panrecon.io.images import read_color
 from panrecon.structures import Frame
 from panrecon.threads import in_parallel
 
@@ -24,6 +26,11 @@ def one_of_each(groups: Iterable[Sequence[Frame]], settings: ScanSettings) -> li
     if settings.sharpest and settings.frame_stride > 1:
         return [frame for chosen in in_parallel(_sharpest, groups) for frame in chosen]
     return [group[0] for group in groups if group]
+
+
+def sharpness(image: UInt8[np.ndarray, "h w 3"]) -> float:
+    """The variance of the image's Laplacian (grey levels squared): the lower, the more blurred."""
+    return float(cv2.Laplacian(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var())
 
 
 def _sharpest(frames: Sequence[Frame]) -> list[Frame]:

@@ -11,8 +11,8 @@ from jaxtyping import Int
 from panrecon.errors import InputError
 from panrecon.evaluation.report.record import Evidence
 from panrecon.io.files import read_arrays, read_json, write_arrays, write_json
+from panrecon.io.ids import categories_of_ids, ids_of_categories
 from panrecon.io.images import read_ids, read_instances, write_ids, write_instances
-from panrecon.io.mesh import ids_of_rows, rows_of_ids
 from panrecon.structures import (
     VOID,
     CategoryTable,
@@ -125,7 +125,7 @@ def write_object_graph(folder: Path, objects: "nx.Graph[int]") -> None:
 
 def write_frame_labels(folder: Path, frame: str, labels: Labels, table: CategoryTable) -> None:
     """`semantic/<frame>.png` (class ids) and `instance/<frame>.png` (object ids), 0 = void and none."""
-    write_ids(folder / "semantic" / f"{frame}.png", ids_of_rows(labels.category, table))
+    write_ids(folder / "semantic" / f"{frame}.png", ids_of_categories(labels.category, table))
     write_instances(folder / "instance" / f"{frame}.png", labels.instance)
 
 
@@ -135,7 +135,7 @@ def has_frame_labels(folder: Path, frame: str) -> bool:
 
 
 def read_frame_labels(folder: Path, frame: str, table: CategoryTable) -> Labels:
-    category = rows_of_ids(read_ids(folder / "semantic" / f"{frame}.png"), table)
+    category = categories_of_ids(read_ids(folder / "semantic" / f"{frame}.png"), table)
     return Labels(category, read_instances(folder / "instance" / f"{frame}.png"))
 
 

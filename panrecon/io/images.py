@@ -63,11 +63,6 @@ def read_instances(path: Path) -> Int[np.ndarray, "h w"]:
     return read_ids(path) + VOID
 
 
-def sharpness(image: UInt8[np.ndarray, "h w 3"]) -> float:
-    """The variance of the image's Laplacian: less where it is blurred."""
-    return float(cv2.Laplacian(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var())
-
-
 def write_image(path: Path, rgb: UInt8[np.ndarray, "h w 3"]) -> None:
     """RGB as PNG or JPEG, by the suffix."""
     _write(path, rgb[..., ::-1])

@@ -10,6 +10,7 @@ from jaxtyping import Int
 
 from panrecon.errors import InputError
 from panrecon.io.files import aside
+from panrecon.io.ids import categories_of_ids, ids_of_categories, instances_of_ids
 from panrecon.structures import VOID, CategoryTable, Labels, PanopticMesh, TriangleMesh
 
 CATEGORY_PROPERTIES = ("category", "semantic", "label")
@@ -22,7 +23,7 @@ def write_mesh(path: Path, mesh: TriangleMesh) -> None:
 
 def write_panoptic_mesh(path: Path, panoptic: PanopticMesh, table: CategoryTable) -> None:
     """Categories by the table's ids, instances from 1; 0 = void and none."""
-    category = ids_of_rows(panoptic.labels.category, table)
+    category = ids_of_categories(panoptic.labels.category, table)
     attributes = {"category": category, "instance": (panoptic.labels.instance - VOID).astype(np.int32)}
     with aside(path) as partial:
         partial.write_bytes(_ply(panoptic.mesh, attributes))
@@ -83,7 +84,7 @@ def read_panoptic_mesh(path: Path, table: CategoryTable) -> PanopticMesh:
     """
     mesh, properties = read_vertices(path)
     category, instance = label_properties(path, properties)
-    return PanopticMesh(mesh, Labels(rows_of_ids(category, table), numbers_of_ids(instance)))
+    return PanopticMesh(mesh, Labels(categories_of_ids(category, table), instances_of_ids(instance)))
 
 
 def label_properties(
@@ -117,29 +118,6 @@ def panoptic_digest(panoptic: PanopticMesh) -> str:
     for values in (panoptic.mesh.vertices, panoptic.labels.category, panoptic.labels.instance):
         result.update(values.tobytes())
     return result.hexdigest()
-
-
-def ids_of_rows(rows: np.ndarray, table: CategoryTable) -> np.ndarray:
-    """The table's ids; `VOID` becomes 0."""
-    return np.append(table.ids, 0)[rows].astype(np.int32)
-
-
-def rows_of_ids(ids: np.ndarray, table: CategoryTable) -> np.ndarray:
-    """Rows of the table; ids it does not list become `VOID`."""
-    return rows_of_raw_ids(ids, {category.id: row for row, category in enumerate(table)})
-
-
-def rows_of_raw_ids(ids: np.ndarray, row_of_raw_id: Mapping[int, int]) -> np.ndarray:
-    """Rows by a data set's own ids; ids that are not among them become `VOID`."""
-    highest = max(row_of_raw_id, default=0)
-    row_of_id = np.full(highest + 2, VOID, dtype=np.int32)
-    row_of_id[list(row_of_raw_id)] = list(row_of_raw_id.values())
-    return row_of_id[np.clip(ids, -1, highest + 1)]  # both ends are the last place, which stays void
-
-
-def numbers_of_ids(ids: np.ndarray) -> np.ndarray:
-    """Instance numbers from 0 of a file's ids; ids below 1 become `VOID`. 64 bits: ids may fill 32 without a sign."""
-    return np.maximum(ids.astype(np.int64), 0) + VOID
 
 
 def _ply(mesh: TriangleMesh, attributes: dict[str, np.ndarray]) -> bytes:

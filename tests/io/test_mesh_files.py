@@ -8,7 +8,7 @@ import trimesh
 from numpy.testing import assert_array_equal
 
 from panrecon.errors import InputError
-from panrecon.io.mesh import ids_of_rows, read_mesh, read_panoptic_mesh, rows_of_ids, write_mesh, write_panoptic_mesh
+from panrecon.io.mesh import read_mesh, read_panoptic_mesh, write_mesh, write_panoptic_mesh
 from panrecon.structures import VOID, Category, CategoryTable, Labels, PanopticMesh, TriangleMesh
 
 
@@ -65,14 +65,6 @@ def test_ids_the_table_does_not_list_become_void(tmp_path: Path, mesh: TriangleM
 def test_stuff_keeps_the_instances_of_the_file(tmp_path: Path, mesh: TriangleMesh, table: CategoryTable) -> None:
     write_panoptic_mesh(tmp_path / "p.ply", labelled(mesh, [0, 2], [3, 3]), table)
     assert_array_equal(read_panoptic_mesh(tmp_path / "p.ply", table).labels.instance[:2], [3, 3])
-
-
-def test_rows_and_ids_are_inverse_even_in_an_unsorted_table() -> None:
-    table = CategoryTable(tuple(Category(number, f"c{number}", thing=False) for number in (40, 3, 7)))
-    rows = np.array([[2, 0], [VOID, 1]])
-    assert_array_equal(ids_of_rows(rows, table), [[7, 40], [0, 3]])
-    assert_array_equal(rows_of_ids(ids_of_rows(rows, table), table), rows)
-    assert_array_equal(rows_of_ids(np.array([-5, 1, 41, 8]), table), [VOID] * 4)
 
 
 @pytest.mark.parametrize("name", ["semantic", "label"])

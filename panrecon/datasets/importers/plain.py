@@ -21,11 +21,11 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, PositiveFloat, ValidationError
 
 from panrecon.datasets.importers.base import Source, SourceFrame
+from panrecon.datasets.label_images import in_order
+from panrecon.datasets.poses import read_pose
 from panrecon.errors import InputError, reason
 from panrecon.geometry.projective import as_world_from_camera
 from panrecon.io.images import read_color, read_depth
-from panrecon.io.labels import in_order
-from panrecon.io.poses import read_pose
 from panrecon.structures import Axes, Camera, PosesAre
 
 NAME: Final = "scan.yaml"

@@ -22,10 +22,10 @@ from jaxtyping import Float
 
 from panrecon.datasets.importers.arkit import median_camera, most_confident, notes_of, opencv_pose, resized, side_notes
 from panrecon.datasets.importers.base import Source, SourceFrame
+from panrecon.datasets.poses import rigid
 from panrecon.errors import InputError
 from panrecon.io.files import read_json
 from panrecon.io.images import read_depth, read_ids
-from panrecon.io.poses import rigid
 
 INTRINSICS: Final = ("fx", "fy", "cx", "cy")
 CORRECTED: Final = "Images and poses are the corrected ones; depth, of the images before, is a little off at the edges."

@@ -15,10 +15,10 @@ import numpy as np
 from jaxtyping import Float
 
 from panrecon.datasets.importers.base import Source, SourceFrame
+from panrecon.datasets.poses import rigid
 from panrecon.errors import InputError, reason
 from panrecon.io.files import read_json
 from panrecon.io.images import read_depth
-from panrecon.io.poses import rigid
 from panrecon.structures import Camera
 
 IMAGES: Final = "*.[jp]*g"  # .jpg, .jpeg and .png

@@ -12,10 +12,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from panrecon.datasets.importers.base import Picture, Source, SourceFrame
+from panrecon.datasets.selection import sharpness
 from panrecon.errors import InputError
 from panrecon.geometry.projective import register
 from panrecon.io.files import write_json
-from panrecon.io.images import read_color, sharpness, write_depth, write_image
+from panrecon.io.images import read_color, write_depth, write_image
 from panrecon.structures import Camera
 
 SUFFIX_OF_MAGIC: Final = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png"}

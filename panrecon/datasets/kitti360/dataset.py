@@ -19,10 +19,10 @@ from panrecon.config import ScanSettings
 from panrecon.datasets.kitti360 import ground_truth as truth
 from panrecon.datasets.kitti360.depth import AccumulatedDepth, Place
 from panrecon.datasets.kitti360.format import CAMERAS, read_calibration, read_vehicle_poses
+from panrecon.datasets.label_images import LabelFrames, in_order
 from panrecon.datasets.selection import in_groups, one_of_each
 from panrecon.errors import InputError
 from panrecon.io.images import read_ids
-from panrecon.io.labels import LabelFrames, in_order
 from panrecon.structures import CategoryTable, Frame, PanopticMesh, Scan
 
 DEPTH_SCALE: Final = 256.0  # units of a depth image per metre, as in KITTI's own: to 255 m in steps of 4 mm

@@ -21,10 +21,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from panrecon.datasets.points import write_points
+from panrecon.datasets.poses import rigid
 from panrecon.errors import InputError
 from panrecon.io.files import aside, write_text, write_texts
 from panrecon.io.images import write_ids, write_image
-from panrecon.io.poses import rigid
 from panrecon.structures import Camera, Rig
 
 CAMERAS: Final = ("image_00", "image_01")  # the perspective ones

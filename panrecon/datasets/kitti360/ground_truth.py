@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
+from panrecon.datasets.label_images import LabelFrames, paired_images
 from panrecon.errors import InputError
-from panrecon.io.labels import LabelFrames, paired_images
-from panrecon.io.mesh import label_properties, numbers_of_ids, read_vertices, rows_of_raw_ids, whole_numbers
+from panrecon.io.ids import categories_of_raw_ids, instances_of_ids
+from panrecon.io.mesh import label_properties, read_vertices, whole_numbers
 from panrecon.structures import VOID, CategoryTable, Labels, PanopticMesh, TriangleMesh
 
 SEMANTICS_2D, SEMANTICS_3D = "data_2d_semantics", "data_3d_semantics"
@@ -72,7 +73,7 @@ def label_frames(drive: Drive, table: CategoryTable) -> LabelFrames:
     row_of_id = _row_of_id(table)
 
     def decode(semantic: Int[np.ndarray, "h w"], instance: Int[np.ndarray, "h w"]) -> Labels:
-        return Labels(rows_of_raw_ids(semantic, row_of_id), _numbers(instance))
+        return Labels(categories_of_raw_ids(semantic, row_of_id), _numbers(instance))
 
     return LabelFrames(folder, paired_images(folder / "semantic", folder / "instance"), decode)
 
@@ -94,7 +95,7 @@ def window_points(path: Path, table: CategoryTable, visible_only: bool = False) 
     """The points of one window; all of them, as the data set's own scripts count, or those that a camera saw."""
     mesh, properties = read_vertices(path)
     semantic, instance = label_properties(path, properties)
-    category, number = rows_of_raw_ids(semantic, _row_of_id(table)), _numbers(instance)
+    category, number = categories_of_raw_ids(semantic, _row_of_id(table)), _numbers(instance)
     if visible_only and "visible" in properties:
         unseen = whole_numbers(path, "visible", properties["visible"]) == 0
         category[unseen], number[unseen] = VOID, VOID
@@ -107,7 +108,7 @@ def _row_of_id(table: CategoryTable) -> dict[int, int]:
 
 def _numbers(instance: Int[np.ndarray, "*points"]) -> Int[np.ndarray, "*points"]:
     """Instance numbers that are unique over all classes."""
-    return np.where(instance % INSTANCES_PER_CLASS == 0, VOID, numbers_of_ids(instance))
+    return np.where(instance % INSTANCES_PER_CLASS == 0, VOID, instances_of_ids(instance))
 
 
 def joined(parts: Sequence[PanopticMesh]) -> PanopticMesh:

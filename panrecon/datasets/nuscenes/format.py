@@ -25,7 +25,7 @@ from panrecon.datasets.points import read_points
 from panrecon.errors import InputError, reason
 from panrecon.geometry.projective import invert
 from panrecon.io.files import aside, read_arrays, read_json, write_arrays, write_json
-from panrecon.io.mesh import numbers_of_ids, rows_of_raw_ids
+from panrecon.io.ids import categories_of_raw_ids, instances_of_ids
 from panrecon.structures import Camera, CategoryTable, Labels, LidarImage, LidarScan
 
 LIDAR: Final = "LIDAR_TOP"
@@ -260,7 +260,7 @@ def _labels(tables: Tables, token: str, table: CategoryTable, count: int) -> Lab
     if len(semantic) != count:
         raise InputError(f"{path} labels {len(semantic)} points, its scan has {count}; copy both again.")
     number = np.where(instance > 0, semantic * INSTANCES_PER_CLASS + instance, 0)
-    return Labels(rows_of_raw_ids(semantic, table.row_of_raw_id), numbers_of_ids(number))
+    return Labels(categories_of_raw_ids(semantic, table.row_of_raw_id), instances_of_ids(number))
 
 
 def _image(tables: Tables, channel: str, data: Record, world_from_lidar: Float[np.ndarray, "4 4"]) -> LidarImage:

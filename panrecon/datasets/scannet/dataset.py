@@ -19,15 +19,16 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from panrecon.config import ScanSettings
+from panrecon.datasets.label_images import LabelFrames, in_order, paired_images
+from panrecon.datasets.poses import read_matrix, read_pose, rigid
 from panrecon.datasets.scannet.label_map import FILE_NAME, LabelMap, find_label_map, read_label_map
 from panrecon.datasets.selection import in_groups, one_of_each
 from panrecon.errors import InputError
 from panrecon.geometry.projective import as_world_from_camera, invert
 from panrecon.io.files import read_json
+from panrecon.io.ids import categories_of_raw_ids, instances_of_ids
 from panrecon.io.images import read_color, read_depth, read_ids
-from panrecon.io.labels import LabelFrames, in_order, paired_images
-from panrecon.io.mesh import numbers_of_ids, read_mesh, read_panoptic_mesh, rows_of_raw_ids
-from panrecon.io.poses import read_matrix, read_pose, rigid
+from panrecon.io.mesh import read_mesh, read_panoptic_mesh
 from panrecon.structures import VOID, Camera, CategoryTable, Frame, Labels, PanopticMesh, Scan, normalised
 from panrecon.visualization import spread
 
@@ -135,7 +136,7 @@ class ScanNet:
             )
 
         def decode(raw: Int[np.ndarray, "h w"], instance: Int[np.ndarray, "h w"]) -> Labels:
-            return Labels(rows_of_raw_ids(raw, row_of_raw_id), numbers_of_ids(instance))
+            return Labels(categories_of_raw_ids(raw, row_of_raw_id), instances_of_ids(instance))
 
         return LabelFrames(folder, paired_images(folder / "label-filt", folder / "instance-filt"), decode)
 

@@ -16,12 +16,12 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from panrecon.datasets.points import read_points
+from panrecon.datasets.poses import rigid
 from panrecon.errors import InputError, reason
 from panrecon.geometry.projective import invert
 from panrecon.io.files import aside, write_text
+from panrecon.io.ids import categories_of_raw_ids, instances_of_ids
 from panrecon.io.images import read_size
-from panrecon.io.mesh import numbers_of_ids, rows_of_raw_ids
-from panrecon.io.poses import rigid
 from panrecon.structures import Camera, CategoryTable, Labels, LidarImage, LidarScan
 
 IMAGE_FOLDERS: Final = {"image_2": "P2", "image_3": "P3"}
@@ -75,7 +75,7 @@ def read_labels(path: Path, table: CategoryTable, count: int) -> Labels:
     if len(semantic) != count:
         raise InputError(f"{path} labels {len(semantic)} points, its scan has {count}; copy both again.")
     number = np.where(instance > 0, semantic * LIMIT + instance, 0)
-    return Labels(rows_of_raw_ids(semantic, table.row_of_raw_id), numbers_of_ids(number))
+    return Labels(categories_of_raw_ids(semantic, table.row_of_raw_id), instances_of_ids(number))
 
 
 def read_raw_labels(path: Path) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:

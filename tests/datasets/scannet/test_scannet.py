@@ -13,13 +13,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from panrecon.config import ScanSettings
 from panrecon.datasets.base import Dataset, dataset
+from panrecon.datasets.label_images import LabelFrames
 from panrecon.datasets.scannet.dataset import ScanNet
 from panrecon.datasets.scannet.format import AnnotatedMesh, read_truth, write_frame, write_scene
 from panrecon.datasets.scannet.label_map import FILE_NAME
 from panrecon.errors import InputError
 from panrecon.io.files import read_json, write_json, write_text
 from panrecon.io.images import read_ids, write_ids, write_image
-from panrecon.io.labels import LabelFrames
 from panrecon.io.mesh import write_panoptic_mesh
 from panrecon.io.scan import read_scan, read_view, write_scan
 from panrecon.structures import VOID, Camera, Category, CategoryTable, Labels, PanopticMesh, TriangleMesh, View

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from panrecon.datasets.poses import read_matrix
 from panrecon.errors import InputError
-from panrecon.io.poses import read_matrix
 
 
 def test_sixteen_numbers_are_a_matrix(tmp_path: Path) -> None:

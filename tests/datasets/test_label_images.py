@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from panrecon.datasets.label_images import LabelFrames, in_order, read_label_frames
 from panrecon.errors import InputError
 from panrecon.io.images import write_ids, write_image
-from panrecon.io.labels import LabelFrames, in_order, read_label_frames
 from panrecon.structures import VOID, CategoryTable
 
 SEMANTIC = np.array([[1, 5, 5], [0, 3, 11]], np.int32)  # wall, chair, chair; void, an id of no class, clutter

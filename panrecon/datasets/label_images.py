@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Int
 
 from panrecon.errors import InputError
+from panrecon.io.ids import categories_of_ids, instances_of_ids
 from panrecon.io.images import read_ids
-from panrecon.io.mesh import numbers_of_ids, rows_of_ids
 from panrecon.structures import CategoryTable, Labels
 from panrecon.visualization import spread
 
@@ -70,7 +70,7 @@ def read_label_frames(folder: Path, table: CategoryTable) -> LabelFrames:
     """
 
     def decode(semantic: Int[np.ndarray, "h w"], instance: Int[np.ndarray, "h w"]) -> Labels:
-        return Labels(rows_of_ids(semantic, table), numbers_of_ids(instance))
+        return Labels(categories_of_ids(semantic, table), instances_of_ids(instance))
 
     return LabelFrames(folder, paired_images(semantic_folder(folder), folder / "instance"), decode)
 
