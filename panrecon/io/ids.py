@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Integer
 
 from panrecon.structures import VOID, CategoryTable
 
@@ -13,13 +13,13 @@ def ids_of_categories(category: Int[np.ndarray, "*points"], table: CategoryTable
     return np.append(table.ids, 0)[category].astype(np.int32)
 
 
-def categories_of_ids(ids: Int[np.ndarray, "*points"], table: CategoryTable) -> Int[np.ndarray, "*points"]:
+def categories_of_ids(ids: Integer[np.ndarray, "*points"], table: CategoryTable) -> Int[np.ndarray, "*points"]:
     """Class indices of the table's ids; `VOID` for ids that it does not list."""
     return categories_of_raw_ids(ids, {category.id: index for index, category in enumerate(table)})
 
 
 def categories_of_raw_ids(
-    ids: Int[np.ndarray, "*points"], category_of_raw_id: Mapping[int, int]
+    ids: Integer[np.ndarray, "*points"], category_of_raw_id: Mapping[int, int]
 ) -> Int[np.ndarray, "*points"]:
     """Class indices of a data set's own ids; `VOID` for ids that the mapping does not have."""
     highest = max(category_of_raw_id, default=0)
@@ -28,6 +28,6 @@ def categories_of_raw_ids(
     return category_of_id[np.clip(ids, -1, highest + 1)]  # both ends are the last entry, which stays void
 
 
-def instances_of_ids(ids: Int[np.ndarray, "*points"]) -> Int[np.ndarray, "*points"]:
+def instances_of_ids(ids: Integer[np.ndarray, "*points"]) -> Int[np.ndarray, "*points"]:
     """Instances from 0 of a file's ids from 1; `VOID` for ids below 1. 64 bits: ids may fill 32 without a sign."""
     return np.maximum(ids.astype(np.int64), 0) + VOID
