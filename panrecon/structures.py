@@ -1,8 +1,8 @@
 """The vocabulary: what passes between functions, on one page.
 
 Metres and radians. Cameras look along +z with x right and y down (OpenCV); pixel centres lie at integer coordinates.
-Categories are rows of the scene's `CategoryTable` (0 .. C-1) and instances are 0 .. I-1; `VOID` (-1) means none.
-Only files use the table's ids, where 0 means none (`panrecon.io`).
+A category is a class index into the scene's `CategoryTable` (0 .. C-1), an instance an object index (0 .. I-1);
+`VOID` (-1) means none. Only files use the table's ids, where 0 means none (`panrecon.io`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 VOID: Final = -1
-SURFACELESS: Final = ("sky",)  # classes that images show and no surface has
+BACKGROUND_CLASSES: Final = ("sky",)  # images show them, but no surface has them
 PosesAre = Literal["camera_to_world", "world_to_camera"]
 Axes = Literal["opencv", "opengl"]  # of a camera: x right, y down, z forward; or x right, y up, z backward
 
@@ -33,18 +33,21 @@ class Camera:
 
     @property
     def matrix(self) -> Float[np.ndarray, "3 3"]:
+        """The intrinsic matrix K, in pixels."""
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]], dtype=np.float64)
 
     def scaled(self, factor: float) -> "Camera":
         """The camera of the same image resized by `factor`; pixel centres stay at integer coordinates."""
-        width, height = round(self.width * factor), round(self.height * factor)
-        x, y = width / self.width, height / self.height
+        width = round(self.width * factor)
+        height = round(self.height * factor)
+        x = width / self.width
+        y = height / self.height
         return Camera(width, height, self.fx * x, self.fy * y, (self.cx + 0.5) * x - 0.5, (self.cy + 0.5) * y - 0.5)
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Where one RGB-D image of a scan lies on disk and from where it was taken."""
+    """The files of one RGB-D image of a scan, and its pose."""
 
     name: str
     color: Path
@@ -56,8 +59,8 @@ class Frame:
 class Scan:
     """A posed RGB-D sequence; colour is registered to depth, so that one `camera` sees both.
 
-    `source_camera` saw the colour images as they came: precomputed detections and features lie on its pixels.
-    `source_from_camera` is where it stood, None for the place of `camera`; only a raw scan's may stand elsewhere.
+    `source_camera` is that of the colour images as recorded: precomputed detections and features lie on its pixels.
+    `source_from_camera` is its pose relative to `camera`, None where they coincide; only a raw scan may have another.
     """
 
     scene: str
@@ -80,7 +83,7 @@ class Scan:
 
 @dataclass(frozen=True)
 class View:
-    """One frame, read: colour in RGB, depth in metres along the optical axis, 0 where not measured."""
+    """One frame in memory: colour in RGB, depth in metres along the optical axis, 0 where not measured."""
 
     name: str
     camera: Camera
@@ -91,7 +94,7 @@ class View:
 
 @dataclass(frozen=True)
 class Rig:
-    """A vehicle with two cameras side by side and a LiDAR, and where they sit.
+    """The calibration of a vehicle with a stereo pair of cameras and a LiDAR.
 
     The vehicle's frame has x forward, y right and z down; a LiDAR has x forward, y left and z up. Cameras as they are
     mounted turn into the rectified ones, whose images are used, by the rotation `rectified_from_camera`. Both
@@ -106,18 +109,19 @@ class Rig:
 
     @property
     def vehicle_from_rectified(self) -> tuple[Float[np.ndarray, "4 4"], Float[np.ndarray, "4 4"]]:
-        """Where the images are seen from."""
+        """The poses of the two rectified cameras on the vehicle."""
         first, second = zip(self.vehicle_from_camera, self.rectified_from_camera, strict=True)
         return first[0] @ np.linalg.inv(first[1]), second[0] @ np.linalg.inv(second[1])
 
     @property
     def vehicle_from_lidar(self) -> Float[np.ndarray, "4 4"]:
+        """The pose of the LiDAR on the vehicle."""
         return self.vehicle_from_camera[0] @ np.linalg.inv(self.lidar_from_camera)
 
 
 @dataclass(frozen=True)
 class Views:
-    """Frames of one camera to be read in any order, and again; from where they were taken is known before."""
+    """Frames of one camera that are read on demand, in any order and repeatedly; their poses are in memory."""
 
     camera: Camera
     poses: Float[np.ndarray, "n 4 4"]
@@ -125,7 +129,7 @@ class Views:
 
     @classmethod
     def of(cls, views: Sequence[View]) -> "Views":
-        """Views that are in memory."""
+        """Views that are in memory already."""
         return cls(views[0].camera, np.stack([view.world_from_camera for view in views]), views.__getitem__)
 
 
@@ -151,7 +155,11 @@ class LidarScan:
 
 @dataclass(frozen=True)
 class Category:
-    """A row of a class table; `id` is its number in files, `raw_ids` the data set's own label ids that mean it."""
+    """One class; `id` is its label in files, `raw_ids` are the data set's own label ids that map to it.
+
+    `thing` classes have instances, others are stuff; only `evaluated` ones are scored. Synonyms are further words by
+    which detections may name the class.
+    """
 
     id: int
     name: str
@@ -163,7 +171,7 @@ class Category:
 
 @dataclass(frozen=True)
 class CategoryTable:
-    """The classes of a scene; arrays hold row numbers of this table."""
+    """The classes of a scene, in order; label arrays hold indices into this table."""
 
     categories: tuple[Category, ...]
 
@@ -173,44 +181,52 @@ class CategoryTable:
     def __iter__(self) -> Iterator[Category]:
         return iter(self.categories)
 
-    def __getitem__(self, row: SupportsIndex) -> Category:
-        return self.categories[row]
+    def __getitem__(self, category_index: SupportsIndex) -> Category:
+        return self.categories[category_index]
 
     @cached_property
     def is_thing(self) -> Bool[np.ndarray, " C"]:
+        """Whether the class has instances (thing) or none (stuff)."""
         return np.array([category.thing for category in self.categories], dtype=bool)
 
     @cached_property
     def is_evaluated(self) -> Bool[np.ndarray, " C"]:
+        """Whether the class counts when a result is scored."""
         return np.array([category.evaluated for category in self.categories], dtype=bool)
 
     @cached_property
-    def has_surface(self) -> Bool[np.ndarray, " C"]:
-        """Whether surfaces can be of the class: what sees the sky saw past all of them."""
-        return np.array([normalised(category.name) not in SURFACELESS for category in self.categories], dtype=bool)
+    def is_background(self) -> Bool[np.ndarray, " C"]:
+        """Whether the class lies behind all surfaces (sky), so that no vertex can have it."""
+        return np.array([normalised(category.name) in BACKGROUND_CLASSES for category in self.categories], dtype=bool)
 
     @property
-    def beyond(self) -> int:
-        """The row of what lies behind all surfaces; `VOID` where no class does."""
-        return next((row for row, surface in enumerate(self.has_surface) if not surface), VOID)
+    def background(self) -> int:
+        """The index of the background class (sky); `VOID` where the table has none."""
+        return next((index for index, background in enumerate(self.is_background) if background), VOID)
 
     @cached_property
     def ids(self) -> Int[np.ndarray, " C"]:
+        """The label of every class in files; all are positive, for 0 means void there."""
         return np.array([category.id for category in self.categories], dtype=np.int32)
 
     @cached_property
-    def _row_of_word(self) -> dict[str, int]:
-        names = {normalised(category.name): row for row, category in enumerate(self.categories)}
-        synonyms = {normalised(word): row for row, category in enumerate(self.categories) for word in category.synonyms}
+    def _index_of_word(self) -> dict[str, int]:
+        names = {normalised(category.name): index for index, category in enumerate(self.categories)}
+        synonyms = {
+            normalised(synonym): index
+            for index, category in enumerate(self.categories)
+            for synonym in category.synonyms
+        }
         return synonyms | names
 
     @cached_property
-    def row_of_raw_id(self) -> dict[int, int]:
-        return {raw: row for row, category in enumerate(self.categories) for raw in category.raw_ids}
+    def index_of_raw_id(self) -> dict[int, int]:
+        """The class index of every label id of the data set that maps to a class."""
+        return {raw_id: index for index, category in enumerate(self.categories) for raw_id in category.raw_ids}
 
-    def row_of(self, word: str) -> int:
-        """The row a name or synonym stands for, whatever its case; `VOID` for a word of no class."""
-        return self._row_of_word.get(normalised(word), VOID)
+    def index_of(self, word: str) -> int:
+        """The class index of a name or synonym, whatever its case; a name precedes a synonym, no class is `VOID`."""
+        return self._index_of_word.get(normalised(word), VOID)
 
 
 def normalised(word: str) -> str:
@@ -229,7 +245,7 @@ class TriangleMesh:
 
 @dataclass(frozen=True)
 class SurfaceImage:
-    """What a camera sees of a mesh: depth along the optical axis (m, 0 = nothing) and the face hit (`VOID` = none)."""
+    """A mesh seen by a camera: depth along the optical axis (m, 0 = no surface) and the face hit (`VOID` = none)."""
 
     depth: Float[np.ndarray, "h w"]
     face: Int[np.ndarray, "h w"]
@@ -256,7 +272,7 @@ class FeatureMap:
 
 @dataclass(frozen=True)
 class PointFeatures:
-    """Vision features of a scan's points; those that are not `valid` were in no image and are zero."""
+    """Vision features of a LiDAR scan's points; those that are not `valid` lie in no image and are zero."""
 
     values: Float[np.ndarray, "n D"]
     valid: Bool[np.ndarray, " n"]
@@ -264,7 +280,7 @@ class PointFeatures:
 
 @dataclass(frozen=True)
 class SuperfaceGraph:
-    """Votes of all masks on pairs of superfaces: `votes_for` being one object and `votes_against`; first < second."""
+    """Votes of all frames for and against each pair of superfaces being one object, in frames; first < second."""
 
     first: Int[np.ndarray, " E"]
     second: Int[np.ndarray, " E"]
@@ -274,7 +290,7 @@ class SuperfaceGraph:
 
 @dataclass(frozen=True)
 class SupportingMask:
-    """A mask of an object: its frame, its place among the frame's detections, and what it says of the class."""
+    """A mask of an object: its frame, its index among the frame's detections, its class and its score in [0, 1]."""
 
     frame: str
     detection: int
@@ -284,10 +300,10 @@ class SupportingMask:
 
 @dataclass(frozen=True)
 class SceneObject:
-    """One thing of the scene and the evidence for it; `confidence` in [0, 1].
+    """One object (instance of a thing class) and the evidence for it; `confidence` in [0, 1].
 
-    Votes are those on pairs of its superfaces. `contradicting` are the frames that see it well and call it something
-    else, as another object's mask or as stuff.
+    `votes_for` and `votes_against` are summed over the pairs of its superfaces, in frames. `contradicting` are the
+    frames that view it well, do not detect it, and have most of it in other objects' masks or in stuff.
     """
 
     category: int
@@ -299,7 +315,7 @@ class SceneObject:
 
     @property
     def frames(self) -> tuple[str, ...]:
-        """The frames that detected it, in order."""
+        """The frames with a mask of it, in order."""
         return tuple(dict.fromkeys(mask.frame for mask in self.masks))
 
 
@@ -307,7 +323,7 @@ class SceneObject:
 class Labels:
     """Category and instance of every point (vertex, superface, pixel ...).
 
-    What the pipeline finds has instances only on things; annotations may number stuff too, which few protocols count.
+    Predictions have instances only on things; annotations may have instances of stuff too, which few protocols count.
     """
 
     category: Int[np.ndarray, "*points"]
@@ -315,31 +331,31 @@ class Labels:
 
     def at(self, index: Int[np.ndarray, "*queries"]) -> "Labels":
         """The labels of the points `index`; an index of `VOID` gives void."""
-        found = index != VOID
+        known = index != VOID
         return Labels(
-            np.where(found, self.category[index], VOID).astype(np.int32),
-            np.where(found, self.instance[index], VOID).astype(self.instance.dtype),
+            np.where(known, self.category[index], VOID).astype(np.int32),
+            np.where(known, self.instance[index], VOID).astype(self.instance.dtype),
         )
 
 
 def only_things(labels: Labels, table: CategoryTable) -> Labels:
-    """The labels, instances kept on things alone."""
+    """The labels without the instances of stuff."""
     thing = np.append(table.is_thing, False)[labels.category]
     return Labels(labels.category, np.where(thing, labels.instance, VOID).astype(labels.instance.dtype))
 
 
 def with_categories(labels: Labels, objects: Sequence[SceneObject]) -> Labels:
-    """The labels, every object's points with its object's class."""
-    category_of_object = np.array([found.category for found in objects], dtype=np.int32)
-    mine = labels.instance != VOID
+    """The labels, in which the points of every object have the object's class."""
+    category_of_object = np.array([scene_object.category for scene_object in objects], dtype=np.int32)
+    on_object = labels.instance != VOID
     category = labels.category.copy()
-    category[mine] = category_of_object[labels.instance[mine]]
+    category[on_object] = category_of_object[labels.instance[on_object]]
     return Labels(category, labels.instance)
 
 
 @dataclass(frozen=True)
 class Instances:
-    """What the graph found: labels of every superface, and the objects that its instance numbers stand for."""
+    """Labels of every superface, and the objects that the instances index."""
 
     of_superface: Labels
     objects: tuple[SceneObject, ...]
@@ -353,17 +369,23 @@ class PointSemantics:
 
     @property
     def category(self) -> Int[np.ndarray, " V"]:
+        """The most likely class of every point; `VOID` where it has no feature."""
         known = self.probability.any(axis=1)
         return np.where(known, self.probability.argmax(axis=1), VOID).astype(np.int32)
 
     @property
     def confidence(self) -> Float[np.ndarray, " V"]:
+        """The probability of the most likely class, in [0, 1]; 0 where there is no feature."""
         return np.asarray(self.probability.max(axis=1))
 
 
 @dataclass(frozen=True)
 class PanopticMesh:
-    """The result: a surface whose every vertex knows its class and its object."""
+    """The result: a mesh with a category and an instance at every vertex.
+
+    Raises:
+        ValueError: there are more or fewer labels than vertices.
+    """
 
     mesh: TriangleMesh
     labels: Labels

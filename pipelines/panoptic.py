@@ -109,7 +109,7 @@ def render(
     stage: Stage, scan: Scan, panoptic: PanopticMesh, field: PanopticField, box: SceneBox, table: CategoryTable
 ) -> None:
     """Colour and depth of the field, normals, class and instance of the mesh, where the field was not taught."""
-    renderer, rows = SceneRenderer(field, box, panoptic, table.beyond), []
+    renderer, rows = SceneRenderer(field, box, panoptic, table.background), []
     names = read_held_out(stage.folder("field"))
     frames = [frame for frame in scan.frames if frame.name in names]
     for frame in stage.track(frames, "render", len(frames)):

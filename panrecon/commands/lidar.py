@@ -167,7 +167,7 @@ def infer(
         model.to(where)
         segment = segment_scan_by_ensemble if record.ensemble else segment_scan
         found, source = _places(layout or Layout(record.layout), folders, every), features or record.source
-        known = found[0][0].table.row_of
+        known = found[0][0].table.index_of
         words = _vocabulary(found, source, tuple(name for name in record.novel if known(name) != VOID)).to(where)
         for number, (data, place) in enumerate(track(found, "infer", len(found))):
             scan, part = sample(data, place, source)

@@ -58,7 +58,7 @@ def render(
         camera = scan.camera if width is None else scan.camera.scaled(width / scan.camera.width)
         panoptic = read_panoptic_mesh(run / "panoptic" / "panoptic.ply", table)
         field, box = read_field(run / "field")
-        renderer, folder = SceneRenderer(field, box, panoptic, table.beyond), out or run / "rendered"
+        renderer, folder = SceneRenderer(field, box, panoptic, table.background), out or run / "rendered"
         for name, pose in track(list(wanted.items()), "render", len(wanted)):
             write_images(folder, name, renderer.images(camera, pose), table)
         print(f"{len(wanted)} poses, {camera.width} x {camera.height}: {folder}")

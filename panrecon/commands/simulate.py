@@ -207,7 +207,7 @@ def _truth(folder: Path) -> "tuple[CategoryTable, Iterator[tuple[str, Labels]]]"
         labelled = [name for name in posed if frames.matching_frame(name)]  # the data set does not label every frame
         return table, ((name, only_things(frames.read(name), table)) for name in labelled)
     table = read_categories(folder / "classes.csv")
-    if not table.row_of_raw_id:
+    if not table.index_of_raw_id:
         raise InputError(
             f"{folder / 'classes.csv'} has no raw_ids; they say which ids of label-filt/ mean which class."
         )

@@ -292,7 +292,7 @@ def _raw_ids(benchmark: str) -> Int[np.ndarray, " C"]:
 
 def _is_numbered(table: CategoryTable, raw_id: int) -> bool:
     """Objects of classes that the table does not know are numbered too: some are things."""
-    row = table.row_of_raw_id.get(raw_id, VOID)
+    row = table.index_of_raw_id.get(raw_id, VOID)
     return row == VOID or table[row].thing
 
 
@@ -336,7 +336,7 @@ def _feature_writer(folder: Path, recording: Recording, benchmark: str) -> Calla
         return lambda name, frame: None
     table = read_categories(find_table(benchmark))
     words = list(dict.fromkeys(word for category in table for word in (category.name, *category.synonyms)))
-    rows = [table.row_of_raw_id.get(int(raw_id), VOID) for raw_id in _raw_ids(benchmark)]
+    rows = [table.index_of_raw_id.get(int(raw_id), VOID) for raw_id in _raw_ids(benchmark)]
     shown = [own if row == VOID else table[row].name for row, own in zip(rows, BENCHMARK_IDS, strict=False)]
     embedding_of_row = simulated_text_embeddings(shown)
     write_text_embeddings(folder, words, simulated_text_embeddings(words))

@@ -53,8 +53,9 @@ def observe(
     """
     visible, pixels = visible_points(vertices, view.camera, view.world_from_camera, view.depth, tolerance)
     column, row, _ = nearest_pixel(view.camera, pixels)
-    is_thing, is_surface = table.is_thing[detections.category], table.has_surface[detections.category]
-    thing, stuff = (winners(detections, chosen & is_surface)[row, column] for chosen in (is_thing, ~is_thing))
+    is_thing = table.is_thing[detections.category]
+    on_surface = ~table.is_background[detections.category]
+    thing, stuff = (winners(detections, chosen & on_surface)[row, column] for chosen in (is_thing, ~is_thing))
     return FrameObservation(
         view.name, view.world_from_camera, detections.category, detections.score, visible, thing, stuff
     )

@@ -38,7 +38,7 @@ class DetectionFile(Mapping[str, Detections]):
         if len(sizes) > 1:
             raise InputError(f"Masks of frame {frame} are of sizes {sizes} (rows, columns); an image has one size.")
         return Detections(
-            np.array([self.table.row_of(record["category"]) for record in records], dtype=np.int32),
+            np.array([self.table.index_of(record["category"]) for record in records], dtype=np.int32),
             np.array([record["score"] for record in records], dtype=np.float32),
             np.stack(masks),
         )
@@ -70,7 +70,7 @@ def read_detections(path: Path, table: CategoryTable) -> DetectionFile:
     skipped: Counter[str] = Counter()
     for number, record in enumerate(content):
         _check(path, number, record)
-        if table.row_of(record["category"]) == VOID:
+        if table.index_of(record["category"]) == VOID:
             skipped[record["category"]] += 1
         else:
             records[str(record["image_id"])].append(record)

@@ -69,7 +69,7 @@ def write_objects(
 def read_objects(path: Path, table: CategoryTable) -> tuple[SceneObject, ...]:
     return tuple(
         SceneObject(
-            table.row_of(item["category"]),
+            table.index_of(item["category"]),
             item["confidence"],
             item["votes_for"],
             item["votes_against"],
@@ -81,7 +81,7 @@ def read_objects(path: Path, table: CategoryTable) -> tuple[SceneObject, ...]:
 
 
 def _supporting_mask(record: dict[str, Any], table: CategoryTable) -> SupportingMask:
-    category = table.row_of(record["category"])
+    category = table.index_of(record["category"])
     return SupportingMask(record["frame"], record["detection"], category, record["score"])
 
 
@@ -140,12 +140,14 @@ def read_frame_labels(folder: Path, frame: str, table: CategoryTable) -> Labels:
 
 
 def read_labels_of_surfaces(folder: Path, view: View, objects: Sequence[SceneObject], table: CategoryTable) -> Labels:
-    """A frame's corrected masks, objects with their classes; void where there is none, or one without a surface."""
+    """A frame's corrected masks, objects with their classes; void where there is none, and on the sky."""
     if not has_frame_labels(folder, view.name):
         return Labels(*(np.full(view.depth.shape, VOID, np.int32) for _ in range(2)))
     labels = read_frame_labels(folder, view.name, table)
-    surface = np.append(table.has_surface, False)[labels.category]
-    return with_categories(Labels(np.where(surface, labels.category, VOID).astype(np.int32), labels.instance), objects)
+    on_surface = ~np.append(table.is_background, True)[labels.category]
+    return with_categories(
+        Labels(np.where(on_surface, labels.category, VOID).astype(np.int32), labels.instance), objects
+    )
 
 
 def _object_record(number: int, found: SceneObject, table: CategoryTable) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def vocabulary(
         raise InputError(
             f"There is no text embedding of {', '.join(map(repr, missing))}; embed all words of the table."
         )
-    rows = [table.row_of(name) for name in novel]
+    rows = [table.index_of(name) for name in novel]
     unknown = [name for name, row in zip(novel, rows, strict=True) if row < 0]
     if unknown:
         raise InputError(

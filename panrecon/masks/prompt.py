@@ -66,7 +66,7 @@ def words_of(table: CategoryTable) -> tuple[str, ...]:
         if not phrase or UNKNOWN in phrase:
             raise InputError(f"GroundingDINO cannot read the class word {word!r}; give the class an English name.")
         other = word_of_phrase.setdefault(phrase, word)
-        if table.row_of(other) != table.row_of(word):
+        if table.index_of(other) != table.index_of(word):
             raise InputError(f"The words {other!r} and {word!r} of two classes are one to GroundingDINO; rename one.")
     return tuple(word_of_phrase.values())
 
@@ -151,7 +151,7 @@ class Vocabulary:
 
 def vocabulary(table: CategoryTable) -> Vocabulary:
     """All names and synonyms of the table."""
-    return Vocabulary({pieces(word): table.row_of(word) for word in words_of(table)})
+    return Vocabulary({pieces(word): table.index_of(word) for word in words_of(table)})
 
 
 def readable(phrase: Sequence[int]) -> str:

@@ -329,7 +329,7 @@ class Rehearsal:
         writing, disk = timed(
             lambda: self._written("panoptic.ply", lambda path: write_panoptic_mesh(path, self.panoptic, self.table))
         )
-        renderer = SceneRenderer(self.trained, self.data.box, self.panoptic, self.table.beyond)
+        renderer = SceneRenderer(self.trained, self.data.box, self.panoptic, self.table.background)
         frame = self.some.frames[0]
         rendering, images = timed(lambda: renderer.images(self.some.camera, frame.world_from_camera))
         write_images(self.folder / "rendered", frame.name, images, self.table)

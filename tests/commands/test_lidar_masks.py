@@ -76,7 +76,7 @@ def test_masks_of_the_camera_stand_beside_them(drive: Path, labelled: Path, tmp_
     """In every frame, also in one whose scan has no labels."""
     mask = np.zeros((1, 188, 704), bool)
     mask[0, 10:20, 30:90] = True
-    own = Detections(np.array([TABLE.row_of("car")], np.int32), np.array([0.9], np.float32), mask)
+    own = Detections(np.array([TABLE.index_of("car")], np.int32), np.array([0.9], np.float32), mask)
     camera, out = tmp_path / "camera.json", tmp_path / "both.json"
     write_detections(camera, [(f"{number:010d}", own) for number in range(3)], TABLE)
     fewer = tmp_path / "labels"

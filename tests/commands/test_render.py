@@ -22,7 +22,7 @@ def test_beyond_all_surfaces_is_the_sky_where_the_table_knows_it(name: str) -> N
     labels = Labels(np.zeros(4, np.int32), np.full(4, 3, np.int32))
     box = SceneBox(np.full(3, -10.0), np.full(3, 20.0))
     field = build_field(box, FieldSettings(levels=2, log2_table_size=8), len(table), 1, 0)
-    images = SceneRenderer(field, box, PanopticMesh(wall, labels), table.beyond).images(CAMERA, np.eye(4))
+    images = SceneRenderer(field, box, PanopticMesh(wall, labels), table.background).images(CAMERA, np.eye(4))
     beyond = 1 if name == "Sky" else VOID
     assert_array_equal(images.labels.category, np.tile(np.repeat([0, beyond], 8), (8, 1)))
     assert_array_equal(images.labels.instance, np.tile(np.repeat([3, VOID], 8), (8, 1)))

@@ -140,7 +140,7 @@ def test_objects_have_one_number_in_images_and_points(kitti: Path) -> None:
         for instance, category in pairs[pairs[:, 0] != VOID].tolist():
             assert class_of.setdefault(instance, category) == category
             assert (instance + 1) // 1000 == TABLE[category].raw_ids[0]
-    car = TABLE.row_of("car")
+    car = TABLE.index_of("car")
     in_points, in_images = (set(labels.instance[labels.category == car].tolist()) for labels in (truth, images[0]))
     assert len(in_points & in_images) >= 2
     assert in_images - in_points  # the cars that drive are in images only
@@ -236,7 +236,7 @@ def test_moving_things_have_moving_ids_and_one_number_in_all_frames(semantic_kit
 def test_points_fall_on_pixels_of_their_own_class(layout: str, request: pytest.FixtureRequest) -> None:
     """By what the files say; the pixels' classes, which these layouts lack, come from the simulator."""
     folder, table = request.getfixturevalue(layout), read_categories(find_table(layout))
-    row_of_pixel = np.array([table.row_of_raw_id.get(getattr(ids, layout), VOID) for ids in BENCHMARK_IDS.values()])
+    row_of_pixel = np.array([table.index_of_raw_id.get(getattr(ids, layout), VOID) for ids in BENCHMARK_IDS.values()])
     if layout == "semantic_kitti":
         scans, sensors, model = semantic_kitti_scans(folder), stereo_sensors(kitti360_rig(352)), LidarModel(16, 256)
     else:
@@ -346,6 +346,6 @@ def test_features_of_points_are_made_of_a_drives_label_images(kitti: Path, tmp_p
     column, row = np.rint(pixels).astype(int).T
     category = frames.read("2").category[row, column]
     known = category != VOID
-    words = [TABLE.row_of(names[i]) for i in (found.values[found.valid] @ np.stack(embedding).T).argmax(axis=1)]
+    words = [TABLE.index_of(names[i]) for i in (found.values[found.valid] @ np.stack(embedding).T).argmax(axis=1)]
     assert np.mean(np.array(words)[known] == category[known]) > 0.5
     assert read_json(tmp_path / "features.json")["simulated"] is True

@@ -126,7 +126,7 @@ def test_the_four_scenes_have_the_classes_of_the_paper(name: str) -> None:
 )
 def test_known_raw_ids(name: str, word: str, raw_id: int) -> None:
     categories = table(name)
-    assert categories.row_of_raw_id[raw_id] == categories.row_of(word) >= 0
+    assert categories.index_of_raw_id[raw_id] == categories.index_of(word) >= 0
 
 
 def test_sizes_and_kinds() -> None:

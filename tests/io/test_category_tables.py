@@ -27,8 +27,8 @@ def test_columns_that_are_missing_have_their_defaults(tmp_path: Path) -> None:
 
 def test_a_word_finds_its_row_whatever_its_case(tmp_path: Path) -> None:
     table = read(tmp_path, "id,name,thing,evaluated,synonyms\n1,wall,0,1,Shower Wall|chair\n2,chair,1,1,arm_chair\n")
-    assert [table.row_of(word) for word in ("WALL", "shower  wall", "armchair", "Arm Chair")] == [0, 0, VOID, 1]
-    assert table.row_of("chair") == 1  # a name goes before another's synonym
+    assert [table.index_of(word) for word in ("WALL", "shower  wall", "armchair", "Arm Chair")] == [0, 0, VOID, 1]
+    assert table.index_of("chair") == 1  # a name goes before another's synonym
 
 
 @pytest.mark.parametrize(

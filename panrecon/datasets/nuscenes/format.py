@@ -260,7 +260,7 @@ def _labels(tables: Tables, token: str, table: CategoryTable, count: int) -> Lab
     if len(semantic) != count:
         raise InputError(f"{path} labels {len(semantic)} points, its scan has {count}; copy both again.")
     number = np.where(instance > 0, semantic * INSTANCES_PER_CLASS + instance, 0)
-    return Labels(categories_of_raw_ids(semantic, table.row_of_raw_id), instances_of_ids(number))
+    return Labels(categories_of_raw_ids(semantic, table.index_of_raw_id), instances_of_ids(number))
 
 
 def _image(tables: Tables, channel: str, data: Record, world_from_lidar: Float[np.ndarray, "4 4"]) -> LidarImage:

@@ -288,7 +288,7 @@ def _label_map(folder: Path, named: Path | None) -> LabelMap | None:
 
 
 def _row_of_raw_id(table: CategoryTable, label_map: LabelMap | None) -> Mapping[int, int]:
-    return label_map.row_of_raw_id(table) if label_map else table.row_of_raw_id
+    return label_map.index_of_raw_id(table) if label_map else table.index_of_raw_id
 
 
 def _categories(
@@ -311,7 +311,7 @@ def _categories(
     if unknown and row_of_raw_id:
         raw_id_of_object = _raw_ids(folder, [int(groups[number]["objectId"]) for number in unknown])
         rows[unknown] = [
-            row_of_raw_id.get(raw, VOID) if raw else table.row_of(groups[number]["label"])
+            row_of_raw_id.get(raw, VOID) if raw else table.index_of(groups[number]["label"])
             for number, raw in zip(unknown, raw_id_of_object, strict=True)
         ]
     return rows
@@ -319,7 +319,7 @@ def _categories(
 
 def _row_of_word(word: str, table: CategoryTable) -> int:
     """The class of this name or synonym; of a class with raw ids, which say what it means exactly, the name alone."""
-    row = table.row_of(word)
+    row = table.index_of(word)
     exact = row != VOID and bool(table[row].raw_ids) and normalised(table[row].name) != normalised(word)
     return VOID if exact else row
 

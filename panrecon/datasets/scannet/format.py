@@ -55,8 +55,8 @@ def write_scene(folder: Path, camera: Camera, annotated: AnnotatedMesh, table: C
 def read_truth(folder: Path, frame: str, table: CategoryTable) -> Labels:
     """The exact labels of a frame, from `label-filt` and `instance-filt`; unknown raw ids are void."""
     raw, number = (read_ids(folder / kind / f"{frame}.png") for kind in ("label-filt", "instance-filt"))
-    row_of_raw = np.full(max(int(raw.max()), max(table.row_of_raw_id, default=0)) + 1, VOID, dtype=np.int32)
-    for raw_id, row in table.row_of_raw_id.items():
+    row_of_raw = np.full(max(int(raw.max()), max(table.index_of_raw_id, default=0)) + 1, VOID, dtype=np.int32)
+    for raw_id, row in table.index_of_raw_id.items():
         row_of_raw[raw_id] = row
     category = row_of_raw[raw]
     is_thing = np.append(table.is_thing, False)[category] & (number > 0)

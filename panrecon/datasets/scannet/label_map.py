@@ -21,15 +21,15 @@ class LabelMap:
     raw_id_of_word: Mapping[str, int]
     words_of_raw_id: Mapping[int, tuple[str, ...]]
 
-    def row_of_raw_id(self, table: CategoryTable) -> dict[int, int]:
-        """The row of every raw id that a class means.
+    def index_of_raw_id(self, table: CategoryTable) -> dict[int, int]:
+        """The class index of every raw id that a class means.
 
         A class that lists `raw_ids` means exactly these; its synonyms, which are a detector's words, add none. Any
         other class means the ids that its name or a synonym is a word of.
         """
-        found = dict(table.row_of_raw_id)
+        found = dict(table.index_of_raw_id)
         for raw_id, words in self.words_of_raw_id.items():
-            rows = (table.row_of(word) for word in words)
+            rows = (table.index_of(word) for word in words)
             row = next((row for row in rows if row != VOID and not table[row].raw_ids), VOID)
             if row != VOID:
                 found.setdefault(raw_id, row)

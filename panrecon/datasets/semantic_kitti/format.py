@@ -75,7 +75,7 @@ def read_labels(path: Path, table: CategoryTable, count: int) -> Labels:
     if len(semantic) != count:
         raise InputError(f"{path} labels {len(semantic)} points, its scan has {count}; copy both again.")
     number = np.where(instance > 0, semantic * LIMIT + instance, 0)
-    return Labels(categories_of_raw_ids(semantic, table.row_of_raw_id), instances_of_ids(number))
+    return Labels(categories_of_raw_ids(semantic, table.index_of_raw_id), instances_of_ids(number))
 
 
 def read_raw_labels(path: Path) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:

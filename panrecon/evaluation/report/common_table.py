@@ -35,7 +35,7 @@ def with_common_names(tables: Sequence[CategoryTable]) -> list[CategoryTable]:
     """The same tables, every class spelled as where it comes first."""
     common = common_table(tables)
     return [
-        CategoryTable(tuple(replace(category, name=common[common.row_of(category.name)].name) for category in table))
+        CategoryTable(tuple(replace(category, name=common[common.index_of(category.name)].name) for category in table))
         for table in tables
     ]
 
@@ -68,4 +68,4 @@ def statistics_in(statistics: PanopticStatistics, own: CategoryTable, common: Ca
 
 
 def _rows(own: CategoryTable, common: CategoryTable) -> Int[np.ndarray, " C"]:
-    return np.array([common.row_of(category.name) for category in own], dtype=np.int64)
+    return np.array([common.index_of(category.name) for category in own], dtype=np.int64)

@@ -152,7 +152,7 @@ def _segments(truth: Labels, categories: CategoryTable, min_area: int) -> list[_
 def _is_prompted(category: int, categories: CategoryTable, faults: DetectionFaults) -> bool:
     if faults.prompted is None:
         return True
-    return category in {categories.row_of(word) for word in faults.prompted}
+    return category in {categories.index_of(word) for word in faults.prompted}
 
 
 def _missed(scene: _Frame, segment: _Segment) -> bool:
@@ -233,7 +233,9 @@ def _named(scene: _Frame, segment: _Segment, *, repeated: bool) -> int:
 
 def _confuser(scene: _Frame, segment: _Segment, rng: np.random.Generator) -> int:
     """A class of the confusion list that this one is taken for; itself if there is none that is prompted."""
-    listed = [scene.categories.row_of(w) for w in CONFUSED.get(normalised(scene.categories[segment.category].name), ())]
+    listed = [
+        scene.categories.index_of(w) for w in CONFUSED.get(normalised(scene.categories[segment.category].name), ())
+    ]
     others = (row for row in listed if row not in (VOID, segment.category))
     rows = [row for row in others if _is_prompted(row, scene.categories, scene.faults)]
     return rows[int(rng.integers(len(rows)))] if rows else segment.category

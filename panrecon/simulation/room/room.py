@@ -116,7 +116,7 @@ def build_room(seed: int) -> Room:
 def assemble(seed: int, size: tuple[float, float, float], items: Sequence[Item], lights: Sequence[Light]) -> Room:
     """The room made of these items; things are numbered in their order."""
     categories = room_categories()
-    rows = np.array([categories.row_of(item.category) for item in items])
+    rows = np.array([categories.index_of(item.category) for item in items])
     is_thing = categories.is_thing[rows]
     instances = np.where(is_thing, np.cumsum(is_thing) - 1, VOID)
     parts = [part for item in items for part in item.parts]

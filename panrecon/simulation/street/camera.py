@@ -45,7 +45,7 @@ def render(
     rng = np.random.default_rng([seed, frame, 83])
     color += _NOISE * rng.standard_normal(color.shape, dtype=np.float32)
     labels = surface.labels.at(seen.face)
-    category = np.where(seen.face == VOID, categories.row_of("sky"), labels.category).astype(np.int32)
+    category = np.where(seen.face == VOID, categories.index_of("sky"), labels.category).astype(np.int32)
     picture = np.rint(255 * np.clip(color, 0, 1)).astype(np.uint8)
     return StreetView(camera, world_from_camera, picture, seen.depth, Labels(category, labels.instance))
 

@@ -104,7 +104,7 @@ class Street:
     @cached_property
     def labels(self) -> Labels:
         """Category and instance of every item."""
-        rows = np.array([self.categories.row_of(item.category) for item in self.items], dtype=np.int32)
+        rows = np.array([self.categories.index_of(item.category) for item in self.items], dtype=np.int32)
         is_thing = self.categories.is_thing[rows]
         return Labels(rows, np.where(is_thing, np.cumsum(is_thing) - 1, VOID).astype(np.int32))
 

@@ -81,7 +81,7 @@ def test_depth_agrees_with_the_true_surface(street: Path, scan: Scan) -> None:
         same = (color.read(frame.name).category[row, column] == truth.labels.category[inside]) & (found > 0)
         near = same & (true < 15)
         assert np.mean(np.abs(found[near] - true[near]) < 0.03 * true[near] + 0.05) > 0.9
-        sky = color.read(frame.name).category == table.row_of("sky")
+        sky = color.read(frame.name).category == table.index_of("sky")
         assert (depth[sky] > 0).mean() < 0.01
 
 
@@ -92,7 +92,7 @@ def test_nothing_is_measured_where_something_moves(street: Path, scan: Scan) -> 
     table = read_categories(class_table("kitti360", street, Settings()))
     frames, truth = reader.label_frames(street, table), reader.annotation(street, table)
     resting = set(np.unique(truth.labels.instance))
-    car, middle = table.row_of("car"), scan.frames[FRAMES // 2]
+    car, middle = table.index_of("car"), scan.frames[FRAMES // 2]
     labels, depth = frames.read(middle.name), measure(middle)
     moving = (labels.category == car) & ~np.isin(labels.instance, list(resting))
     parked = (labels.category == car) & np.isin(labels.instance, list(resting))

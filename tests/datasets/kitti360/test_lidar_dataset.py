@@ -56,5 +56,5 @@ def test_what_lies_ahead_of_the_lidar_lies_ahead_of_the_camera_and_on_its_labels
     column, row, inside = nearest_pixel(camera, project(camera, transform(scan.images[0].camera_from_lidar, ground))[0])
     category = KITTI360().label_frames(drive, table).read("0").category[row[inside], column[inside]]
     assert np.count_nonzero(inside) > 100
-    flat = [table.row_of(name) for name in ("road", "sidewalk", "parking", "terrain")]
+    flat = [table.index_of(name) for name in ("road", "sidewalk", "parking", "terrain")]
     assert np.isin(category[category != VOID], flat).mean() > 0.9

@@ -41,14 +41,14 @@ def test_words_have_ids_and_ids_have_words_from_fine_to_coarse(tmp_path: Path) -
 def test_a_class_means_its_raw_ids_and_without_any_those_of_its_words(tmp_path: Path) -> None:
     label_map = read_label_map(write_map(tmp_path))
     by_words = (Category(1, "Seat", thing=True, synonyms=("chair",)), Category(2, "book", thing=True))
-    assert label_map.row_of_raw_id(CategoryTable(by_words)) == {2: 0, 23: 0, 22: 1}
+    assert label_map.index_of_raw_id(CategoryTable(by_words)) == {2: 0, 23: 0, 22: 1}
     exact = (Category(1, "chair", thing=True, synonyms=("armchair",), raw_ids=(2, 77)), by_words[1])
-    assert label_map.row_of_raw_id(CategoryTable(exact)) == {2: 0, 77: 0, 22: 1}
+    assert label_map.index_of_raw_id(CategoryTable(exact)) == {2: 0, 77: 0, 22: 1}
 
 
 def test_the_finest_word_decides(tmp_path: Path) -> None:
     table = CategoryTable((Category(1, "chair", thing=True), Category(2, "armchair", thing=True)))
-    assert read_label_map(write_map(tmp_path)).row_of_raw_id(table) == {2: 0, 23: 1}
+    assert read_label_map(write_map(tmp_path)).index_of_raw_id(table) == {2: 0, 23: 1}
 
 
 def test_the_map_is_found_up_to_three_folders_above(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_confusion_is_fixed_for_an_object(recording: Recording) -> None:
     assert {i for i, rows in words.items() if rows != {category[i]}} == {
         i
         for i in words
-        if any(table.row_of(w) not in (VOID, category[i]) for w in CONFUSED.get(table[category[i]].name, ()))
+        if any(table.index_of(w) not in (VOID, category[i]) for w in CONFUSED.get(table[category[i]].name, ()))
     }
 
 
@@ -140,7 +140,7 @@ def test_scores_follow_quality(recording: Recording) -> None:
 def test_only_prompted_words_are_detected(recording: Recording) -> None:
     table = recording.room.categories
     faults = replace(DetectionFaults(), prompted=("couch", "chair"))
-    allowed = {table.row_of("sofa"), table.row_of("chair")}
+    allowed = {table.index_of("sofa"), table.index_of("chair")}
     found = [simulated_detections(view.truth, table, faults, frame=i) for i, view in enumerate(recording.views)]
     assert {int(row) for detections in found for row in detections.category} == allowed
 

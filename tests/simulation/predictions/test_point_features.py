@@ -59,9 +59,9 @@ def test_every_synonym_is_nearest_to_a_class_that_it_stands_for() -> None:
             for word in category.synonyms:
                 cosine = embeddings @ simulated_text_embeddings([word])[0]
                 assert cosine.min() > 0.1
-                if word not in WORDS and table.row_of(word) != VOID:
+                if word not in WORDS and table.index_of(word) != VOID:
                     nearest = WORDS[int(cosine.argmax())]
-                    assert table.row_of(nearest) in (VOID, table.row_of(word)), (word, nearest)
+                    assert table.index_of(nearest) in (VOID, table.index_of(word)), (word, nearest)
 
 
 def test_an_embedding_depends_on_the_word_alone() -> None:

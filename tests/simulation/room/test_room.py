@@ -94,7 +94,7 @@ def test_things_lie_inside_the_room(room: Room) -> None:
 
 
 def test_texture_is_bounded_and_varies_on_the_floor(room: Room) -> None:
-    face = np.flatnonzero(room.labels.category == room.categories.row_of("floor"))
+    face = np.flatnonzero(room.labels.category == room.categories.index_of("floor"))
     points = np.random.default_rng(0).uniform(0, 3, (500, 3)) * [1, 1, 0]
     color = room.texture(points, np.full(500, face[0]))
     assert color.min() >= 0 and color.max() <= 1
@@ -104,7 +104,7 @@ def test_texture_is_bounded_and_varies_on_the_floor(room: Room) -> None:
 def test_texture_moves_with_its_part() -> None:
     """A part's pattern depends on the place within the part only."""
     room = build_room(1)
-    chairs = np.flatnonzero(room.category_of_instance == room.categories.row_of("chair"))[:2]
+    chairs = np.flatnonzero(room.category_of_instance == room.categories.index_of("chair"))[:2]
     faces = [np.flatnonzero(room.labels.instance == chair) for chair in chairs]
     colors = [room.texture(room.mesh.vertices[room.mesh.faces[face]].mean(axis=1), face) for face in faces]
     assert_allclose(np.median(np.abs(colors[0] - colors[1])), 0, atol=0.02)

@@ -52,7 +52,7 @@ def test_depth_of_the_floor_is_exact(recording: Recording) -> None:
     eye = np.array([x / 2, y / 2, 0.9 * z])
     pose = look_at(eye, eye - np.array([0, 0, 1.0]), up=np.array([0, 1.0, 0]))
     view = recording.renderer.render(CAMERA, pose, noise=SensorNoise.none())
-    floor = view.truth.category == recording.room.categories.row_of("floor")
+    floor = view.truth.category == recording.room.categories.index_of("floor")
     assert floor.sum() > 100
     assert_allclose(view.depth[floor], 0.9 * z, atol=1e-4)
 

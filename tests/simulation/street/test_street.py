@@ -68,9 +68,9 @@ def test_every_street_has_all_classes_but_the_sky(seed: int) -> None:
 def test_ids_of_the_classes_are_those_of_kitti_360() -> None:
     table = read_categories(find_table("kitti360"))
     for category in built(0).categories:
-        row = table.row_of_raw_id[category.raw_ids[0]]
-        if table.row_of(category.name) != VOID:
-            assert table.row_of(category.name) == row
+        row = table.index_of_raw_id[category.raw_ids[0]]
+        if table.index_of(category.name) != VOID:
+            assert table.index_of(category.name) == row
         if table[row].evaluated:
             assert category.thing == table[row].thing or category.name == "trash bin"
 
@@ -187,7 +187,7 @@ def test_both_cameras_see_a_point_on_one_row_and_farther_ones_closer_together(dr
 
 
 def test_sky_is_where_nothing_is_hit(drive: Drive) -> None:
-    sky = drive.street.categories.row_of("sky")
+    sky = drive.street.categories.index_of("sky")
     for frame in drive.frames:
         truth: Labels = frame.views[0].truth
         assert_array_equal(truth.category == sky, frame.views[0].depth == 0)
