@@ -17,13 +17,13 @@ from panrecon.datasets.base import dataset
 from panrecon.geometry.mesh import nearest_vertex
 from panrecon.geometry.projective import nearest_pixel
 from panrecon.geometry.raycasting import visible_points
-from panrecon.graph.adjacency import Contacts, contacts
+from panrecon.graph.adjacency import SuperfaceAdjacency, superface_adjacency
 from panrecon.graph.instances import GraphResult, infer_instances
 from panrecon.graph.observation import FrameObservation
 from panrecon.graph.superfaces import superfaces
 from panrecon.io.categories import read_categories
 from panrecon.io.detections import read_detections
-from panrecon.masks.overlap import winners
+from panrecon.masks.overlap import resolve_overlaps
 from panrecon.masks.precomputed import PrecomputedSegmenter
 from panrecon.structures import CategoryTable, Detections, Labels, PanopticMesh, Scan, TriangleMesh, View
 
@@ -69,8 +69,8 @@ class AssociationScene:
         return superfaces(self.mesh, GraphSettings())
 
     @cached_property
-    def touching(self) -> Contacts:
-        return contacts(self.mesh, self.superface_of_vertex)
+    def adjacency(self) -> SuperfaceAdjacency:
+        return superface_adjacency(self.mesh, self.superface_of_vertex)
 
     @cached_property
     def _nearest(self) -> Int[np.ndarray, " T"]:
@@ -92,7 +92,7 @@ class AssociationScene:
         ]
 
     def infer(self, masks: Masks, settings: GraphSettings) -> GraphResult:
-        return infer_instances(self.observations(masks), self.superface_of_vertex, self.touching, self.table, settings)
+        return infer_instances(self.observations(masks), self.superface_of_vertex, self.adjacency, self.table, settings)
 
     def on_truth(self, labels: Labels) -> Labels:
         """Labels of the vertices, brought to the true ones."""
@@ -113,14 +113,14 @@ class AssociationScene:
         for frame, seen in zip(self.scan.frames, self.voxels_seen, strict=True):
             if frame.name in masks:
                 found = masks[frame.name]
-                winner = winners(found, np.ones(len(found), dtype=bool)).ravel()[seen.pixel]
+                winner = resolve_overlaps(found, np.ones(len(found), dtype=bool)).ravel()[seen.pixel]
                 labelled = winner >= 0
                 fusion.add(FrameVotes(found.category, seen.point[labelled], winner[labelled]))
         return fusion.labels(max(MIN_FRAMES.values())).at(self.voxels.of_vertex)
 
     def _observation(self, name: str, world_from_camera: np.ndarray, seen: Seen, found: Detections) -> FrameObservation:
         is_thing = self.table.is_thing[found.category]
-        thing, stuff = (winners(found, chosen).ravel()[seen.pixel] for chosen in (is_thing, ~is_thing))
+        thing, stuff = (resolve_overlaps(found, chosen).ravel()[seen.pixel] for chosen in (is_thing, ~is_thing))
         return FrameObservation(name, world_from_camera, found.category, found.score, seen.point, thing, stuff)
 
 

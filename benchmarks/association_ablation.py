@@ -22,13 +22,13 @@ from benchmarks.tables import table_of
 from panrecon.config import GraphSettings
 from panrecon.geometry.mesh import mesh_edges
 from panrecon.graph import consensus, labelling, observation
-from panrecon.graph.adjacency import Contacts, contacts
+from panrecon.graph.adjacency import SuperfaceAdjacency, superface_adjacency
 from panrecon.graph.association import Association
 from panrecon.graph.evidence import Evidence
 from panrecon.graph.instances import infer_instances
 from panrecon.graph.kernels import felzenszwalb_huttenlocher
 from panrecon.graph.observation import FrameObservation
-from panrecon.graph.superfaces import bend, color_step, superfaces
+from panrecon.graph.superfaces import color_step, dihedral_weight, superfaces
 from panrecon.graph.voting import Membership, PairVotes, vote
 from panrecon.io.files import write_json, write_text
 from panrecon.io.mesh import read_mesh
@@ -52,7 +52,7 @@ class Variant:
         if self.depth_edges:
             edges = mesh_edges(mesh.faces)
             steps = self.depth_edges * built.depth_step[edges].mean(axis=1)
-            weight = bend(mesh, edges) + settings.color_weight * color_step(mesh, edges) + steps
+            weight = dihedral_weight(mesh, edges) + settings.color_weight * color_step(mesh, edges) + steps
             threshold, smallest = settings.superface_threshold, settings.superface_min_vertices
             return felzenszwalb_huttenlocher(edges, weight, len(mesh.vertices), threshold, smallest)
         same = settings.color_weight == GraphSettings().color_weight
@@ -81,7 +81,7 @@ def vote_by_class(evidence: Evidence, members: Membership) -> PairVotes:
     return replace(votes, apart=votes.apart + 0.5 * (1 - agreement) * votes.together)
 
 
-def not_joined(_evidence: Evidence, found: Association, _touching: Contacts) -> Association:
+def not_joined(_evidence: Evidence, found: Association, _adjacency: SuperfaceAdjacency) -> Association:
     return found
 
 
@@ -105,7 +105,7 @@ VARIANTS: Final[Mapping[str, Variant]] = {
     "merges end at 0.65": Variant({(consensus, "SAME_OBJECT"): 0.65}),
     "class is evidence against merges, too": Variant({(consensus, "vote"): vote_by_class}),
     "masks join objects whatever their class": Variant({(consensus, "OTHER_CLASS"): 0.0}),
-    "halves never seen together stay apart": Variant({(consensus, "join_halves"): not_joined}),
+    "halves never seen together stay apart": Variant({(consensus, "merge_fragments"): not_joined}),
     "unexplained masks are dropped": Variant({(consensus, "MIN_UNEXPLAINED_FRAMES"): np.inf}),
     "no refinement of masks and superfaces": Variant({(consensus, "ROUNDS"): 0}),
     "rarely detected objects are kept": Variant({(consensus, "MIN_DETECTED"): 0.0}),
@@ -143,11 +143,11 @@ def measure(scene: BenchScene, run: Path) -> list[tuple[str, str, dict[str, floa
     result = []
     for name, variant in VARIANTS.items():
         superface = variant.superfaces(built)
-        touching = contacts(mesh, superface)
+        adjacency = superface_adjacency(mesh, superface)
         for group, observations in seen:
             with replaced(variant):
                 shown = [variant.seen_as(one) for one in observations]
-                found = infer_instances(shown, superface, touching, built.table, variant.settings)
+                found = infer_instances(shown, superface, adjacency, built.table, variant.settings)
             result.append((name, group, built.scores(labels_of_vertices(found))))
     return result
 

@@ -19,7 +19,7 @@ from benchmarks.scenes import DATASET, BenchScene, panrecon, run_pipeline
 from benchmarks.study import RESULTS, ROOMS, RUNS, in_processes, run_folder
 from benchmarks.tables import table_of
 from panrecon.config import GraphSettings
-from panrecon.graph.adjacency import contacts
+from panrecon.graph.adjacency import superface_adjacency
 from panrecon.graph.instances import infer_instances
 from panrecon.graph.observation import FrameObservation, observe
 from panrecon.graph.superfaces import superfaces
@@ -96,11 +96,11 @@ def measure(scene: BenchScene, run: Path, count: int, threshold: float) -> Cost:
     for _ in range(REPEATS):
         started = time.perf_counter()
         superface_of_vertex = superfaces(mesh, settings)
-        touching = contacts(mesh, superface_of_vertex)
+        adjacency = superface_adjacency(mesh, superface_of_vertex)
         cut = time.perf_counter()
         observations = list(in_parallel(observed, frames))
         seen = time.perf_counter()
-        found = infer_instances(observations, superface_of_vertex, touching, table, settings)
+        found = infer_instances(observations, superface_of_vertex, adjacency, table, settings)
         times.append((cut - started, seen - cut, time.perf_counter() - seen))
     seconds = np.median(times, axis=0)
     return Cost(

@@ -45,9 +45,9 @@ from panrecon.refinement.edges import sharpened
 from panrecon.refinement.fine_structures import with_slim_segments, with_small_things
 from panrecon.refinement.thin_structures import with_thin_things
 from panrecon.semantics.classifier import fit_classifier, predict
-from panrecon.semantics.lifting import distill
+from panrecon.semantics.lifting import lift_features
 from panrecon.semantics.propagation import propagate
-from panrecon.semantics.relabelling import name_alike
+from panrecon.semantics.relabelling import relabel_by_similarity
 from panrecon.structures import FeatureMap, Labels, PanopticMesh, SceneObject, View, with_categories
 from panrecon.terminal import console, exit_on_input_error
 
@@ -139,10 +139,10 @@ class Bench:
         if variant.features == "none":
             known = of_superface.at(self.superface)
             return Semantics(objects, known, np.zeros(len(self.superface), np.float32), maps)
-        points = distill(
+        points = lift_features(
             self.mesh, self.scan.camera, zip(self.scan.frames, maps, strict=True), settings.depth_tolerance
         )
-        objects = name_alike(objects, of_superface.instance[self.superface], points, len(self.table))
+        objects = relabel_by_similarity(objects, of_superface.instance[self.superface], points, len(self.table))
         named = with_categories(of_superface, objects)
         category = named.category[self.superface]
         classifier = fit_classifier(points, category, self.superface, len(self.table), settings)

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from panrecon.geometry.projective import nearest_pixel
 from panrecon.geometry.raycasting import visible_points
-from panrecon.masks.overlap import winners
+from panrecon.masks.overlap import resolve_overlaps
 from panrecon.structures import VOID, CategoryTable, Detections, Labels, View
 
 # Chosen in the baseline's favour, on scenes it is scored on: about the best of nine values from 0 to 0.5, for both
@@ -55,7 +55,7 @@ def frame_votes(
         if view.name not in detections:
             continue
         found = detections[view.name]
-        winner = winners(found, np.ones(len(found), dtype=bool))
+        winner = resolve_overlaps(found, np.ones(len(found), dtype=bool))
         voxel, pixels = visible_points(voxels.points, view.camera, view.world_from_camera, view.depth, truncation)
         column, row, _ = nearest_pixel(view.camera, pixels)
         labelled = winner[row, column] != VOID

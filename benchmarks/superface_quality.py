@@ -23,7 +23,7 @@ from panrecon.config import GraphSettings
 from panrecon.evaluation.metrics.oversegmentation import boundary_recall, undersegmentation_error
 from panrecon.geometry.mesh import mesh_edges, nearest_vertex
 from panrecon.graph.kernels import felzenszwalb_huttenlocher
-from panrecon.graph.superfaces import bend, color_step, superfaces
+from panrecon.graph.superfaces import color_step, dihedral_weight, superfaces
 from panrecon.io.files import write_json, write_text
 from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan, read_views
@@ -54,7 +54,7 @@ def measure(scene: BenchScene, run: Path) -> list[Row]:
     scan, mesh = read_scan(run / "scan"), read_mesh(run / "mesh" / "mesh.ply")
     built = build_scene(scene.raw, scan, mesh, read_views(scan))
     truth, edges = true_region(built), mesh_edges(mesh.faces)
-    normals, colors, depth = bend(mesh, edges), color_step(mesh, edges), depth_edges(built, edges)
+    normals, colors, depth = dihedral_weight(mesh, edges), color_step(mesh, edges), depth_edges(built, edges)
 
     def by(weight: Float[np.ndarray, " E"], k: float) -> Int[np.ndarray, " V"]:
         return felzenszwalb_huttenlocher(edges, weight, len(mesh.vertices), k, SETTINGS.superface_min_vertices)

@@ -21,7 +21,10 @@ from panrecon.errors import InputError
 from panrecon.structures import Axes, PosesAre
 
 # Settings of earlier versions, by what they are called today.
-RENAMED: Final[dict[str, str]] = {"semantics.name_alike": "semantics.similarity_relabelling"}
+RENAMED: Final[dict[str, str]] = {
+    "mesh.slanted": "mesh.point_to_plane",
+    "semantics.name_alike": "semantics.similarity_relabelling",
+}
 
 # A path of the user's, from where they stand: stages work in another folder.
 UserPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
@@ -94,8 +97,9 @@ class MeshSettings(StageSettings):
     voxel_size: PositiveFloat = Field(0.02, description="edge of a TSDF voxel, m")
     truncation: PositiveFloat = Field(4.0, description="truncation distance, voxels")
     depth_max: PositiveFloat = Field(6.0, description="farther measurements are not fused, m")
-    slanted: bool = Field(
-        False, description="distance counts across the plane that a pixel shows, not along its ray: for smooth depth"
+    point_to_plane: bool = Field(
+        False,
+        description="distance to the plane through a pixel's neighbours, not along its ray: for smooth depth",
     )
     weight_threshold: PositiveFloat = Field(0.5, description="observations a voxel needs to give surface")
     chunk_size: PositiveFloat | None = Field(

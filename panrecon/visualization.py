@@ -13,8 +13,8 @@ from panrecon.geometry.projective import invert, look_at, nearest_pixel, project
 from panrecon.geometry.raycasting import Raycaster
 from panrecon.structures import VOID, Camera, CategoryTable, Detections, Labels, TriangleMesh
 
-Rgb = UInt8[np.ndarray, "h w 3"]
-Picture = UInt8[np.ndarray, "H W 3"]  # of another size than what it is made of
+RgbImage = UInt8[np.ndarray, "h w 3"]
+ResizedImage = UInt8[np.ndarray, "H W 3"]  # of another size than what it is made of
 BACKGROUND = 255
 SMALLEST_VIEW = 0.01  # m: of what has no extent itself
 POINT_SIZE = 3  # pixels a point of a cloud covers each way
@@ -69,7 +69,7 @@ class MeshView:
     shade: Float[np.ndarray, "h w"]
     corners: Int[np.ndarray, "F k"]
 
-    def paint(self, colors: UInt8[np.ndarray, "V 3"]) -> Rgb:
+    def paint(self, colors: UInt8[np.ndarray, "V 3"]) -> RgbImage:
         """The picture with these vertex colours, at half the resolution it was cast at."""
         of_face = colors[self.corners].astype(np.float32).mean(axis=1)
         lit = of_face[self.face] * self.shade[..., None]
@@ -77,9 +77,9 @@ class MeshView:
         return cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
-def overview(mesh: TriangleMesh, up: Float[np.ndarray, "3"], height: int = 540, width: int = 720) -> MeshView:
+def isometric_view(mesh: TriangleMesh, up: Float[np.ndarray, "3"], height: int = 540, width: int = 720) -> MeshView:
     """The mesh (or its points, if it has no faces) from obliquely above, a corner towards the viewer, in full."""
-    pose = _overview_pose(mesh, up, 0.0)
+    pose = _isometric_pose(mesh, up, 0.0)
     camera = _filling_camera(mesh, pose, 2 * height, 2 * width)
     return mesh_view(mesh, camera, pose) if len(mesh.faces) else _cloud_view(mesh.vertices, camera, pose)
 
@@ -91,12 +91,12 @@ def orbit_views(
 
     Its image is twice as high and wide, for `MeshView.paint` halves it.
     """
-    poses = [_overview_pose(mesh, up, 2 * np.pi * number / count) for number in range(count)]
+    poses = [_isometric_pose(mesh, up, 2 * np.pi * number / count) for number in range(count)]
     focal = min(_filling_camera(mesh, pose, 2 * height, 2 * width, centred=True).fx for pose in poses)
     return Camera(2 * width, 2 * height, focal, focal, width - 0.5, height - 0.5), poses
 
 
-def _overview_pose(mesh: TriangleMesh, up: Float[np.ndarray, "3"], angle: float) -> Float[np.ndarray, "4 4"]:
+def _isometric_pose(mesh: TriangleMesh, up: Float[np.ndarray, "3"], angle: float) -> Float[np.ndarray, "4 4"]:
     """World from a camera that looks at the middle of the mesh from obliquely above, turned about `up` by an angle."""
     low, high = np.percentile(mesh.vertices, (1, 99), axis=0)
     centre, radius = (low + high) / 2, max(float(np.linalg.norm(high - low) / 2), SMALLEST_VIEW)
@@ -152,7 +152,7 @@ def _cloud_view(
     return MeshView(face, np.ones(face.shape, np.float32), np.arange(len(points))[:, None])
 
 
-def overlay(color: Rgb, labels: Labels, table: CategoryTable) -> Rgb:
+def overlay(color: RgbImage, labels: Labels, table: CategoryTable) -> RgbImage:
     """The labels over the image, borders drawn dark."""
     painted = label_colors(labels, table)
     border = _border(labels.category * 10_007 + labels.instance)
@@ -160,7 +160,7 @@ def overlay(color: Rgb, labels: Labels, table: CategoryTable) -> Rgb:
     return np.where(border[..., None], 25, blended).astype(np.uint8)
 
 
-def detection_overlay(color: Rgb, detections: Detections, table: CategoryTable) -> Rgb:
+def detection_overlay(color: RgbImage, detections: Detections, table: CategoryTable) -> RgbImage:
     """Every mask's outline and tint in a colour of its own, its word and score beside it."""
     colors = palette(len(detections))
     image = color.astype(np.float32)
@@ -177,13 +177,13 @@ def detection_overlay(color: Rgb, detections: Detections, table: CategoryTable) 
 
 
 def evidence_crop(
-    color: Rgb,
+    color: RgbImage,
     about: Bool[np.ndarray, "h w"],
     outlined: Bool[np.ndarray, "h w"],
     tint: tuple[int, int, int],
     text: str,
     size: int = 240,
-) -> Picture:
+) -> ResizedImage:
     """A square of `size` pixels around the pixels `about`, which are tinted, with an outline and a line of text."""
     rows, columns = np.nonzero(about)
     painted = color.astype(np.float32)
@@ -199,7 +199,7 @@ def evidence_crop(
     return np.asarray(picture)
 
 
-def feature_picture(values: Float[np.ndarray, "h w D"], height: int, width: int) -> Picture:
+def feature_image(values: Float[np.ndarray, "h w D"], height: int, width: int) -> ResizedImage:
     """The first three dimensions as colour, each stretched over its 2nd to 98th percentile."""
     three = np.zeros((*values.shape[:2], 3), np.float32)
     three[..., : min(3, values.shape[-1])] = values[..., :3]
@@ -208,7 +208,7 @@ def feature_picture(values: Float[np.ndarray, "h w D"], height: int, width: int)
     return cv2.resize(stretched, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.uint8)
 
 
-def depth_picture(depth: Float[np.ndarray, "h w"], farthest: float = 6.0) -> Rgb:
+def depth_image(depth: Float[np.ndarray, "h w"], farthest: float = 6.0) -> RgbImage:
     """Near is bright, far is dark, nothing is black."""
     value = np.where(depth > 0, 255 * (1 - depth / farthest).clip(0.08, 1), 0).astype(np.uint8)
     return np.where((depth > 0)[..., None], cv2.applyColorMap(value, cv2.COLORMAP_INFERNO)[..., ::-1], 0).astype(
@@ -216,7 +216,7 @@ def depth_picture(depth: Float[np.ndarray, "h w"], farthest: float = 6.0) -> Rgb
     )
 
 
-def sheet(pictures: Sequence[Rgb], columns: int) -> Picture:
+def contact_sheet(pictures: Sequence[RgbImage], columns: int) -> ResizedImage:
     """Pictures of one size in rows of `columns`."""
     height, width = pictures[0].shape[:2]
     rows = -(-len(pictures) // columns)
@@ -227,7 +227,7 @@ def sheet(pictures: Sequence[Rgb], columns: int) -> Picture:
     return result
 
 
-def with_legend(picture: Rgb, labels: Labels, table: CategoryTable) -> Picture:
+def with_legend(picture: RgbImage, labels: Labels, table: CategoryTable) -> ResizedImage:
     """The picture with the classes that occur, and how many objects each has, written below."""
     entries = []
     for row in range(len(table)):
@@ -244,7 +244,7 @@ def with_legend(picture: Rgb, labels: Labels, table: CategoryTable) -> Picture:
 
 def legend(
     entries: Sequence[tuple[UInt8[np.ndarray, "3"], str]], width: int, columns: int, letters: int = 10
-) -> Picture:
+) -> ResizedImage:
     """A white strip of patches of colour, each with its text beside it in letters so many pixels high."""
     height = letters + 8
     strip = Image.new("RGB", (width, height * -(-max(len(entries), 1) // columns) + 4), "white")
@@ -257,7 +257,7 @@ def legend(
     return np.asarray(strip)
 
 
-def spread(count: int, wanted: int) -> list[int]:
+def evenly_spaced(count: int, wanted: int) -> list[int]:
     """At most `wanted` of the numbers 0 .. count - 1, evenly spread."""
     return sorted({round(number) for number in np.linspace(0, count - 1, min(count, wanted))}) if count else []
 

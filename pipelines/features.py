@@ -15,7 +15,7 @@ from panrecon.io.scan import read_image, read_scan
 from panrecon.io.weights import find_weights, record_of
 from panrecon.networks.inference import batch_on, first_undone, torch_device
 from panrecon.structures import FeatureMap, Scan
-from panrecon.visualization import feature_picture, sheet, spread
+from panrecon.visualization import contact_sheet, evenly_spaced, feature_image
 from panrecon.workflow.script import Facts, Stage, run_stage
 from panrecon.workflow.sources import dinov2_weights, features_backend, features_folder
 
@@ -33,15 +33,15 @@ def main(stage: Stage) -> Facts:
         facts = stage.models([record_of(dinov2_weights(settings))])
     features = feature_maps(stage, backend, scan)
     projection = fit_projection(stage.track(features(), "fit", count), settings.dimensions)
-    shown, pictures = spread(count, 8), []
+    shown, pictures = evenly_spaced(count, 8), []
     maps = stage.track(features(), "project", count)
     for number, (frame, values) in enumerate(zip(scan.frames, maps, strict=True)):
         projected = projection(values)
         write_features(stage.output, frame.name, projected)
         if number in shown:
-            pictures.append(feature_picture(projected.values, scan.camera.height, scan.camera.width))
+            pictures.append(feature_image(projected.values, scan.camera.height, scan.camera.width))
     write_projection(stage.output, projection, backend)
-    write_image(stage.output / "features.jpg", sheet(pictures, columns=4))
+    write_image(stage.output / "features.jpg", contact_sheet(pictures, columns=4))
     shutil.rmtree(stage.output / RAW, ignore_errors=True)
     stage.say("{} of {} dimensions kept".format(*projection.components.shape[::-1]))
     return facts

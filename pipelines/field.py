@@ -16,7 +16,7 @@ from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan, read_view
 from panrecon.io.semantics import read_point_semantics, read_superface_labels
 from panrecon.structures import CategoryTable, Labels, SceneObject, TriangleMesh, View
-from panrecon.visualization import depth_picture, label_colors, sheet, spread
+from panrecon.visualization import contact_sheet, depth_image, evenly_spaced, label_colors
 from panrecon.workflow.script import Stage, run_stage
 
 
@@ -42,12 +42,12 @@ def main(stage: Stage) -> None:
         )
     write_field(stage.output, fitted, data, settings, [frame.name for frame in held_out])
     rows = []
-    for number in spread(len(frames), 4):
+    for number in evenly_spaced(len(frames), 4):
         view = frames[number].view
         seen = render_view(fitted.field, data.box, view.camera, view.world_from_camera, view.depth)
         rendered = label_colors(Labels(seen.category, seen.instance), table)
-        rows += [view.color, seen.color, depth_picture(seen.depth), rendered]
-    write_image(stage.output / "field.jpg", sheet(rows, columns=4))
+        rows += [view.color, seen.color, depth_image(seen.depth), rendered]
+    write_image(stage.output / "field.jpg", contact_sheet(rows, columns=4))
     remove_checkpoint(stage.output)
     last = {
         name: float(values[-1]) for name, values in fitted.losses.items() if len(values) and np.isfinite(values[-1])

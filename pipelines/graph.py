@@ -3,7 +3,7 @@
 import numpy as np
 
 from panrecon.geometry.projective import up_direction
-from panrecon.graph.adjacency import contacts
+from panrecon.graph.adjacency import superface_adjacency
 from panrecon.graph.correction import corrected_labels
 from panrecon.graph.instances import infer_instances
 from panrecon.graph.observation import FrameObservation, observe
@@ -16,7 +16,15 @@ from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan, read_view
 from panrecon.structures import CategoryTable, Frame, Instances, Scan, TriangleMesh
 from panrecon.threads import in_parallel
-from panrecon.visualization import label_colors, overlay, overview, palette, sheet, spread, with_legend
+from panrecon.visualization import (
+    contact_sheet,
+    evenly_spaced,
+    isometric_view,
+    label_colors,
+    overlay,
+    palette,
+    with_legend,
+)
 from panrecon.workflow.script import Stage, run_stage
 
 
@@ -27,8 +35,8 @@ def main(stage: Stage) -> None:
     detections = read_detections(stage.folder("masks") / "detections.json", table)
     observations = observe_frames(stage, scan, mesh, detections)
     superface_of_vertex = superfaces(mesh, settings)
-    touching = contacts(mesh, superface_of_vertex)
-    found = infer_instances(observations, superface_of_vertex, touching, table, settings)
+    adjacency = superface_adjacency(mesh, superface_of_vertex)
+    found = infer_instances(observations, superface_of_vertex, adjacency, table, settings)
 
     artifact.write_superfaces(stage.output, found.superface_of_vertex)
     artifact.write_graph(stage.output, found.graph)
@@ -63,7 +71,7 @@ def draw(
     table: CategoryTable,
 ) -> None:
     """Superfaces, objects, and the corrected masks of some frames."""
-    view_of_mesh = overview(mesh, up_direction(scan.poses))
+    view_of_mesh = isometric_view(mesh, up_direction(scan.poses))
     labels = instances.of_superface.at(superface_of_vertex)
     pieces = palette(int(superface_of_vertex.max()) + 1)[superface_of_vertex]
     write_image(stage.output / "superfaces.png", view_of_mesh.paint(pieces))
@@ -71,11 +79,11 @@ def draw(
     write_image(stage.output / "instances.png", objects)
     labelled = [frame for frame in scan.frames if artifact.has_frame_labels(stage.output / "labels", frame.name)]
     overlays = []
-    for number in spread(len(labelled), 8):
+    for number in evenly_spaced(len(labelled), 8):
         corrected = artifact.read_frame_labels(stage.output / "labels", labelled[number].name, table)
         overlays.append(overlay(read_view(scan, labelled[number]).color, corrected, table))
     if overlays:
-        write_image(stage.output / "labels.jpg", sheet(overlays, columns=4))
+        write_image(stage.output / "labels.jpg", contact_sheet(overlays, columns=4))
 
 
 if __name__ == "__main__":

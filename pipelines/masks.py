@@ -23,7 +23,7 @@ from panrecon.masks.precomputed import PrecomputedSegmenter
 from panrecon.masks.prompt import build_prompts, words_of
 from panrecon.networks.inference import first_undone
 from panrecon.structures import CategoryTable, Scan
-from panrecon.visualization import detection_overlay, sheet, spread
+from panrecon.visualization import contact_sheet, detection_overlay, evenly_spaced
 from panrecon.workflow.script import Facts, Stage, run_stage
 from panrecon.workflow.sources import detections_file, grounded_sam_weights
 
@@ -91,12 +91,12 @@ def show(stage: Stage, scan: Scan, table: CategoryTable, count: int) -> None:
             "`panrecon prompts`, or lower masks.box_threshold or masks.min_area."
         )
     found = read_detections(stage.output / "detections.json", table)
-    frames = [scan.frames[number] for number in spread(len(scan.frames), 8)]
+    frames = [scan.frames[number] for number in evenly_spaced(len(scan.frames), 8)]
     overlays = []
     for frame in frames:
         color = read_image(scan, frame)
         overlays.append(detection_overlay(color, found[frame.name], table) if frame.name in found else color)
-    write_image(stage.output / "masks.jpg", sheet(overlays, columns=4))
+    write_image(stage.output / "masks.jpg", contact_sheet(overlays, columns=4))
     stage.say(f"{count} detections in {len(found)} frames")
 
 

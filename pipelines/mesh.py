@@ -1,21 +1,19 @@
 """Fuse the scan's depth into one coloured mesh."""
 
-from functools import partial
-
 from panrecon.fusion.tsdf import fuse
 from panrecon.geometry.projective import up_direction
 from panrecon.io.images import write_image
 from panrecon.io.mesh import write_mesh
 from panrecon.io.scan import read_scan, scan_views
-from panrecon.visualization import overview
+from panrecon.visualization import isometric_view
 from panrecon.workflow.script import Stage, run_stage
 
 
 def main(stage: Stage) -> None:
     scan = read_scan(stage.folder("scan"))
-    mesh = fuse(scan_views(scan), stage.settings.mesh, partial(stage.bar, "frames"))
+    mesh = fuse(scan_views(scan), stage.settings.mesh, stage.bar)
     write_mesh(stage.output / "mesh.ply", mesh)
-    write_image(stage.output / "mesh.png", overview(mesh, up_direction(scan.poses)).paint(mesh.colors))
+    write_image(stage.output / "mesh.png", isometric_view(mesh, up_direction(scan.poses)).paint(mesh.colors))
     stage.say(f"{len(mesh.vertices)} vertices, {len(mesh.faces)} faces")
 
 

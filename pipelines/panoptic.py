@@ -25,7 +25,7 @@ from panrecon.refinement.fine_structures import with_slim_segments, with_small_t
 from panrecon.refinement.labelling import panoptic_labels
 from panrecon.refinement.thin_structures import with_thin_things
 from panrecon.structures import VOID, CategoryTable, Labels, PanopticMesh, Scan, SceneObject, TriangleMesh, View, Views
-from panrecon.visualization import depth_picture, label_colors, overview, sheet, with_legend
+from panrecon.visualization import contact_sheet, depth_image, isometric_view, label_colors, with_legend
 from panrecon.workflow.script import Stage, run_stage
 
 SURFACE_REACH = 3.0  # voxels between the field's surface and the fused mesh
@@ -55,7 +55,7 @@ def main(stage: Stage) -> None:
         panoptic = shown.thin(panoptic)
     write_panoptic_mesh(stage.output / "panoptic.ply", panoptic, table)
     artifact.write_objects(stage.output / "objects.json", objects, table, without=decided.disputed)
-    picture = overview(panoptic.mesh, up_direction(scan.poses)).paint(label_colors(panoptic.labels, table))
+    picture = isometric_view(panoptic.mesh, up_direction(scan.poses)).paint(label_colors(panoptic.labels, table))
     write_image(stage.output / "panoptic.png", with_legend(picture, panoptic.labels, table))
     render(stage, scan, panoptic, field, box, table)
     stage.say(f"{len(panoptic.mesh.vertices)} vertices, {len(objects) - len(decided.disputed)} objects")
@@ -116,9 +116,9 @@ def render(
         view = read_view(scan, frame)
         images = renderer.images(view.camera, view.world_from_camera)
         write_images(stage.output / "rendered", view.name, images, table)
-        rows += [view.color, images.color, depth_picture(images.depth), label_colors(images.labels, table)]
+        rows += [view.color, images.color, depth_image(images.depth), label_colors(images.labels, table)]
     if rows:
-        write_image(stage.output / "rendered.jpg", sheet(rows, columns=4))
+        write_image(stage.output / "rendered.jpg", contact_sheet(rows, columns=4))
 
 
 if __name__ == "__main__":

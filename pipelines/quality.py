@@ -23,7 +23,7 @@ from panrecon.io.mesh import panoptic_digest, read_mesh, read_panoptic_mesh
 from panrecon.io.scan import read_scan, read_view
 from panrecon.io.semantics import read_superface_labels
 from panrecon.structures import CategoryTable, PanopticMesh
-from panrecon.visualization import sheet
+from panrecon.visualization import contact_sheet
 from panrecon.workflow.script import Stage, run_stage
 from panrecon.workflow.stages import VERSIONS
 
@@ -116,7 +116,7 @@ def write(stage: Stage, judged: Judged, terms: Terms) -> None:
     record = whole_record({scene: judged}, terms, is_mesh=True)
     write_json(stage.output / "quality.json", record)
     write_text(stage.output / "quality.md", quality_tables(record))
-    write_image(stage.output / "quality.png", sheet(list(judged.pictures.values()), columns=2))
+    write_image(stage.output / "quality.png", contact_sheet(list(judged.pictures.values()), columns=2))
     shown = {**record, "scenes": {scene: {**record["scenes"][scene], "stages": costs(stage)}}}
     page = report_page(f"Panoptic quality of {scene}", shown, {scene: judged.pictures})
     write_text(stage.output / "report.html", page)

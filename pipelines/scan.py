@@ -4,7 +4,7 @@ from panrecon.datasets.base import dataset
 from panrecon.io.categories import read_categories, write_categories
 from panrecon.io.images import read_color, write_image
 from panrecon.io.scan import write_scan
-from panrecon.visualization import sheet, spread
+from panrecon.visualization import contact_sheet, evenly_spaced
 from panrecon.workflow.script import Stage, run_stage
 from panrecon.workflow.sources import class_table
 
@@ -16,8 +16,8 @@ def main(stage: Stage) -> None:
     write_categories(stage.output / "classes.csv", read_categories(classes))
     measure = reader.depths(stage.raw, scan, stage.settings.scan)
     write_scan(stage.output, scan, stage.track(scan.frames, "frames", len(scan.frames)), measure)
-    shown = [read_color(scan.frames[number].color) for number in spread(len(scan.frames), 8)]
-    write_image(stage.output / "scan.jpg", sheet(shown, columns=4))
+    shown = [read_color(scan.frames[number].color) for number in evenly_spaced(len(scan.frames), 8)]
+    write_image(stage.output / "scan.jpg", contact_sheet(shown, columns=4))
     stage.say(f"{len(scan.frames)} frames of {scan.camera.width} x {scan.camera.height}, classes of {classes.name}")
 
 

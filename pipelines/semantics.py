@@ -9,11 +9,11 @@ from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan
 from panrecon.io.semantics import write_classifier, write_point_semantics, write_superface_labels
 from panrecon.semantics.classifier import fit_classifier, predict
-from panrecon.semantics.lifting import distill
+from panrecon.semantics.lifting import lift_features
 from panrecon.semantics.propagation import propagate
-from panrecon.semantics.relabelling import name_alike
+from panrecon.semantics.relabelling import relabel_by_similarity
 from panrecon.structures import VOID, with_categories
-from panrecon.visualization import label_colors, overview, with_legend
+from panrecon.visualization import isometric_view, label_colors, with_legend
 from panrecon.workflow.script import Stage, run_stage
 
 
@@ -25,10 +25,12 @@ def main(stage: Stage) -> None:
     instances = read_instances_found(stage.folder("graph"), table)
     features = read_all_features(stage.folder("features"), scan)
     frames = stage.track(zip(scan.frames, features, strict=True), "frames", len(scan.frames))
-    points = distill(mesh, scan.camera, frames, settings.depth_tolerance)
+    points = lift_features(mesh, scan.camera, frames, settings.depth_tolerance)
     objects = instances.objects
     if settings.similarity_relabelling:
-        objects = name_alike(objects, instances.of_superface.instance[superface_of_vertex], points, len(table))
+        objects = relabel_by_similarity(
+            objects, instances.of_superface.instance[superface_of_vertex], points, len(table)
+        )
     of_superface = with_categories(instances.of_superface, objects)
     category = of_superface.category[superface_of_vertex]
     classifier = fit_classifier(points, category, superface_of_vertex, len(table), settings)
@@ -40,7 +42,7 @@ def main(stage: Stage) -> None:
     write_objects(stage.output / "objects.json", objects, table)
     write_classifier(stage.output, classifier)
     labels = completed.at(superface_of_vertex)
-    picture = overview(mesh, up_direction(scan.poses)).paint(label_colors(labels, table))
+    picture = isometric_view(mesh, up_direction(scan.poses)).paint(label_colors(labels, table))
     write_image(stage.output / "semantics.png", with_legend(picture, labels, table))
     before, after = (float((c == VOID).mean()) for c in (category, labels.category))
     renamed = sum(new.category != old.category for new, old in zip(objects, instances.objects, strict=True))

@@ -13,17 +13,17 @@ from panrecon.structures import VOID, CategoryTable, Detections, Labels, Triangl
 from panrecon.visualization import (
     BACKGROUND,
     VOID_COLOR,
-    depth_picture,
+    contact_sheet,
+    depth_image,
     detection_overlay,
     error_colors,
-    feature_picture,
+    evenly_spaced,
+    feature_image,
+    isometric_view,
     label_colors,
     orbit_views,
     overlay,
-    overview,
     palette,
-    sheet,
-    spread,
     with_legend,
 )
 
@@ -65,7 +65,7 @@ def test_right_wrong_silent_and_unscored_differ() -> None:
 @given(count=st.integers(1, 9), columns=st.integers(1, 4))
 def test_a_sheet_holds_every_picture_at_its_place(count: int, columns: int) -> None:
     pictures = [np.full((3, 5, 3), number, np.uint8) for number in range(count)]
-    result = sheet(pictures, columns)
+    result = contact_sheet(pictures, columns)
     rows = -(-count // columns)
     assert result.shape == (3 * rows, 5 * columns, 3)
     tiles = result.reshape(rows, 3, columns, 5, 3).swapaxes(1, 2).reshape(-1, 3, 5, 3)
@@ -75,7 +75,7 @@ def test_a_sheet_holds_every_picture_at_its_place(count: int, columns: int) -> N
 
 @given(count=st.integers(0, 50), wanted=st.integers(1, 12))
 def test_numbers_are_spread_from_the_first_to_the_last(count: int, wanted: int) -> None:
-    found = spread(count, wanted)
+    found = evenly_spaced(count, wanted)
     assert found == sorted(set(found))
     assert len(found) == min(count, wanted)
     if count:
@@ -106,7 +106,7 @@ def test_an_overlay_of_detections_touches_nothing_without_any(table: CategoryTab
 
 
 def test_nearer_is_brighter_and_nothing_is_black() -> None:
-    picture = depth_picture(np.array([[0.0, 0.5, 2.0, 5.0]], np.float32)).astype(int).sum(axis=2)[0]
+    picture = depth_image(np.array([[0.0, 0.5, 2.0, 5.0]], np.float32)).astype(int).sum(axis=2)[0]
     assert picture[0] == 0
     assert picture[1] > picture[2] > picture[3] > 0
 
@@ -114,10 +114,10 @@ def test_nearer_is_brighter_and_nothing_is_black() -> None:
 @pytest.mark.parametrize("dimensions", [1, 2, 3, 7])
 def test_features_of_any_width_make_a_picture_of_the_wanted_size(dimensions: int) -> None:
     values = np.random.default_rng(0).normal(size=(4, 5, dimensions)).astype(np.float32)
-    picture = feature_picture(values, 24, 30)
+    picture = feature_image(values, 24, 30)
     assert picture.shape == (24, 30, 3)
     assert not picture[..., dimensions:].any()
-    assert_array_equal(feature_picture(10 * values + 3, 24, 30)[..., 0], picture[..., 0])
+    assert_array_equal(feature_image(10 * values + 3, 24, 30)[..., 0], picture[..., 0])
 
 
 def test_an_overview_sees_into_a_room_from_above() -> None:
@@ -125,7 +125,7 @@ def test_an_overview_sees_into_a_room_from_above() -> None:
     room.invert()
     colors = np.full((len(room.vertices), 3), (250, 10, 10), np.uint8)
     mesh = TriangleMesh(room.vertices.astype(np.float32), room.faces.astype(np.int32), colors)
-    view = overview(mesh, np.array([0.0, 0.0, 1.0]), height=90, width=120)
+    view = isometric_view(mesh, np.array([0.0, 0.0, 1.0]), height=90, width=120)
     picture = view.paint(mesh.colors)
     assert picture.shape == (90, 120, 3)
     shown = set(np.unique(view.face)) - {VOID}
@@ -142,7 +142,7 @@ def test_a_point_cloud_hides_what_lies_behind() -> None:
     low, high = (np.column_stack([square, np.full(len(square), height)]) for height in (0.0, 0.5))
     colors = np.repeat(np.array([(250, 10, 10), (10, 10, 250)], np.uint8), len(square), axis=0)
     cloud = TriangleMesh(np.concatenate([low, high]).astype(np.float32), np.empty((0, 3), np.int32), colors)
-    picture = overview(cloud, np.array([0.0, 0.0, 1.0]), height=90, width=120).paint(colors)
+    picture = isometric_view(cloud, np.array([0.0, 0.0, 1.0]), height=90, width=120).paint(colors)
     assert (picture == BACKGROUND).all(axis=2).any()
     assert picture[45, 60, 2] > picture[45, 60, 0] + 200  # the upper square lies before the lower one
     assert (picture[..., 0].astype(int) > picture[..., 2].astype(int) + 100).any()  # which shows beside it

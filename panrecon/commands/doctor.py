@@ -159,13 +159,13 @@ def read_pictures(scan: "Scan", frames: "list[Frame]") -> list[Any]:
     from panrecon.io.images import read_color, read_depth
     from panrecon.io.scan import registered
     from panrecon.threads import in_parallel
-    from panrecon.visualization import spread
+    from panrecon.visualization import evenly_spaced
 
     def read(frame: "Frame") -> Any:
         depth = read_depth(frame.depth, scan.depth_scale)
         return small_pictures(depth, registered(scan, read_color(frame.color), depth))
 
-    return list(in_parallel(read, [frames[row] for row in spread(len(frames), REGISTERED)]))
+    return list(in_parallel(read, [frames[row] for row in evenly_spaced(len(frames), REGISTERED)]))
 
 
 def write_repairs(path: Path, repairing: Mapping[str, Any], settings: "ScanSettings") -> None:

@@ -32,14 +32,14 @@ def explain(
     of crops. Exit code 2: the input is wrong, in one sentence.
     """
     from panrecon.io.images import write_image
-    from panrecon.visualization import sheet
+    from panrecon.visualization import contact_sheet
 
     with exit_on_input_error():
         evidence = _read(run, number)
         print("\n".join(sentences(evidence)))
         crops = list(_crops(evidence))
         path = out or run / "explained" / f"object_{number}.png"
-        write_image(path, sheet(crops, columns=min(4, len(crops))))
+        write_image(path, contact_sheet(crops, columns=min(4, len(crops))))
         print(f"crops (green: its masks, red: its points under masks of something else): {path}")
 
 
@@ -128,14 +128,14 @@ def sentences(evidence: _ObjectEvidence) -> Iterator[str]:
 
 def _crops(evidence: _ObjectEvidence) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     """Its surest masks, then frames that contradict."""
-    from panrecon.visualization import spread
+    from panrecon.visualization import evenly_spaced
 
     frame_of = {frame.name: frame for frame in evidence.scan.frames}
     surest = sorted(evidence.found.masks, key=lambda mask: -mask.score)[:SHOWN]
     for mask in surest:
         yield _supporting_crop(evidence, frame_of[mask.frame], mask)
     against = evidence.found.contradicting
-    for number in spread(len(against), SHOWN):
+    for number in evenly_spaced(len(against), SHOWN):
         yield _contradicting_crop(evidence, frame_of[against[number]])
 
 

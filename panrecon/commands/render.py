@@ -44,7 +44,7 @@ def render(
     from panrecon.io.field import read_field
     from panrecon.io.mesh import read_panoptic_mesh
     from panrecon.io.scan import read_scan
-    from panrecon.visualization import spread
+    from panrecon.visualization import evenly_spaced
 
     with exit_on_input_error():
         if not (run / "panoptic" / "settings.json").is_file():
@@ -53,7 +53,7 @@ def render(
             )
         scan, table = read_scan(run / "scan"), read_categories(run / "scan" / "classes.csv")
         own = {frame.name: frame.world_from_camera for frame in scan.frames}
-        some = [list(own)[number] for number in spread(len(own), SHOWN)]
+        some = [list(own)[number] for number in evenly_spaced(len(own), SHOWN)]
         wanted = {name: own[name] for name in some} if poses is None else read_poses(poses)
         camera = scan.camera if width is None else scan.camera.scaled(width / scan.camera.width)
         panoptic = read_panoptic_mesh(run / "panoptic" / "panoptic.ply", table)

@@ -13,7 +13,7 @@ from panrecon.errors import InputError
 from panrecon.io.ids import categories_of_ids, instances_of_ids
 from panrecon.io.images import read_ids
 from panrecon.structures import CategoryTable, Labels
-from panrecon.visualization import spread
+from panrecon.visualization import evenly_spaced
 
 Decode = Callable[[Int[np.ndarray, "h w"], Int[np.ndarray, "h w"]], Labels]
 SEMANTIC_FOLDERS = ("semantic", "label")
@@ -86,7 +86,7 @@ def both_sides(prediction: LabelFrames, truth: LabelFrames) -> Iterator[tuple[La
 def first_ids(frames: LabelFrames, wanted: int = 8) -> Int[np.ndarray, " n"]:
     """The semantic ids of some frames, as the files have them."""
     names = list(frames.files)
-    chosen = [names[number] for number in spread(len(names), wanted)]
+    chosen = [names[number] for number in evenly_spaced(len(names), wanted)]
     return np.unique(np.concatenate([np.unique(read_ids(frames.files[name][0])) for name in chosen]))
 
 

@@ -31,7 +31,7 @@ from panrecon.evaluation.report.record import (
 from panrecon.evaluation.score import Score, on_truth, score, share_left_void, share_uncovered
 from panrecon.geometry.mesh import vertex_areas
 from panrecon.structures import VOID, CategoryTable, Labels, PanopticMesh
-from panrecon.visualization import error_colors, label_colors, overview, spread
+from panrecon.visualization import error_colors, evenly_spaced, isometric_view, label_colors
 
 BOUNDARY_DISTANCE: Final = 0.05  # m
 PICTURED_FRAMES: Final = 4
@@ -96,7 +96,7 @@ def judge_points(
         "geometry": geometry_record(prediction, truth, terms.resampling.seed),
     }
     shown = _as_their_truth(found.labels, headline, found.row)
-    view = overview(truth.mesh, up)
+    view = isometric_view(truth.mesh, up)
     errors = error_colors(headline.is_right[found.row], _evaluated(truth.labels, terms.table), found.labels)
     colors = {
         "scan": truth.mesh.colors,
@@ -113,7 +113,7 @@ def judge_frames(
     """Predicted and true label images of one scene, frame by frame; only a few are kept, for the pictures."""
     scans: list[Overlap] = []
     kept: dict[int, tuple[Labels, Labels]] = {}
-    wanted = set(spread(count, PICTURED_FRAMES))
+    wanted = set(evenly_spaced(count, PICTURED_FRAMES))
     for number, (prediction, truth) in enumerate(frames):
         scans.append(overlap(prediction, truth))
         if number in wanted:

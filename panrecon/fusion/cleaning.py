@@ -1,4 +1,4 @@
-"""Mesh clean-up: crumbs away, and one order of vertices and faces for one surface."""
+"""Mesh clean-up: small components removed, and one order of vertices and faces for one surface."""
 
 import numpy as np
 from jaxtyping import Bool, Int

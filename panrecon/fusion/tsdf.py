@@ -1,8 +1,7 @@
 """Depth images fused into a truncated signed distance field (Curless & Levoy 1996) of hashed voxel blocks (Niessner et
 al. 2013), and its surface by marching cubes (Lorensen & Cline 1987)."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +17,7 @@ from panrecon.fusion.kernels import BLOCK, BLOCK_BITS, EMPTY, VOXELS, BlockTable
 from panrecon.fusion.marching_cubes import EDGES, triangles_of_cases
 from panrecon.fusion.point_to_plane import across
 from panrecon.geometry.projective import invert
+from panrecon.progress import Progress, no_progress
 from panrecon.structures import TriangleMesh, View, Views
 from panrecon.threads import in_parallel
 
@@ -27,13 +27,6 @@ GROWTH: Final = 1.25
 SHIFTS: Final = (2 * BLOCK_BITS, BLOCK_BITS, 0)  # of a block's coordinates in its key
 TRIANGLES: Final = triangles_of_cases()
 CASES: Final = Cases(TRIANGLES, (TRIANGLES[..., 0] >= 0).sum(axis=1), *np.array(EDGES).T)
-Bar = Callable[[int], AbstractContextManager[Callable[[int], None]]]
-
-
-@contextmanager
-def no_bar(total: int) -> Iterator[Callable[[int], None]]:
-    """Shows nothing of the progress."""
-    yield lambda done: None
 
 
 @dataclass(frozen=True)
@@ -76,7 +69,7 @@ class TSDFVolume:
         """
         settings, region, camera = self._settings, self._region, view.camera
         depth = view.depth.astype(np.float32)
-        shares = across(depth, camera) if settings.slanted else np.empty((0, 0), np.float32)
+        shares = across(depth, camera) if settings.point_to_plane else np.empty((0, 0), np.float32)
         picture = kernels.framed(depth, np.ascontiguousarray(view.color), shares, np.float32(settings.depth_max))
         block_size = BLOCK * settings.voxel_size
         stride = int(np.clip(block_size * camera.fx / settings.depth_max, 1, PIXEL_STEP))
@@ -141,8 +134,8 @@ class TSDFVolume:
         return blocks
 
 
-def fuse(views: Views, settings: MeshSettings, bar: Bar = no_bar) -> TriangleMesh:
-    """One coloured mesh of all views, without loose crumbs, its vertices in an order that only the surface decides.
+def fuse(views: Views, settings: MeshSettings, progress: Progress = no_progress) -> TriangleMesh:
+    """One coloured mesh of all views, without small components, its vertices in an order that only the surface decides.
 
     Space is fused chunk by chunk; where the cuts lie leaves no trace.
 
@@ -151,7 +144,7 @@ def fuse(views: Views, settings: MeshSettings, bar: Bar = no_bar) -> TriangleMes
     """
     planned = plan(views, settings)
     touched, surfaces, before = planned.reached.copy(), [], 0
-    with bar(planned.visits) as advance:
+    with progress("frames", planned.visits) as advance:
         for chunk in planned.chunks:
             upper = chunk.high + 1  # cells end in the next block
             needed = overlapping(touched, chunk.low, upper)

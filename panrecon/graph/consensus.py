@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
-from panrecon.graph.adjacency import Contacts, join_halves
+from panrecon.graph.adjacency import SuperfaceAdjacency, merge_fragments
 from panrecon.graph.association import (
     Association,
     assign_masks,
@@ -47,7 +47,7 @@ MIN_DETECTED: Final = 0.12  # an object is detected in this share of the frames 
 ROUNDS: Final = 2  # of refinement; more change little
 
 
-def consensus(evidence: Evidence, touching: Contacts, overlap: float, min_frames: int) -> Association:
+def consensus(evidence: Evidence, adjacency: SuperfaceAdjacency, overlap: float, min_frames: int) -> Association:
     """The objects on which frames agree; a superface is in a mask that covers more than `overlap` of what is seen."""
     cluster, count = agglomerate(evidence, overlap)
     seeds = Association(cluster, assign_masks(evidence, cluster, count, MIN_SEED_IOU, OTHER_CLASS), count)
@@ -59,7 +59,7 @@ def consensus(evidence: Evidence, touching: Contacts, overlap: float, min_frames
         masks = assign_masks(evidence, found.object_of_superface, found.count, MIN_IOU, OTHER_CLASS)
         found = replace(found, object_of_mask=masks)
         found = _often_enough(evidence, found).compact(evidence, min_frames)
-    return join_halves(evidence, _with_superfaces(evidence, found), touching).compact(evidence)
+    return merge_fragments(evidence, _with_superfaces(evidence, found), adjacency).compact(evidence)
 
 
 def agglomerate(evidence: Evidence, overlap: float) -> tuple[Int[np.ndarray, " S"], int]:

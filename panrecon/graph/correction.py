@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int
 
-from panrecon.masks.overlap import winners
+from panrecon.masks.overlap import resolve_overlaps
 from panrecon.structures import VOID, CategoryTable, Detections, Labels, SceneObject
 
 
@@ -20,8 +20,8 @@ def corrected_labels(
     A thing mask of no object is void; stuff lies where no object does.
     """
     category_of_object = np.array([found.category for found in objects] + [VOID], dtype=np.int32)
-    thing = winners(detections, object_of_detection != VOID)
-    stuff = winners(detections, ~table.is_thing[detections.category])
+    thing = resolve_overlaps(detections, object_of_detection != VOID)
+    stuff = resolve_overlaps(detections, ~table.is_thing[detections.category])
     instance = np.append(object_of_detection, VOID)[thing]
     stuff_category = np.append(detections.category, VOID)[stuff]
     category = np.where(instance != VOID, category_of_object[instance], stuff_category)

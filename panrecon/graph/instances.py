@@ -8,14 +8,14 @@ import numpy as np
 from jaxtyping import Int
 
 from panrecon.config import GraphSettings
-from panrecon.graph.adjacency import Contacts
+from panrecon.graph.adjacency import SuperfaceAdjacency
 from panrecon.graph.association import Association
 from panrecon.graph.consensus import consensus
 from panrecon.graph.evidence import Evidence
 from panrecon.graph.labelling import cut_superfaces, whole_superfaces
 from panrecon.graph.objects import scene_objects
-from panrecon.graph.observation import FrameObservation, gather
-from panrecon.graph.panopticrecon import centre_votes, written_rule
+from panrecon.graph.observation import FrameObservation, aggregate_observations
+from panrecon.graph.panopticrecon import centroid_votes, sign_cut
 from panrecon.graph.voting import PairVotes, membership, vote
 from panrecon.structures import VOID, CategoryTable, Instances, Labels, SuperfaceGraph
 
@@ -33,7 +33,7 @@ class GraphResult:
 def infer_instances(
     observations: Sequence[FrameObservation],
     superface_of_vertex: Int[np.ndarray, " V"],
-    touching: Contacts,
+    adjacency: SuperfaceAdjacency,
     table: CategoryTable,
     settings: GraphSettings,
 ) -> GraphResult:
@@ -44,14 +44,16 @@ def infer_instances(
     count = int(superface_of_vertex.max(initial=VOID)) + 1
     match settings.rule:
         case "panopticrecon":
-            on_vertices = gather([seen.jointly for seen in observations], table, len(superface_of_vertex))
+            on_vertices = aggregate_observations(
+                [seen.jointly for seen in observations], table, len(superface_of_vertex)
+            )
             evidence = on_vertices.grouped(superface_of_vertex, count)
-            found = written_rule(evidence, settings.overlap).compact(evidence, settings.min_frames)
+            found = sign_cut(evidence, settings.overlap).compact(evidence, settings.min_frames)
             labelling = whole_superfaces(evidence, superface_of_vertex, found, table)
         case "consensus":
-            on_vertices = gather(observations, table, len(superface_of_vertex))
+            on_vertices = aggregate_observations(observations, table, len(superface_of_vertex))
             evidence = on_vertices.grouped(superface_of_vertex, count)
-            found = consensus(evidence, touching, settings.overlap, settings.min_frames)
+            found = consensus(evidence, adjacency, settings.overlap, settings.min_frames)
             labelling = cut_superfaces(on_vertices, evidence, superface_of_vertex, found, table)
             evidence = on_vertices.grouped(labelling.superface_of_vertex, len(labelling.object_of_superface))
             found = Association(labelling.object_of_superface, found.object_of_mask, found.count).compact(evidence)
@@ -75,7 +77,7 @@ def _graph(evidence: Evidence, settings: GraphSettings) -> SuperfaceGraph:
     votes: PairVotes
     match settings.rule:
         case "panopticrecon":
-            votes = centre_votes(evidence, members)
+            votes = centroid_votes(evidence, members)
         case "consensus":
             votes = vote(evidence, members)
         case _:

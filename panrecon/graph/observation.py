@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 from panrecon.geometry.projective import nearest_pixel
 from panrecon.geometry.raycasting import visible_points
 from panrecon.graph.evidence import Evidence
-from panrecon.masks.overlap import winners
+from panrecon.masks.overlap import resolve_overlaps
 from panrecon.structures import VOID, CategoryTable, Detections, View
 
 SAME_PLACE: Final = 0.01  # m
@@ -55,13 +55,15 @@ def observe(
     column, row, _ = nearest_pixel(view.camera, pixels)
     is_thing = table.is_thing[detections.category]
     on_surface = ~table.is_background[detections.category]
-    thing, stuff = (winners(detections, chosen & on_surface)[row, column] for chosen in (is_thing, ~is_thing))
+    thing, stuff = (resolve_overlaps(detections, chosen & on_surface)[row, column] for chosen in (is_thing, ~is_thing))
     return FrameObservation(
         view.name, view.world_from_camera, detections.category, detections.score, visible, thing, stuff
     )
 
 
-def gather(observations: Sequence[FrameObservation], table: CategoryTable, vertex_count: int) -> Evidence:
+def aggregate_observations(
+    observations: Sequence[FrameObservation], table: CategoryTable, vertex_count: int
+) -> Evidence:
     """The evidence of all frames on every vertex, whatever their order; masks are numbered through."""
     frames = sorted(observations, key=lambda seen: seen.frame)
     counts = np.array([len(seen.category) for seen in frames], dtype=np.int64)

@@ -16,15 +16,15 @@ from panrecon.graph.voting import Membership, PairVotes, held_together, membersh
 from panrecon.structures import VOID
 
 
-def written_rule(evidence: Evidence, overlap: float) -> Association:
+def sign_cut(evidence: Evidence, overlap: float) -> Association:
     """Objects as the connected components of superfaces over edges with more votes for than against."""
     members = membership(evidence, overlap)
-    component = components(members, centre_votes(evidence, members))
+    component = components(members, centroid_votes(evidence, members))
     count = int(component.max(initial=VOID)) + 1
     return Association(component, assign_masks(evidence, component, count, min_iou=0.0), count).compact(evidence)
 
 
-def centre_votes(evidence: Evidence, members: Membership) -> PairVotes:
+def centroid_votes(evidence: Evidence, members: Membership) -> PairVotes:
     """A vote for every pair of a mask's centre and another superface in it; votes against as anywhere."""
     centre = csr_array(_centres(evidence, members).multiply(evidence.weight_of_mask[None]))
     links = csr_array(centre @ members.in_thing_mask.T)

@@ -16,12 +16,12 @@ def superfaces(mesh: TriangleMesh, settings: GraphSettings) -> Int[np.ndarray, "
     sheets (posters, rugs, panes) have no normal edge.
     """
     edges = mesh_edges(mesh.faces)
-    weight = bend(mesh, edges) + settings.color_weight * color_step(mesh, edges)
+    weight = dihedral_weight(mesh, edges) + settings.color_weight * color_step(mesh, edges)
     threshold, min_size = settings.superface_threshold, settings.superface_min_vertices
     return felzenszwalb_huttenlocher(edges, weight, len(mesh.vertices), threshold, min_size)
 
 
-def bend(mesh: TriangleMesh, edges: Int[np.ndarray, "E 2"]) -> Float[np.ndarray, " E"]:
+def dihedral_weight(mesh: TriangleMesh, edges: Int[np.ndarray, "E 2"]) -> Float[np.ndarray, " E"]:
     """1 - cosine between the normals at an edge's ends, squared where the surface is convex there; in [0, 2]."""
     normals = vertex_normals(mesh.vertices, mesh.faces)
     start, end = edges.T

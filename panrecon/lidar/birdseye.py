@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from panrecon.evaluation.lidar import Verdict
 from panrecon.lidar.voxels import REACH
 from panrecon.structures import VOID, CategoryTable, Labels
-from panrecon.visualization import BACKGROUND, Picture, Rgb, legend, palette
+from panrecon.visualization import BACKGROUND, ResizedImage, RgbImage, legend, palette
 
 SIZE: Final = 720  # pixels of a picture each way
 RING: Final = 10.0  # m between two circles around the sensor
@@ -53,7 +53,7 @@ class View:
 
 def labelled_picture(
     points: Float[np.ndarray, "n 4"], labels: Labels, table: CategoryTable, is_base: Bool[np.ndarray, " C"]
-) -> Picture:
+) -> ResizedImage:
     """A scan from above: points in the colours of their classes, every object framed and in a shade of its own.
 
     Circles are 10 m apart, the sensor in their middle; the legend tells classes that were only named to training.
@@ -68,7 +68,7 @@ def judged_picture(
     verdict: Int[np.ndarray, " n"],
     table: CategoryTable,
     is_base: Bool[np.ndarray, " C"],
-) -> Picture:
+) -> ResizedImage:
     """Truth and prediction, drawn alike, and a `Verdict` on every point, what is right dark; side by side."""
     view = view_of(points)
     panels = [
@@ -109,7 +109,7 @@ def point_colors(labels: Labels, table: CategoryTable) -> Colors:
 
 def _labelled_panel(
     title: str, view: View, labels: Labels, table: CategoryTable, is_base: Bool[np.ndarray, " C"]
-) -> Picture:
+) -> ResizedImage:
     height = (labels.category != VOID) + np.append(table.is_thing, False)[labels.category].astype(np.int64)
     picture, colors = _painted(view, point_colors(labels, table), height), class_colors(table)
     for row, mine in _objects(labels, table):
@@ -119,7 +119,7 @@ def _labelled_panel(
 
 def _error_panel(
     view: View, truth: Labels, prediction: Labels, verdict: Int[np.ndarray, " n"], table: CategoryTable
-) -> Picture:
+) -> ResizedImage:
     """Objects without any right point are framed too."""
     colors = np.array([MEANING[kind][0] for kind in Verdict], np.uint8)
     picture = _painted(view, colors[verdict], verdict)
@@ -144,7 +144,7 @@ def _objects(labels: Labels, table: CategoryTable) -> list[tuple[int, Int[np.nda
     return [(int(row), point[object_of_point.reshape(-1) == number]) for number, (row, _) in enumerate(found)]
 
 
-def _painted(view: View, colors: Colors, order: Int[np.ndarray, " n"]) -> Rgb:
+def _painted(view: View, colors: Colors, order: Int[np.ndarray, " n"]) -> RgbImage:
     """Circles, and every point as a square of 3 pixels; the last of the order lie on top."""
     picture = np.full((SIZE, SIZE, 3), NIGHT, np.uint8)
     for radius in view.radii:
@@ -157,7 +157,7 @@ def _painted(view: View, colors: Colors, order: Int[np.ndarray, " n"]) -> Rgb:
     return picture
 
 
-def _frame(picture: Rgb, pixel: Float[np.ndarray, "k 2"], color: Color) -> None:
+def _frame(picture: RgbImage, pixel: Float[np.ndarray, "k 2"], color: Color) -> None:
     """Draws the smallest rectangle that holds the pixels, and a little more."""
     center, size, angle = cv2.minAreaRect(pixel.astype(np.float32))
     corners = cv2.boxPoints((center, (size[0] + 2 * FRAME, size[1] + 2 * FRAME), angle))
@@ -174,7 +174,7 @@ def _class_entries(labels: Labels, table: CategoryTable, is_base: Bool[np.ndarra
     return [*entries, (colors[VOID], "no label")] if (labels.category == VOID).any() else entries
 
 
-def _with_title_and_legend(title: str, view: View, picture: Rgb, entries: Entries) -> Picture:
+def _with_title_and_legend(title: str, view: View, picture: RgbImage, entries: Entries) -> ResizedImage:
     """The picture with the sensor and the circles' radii marked, below its title and above its legend."""
     cv2.drawMarker(picture, (SIZE // 2, SIZE // 2), (255, 255, 255), cv2.MARKER_CROSS, 12, 2)
     page = Image.new("RGB", (SIZE, SIZE + 2 * LETTERS), NIGHT)

@@ -6,7 +6,7 @@ from jaxtyping import Bool, Int
 from panrecon.structures import VOID, Detections
 
 
-def winners(detections: Detections, chosen: Bool[np.ndarray, " D"]) -> Int[np.ndarray, "h w"]:
+def resolve_overlaps(detections: Detections, chosen: Bool[np.ndarray, " D"]) -> Int[np.ndarray, "h w"]:
     """The most certain of the chosen detections at every pixel, `VOID` where there is none."""
     height, width = detections.mask.shape[1:]
     winner = np.full((height, width), VOID, dtype=np.int32)

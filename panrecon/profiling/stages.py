@@ -29,7 +29,7 @@ from panrecon.field.supervision import Teacher, field_data, held_out, scene_box
 from panrecon.fusion.tsdf import fuse
 from panrecon.geometry.mesh import vertex_normals
 from panrecon.geometry.projective import up_direction
-from panrecon.graph.adjacency import contacts
+from panrecon.graph.adjacency import superface_adjacency
 from panrecon.graph.correction import corrected_labels
 from panrecon.graph.instances import infer_instances
 from panrecon.graph.observation import FrameObservation, observe
@@ -54,11 +54,11 @@ from panrecon.refinement.fine_structures import with_slim_segments, with_small_t
 from panrecon.refinement.labelling import panoptic_labels
 from panrecon.refinement.thin_structures import with_thin_things
 from panrecon.semantics.classifier import fit_classifier, predict
-from panrecon.semantics.lifting import distill
+from panrecon.semantics.lifting import lift_features
 from panrecon.semantics.propagation import propagate
 from panrecon.structures import Detections, FeatureMap, Frame, Labels, PanopticMesh, Scan, View, Views
 from panrecon.threads import in_parallel, one_thread
-from panrecon.visualization import overview
+from panrecon.visualization import isometric_view
 from panrecon.workflow.sources import (
     class_table,
     detections_file,
@@ -172,7 +172,7 @@ class Rehearsal:
             self.whole, self.fused, self.settings.mesh.depth_max, self.measure
         )  # times as much as the fused frames give
         up = up_direction(self.some.poses)
-        self.picture_seconds, _ = timed(lambda: overview(self.mesh, up).paint(self.mesh.colors))
+        self.picture_seconds, _ = timed(lambda: isometric_view(self.mesh, up).paint(self.mesh.colors))
         disk = self._written("mesh.ply", lambda path: write_mesh(path, self.mesh))
         fused_ratio = len(self.whole.frames) / len(self.fused.frames)
         self.costs["mesh"] = Cost(seconds * fused_ratio + self.picture_seconds, disk * self.surface_ratio)
@@ -257,19 +257,19 @@ class Rehearsal:
         settings = self.settings.graph
         looking, seen = timed(lambda: list(in_parallel(self._observed, self.masked.frames)))
         cutting, superface_of_vertex = timed(lambda: superfaces(self.mesh, settings))
-        touching_took, touching = timed(lambda: contacts(self.mesh, superface_of_vertex))
-        voting, self.found = timed(lambda: infer_instances(seen, superface_of_vertex, touching, self.table, settings))
+        adjacency_took, adjacency = timed(lambda: superface_adjacency(self.mesh, superface_of_vertex))
+        voting, self.found = timed(lambda: infer_instances(seen, superface_of_vertex, adjacency, self.table, settings))
         painting, self.labels_of_frame = timed(self._corrected)
         writing, disk = timed(self._frame_labels_written)
         seconds = (looking + voting) * self.surface_ratio + painting + writing
-        fixed = (cutting + touching_took) * self.surface_ratio + 2 * self.picture_seconds
+        fixed = (cutting + adjacency_took) * self.surface_ratio + 2 * self.picture_seconds
         self.costs["graph"] = Cost(seconds * self.detected_ratio + fixed, disk * self.detected_ratio)
 
     def _semantics(self) -> None:
         settings, superface_of_vertex = self.settings.semantics, self.found.superface_of_vertex
         of_superface = self.found.instances.of_superface
         pairs = list(zip(self.some.frames, self.maps, strict=True))
-        carrying, points = timed(lambda: distill(self.mesh, self.some.camera, pairs, settings.depth_tolerance))
+        carrying, points = timed(lambda: lift_features(self.mesh, self.some.camera, pairs, settings.depth_tolerance))
         category = of_superface.category[superface_of_vertex]
         fitting, classifier = timed(
             lambda: fit_classifier(points, category, superface_of_vertex, len(self.table), settings)

@@ -12,7 +12,7 @@ from panrecon.geometry.projective import transform, unproject
 from panrecon.io.images import read_depth
 from panrecon.io.scan import Measure
 from panrecon.structures import Frame, Scan
-from panrecon.visualization import spread
+from panrecon.visualization import evenly_spaced
 
 SURVEYED: Final = 300  # depth images, at most, that tell how much surface there is besides
 CELL: Final = 0.16  # m
@@ -21,7 +21,7 @@ PIXEL_STEP: Final = 8
 
 def some_of(scan: Scan, wanted: int) -> Scan:
     """The scan with at most so many of its frames, evenly spread."""
-    return replace(scan, frames=tuple(scan.frames[number] for number in spread(len(scan.frames), wanted)))
+    return replace(scan, frames=tuple(scan.frames[number] for number in evenly_spaced(len(scan.frames), wanted)))
 
 
 def inner_of(scan: Scan, wanted: int) -> Scan:

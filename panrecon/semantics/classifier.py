@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from panrecon.config import SemanticsSettings
-from panrecon.semantics.lifting import PointFeatures
+from panrecon.semantics.lifting import LiftedFeatures
 from panrecon.structures import VOID, PointSemantics
 from panrecon.threads import one_thread
 
@@ -31,7 +31,7 @@ class FittedClassifier:
 
 @one_thread()
 def fit_classifier(
-    points: PointFeatures,
+    points: LiftedFeatures,
     category: Int[np.ndarray, " V"],
     group: Int[np.ndarray, " V"],
     category_count: int,
@@ -55,7 +55,7 @@ def fit_classifier(
 
 @one_thread()
 @torch.no_grad()
-def predict(classifier: FittedClassifier, points: PointFeatures) -> PointSemantics:
+def predict(classifier: FittedClassifier, points: LiftedFeatures) -> PointSemantics:
     """Class probabilities of every point that has a feature."""
     chunks = torch.split(torch.from_numpy(points.feature), PREDICT_CHUNK)
     logits = torch.cat([classifier.network(chunk) for chunk in chunks])
@@ -68,7 +68,7 @@ def _held_out_groups(group: Int[np.ndarray, " V"], seed: int) -> Bool[np.ndarray
 
 
 def _tensors(
-    points: PointFeatures, category: Int[np.ndarray, " V"], chosen: Bool[np.ndarray, " V"]
+    points: LiftedFeatures, category: Int[np.ndarray, " V"], chosen: Bool[np.ndarray, " V"]
 ) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(points.feature[chosen]), torch.from_numpy(category[chosen].astype(np.int64))
 

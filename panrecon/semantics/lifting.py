@@ -17,16 +17,16 @@ MIN_COSINE = 0.1  # a glancing view keeps this weight
 
 
 @dataclass(frozen=True)
-class PointFeatures:
+class LiftedFeatures:
     """Mean feature of every point and the weight of the views it comes from (0 = seen in none, feature 0)."""
 
     feature: Float[np.ndarray, "V D"]
     weight: Float[np.ndarray, " V"]
 
 
-def distill(
+def lift_features(
     mesh: TriangleMesh, camera: Camera, frames: Iterable[tuple[Frame, FeatureMap]], tolerance: float
-) -> PointFeatures:
+) -> LiftedFeatures:
     """The features of the vertices, averaged over the views that see them: within `tolerance` (m) of what a pixel sees.
 
     Each view's feature counts with unit length, so that none shouts, times the cosine of the viewing angle over the
@@ -47,7 +47,7 @@ def distill(
         feature[seen] += np.divide(values, length, out=np.zeros_like(values), where=length > 0) * trust[:, None]
         weight[seen] += trust
     scale = np.divide(1, weight, out=np.zeros_like(weight), where=weight > 0)
-    return PointFeatures(feature * scale[:, None].astype(np.float32), weight.astype(np.float32))
+    return LiftedFeatures(feature * scale[:, None].astype(np.float32), weight.astype(np.float32))
 
 
 def _trust(

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import isotonic_regression
 
-from panrecon.semantics.lifting import PointFeatures
+from panrecon.semantics.lifting import LiftedFeatures
 from panrecon.structures import VOID, SceneObject
 
 SAID: Final = 0.2  # share of an object's own words that a class needs: features alone name nothing
@@ -17,14 +17,14 @@ FEW: Final = 3.0  # frames that detect an object, with which it knows its name h
 PRIOR_PAIRS: Final = 10.0  # of chance agreement, before any pair of objects is seen at a similarity
 
 
-def name_alike(
-    objects: Sequence[SceneObject], instance: Int[np.ndarray, " V"], points: PointFeatures, categories: int
+def relabel_by_similarity(
+    objects: Sequence[SceneObject], instance: Int[np.ndarray, " V"], points: LiftedFeatures, categories: int
 ) -> tuple[SceneObject, ...]:
     """The objects, some with the class that one of their views and the objects that look like them agree on.
 
     A segmenter often calls one chair of a row a table, from most places; its features do not. How much likeness says
-    is read from the scene itself (`kinship`), so that features which do not tell classes apart change no name. An
-    object keeps its class, the choice of the graph, unless the words of its kin outweigh its own.
+    is read from the scene itself (`label_affinity`), so that features which do not tell classes apart change no name.
+    An object keeps its class, the choice of the graph, unless the words of its kin outweigh its own.
 
     Args:
         objects: as the graph found them.
@@ -34,9 +34,9 @@ def name_alike(
     """
     if len(objects) < 2:
         return tuple(objects)
-    words = own_words(objects, categories)
+    words = class_histograms(objects, categories)
     rows, category = np.arange(len(objects)), np.array([found.category for found in objects])
-    speak_for = words + kinship(similarities(points, instance, len(objects)), words) @ words
+    speak_for = words + label_affinity(similarities(points, instance, len(objects)), words) @ words
     frames = np.array([len(found.frames) for found in objects])
     speak_for[rows, category] += words.max(axis=1) - words[rows, category] + MARGIN * frames / (frames + FEW)
     possible = words >= SAID
@@ -45,7 +45,7 @@ def name_alike(
     return tuple(replace(found, category=int(named)) for found, named in zip(objects, best, strict=True))
 
 
-def own_words(objects: Sequence[SceneObject], categories: int) -> Float[np.ndarray, "O C"]:
+def class_histograms(objects: Sequence[SceneObject], categories: int) -> Float[np.ndarray, "O C"]:
     """The share of every class in the scores of an object's masks; rows sum to 1, or to 0 without masks."""
     words = np.zeros((len(objects), categories))
     for row, found in zip(words, objects, strict=True):
@@ -54,7 +54,7 @@ def own_words(objects: Sequence[SceneObject], categories: int) -> Float[np.ndarr
     return words / words.sum(axis=1, keepdims=True).clip(1e-9)
 
 
-def similarities(points: PointFeatures, instance: Int[np.ndarray, " V"], count: int) -> Float[np.ndarray, "O O"]:
+def similarities(points: LiftedFeatures, instance: Int[np.ndarray, " V"], count: int) -> Float[np.ndarray, "O O"]:
     """Cosines between the mean features of the objects, as they differ from the scene's; in [-1, 1]."""
     seen = points.weight > 0
     if not seen.any():
@@ -66,7 +66,7 @@ def similarities(points: PointFeatures, instance: Int[np.ndarray, " V"], count: 
     return np.asarray(unit @ unit.T)
 
 
-def kinship(similarity: Float[np.ndarray, "O O"], words: Float[np.ndarray, "O C"]) -> Float[np.ndarray, "O O"]:
+def label_affinity(similarity: Float[np.ndarray, "O O"], words: Float[np.ndarray, "O C"]) -> Float[np.ndarray, "O O"]:
     """How much more often than by chance two objects so similar are called the same; in [0, 1], 0 with themselves.
 
     The chance of one word for both rises with their similarity, as the pairs of the scene show (isotonic regression,

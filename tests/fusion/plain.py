@@ -66,7 +66,7 @@ def observed(view: View, place: Place, settings: MeshSettings) -> Sums:
     row, column = np.where(seen, row, 0), np.where(seen, column, 0)
     depth = view.depth[row, column]
     ahead = depth - far
-    if settings.slanted:
+    if settings.point_to_plane:
         ahead *= across(view.depth, camera)[row, column]
     seen &= (depth > 0) & (depth <= single(settings.depth_max)) & (ahead >= single(-truncation))
     distance = np.rint(np.minimum(ahead * single(UNIT / truncation), single(UNIT)))

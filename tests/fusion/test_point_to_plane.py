@@ -53,11 +53,11 @@ def test_a_road_is_whole_where_rays_graze_it_and_lies_where_it_is() -> None:
     views = Views.of([road_view(number) for number in range(6)])
     ahead = np.stack(np.meshgrid(np.arange(-1.5, 1.6, 0.1), [HEIGHT], np.arange(6, 25, 0.1)), axis=-1).reshape(-1, 3)
     whole = {}
-    for slanted in (False, True):
-        mesh = fuse(views, SETTINGS.model_copy(update={"slanted": slanted}))
+    for point_to_plane in (False, True):
+        mesh = fuse(views, SETTINGS.model_copy(update={"point_to_plane": point_to_plane}))
         distance, _ = cKDTree(mesh.vertices).query(ahead)
-        whole[slanted] = float(np.mean(distance < 0.1))
-        if slanted:
+        whole[point_to_plane] = float(np.mean(distance < 0.1))
+        if point_to_plane:
             near = (mesh.vertices[:, 2] > 6) & (mesh.vertices[:, 2] < 25)
             assert_allclose(mesh.vertices[near, 1], HEIGHT, atol=0.1)  # half a pixel at 25 m
             assert_allclose(mesh.vertices[near, 1].mean(), HEIGHT, atol=0.01)

@@ -89,20 +89,20 @@ def test_chunks_read_no_more_frames_than_they_say_and_tell_how_many(views: tuple
         return views[number]
 
     @contextmanager
-    def bar(total: int) -> Iterator[Callable[[int], None]]:
+    def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
         yield told.append
         told.append(total)
 
     spied = Views(CAMERA, np.stack([view.world_from_camera for view in views]), read_one)
-    fuse(spied, SETTINGS.model_copy(update={"chunk_size": 0.5}), bar)
+    fuse(spied, SETTINGS.model_copy(update={"chunk_size": 0.5}), progress)
     assert told == sorted(told) and told[-1] == told[-2]
     assert set(read) == set(range(len(views)))
     assert len(views) < len(read) < told[-1]  # once read, a frame is known not to reach some chunks
 
 
-@pytest.mark.parametrize("slanted", [False, True])
-def test_the_kernels_equal_their_plain_twin(views: tuple[View, ...], slanted: bool) -> None:
-    settings = SETTINGS.model_copy(update={"slanted": slanted})
+@pytest.mark.parametrize("point_to_plane", [False, True])
+def test_the_kernels_equal_their_plain_twin(views: tuple[View, ...], point_to_plane: bool) -> None:
+    settings = SETTINGS.model_copy(update={"point_to_plane": point_to_plane})
     some = [disturbed(view, number) for number, view in enumerate(views[:5])]
     planned = plan(Views.of(some), settings)
     chunk = planned.chunks[0]

@@ -8,17 +8,17 @@ import pytest
 from jaxtyping import Bool, Int
 
 from panrecon.config import GraphSettings
-from panrecon.graph.adjacency import Contacts
+from panrecon.graph.adjacency import SuperfaceAdjacency
 from panrecon.graph.evidence import Evidence
 from panrecon.graph.instances import GraphResult, infer_instances
-from panrecon.graph.observation import FrameObservation, gather
-from panrecon.masks.overlap import winners
+from panrecon.graph.observation import FrameObservation, aggregate_observations
+from panrecon.masks.overlap import resolve_overlaps
 from panrecon.structures import VOID, CategoryTable, Detections, Labels
 
 TILE = 10  # pixels along an edge
 WALL, FLOOR, CHAIR, TABLE, CLUTTER = range(5)
 RULES = ("panopticrecon", "consensus")
-NO_CONTACTS = Contacts(np.zeros((0, 2), np.int64), np.zeros(0))
+NO_ADJACENCY = SuperfaceAdjacency(np.zeros((0, 2), np.int64), np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Shot:
         seen = self.vertex != VOID
         order = np.argsort(self.vertex[seen], kind="stable")
         is_thing = table.is_thing[self.detections.category]
-        thing, stuff = (winners(self.detections, chosen)[seen][order] for chosen in (is_thing, ~is_thing))
+        thing, stuff = (resolve_overlaps(self.detections, chosen)[seen][order] for chosen in (is_thing, ~is_thing))
         found = self.detections
         return FrameObservation(self.name, pose, found.category, found.score, self.vertex[seen][order], thing, stuff)
 
@@ -96,7 +96,7 @@ def observations(shots: Iterable[Shot], table: CategoryTable) -> list[FrameObser
 
 def evidence_of(shots: Iterable[Shot], table: CategoryTable, superface_of_vertex: np.ndarray) -> Evidence:
     """The evidence on superfaces."""
-    on_vertices = gather(observations(shots, table), table, len(superface_of_vertex))
+    on_vertices = aggregate_observations(observations(shots, table), table, len(superface_of_vertex))
     return on_vertices.grouped(superface_of_vertex, int(superface_of_vertex.max()) + 1)
 
 
@@ -109,7 +109,7 @@ def solve(
 ) -> GraphResult:
     """The result of otherwise default settings."""
     settings = GraphSettings.model_validate({"rule": rule, **changed})
-    return infer_instances(observations(shots, table), superface_of_vertex, NO_CONTACTS, table, settings)
+    return infer_instances(observations(shots, table), superface_of_vertex, NO_ADJACENCY, table, settings)
 
 
 def labels_of_vertices(found: GraphResult) -> Labels:

@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 from panrecon.graph.association import Association, assign_masks, detection_share, mask_iou
 from panrecon.graph.consensus import affinity, agglomerate, group_masks, merge_mutual
 from panrecon.graph.labelling import cut_superfaces
-from panrecon.graph.observation import gather
+from panrecon.graph.observation import aggregate_observations
 from panrecon.graph.voting import PairVotes
 from panrecon.structures import VOID, CategoryTable
 
@@ -121,7 +121,7 @@ def test_many_good_masks_cut_a_superface_and_few_do_not(
     superface_of_vertex = tiles.superface_of_vertex.copy()
     superface_of_vertex[np.isin(superface_of_vertex, (14, 15))] = 13
     shots = [tiles.perfect(str(number)) for number in range(frames)]
-    on_vertices = gather(observations(shots, table), table, superface_of_vertex.size)
+    on_vertices = aggregate_observations(observations(shots, table), table, superface_of_vertex.size)
     evidence = on_vertices.grouped(superface_of_vertex, tiles.count)
     of_mask = np.where(evidence.category_of_mask == TABLE, 0, VOID).astype(np.int32)
     found = Association(np.where(np.arange(tiles.count) == 13, 0, VOID).astype(np.int32), of_mask, 1)

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from panrecon.geometry.projective import look_at
-from panrecon.graph.observation import frame_weights, gather, observe
+from panrecon.graph.observation import aggregate_observations, frame_weights, observe
 from panrecon.structures import VOID, Camera, Category, CategoryTable, View
 
 from .conftest import CHAIR, FLOOR, Shot, Tiles, detections, evidence_of, observations
@@ -28,7 +28,7 @@ def test_evidence_names_every_mask_by_frame_and_place(walk: list[Shot], table: C
 def test_groups_add_what_their_units_have_and_void_is_left_out(
     walk: list[Shot], table: CategoryTable, tiles: Tiles
 ) -> None:
-    on_vertices = gather(observations(walk, table), table, tiles.superface_of_vertex.size)
+    on_vertices = aggregate_observations(observations(walk, table), table, tiles.superface_of_vertex.size)
     group = np.where(tiles.superface_of_vertex % 3 == 0, VOID, tiles.superface_of_vertex % 3 - 1)
     grouped = on_vertices.grouped(group, 2)
     for whole, parts in ((on_vertices.visible, grouped.visible), (on_vertices.covered, grouped.covered)):

@@ -9,7 +9,7 @@ from jaxtyping import Int
 from panrecon.config import GraphSettings, MeshSettings
 from panrecon.fusion.tsdf import fuse
 from panrecon.geometry.mesh import nearest_vertex
-from panrecon.graph.adjacency import Contacts, contacts
+from panrecon.graph.adjacency import SuperfaceAdjacency, superface_adjacency
 from panrecon.graph.instances import infer_instances
 from panrecon.graph.observation import FrameObservation, observe
 from panrecon.graph.superfaces import superfaces
@@ -33,7 +33,7 @@ class MaskedRoom:
     """A room's superfaces, the true labels of its mesh's vertices, and exact masks of every frame."""
 
     superface_of_vertex: Int[np.ndarray, " V"]
-    touching: Contacts
+    adjacency: SuperfaceAdjacency
     truth: Labels
     observations: list[FrameObservation]
     table: CategoryTable
@@ -55,15 +55,15 @@ def masked_room(request: pytest.FixtureRequest) -> MaskedRoom:
     ]
     nearest = nearest_vertex(mesh.vertices, true.mesh.vertices, 0.03)
     superface_of_vertex = superfaces(mesh, GraphSettings())
-    touching = contacts(mesh, superface_of_vertex)
-    return MaskedRoom(superface_of_vertex, touching, true.labels.at(nearest), observations, room.categories)
+    adjacency = superface_adjacency(mesh, superface_of_vertex)
+    return MaskedRoom(superface_of_vertex, adjacency, true.labels.at(nearest), observations, room.categories)
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_every_object_found_is_one_true_object_and_the_other_way_round(masked_room: MaskedRoom, rule: str) -> None:
     settings, truth = GraphSettings.model_validate({"rule": rule}), masked_room.truth
     room = masked_room
-    found = infer_instances(room.observations, room.superface_of_vertex, room.touching, room.table, settings)
+    found = infer_instances(room.observations, room.superface_of_vertex, room.adjacency, room.table, settings)
     labels = found.instances.of_superface.at(found.superface_of_vertex)
     matched: list[int] = []
     for number, one in enumerate(found.instances.objects):

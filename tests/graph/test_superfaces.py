@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from panrecon.config import GraphSettings
 from panrecon.geometry.mesh import mesh_edges
 from panrecon.graph.kernels import felzenszwalb_huttenlocher
-from panrecon.graph.superfaces import bend, color_step, superfaces
+from panrecon.graph.superfaces import color_step, dihedral_weight, superfaces
 from panrecon.structures import TriangleMesh
 
 SETTINGS = GraphSettings()
@@ -117,8 +117,8 @@ def test_a_ball_bends_by_the_square_of_what_a_hollow_bends() -> None:
     edges = mesh_edges(ball.faces)
     normals = sphere.vertices
     expected = 1 - np.einsum("ij,ij->i", normals[edges[:, 0]], normals[edges[:, 1]])
-    assert_allclose(bend(hollow, edges), expected, rtol=0.3)
-    assert_allclose(bend(ball, edges), bend(hollow, edges) ** 2, atol=1e-9)
+    assert_allclose(dihedral_weight(hollow, edges), expected, rtol=0.3)
+    assert_allclose(dihedral_weight(ball, edges), dihedral_weight(hollow, edges) ** 2, atol=1e-9)
 
 
 def test_black_beside_white_is_the_largest_step_of_colour() -> None:

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from panrecon.graph.evidence import MIN_VISIBLE, Evidence
-from panrecon.graph.panopticrecon import centre_votes
+from panrecon.graph.panopticrecon import centroid_votes
 from panrecon.graph.voting import STUFF, THING, UNLABELLED, UNSEEN, PairVotes, membership, vote
-from panrecon.masks.overlap import winners
+from panrecon.masks.overlap import resolve_overlaps
 from panrecon.structures import VOID, CategoryTable
 
 from .conftest import CHAIR, FLOOR, Shot, Tiles, detections, evidence_of
@@ -46,7 +46,7 @@ def as_dict(votes: PairVotes) -> Pairs:
 
 def both_votes(evidence: Evidence, overlap: float) -> tuple[Pairs, Pairs]:
     members = membership(evidence, overlap)
-    return as_dict(vote(evidence, members)), as_dict(centre_votes(evidence, members))
+    return as_dict(vote(evidence, members)), as_dict(centroid_votes(evidence, members))
 
 
 def plain_votes(shots: list[Shot], table: CategoryTable, overlap: float) -> tuple[Pairs, Pairs]:
@@ -77,7 +77,7 @@ def _plain_frame(shot: Shot, table: CategoryTable, overlap: float) -> tuple[Mask
     is_thing = table.is_thing[shot.detections.category]
     masks = []
     for detection in range(len(shot.detections)):
-        won = winners(shot.detections, is_thing == is_thing[detection]) == detection
+        won = resolve_overlaps(shot.detections, is_thing == is_thing[detection]) == detection
         held = {s: int((won & (superface == s)).sum()) for s in seen}
         masks.append((bool(is_thing[detection]), {s: n for s, n in held.items() if n > overlap * seen[s]}))
     return masks, set(seen)

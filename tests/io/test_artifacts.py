@@ -26,7 +26,7 @@ from panrecon.io.semantics import (
     write_superface_labels,
 )
 from panrecon.semantics.classifier import fit_classifier
-from panrecon.semantics.lifting import PointFeatures
+from panrecon.semantics.lifting import LiftedFeatures
 from panrecon.structures import (
     VOID,
     Camera,
@@ -231,7 +231,7 @@ def test_semantics_come_back_in_half_precision(tmp_path: Path) -> None:
 
 
 def test_a_classifier_comes_back_weight_by_weight(tmp_path: Path) -> None:
-    points = PointFeatures(np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32), np.ones(50, np.float32))
+    points = LiftedFeatures(np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32), np.ones(50, np.float32))
     category, group = np.arange(50, dtype=np.int32) % 2, np.arange(50)
     classifier = fit_classifier(points, category, group, 2, SemanticsSettings(iterations=2))
     write_classifier(tmp_path, classifier)

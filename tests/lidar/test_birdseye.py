@@ -22,7 +22,7 @@ from panrecon.lidar.birdseye import (
     view_of,
 )
 from panrecon.structures import VOID, Labels
-from panrecon.visualization import Picture
+from panrecon.visualization import ResizedImage
 
 from .conftest import NOVEL, TABLE, emptied, toy_scan
 
@@ -38,11 +38,11 @@ def labels(category: list[int], instance: list[int]) -> Labels:
     return Labels(np.array(category, np.int64), np.array(instance, np.int64))
 
 
-def holds(picture: Picture, color: tuple[int, ...]) -> bool:
+def holds(picture: ResizedImage, color: tuple[int, ...]) -> bool:
     return bool((picture == np.array(color, np.uint8)).all(axis=2).any())
 
 
-def where(picture: Picture, color: np.ndarray) -> Float[np.ndarray, "2"]:
+def where(picture: ResizedImage, color: np.ndarray) -> Float[np.ndarray, "2"]:
     """Column and row of the middle of a colour, from the middle of the scan."""
     row, column = np.nonzero((picture == color).all(axis=2))
     return np.array([column.mean() - SIZE / 2, row.mean() - (len(picture) - SIZE) / 2 - SIZE / 2])
@@ -98,7 +98,7 @@ def test_a_thing_lies_on_stuff_and_stuff_on_what_has_no_label(order: list[int]) 
 def test_an_object_is_framed_and_stuff_is_not() -> None:
     points = at((8, 4), (8, 4.5), (9, 4))
 
-    def drawn(row: int, instance: int) -> Picture:
+    def drawn(row: int, instance: int) -> ResizedImage:
         return labelled_picture(points, labels([row] * 3, [instance] * 3), TABLE, IS_BASE)[: SIZE + 28]
 
     assert_array_equal(drawn(ROAD, 3), drawn(ROAD, VOID))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from panrecon.masks.overlap import winners
+from panrecon.masks.overlap import resolve_overlaps
 from panrecon.structures import VOID, Detections
 
 
@@ -19,4 +19,4 @@ def test_every_pixel_goes_to_the_most_certain_of_its_chosen_masks(seed: int, cou
     for pixel in np.ndindex(5, 4):
         candidates = [number for number in range(count) if chosen[number] and found.mask[number][pixel]]
         expected[pixel] = max(candidates, key=lambda number: score[number], default=VOID)
-    assert_array_equal(winners(found, chosen), expected)
+    assert_array_equal(resolve_overlaps(found, chosen), expected)

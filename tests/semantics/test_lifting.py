@@ -8,7 +8,7 @@ from jaxtyping import Float
 from numpy.testing import assert_allclose, assert_array_equal
 
 from panrecon.geometry.projective import look_at, pixel_directions
-from panrecon.semantics.lifting import distill
+from panrecon.semantics.lifting import lift_features
 from panrecon.structures import Camera, FeatureMap, Frame, TriangleMesh
 
 CAMERA = Camera(256, 256, 240.0, 240.0, 127.5, 127.5)
@@ -52,7 +52,7 @@ def test_points_get_the_feature_of_the_wall_they_lie_on_and_hidden_ones_none() -
     directions = pixel_directions(CAMERA)[16::32, 16::32]
     on_near = np.abs(directions[..., :2]).max(axis=-1) < 0.3
     features = FeatureMap(np.stack([on_near, ~on_near], axis=-1).astype(np.float32))
-    points = distill(mesh, CAMERA, [(here, features)], TOLERANCE)
+    points = lift_features(mesh, CAMERA, [(here, features)], TOLERANCE)
     near = np.arange(len(mesh.vertices)) < 121
     sideways = np.abs(mesh.vertices[:, 1:]).max(axis=1)
     inside_near = near & (sideways < 0.15)
@@ -77,7 +77,7 @@ def test_features_are_means_weighted_by_cosine_over_squared_distance() -> None:
         (oblique, constant(0, 0, 1)),
     ]
     weights = np.array([1, 1 / 4, np.cos(1.0) / 4])
-    points = distill(mesh, CAMERA, views, TOLERANCE)
+    points = lift_features(mesh, CAMERA, views, TOLERANCE)
     assert_allclose(points.feature[middle], weights / weights.sum(), atol=1e-3)
     assert_allclose(points.weight[middle], weights.sum(), rtol=1e-3)
 
@@ -86,19 +86,19 @@ def test_the_length_of_a_views_features_and_the_order_of_views_do_not_matter() -
     mesh = wall(3.0)
     views = [(from_distance(1.0, 3.0), constant(1, 2)), (from_distance(2.0, 3.0), constant(2, -1))]
     loud = [(views[1][0], constant(200, -100)), views[0]]
-    one, other = distill(mesh, CAMERA, views, TOLERANCE), distill(mesh, CAMERA, loud, TOLERANCE)
+    one, other = lift_features(mesh, CAMERA, views, TOLERANCE), lift_features(mesh, CAMERA, loud, TOLERANCE)
     assert_allclose(other.feature, one.feature, atol=1e-6)
     assert_allclose(other.weight, one.weight, rtol=1e-6)
 
 
 @pytest.mark.parametrize("distance", [1.0, 2.0])
 def test_every_seen_point_of_one_view_has_that_views_unit_feature(distance: float) -> None:
-    points = distill(wall(3.0), CAMERA, [(from_distance(distance, 3.0), constant(3, 4))], TOLERANCE)
+    points = lift_features(wall(3.0), CAMERA, [(from_distance(distance, 3.0), constant(3, 4))], TOLERANCE)
     seen = points.weight > 0
     assert seen.sum() > 20
     assert_allclose(points.feature[seen], np.broadcast_to([0.6, 0.8], (seen.sum(), 2)), atol=1e-5)
 
 
 def test_features_that_say_nothing_are_no_number_problem() -> None:
-    points = distill(wall(3.0), CAMERA, [(from_distance(1.0, 3.0), constant(0, 0))], TOLERANCE)
+    points = lift_features(wall(3.0), CAMERA, [(from_distance(1.0, 3.0), constant(0, 0))], TOLERANCE)
     assert np.isfinite(points.feature).all()

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from panrecon.semantics.lifting import PointFeatures
-from panrecon.semantics.relabelling import kinship, name_alike, own_words, similarities
+from panrecon.semantics.lifting import LiftedFeatures
+from panrecon.semantics.relabelling import class_histograms, label_affinity, relabel_by_similarity, similarities
 from panrecon.structures import VOID, Labels, SceneObject, SupportingMask, with_categories
 
 WALL, FLOOR, CHAIR, TABLE, CUP = range(5)
@@ -20,13 +20,13 @@ def called(category: int, *words: int) -> SceneObject:
     return SceneObject(category, 1.0, 0.0, 0.0, masks, ())
 
 
-def looking(kinds: list[int], noise: float = 0.1) -> tuple[np.ndarray, PointFeatures]:
+def looking(kinds: list[int], noise: float = 0.1) -> tuple[np.ndarray, LiftedFeatures]:
     """Points of objects, whose features are of the kind that they look like; and the object of every point."""
     rng = np.random.default_rng(0)
     appearance = rng.standard_normal((max(kinds) + 1, 16))
     instance = np.repeat(np.arange(len(kinds)), POINTS)
     feature = appearance[np.array(kinds)[instance]] + noise * rng.standard_normal((len(instance), 16))
-    return instance.astype(np.int32), PointFeatures(feature.astype(np.float32), np.ones(len(instance), np.float32))
+    return instance.astype(np.int32), LiftedFeatures(feature.astype(np.float32), np.ones(len(instance), np.float32))
 
 
 CHAIRS = [called(CHAIR, CHAIR, CHAIR, CHAIR)] * 5
@@ -39,7 +39,7 @@ LOOKS = [CHAIR] * 5 + [TABLE] * 4 + [CUP] * 4
 
 def names(objects: list[SceneObject], looks: list[int], noise: float = 0.1) -> list[int]:
     instance, points = looking(looks, noise)
-    return [found.category for found in name_alike(objects, instance, points, 5)]
+    return [found.category for found in relabel_by_similarity(objects, instance, points, 5)]
 
 
 def test_an_object_that_looks_like_the_chairs_and_is_sometimes_called_one_is_a_chair() -> None:
@@ -77,13 +77,13 @@ def test_the_choice_of_the_graph_stands_without_kin_even_against_the_scores() ->
 @pytest.mark.parametrize("objects", [[], [MISNAMED]])
 def test_there_is_nothing_to_learn_from_fewer_than_two_objects(objects: list[SceneObject]) -> None:
     instance, points = looking([0])
-    assert name_alike(objects, instance, points, 5) == tuple(objects)
+    assert relabel_by_similarity(objects, instance, points, 5) == tuple(objects)
 
 
 def test_objects_that_no_frame_gave_a_feature_keep_their_names() -> None:
     instance, points = looking([*LOOKS, CHAIR])
-    unseen = PointFeatures(np.zeros_like(points.feature), np.zeros_like(points.weight))
-    assert [found.category for found in name_alike(ROOM, instance, unseen, 5)] == [o.category for o in ROOM]
+    unseen = LiftedFeatures(np.zeros_like(points.feature), np.zeros_like(points.weight))
+    assert [found.category for found in relabel_by_similarity(ROOM, instance, unseen, 5)] == [o.category for o in ROOM]
 
 
 @settings(max_examples=20, deadline=None)
@@ -91,26 +91,26 @@ def test_objects_that_no_frame_gave_a_feature_keep_their_names() -> None:
 def test_the_order_of_objects_does_not_matter(order: list[int]) -> None:
     instance, points = looking([*LOOKS, CHAIR])
     place = np.argsort(order).astype(np.int32)
-    shuffled = name_alike([ROOM[number] for number in order], place[instance], points, 5)
+    shuffled = relabel_by_similarity([ROOM[number] for number in order], place[instance], points, 5)
     assert [shuffled[place[number]].category for number in range(len(ROOM))] == [*LOOKS, CHAIR]
 
 
 def test_words_are_shares_of_the_scores() -> None:
     masks = (SupportingMask("0", 0, CHAIR, 0.9), SupportingMask("1", 3, TABLE, 0.3))
-    words = own_words([SceneObject(CHAIR, 1.0, 0.0, 0.0, masks, ()), called(CUP)], 5)
+    words = class_histograms([SceneObject(CHAIR, 1.0, 0.0, 0.0, masks, ()), called(CUP)], 5)
     assert_allclose(words, np.array([[0, 0, 0.75, 0.25, 0], [0, 0, 0, 0, 0]]))
 
 
 def test_similarity_is_that_of_directions_from_the_mean_of_the_scene() -> None:
     feature = np.array([[1, 0], [3, 0], [-1, 0], [-3, 0], [0, 2], [0, -2]], np.float32)
     instance = np.array([0, 1, 2, VOID, VOID, VOID], np.int32)
-    found = similarities(PointFeatures(feature + 5, np.ones(6, np.float32)), instance, 3)
+    found = similarities(LiftedFeatures(feature + 5, np.ones(6, np.float32)), instance, 3)
     assert_allclose(found, [[1, 1, -1], [1, 1, -1], [-1, -1, 1]], atol=1e-6)
 
 
 def test_objects_of_one_look_are_kin_and_others_are_not() -> None:
     instance, points = looking([*LOOKS, CHAIR])
-    found = kinship(similarities(points, instance, len(ROOM)), own_words(ROOM, 5))
+    found = label_affinity(similarities(points, instance, len(ROOM)), class_histograms(ROOM, 5))
     one_class = np.add.outer(LOOKS, -np.array(LOOKS)) == 0
     assert_array_equal(found, found.T)
     assert_array_equal(np.diag(found), 0)

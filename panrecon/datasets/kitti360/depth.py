@@ -17,7 +17,7 @@ from panrecon.datasets.kitti360.format import read_calibration, read_vehicle_pos
 from panrecon.datasets.points import read_points
 from panrecon.geometry.projective import invert, transform
 from panrecon.structures import Frame, Scan
-from panrecon.visualization import spread
+from panrecon.visualization import evenly_spaced
 
 VEHICLE: Final = np.array([[-3.5, -1.3, -2.2], [2.2, 1.3, 0.3]])  # m around the LiDAR: points on the vehicle itself
 SPACING: Final = 0.5  # m along the way between scans that are put together: a vehicle at rest adds no more
@@ -146,7 +146,7 @@ class AccumulatedDepth:
     def _looks_rolling(self) -> bool:
         later = np.searchsorted(self._travelled, self._travelled + APART)
         pairs = [(here, there) for here, there in enumerate(later.tolist()) if there < len(later)]
-        chosen = [index for n in spread(len(pairs), SWEEPS_COMPARED) for index in pairs[n]]
+        chosen = [index for n in evenly_spaced(len(pairs), SWEEPS_COMPARED) for index in pairs[n]]
         poses, motions = ([of(i) for i in chosen] for of in (self._world_from_lidar, self._later_from))
         return bool(chosen) and is_rolling([self._raw(i) for i in chosen], poses, motions)
 

@@ -30,7 +30,7 @@ from panrecon.io.ids import categories_of_raw_ids, instances_of_ids
 from panrecon.io.images import read_color, read_depth, read_ids
 from panrecon.io.mesh import read_mesh, read_panoptic_mesh
 from panrecon.structures import VOID, Camera, CategoryTable, Frame, Labels, PanopticMesh, Scan, normalised
-from panrecon.visualization import spread
+from panrecon.visualization import evenly_spaced
 
 FRAMES_LOOKED_AT = 100  # for the raw ids of objects whose word tells no class
 ONE_PLACE = 1e-6  # m and sines of angles
@@ -328,7 +328,7 @@ def _raw_ids(folder: Path, object_ids: list[int]) -> list[int]:
     """The raw label id most pixels of each object carry in some frames, 0 for an object of no pixel there."""
     paths = [path for path in _numbered(folder / "instance-filt") if (folder / "label-filt" / path.name).is_file()]
     counts: Counter[tuple[int, int]] = Counter()
-    for number in spread(len(paths), FRAMES_LOOKED_AT):
+    for number in evenly_spaced(len(paths), FRAMES_LOOKED_AT):
         instance, raw = read_ids(paths[number]), read_ids(folder / "label-filt" / paths[number].name)
         pairs, count = np.unique(instance.astype(np.int64) << 16 | raw, return_counts=True)
         counts.update({(pair >> 16, pair & 0xFFFF): n for pair, n in zip(pairs.tolist(), count.tolist(), strict=True)})
