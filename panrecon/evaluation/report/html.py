@@ -95,7 +95,7 @@ def error_legend() -> list[tuple[str, str]]:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("panrecon", "evaluation"),
+        loader=PackageLoader("panrecon", "evaluation/report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
