@@ -94,13 +94,13 @@ class AssociationScene:
     def infer(self, masks: Masks, settings: GraphSettings) -> GraphResult:
         return infer_instances(self.observations(masks), self.superface_of_vertex, self.adjacency, self.table, settings)
 
-    def on_truth(self, labels: Labels) -> Labels:
+    def transfer_labels(self, labels: Labels) -> Labels:
         """Labels of the vertices, brought to the true ones."""
         return labels.at(self._nearest)
 
     def scores(self, labels: Labels) -> dict[str, float]:
         """The strict means of labels of the vertices."""
-        return strict_scores(self.on_truth(labels), self.truth.labels, self.table)
+        return strict_scores(self.transfer_labels(labels), self.truth.labels, self.table)
 
     def scores_of(self, method: str, masks: Masks) -> dict[str, float]:
         """The strict means of one of the three methods, each of which reads the same masks."""

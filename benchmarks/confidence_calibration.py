@@ -18,7 +18,7 @@ from benchmarks.study import RESULTS, SharedOption, in_processes, study_scenes
 from benchmarks.tables import table_of
 from panrecon.evaluation.metrics.calibration import Calibration, expected_calibration_error, object_outcomes
 from panrecon.evaluation.overlap import overlap
-from panrecon.evaluation.protocols import protocol
+from panrecon.evaluation.protocols import parse_protocol
 from panrecon.io.files import write_json, write_text
 from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan, read_views
@@ -50,8 +50,8 @@ def measure(scene: BenchScene, run: Path) -> list[Outcome]:
     for group, path in mask_files(scene):
         found = built.infer(read_masks(path, scan, built.table), SETTINGS_OF_RULE[CONSENSUS])
         confidence = {number: one.confidence for number, one in enumerate(found.instances.objects)}
-        labels = built.on_truth(labels_of_vertices(found))
-        matching = protocol("strict").match(overlap(labels, built.truth.labels), built.table)
+        labels = built.transfer_labels(labels_of_vertices(found))
+        matching = parse_protocol("strict").match(overlap(labels, built.truth.labels), built.table)
         for said, is_right in zip(*object_outcomes(matching, confidence), strict=True):
             result.append((group, float(said), bool(is_right)))
     return result

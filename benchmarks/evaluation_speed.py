@@ -26,8 +26,8 @@ from benchmarks.tables import table_of
 from panrecon.datasets.label_images import LabelFrames, both_sides, read_label_frames
 from panrecon.evaluation.metrics.panoptic_quality import panoptic_quality
 from panrecon.evaluation.overlap import overlap
-from panrecon.evaluation.protocols import protocol
-from panrecon.evaluation.score import score
+from panrecon.evaluation.protocols import parse_protocol
+from panrecon.evaluation.scene_matching import match_scene
 from panrecon.io.files import write_json, write_text
 from panrecon.io.images import write_ids, write_instances
 from panrecon.structures import Category, CategoryTable, Labels
@@ -38,7 +38,7 @@ OBJECTS: Final = 200
 WRONG: Final = 0.2  # share of points with another label
 TABLE: Final = CategoryTable(tuple(Category(i + 1, f"class {i + 1}", thing=i >= STUFF) for i in range(THINGS + STUFF)))
 HEIGHT, WIDTH = 480, 640
-STRICT: Final = protocol("strict")
+STRICT: Final = parse_protocol("strict")
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def frames_by_panrecon(count: int, repeats: int, folder: Path) -> Measured:
 
     def run() -> float:
         scans = [overlap(predicted, true) for predicted, true in both_sides(prediction, truth)]
-        return panoptic_quality(score(scans, TABLE, [STRICT]).statistics(STRICT)).mean()["pq"]
+        return panoptic_quality(match_scene(scans, TABLE, [STRICT]).statistics(STRICT)).mean()["pq"]
 
     strict_pq(*labelled_points(1000))
     return measured(f"panrecon, {count} frames from PNGs", count * HEIGHT * WIDTH, repeats, run)

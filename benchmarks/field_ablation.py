@@ -26,8 +26,8 @@ from benchmarks.tables import table_of
 from panrecon.config import Settings
 from panrecon.datasets.base import dataset
 from panrecon.errors import InputError
-from panrecon.evaluation.report.record import finite
-from panrecon.evaluation.score import on_truth
+from panrecon.evaluation.report.record import nan_to_null
+from panrecon.evaluation.transfer import transfer_labels
 from panrecon.features.color import color_statistics
 from panrecon.field import losses, supervision
 from panrecon.field.fit import fit
@@ -129,7 +129,7 @@ class Bench:
 
     def scores(self, final: PanopticMesh) -> Scores:
         return strict_scores(
-            on_truth(final, self.truth, Settings().quality.radius).labels, self.truth.labels, self.table
+            transfer_labels(final, self.truth, Settings().quality.radius).labels, self.truth.labels, self.table
         )
 
     def semantics(self, variant: Variant) -> Semantics:
@@ -264,7 +264,9 @@ def main(
                     found[title][name] = scores
                     line = f"{title}, {name}: PQ {100 * scores['pq']:.1f}, mIoU {100 * scores['miou']:.1f}"
                     console.print(line, highlight=False, soft_wrap=True)
-                content = {title: {name: finite(row) for name, row in rows.items()} for title, rows in found.items()}
+                content = {
+                    title: {name: nan_to_null(row) for name, row in rows.items()} for title, rows in found.items()
+                }
                 write_json(RESULTS / f"{NAME}.json", {**provenance(), "scenes": content})
                 write_text(RESULTS / f"{NAME}.md", table(found))
         print(table(found))

@@ -18,8 +18,8 @@ from benchmarks.tables import table_of
 from panrecon.datasets.base import dataset
 from panrecon.evaluation.metrics.boundary import near_boundary
 from panrecon.evaluation.metrics.geometric import surface_quality
-from panrecon.evaluation.report.record import finite
-from panrecon.evaluation.score import on_truth
+from panrecon.evaluation.report.record import nan_to_null
+from panrecon.evaluation.transfer import transfer_labels
 from panrecon.io.categories import read_categories
 from panrecon.io.files import write_json, write_text
 from panrecon.structures import CategoryTable, Labels, PanopticMesh
@@ -56,7 +56,7 @@ def main(
             for step, row in found.items()
         ]
         text = table_of(["scene", "labels", "SQ within 5 cm of borders", "F-score at 2 cm", "accuracy, mm"], lines)
-        content = {scene: {step: finite(row) for step, row in found.items()} for scene, found in rows.items()}
+        content = {scene: {step: nan_to_null(row) for step, row in found.items()} for scene, found in rows.items()}
         write_json(RESULTS / f"{NAME}.json", {**provenance(), "scenes": content})
         write_text(RESULTS / f"{NAME}.md", text)
         print(text)
@@ -83,7 +83,7 @@ def boundary_scores(prediction: PanopticMesh, truth: PanopticMesh, table: Catego
     near = near_boundary(truth.mesh.vertices, truth.labels, table)
     found, true = (
         Labels(labels.category[near], labels.instance[near])
-        for labels in (on_truth(prediction, truth, RADIUS).labels, truth.labels)
+        for labels in (transfer_labels(prediction, truth, RADIUS).labels, truth.labels)
     )
     return strict_scores(found, true, table)
 

@@ -18,7 +18,7 @@ from benchmarks.tables import Rows, cost_table, margins, mean_rows, score_table
 from panrecon.config import Settings
 from panrecon.datasets.base import dataset
 from panrecon.errors import InputError
-from panrecon.evaluation.report.record import finite
+from panrecon.evaluation.report.record import nan_to_null
 from panrecon.io.categories import read_categories
 from panrecon.io.files import write_json, write_text
 from panrecon.terminal import exit_on_input_error
@@ -101,8 +101,8 @@ def record(
         "set": list(override),
         "protocol": "strict",
         "min_overlap": MIN_OVERLAP,
-        "scenes": {scene: {"scores": finite(found), "cost": plain(costs[scene])} for scene, found in rows.items()},
-        "means": {name: finite(found) for name, found in means.items()},
+        "scenes": {scene: {"scores": nan_to_null(found), "cost": plain(costs[scene])} for scene, found in rows.items()},
+        "means": {name: nan_to_null(found) for name, found in means.items()},
     }
 
 

@@ -13,11 +13,13 @@ from benchmarks.plain_fusion import LabelFusion, frame_votes, surface_voxels
 from panrecon.config import MeshSettings
 from panrecon.errors import InputError
 from panrecon.evaluation.metrics.semantic import confusion, semantic_quality
+from panrecon.evaluation.metrics.void_rates import void_rate
 from panrecon.evaluation.overlap import overlap
-from panrecon.evaluation.protocols import protocol
+from panrecon.evaluation.protocols import parse_protocol
 from panrecon.evaluation.report.markdown import STEPS
-from panrecon.evaluation.report.record import means
-from panrecon.evaluation.score import on_truth, score, share_left_void
+from panrecon.evaluation.report.record import class_means
+from panrecon.evaluation.scene_matching import match_scene
+from panrecon.evaluation.transfer import transfer_labels
 from panrecon.io.categories import read_categories
 from panrecon.io.detections import read_detections
 from panrecon.io.files import read_json
@@ -89,17 +91,17 @@ def scores(
 
 
 def _score(prediction: PanopticMesh, truth: PanopticMesh, table: CategoryTable, radius: float) -> dict[str, float]:
-    return strict_scores(on_truth(prediction, truth, radius).labels, truth.labels, table)
+    return strict_scores(transfer_labels(prediction, truth, radius).labels, truth.labels, table)
 
 
 def strict_scores(prediction: Labels, truth: Labels, table: CategoryTable) -> dict[str, float]:
     """The strict means of labels of the same points."""
-    strict = protocol("strict")
-    found = score([overlap(prediction, truth)], table, [strict])
+    strict = parse_protocol("strict")
+    found = match_scene([overlap(prediction, truth)], table, [strict])
     semantic = semantic_quality(confusion(found.overlap, table))
-    return means(found.statistics(strict), table) | {
+    return class_means(found.statistics(strict), table) | {
         "miou": semantic.miou,
-        "void": share_left_void(found.overlap, table),
+        "void": void_rate(found.overlap, table),
     }
 
 

@@ -32,10 +32,10 @@ UserPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolut
 
 def _known_protocols(names: tuple[str, ...]) -> tuple[str, ...]:
     """Checked with the settings: the stage that scores comes last."""
-    from panrecon.evaluation.protocols import protocol
+    from panrecon.evaluation.protocols import parse_protocol
 
     try:
-        return tuple(str(protocol(name)) for name in names)
+        return tuple(str(parse_protocol(name)) for name in names)
     except InputError as error:
         raise ValueError(str(error)) from error
 

@@ -8,16 +8,17 @@ from panrecon.datasets.base import dataset
 from panrecon.datasets.ground_truth import LabelledShare, labelled_share
 from panrecon.errors import InputError
 from panrecon.evaluation.metrics.views import mean_view_quality, view_quality
-from panrecon.evaluation.protocols import protocol
+from panrecon.evaluation.protocols import parse_protocol
 from panrecon.evaluation.report.html import report_page
 from panrecon.evaluation.report.markdown import STEPS, quality_tables
-from panrecon.evaluation.report.record import Resampling, protocols_record, semantic_record
-from panrecon.evaluation.scene import Judged, Terms, judge_points, whole_record
-from panrecon.evaluation.score import on_truth, score
+from panrecon.evaluation.report.record import BootstrapSettings, protocols_record, semantic_record
+from panrecon.evaluation.scene import EvaluationSettings, SceneResult, evaluate_mesh, quality_record
+from panrecon.evaluation.scene_matching import match_scene
+from panrecon.evaluation.transfer import transfer_labels
 from panrecon.geometry.projective import transform, up_direction
 from panrecon.io.categories import read_categories
 from panrecon.io.files import read_json, write_json, write_text
-from panrecon.io.graph import read_evidence, read_instances_found, read_superfaces
+from panrecon.io.graph import read_instances_found, read_object_confidences, read_superfaces
 from panrecon.io.images import read_color, read_depth, write_image
 from panrecon.io.mesh import panoptic_digest, read_mesh, read_panoptic_mesh
 from panrecon.io.scan import read_scan, read_view
@@ -31,8 +32,10 @@ from panrecon.workflow.stages import VERSIONS
 def main(stage: Stage) -> None:
     settings = stage.settings.quality
     table = read_categories(stage.folder("scan") / "classes.csv")
-    protocols = tuple(protocol(name) for name in settings.protocols)
-    terms = Terms(table, protocols, settings.radius, settings.by_area, resampling=Resampling(seed=settings.seed))
+    protocols = tuple(parse_protocol(name) for name in settings.protocols)
+    evaluation = EvaluationSettings(
+        table, protocols, settings.radius, settings.by_area, bootstrap=BootstrapSettings(seed=settings.seed)
+    )
     truth = annotation(stage, table)
     labelled = labelled_share(truth.labels.category, table, "vertices")
     stage.say(f"truth: {labelled}")
@@ -40,15 +43,16 @@ def main(stage: Stage) -> None:
         raise InputError("No vertex of the truth is of an evaluated class; compare its ids with the class table's.")
     predictions = labelled_steps(stage, table)
     final, up = predictions[STEPS[-1]], up_direction(read_scan(stage.folder("scan")).poses)
-    judged = judge_points(final, truth, terms, read_evidence(stage.folder("panoptic") / "objects.json"), up)
+    confidences = read_object_confidences(stage.folder("panoptic") / "objects.json")
+    result = evaluate_mesh(final, truth, evaluation, confidences, up)
     scene = {
         **origin(stage, final, truth, labelled),
-        **judged.record,
-        "steps": {step: step_record(mesh, truth, terms) for step, mesh in predictions.items()},
+        **result.record,
+        "steps": {step: step_record(mesh, truth, evaluation) for step, mesh in predictions.items()},
         "views": rendered_quality(stage),
         "stages": [],
     }
-    write(stage, replace(judged, record=scene), terms)
+    write(stage, replace(result, record=scene), evaluation)
 
 
 def annotation(stage: Stage, table: CategoryTable) -> PanopticMesh:
@@ -75,15 +79,17 @@ def labelled_steps(stage: Stage, table: CategoryTable) -> dict[str, PanopticMesh
     return dict(zip(STEPS, (*steps, final), strict=True))
 
 
-def step_record(prediction: PanopticMesh, truth: PanopticMesh, terms: Terms) -> dict[str, Any]:
+def step_record(prediction: PanopticMesh, truth: PanopticMesh, evaluation: EvaluationSettings) -> dict[str, Any]:
     """The headline protocol and class quality of one step's labels."""
-    found = score(
-        [on_truth(prediction, truth, terms.radius, terms.weight_of(truth)).overlap], terms.table, terms.protocols[:1]
+    found = match_scene(
+        [transfer_labels(prediction, truth, evaluation.radius, evaluation.weight_of(truth)).overlap],
+        evaluation.table,
+        evaluation.protocols[:1],
     )
-    protocols = protocols_record(found, terms.table, terms.resampling)
+    protocols = protocols_record(found, evaluation.table, evaluation.bootstrap)
     return {
         "protocols": protocols,
-        "semantic": semantic_record(found, terms.table),
+        "semantic": semantic_record(found, evaluation.table),
     }
 
 
@@ -110,15 +116,15 @@ def origin(stage: Stage, final: PanopticMesh, truth: PanopticMesh, labelled: Lab
     }
 
 
-def write(stage: Stage, judged: Judged, terms: Terms) -> None:
+def write(stage: Stage, result: SceneResult, evaluation: EvaluationSettings) -> None:
     """The record and its tables; the report shows besides what the stages cost, which differs from run to run."""
     scene = stage.run.name
-    record = whole_record({scene: judged}, terms, is_mesh=True)
+    record = quality_record({scene: result}, evaluation, is_mesh=True)
     write_json(stage.output / "quality.json", record)
     write_text(stage.output / "quality.md", quality_tables(record))
-    write_image(stage.output / "quality.png", contact_sheet(list(judged.pictures.values()), columns=2))
+    write_image(stage.output / "quality.png", contact_sheet(list(result.images.values()), columns=2))
     shown = {**record, "scenes": {scene: {**record["scenes"][scene], "stages": costs(stage)}}}
-    page = report_page(f"Panoptic quality of {scene}", shown, {scene: judged.pictures})
+    page = report_page(f"Panoptic quality of {scene}", shown, {scene: result.images})
     write_text(stage.output / "report.html", page)
 
 

@@ -14,7 +14,7 @@ from panrecon.terminal import exit_on_input_error
 if TYPE_CHECKING:
     from panrecon.commands.evaluate_scene import Files
     from panrecon.evaluation.images import Crop
-    from panrecon.evaluation.scene import Judged
+    from panrecon.evaluation.scene import SceneResult
 
 RULES = "strict, panopticrecon, pvlff, panoptic_lifting, panogs, lidar"
 Predictions = Annotated[
@@ -94,13 +94,13 @@ def evaluate(
 
     Exit code 2: the input is wrong, in one sentence.
     """
-    from panrecon.commands.evaluate_scene import judge
+    from panrecon.commands.evaluate_scene import evaluate_scene
     from panrecon.evaluation.images import Crop
-    from panrecon.evaluation.protocols import protocol as named
+    from panrecon.evaluation.protocols import parse_protocol as named
     from panrecon.evaluation.report.common_table import with_common_names
     from panrecon.evaluation.report.markdown import quality_tables
-    from panrecon.evaluation.report.record import Resampling
-    from panrecon.evaluation.scene import Terms, whole_record
+    from panrecon.evaluation.report.record import BootstrapSettings
+    from panrecon.evaluation.scene import EvaluationSettings, quality_record
     from panrecon.io.categories import read_categories
 
     with exit_on_input_error():
@@ -110,21 +110,22 @@ def evaluate(
         _check_numbers(radius, scenes[0].is_mesh, by_area, Crop(scale, crop_top))
         protocols = tuple(dict.fromkeys(named(text, min_points) for text in protocol))
         tables = with_common_names([read_categories(files.classes) for files in scenes])
-        terms = Terms(
+        settings = EvaluationSettings(
             table=tables[0],
             protocols=protocols,
             radius=radius or _usual_radius(scenes),
             by_area=by_area,
             crop=Crop(scale, crop_top),
             visible_only=visible_only,
-            resampling=Resampling(resamples, seed=seed),
+            bootstrap=BootstrapSettings(resamples, seed=seed),
         )
-        judged = {
-            files.name: judge(files, replace(terms, table=table)) for files, table in zip(scenes, tables, strict=True)
+        results = {
+            files.name: evaluate_scene(files, replace(settings, table=table))
+            for files, table in zip(scenes, tables, strict=True)
         }
-        record = whole_record(judged, terms, is_mesh=scenes[0].is_mesh)
+        record = quality_record(results, settings, is_mesh=scenes[0].is_mesh)
         text = quality_tables(record)
-        _write(record, text, judged, outputs)
+        _write(record, text, results, outputs)
         print(text)
 
 
@@ -200,7 +201,7 @@ def _check_numbers(radius: float | None, is_mesh: bool, by_area: bool, crop: "Cr
 
 
 def _write(
-    record: Mapping[str, Any], tables: str, judged: "Mapping[str, Judged]", outputs: Mapping[str, Path | None]
+    record: Mapping[str, Any], tables: str, results: "Mapping[str, SceneResult]", outputs: Mapping[str, Path | None]
 ) -> None:
     """All outputs or none."""
     from panrecon.commands.evaluate_scene import say
@@ -209,8 +210,8 @@ def _write(
 
     texts = {outputs["json"]: json_text(record), outputs["markdown"]: tables}
     if outputs["html"]:
-        pictures = {name: found.pictures for name, found in judged.items()}
-        texts[outputs["html"]] = report_page(f"Panoptic quality of {', '.join(judged)}", record, pictures)
+        pictures = {name: found.images for name, found in results.items()}
+        texts[outputs["html"]] = report_page(f"Panoptic quality of {', '.join(results)}", record, pictures)
     wanted = {path: text for path, text in texts.items() if path is not None}
     write_texts(wanted)
     for path in wanted:

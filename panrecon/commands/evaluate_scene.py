@@ -1,4 +1,4 @@
-"""Both sides of a scene read from files of any program, and judged."""
+"""Both sides of a scene read from files of any program, and result."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -11,9 +11,9 @@ from panrecon.datasets.ground_truth import LabelledShare, frames, labelled_share
 from panrecon.datasets.label_images import LabelFrames, both_sides, first_ids, read_label_frames
 from panrecon.datasets.scannet.label_map import find_label_map
 from panrecon.errors import InputError
-from panrecon.evaluation.report.record import Evidence
-from panrecon.evaluation.scene import Judged, Terms, judge_frames, judge_points
-from panrecon.io.graph import read_evidence
+from panrecon.evaluation.report.record import ObjectConfidence
+from panrecon.evaluation.scene import EvaluationSettings, SceneResult, evaluate_frames, evaluate_mesh
+from panrecon.io.graph import read_object_confidences
 from panrecon.io.ids import categories_of_ids, instances_of_ids
 from panrecon.io.mesh import label_properties, panoptic_digest, read_vertices
 from panrecon.structures import CategoryTable, Labels, PanopticMesh
@@ -39,24 +39,24 @@ class Files:
         return self.prediction.suffix.lower() == ".ply"
 
 
-def judge(files: Files, terms: Terms) -> Judged:
+def evaluate_scene(files: Files, settings: EvaluationSettings) -> SceneResult:
     """The scene, scored; says how much of its truth is labelled.
 
     Raises:
         InputError: a file is missing or broken, or nothing in the truth is of an evaluated class.
     """
-    return _judge_mesh(files, terms) if files.is_mesh else _judge_images(files, terms)
+    return _evaluate_mesh(files, settings) if files.is_mesh else _evaluate_images(files, settings)
 
 
-def _judge_mesh(files: Files, terms: Terms) -> Judged:
-    truth = points(files.ground_truth, terms.table, files.label_map, terms.visible_only)
-    if terms.by_area and not len(truth.mesh.faces):
+def _evaluate_mesh(files: Files, settings: EvaluationSettings) -> SceneResult:
+    truth = points(files.ground_truth, settings.table, files.label_map, settings.visible_only)
+    if settings.by_area and not len(truth.mesh.faces):
         raise InputError(f"{files.ground_truth} is a cloud, its points have no area; leave --by-area out.")
-    labelled = labelled_share(truth.labels.category, terms.table, "vertices")
+    labelled = labelled_share(truth.labels.category, settings.table, "vertices")
     _announce(files, labelled, f"{labelled}")
-    prediction = _predicted_mesh(files, terms.table)
-    judged = judge_points(prediction, truth, terms, _evidence(files), UP)
-    return _signed(judged, files, labelled, (panoptic_digest(prediction), panoptic_digest(truth)))
+    prediction = _predicted_mesh(files, settings.table)
+    result = evaluate_mesh(prediction, truth, settings, _evidence(files), UP)
+    return _signed(result, files, labelled, (panoptic_digest(prediction), panoptic_digest(truth)))
 
 
 def _predicted_mesh(files: Files, table: CategoryTable) -> PanopticMesh:
@@ -66,24 +66,24 @@ def _predicted_mesh(files: Files, table: CategoryTable) -> PanopticMesh:
     return PanopticMesh(mesh, Labels(categories_of_ids(category, table), instances_of_ids(instance)))
 
 
-def _judge_images(files: Files, terms: Terms) -> Judged:
-    predicted = read_label_frames(files.prediction, terms.table)
-    true = frames(files.ground_truth, terms.table, files.label_map)
-    _say_unknown(files, first_ids(predicted), terms.table)
+def _evaluate_images(files: Files, settings: EvaluationSettings) -> SceneResult:
+    predicted = read_label_frames(files.prediction, settings.table)
+    true = frames(files.ground_truth, settings.table, files.label_map)
+    _say_unknown(files, first_ids(predicted), settings.table)
     count = len(predicted.files)
     pairs = (
-        _cropped(files, prediction, truth, terms)
+        _cropped(files, prediction, truth, settings)
         for prediction, truth in track(both_sides(predicted, true), files.name, count)
     )
-    judged = judge_frames(pairs, count, terms, _evidence(files))
-    overlap = judged.score.overlap
-    labelled = labelled_share(overlap.true_category, terms.table, "pixels", overlap.area)
+    result = evaluate_frames(pairs, count, settings, _evidence(files))
+    overlap = result.matched.overlap
+    labelled = labelled_share(overlap.true_category, settings.table, "pixels", overlap.area)
     _announce(files, labelled, f"{labelled}; {count} of its {len(true.files)} frames are predicted")
-    signed = _signed(judged, files, labelled, (_images_digest(predicted), _images_digest(true)))
+    signed = _signed(result, files, labelled, (_images_digest(predicted), _images_digest(true)))
     return replace(signed, record={**signed.record, "true_frames": len(true.files)})
 
 
-def _cropped(files: Files, prediction: Labels, truth: Labels, terms: Terms) -> tuple[Labels, Labels]:
+def _cropped(files: Files, prediction: Labels, truth: Labels, settings: EvaluationSettings) -> tuple[Labels, Labels]:
     """Both sides as they are scored. Images of another size are resized, but never stretched."""
     (height, width), (true_height, true_width) = prediction.category.shape, truth.category.shape
     if abs(width * true_height / (height * true_width) - 1) > STRETCH:
@@ -91,9 +91,9 @@ def _cropped(files: Files, prediction: Labels, truth: Labels, terms: Terms) -> t
             f"The images of {files.prediction} are {width} x {height}, those of {files.ground_truth} {true_width} x "
             f"{true_height}; export them in one shape."
         )
-    if terms.crop.size_of(truth)[0] <= terms.crop.top:
-        raise InputError(f"Cutting {terms.crop.top} rows off leaves nothing of {files.ground_truth}; cut fewer.")
-    return terms.crop(prediction, terms.crop.size_of(truth)), terms.crop(truth, terms.crop.size_of(truth))
+    if settings.crop.size_of(truth)[0] <= settings.crop.top:
+        raise InputError(f"Cutting {settings.crop.top} rows off leaves nothing of {files.ground_truth}; cut fewer.")
+    return settings.crop(prediction, settings.crop.size_of(truth)), settings.crop(truth, settings.crop.size_of(truth))
 
 
 def _say_unknown(files: Files, ids: Int[np.ndarray, " n"], table: CategoryTable) -> None:
@@ -113,27 +113,27 @@ def _announce(files: Files, labelled: LabelledShare, text: str) -> None:
         )
 
 
-def _evidence(files: Files) -> dict[int, Evidence]:
+def _evidence(files: Files) -> dict[int, ObjectConfidence]:
     """The objects' confidences: from the file named, else from one beside the PLY if it tells any."""
     if files.objects is not None:
-        return read_evidence(files.objects)
+        return read_object_confidences(files.objects)
     beside = files.prediction.parent / "objects.json"
     try:
-        return read_evidence(beside) if beside.is_file() else {}
+        return read_object_confidences(beside) if beside.is_file() else {}
     except InputError as error:
         say(f"{files.name}: no confidences are taken: {error}")
         return {}
 
 
-def _signed(judged: Judged, files: Files, labelled: LabelledShare, digests: tuple[str, str]) -> Judged:
-    """The judgement with the names and digests of what was judged."""
+def _signed(result: SceneResult, files: Files, labelled: LabelledShare, digests: tuple[str, str]) -> SceneResult:
+    """The judgement with the names and digests of what was result."""
     origin = {
         "prediction": {"path": str(files.prediction), "sha256": digests[0]},
         "ground_truth": {"path": str(files.ground_truth), "sha256": digests[1]},
         "truth": labelled.counts,
         "sources": [{"path": str(path), "sha256": _file_digest(path)} for path in _sources(files)],
     }
-    return replace(judged, record={**origin, **judged.record, "views": None, "stages": []})
+    return replace(result, record={**origin, **result.record, "views": None, "stages": []})
 
 
 def _sources(files: Files) -> list[Path]:

@@ -83,7 +83,7 @@ def _read(run: Path, number: int) -> _ObjectEvidence:
         named = artifact.read_objects(run / "semantics" / "objects.json", table)[number - 1]
     final, is_disputed = run / "panoptic" / "settings.json", False
     if final.is_file() and read_json(final)["inputs"]["graph"] == digest:
-        is_disputed = number - 1 not in artifact.read_evidence(run / "panoptic" / "objects.json")
+        is_disputed = number - 1 not in artifact.read_object_confidences(run / "panoptic" / "objects.json")
     links = read_json(run / "graph" / "object_graph.json")
     word_of = {node["id"]: node["category"] for node in links["nodes"]}
     rivals = {

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
-from panrecon.evaluation.metrics.panoptic_quality import added, panoptic_quality
+from panrecon.evaluation.metrics.panoptic_quality import panoptic_quality, sum_statistics
 from panrecon.evaluation.metrics.semantic import confusion, semantic_quality
-from panrecon.evaluation.overlap import Overlap, overlap_and_rows, total
-from panrecon.evaluation.protocols import protocol
-from panrecon.evaluation.report.record import finite
+from panrecon.evaluation.overlap import Overlap, merge_overlaps, overlap_and_rows
+from panrecon.evaluation.protocols import parse_protocol
+from panrecon.evaluation.report.record import nan_to_null
 from panrecon.structures import VOID, CategoryTable, Labels
 
 
@@ -33,16 +33,18 @@ def lidar_record(
     scans: Sequence[Overlap], table: CategoryTable, is_base: Bool[np.ndarray, " C"], min_points: int
 ) -> dict[str, Any]:
     """Of every scan's overlap of prediction and truth: `groups`, `classes`, `miou`; None where nothing is counted."""
-    rule = protocol("lidar", min_points)
-    quality = panoptic_quality(added([rule.match(one, table).statistics for one in scans]))
+    rule = parse_protocol("lidar", min_points)
+    quality = panoptic_quality(sum_statistics([rule.match(one, table).statistics for one in scans]))
     groups = {name: quality.mean(chosen) for name, chosen in class_groups(table, is_base).items()}
     classes = {
         category.name: {"pq": quality.pq[row], "sq": quality.sq[row], "rq": quality.rq[row]}
         for row, category in enumerate(table)
         if not np.isnan(quality.pq[row])
     }
-    miou = semantic_quality(confusion(total(scans), table)).miou
-    return finite({"scans": len(scans), "min_points": min_points, "miou": miou, "groups": groups, "classes": classes})
+    miou = semantic_quality(confusion(merge_overlaps(scans), table)).miou
+    return nan_to_null(
+        {"scans": len(scans), "min_points": min_points, "miou": miou, "groups": groups, "classes": classes}
+    )
 
 
 class Verdict(IntEnum):
@@ -60,7 +62,7 @@ class Verdict(IntEnum):
 def verdicts(prediction: Labels, truth: Labels, table: CategoryTable, min_points: int) -> Int[np.ndarray, " n"]:
     """The `Verdict` on every point of a scan, by protocol `lidar`."""
     pairs, row = overlap_and_rows(prediction, truth)
-    matching = protocol("lidar", min_points).match(pairs, table)
+    matching = parse_protocol("lidar", min_points).match(pairs, table)
     crossing = matching.crossing
     silent = crossing.predicted.of_row == VOID
     lost = np.append(matching.is_missed, False)[crossing.true.of_row]

@@ -89,7 +89,7 @@ def overlap_and_rows(
     return Overlap(table.keys[order], table.area[order]), place[rows]
 
 
-def total(overlaps: Sequence[Overlap]) -> Overlap:
+def merge_overlaps(overlaps: Sequence[Overlap]) -> Overlap:
     """The overlap of all points of several, as if they had been labelled at once."""
     labels = np.concatenate([one.labels for one in overlaps] or [np.empty((0, 4), np.int64)])
     keys, row = np.unique(labels, axis=0, return_inverse=True)

@@ -47,7 +47,7 @@ class Protocol:
     min_points: int = MIN_POINTS
 
     def __str__(self) -> str:
-        return self.name if self.threshold == RULES[self.name].threshold else f"{self.name}@{self.threshold}"
+        return self.name if self.threshold == PROTOCOLS[self.name].threshold else f"{self.name}@{self.threshold}"
 
     @property
     def is_per_scan(self) -> bool:
@@ -60,7 +60,7 @@ class Protocol:
         return self.name in ("panopticrecon", "pvlff")
 
     def match(self, overlap: Overlap, table: CategoryTable) -> Matching:
-        return RULES[self.name].match(overlap, table, self)
+        return PROTOCOLS[self.name].match(overlap, table, self)
 
 
 @dataclass(frozen=True)
@@ -70,22 +70,22 @@ class Rule:
     lowest: float = 0.0  # thresholds below are refused
 
 
-def protocol(text: str, min_points: int = MIN_POINTS) -> Protocol:
+def parse_protocol(text: str, min_points: int = MIN_POINTS) -> Protocol:
     """A protocol by its name, as `strict` or `strict@0.25`.
 
     Raises:
         InputError: there is no such protocol, or the threshold does not fit it.
     """
     name, at, number = text.partition("@")
-    if name not in RULES:
-        raise InputError(f"There is no protocol {text!r}; there are {', '.join(RULES)}, each with @threshold.")
+    if name not in PROTOCOLS:
+        raise InputError(f"There is no protocol {text!r}; there are {', '.join(PROTOCOLS)}, each with @threshold.")
     try:
-        threshold = float(number) if at else RULES[name].threshold
+        threshold = float(number) if at else PROTOCOLS[name].threshold
     except ValueError:
         threshold = np.nan
-    if not RULES[name].lowest <= threshold < 1:
+    if not PROTOCOLS[name].lowest <= threshold < 1:
         raise InputError(
-            f"The threshold of the protocol {text!r} must be at least {RULES[name].lowest:g} and less than 1."
+            f"The threshold of the protocol {text!r} must be at least {PROTOCOLS[name].lowest:g} and less than 1."
         )
     return Protocol(name, threshold, min_points)
 
@@ -187,7 +187,7 @@ def _nothing(area: np.ndarray) -> np.ndarray:
     return np.zeros_like(area)
 
 
-RULES: Final = {
+PROTOCOLS: Final = {
     "strict": Rule(0.5, _strict),
     "panopticrecon": Rule(0.1, _panopticrecon),
     "pvlff": Rule(0.5, _remapped),

@@ -1,4 +1,4 @@
-"""A whole scene judged: its record, its pictures, and the sums that a total over scenes needs."""
+"""One scene evaluated: its part of `quality.json`, its images, and the statistics that a total over scenes adds."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,38 +14,44 @@ from panrecon.evaluation.metrics.boundary import near_boundary
 from panrecon.evaluation.metrics.calibration import expected_calibration_error, object_outcomes
 from panrecon.evaluation.metrics.geometric import surface_quality
 from panrecon.evaluation.metrics.panoptic_quality import Matching
+from panrecon.evaluation.metrics.void_rates import missing_geometry_rate, void_rate
 from panrecon.evaluation.overlap import Overlap, overlap, overlap_and_rows
-from panrecon.evaluation.protocols import Protocol, protocol
+from panrecon.evaluation.protocols import Protocol, parse_protocol
 from panrecon.evaluation.report.common_table import common_table
 from panrecon.evaluation.report.record import (
     FORMAT_VERSION,
-    Evidence,
-    Resampling,
+    BootstrapSettings,
+    ObjectConfidence,
+    class_means,
     classes_record,
-    finite,
-    means,
+    nan_to_null,
     objects_record,
     scores_record,
     total_record,
 )
-from panrecon.evaluation.score import Score, on_truth, score, share_left_void, share_uncovered
+from panrecon.evaluation.scene_matching import MatchedScene, match_scene
+from panrecon.evaluation.transfer import transfer_labels
 from panrecon.geometry.mesh import vertex_areas
 from panrecon.structures import VOID, CategoryTable, Labels, PanopticMesh
 from panrecon.visualization import error_colors, evenly_spaced, isometric_view, label_colors
 
 BOUNDARY_DISTANCE: Final = 0.05  # m
-PICTURED_FRAMES: Final = 4
-STRICT: Final = protocol("strict")
+REPORTED_FRAMES: Final = 4  # of which the report shows images
+STRICT: Final = parse_protocol("strict")
 
 Rgb = UInt8[np.ndarray, "h w 3"]
 
 
 @dataclass(frozen=True)
-class Terms:
-    """How predictions are held against truths; the first protocol is the headline.
+class EvaluationSettings:
+    """How a prediction is compared with its truth; the first protocol is the headline.
 
-    Of meshes, a true vertex takes the nearest predicted label within `radius` (m) and counts 1, or its area. What
-    `crop` leaves of images, and whether points that no camera saw are left out, whoever reads the files sees to.
+    Of meshes, a true vertex takes the nearest predicted label within `radius` (m) and counts 1, or its area (m^2) with
+    `by_area`. `crop` and `visible_only` (points that no camera saw are void) belong to whoever reads the files; here
+    they are only recorded.
+
+    Raises:
+        InputError: vertices shall count their area, but a protocol counts points.
     """
 
     table: CategoryTable
@@ -54,188 +60,203 @@ class Terms:
     by_area: bool = False
     crop: Crop = field(default_factory=Crop)
     visible_only: bool = False
-    resampling: Resampling = field(default_factory=Resampling)
+    bootstrap: BootstrapSettings = field(default_factory=BootstrapSettings)
 
     def __post_init__(self) -> None:
         if self.by_area and any(protocol.is_per_scan for protocol in self.protocols):
             raise InputError("The protocol lidar counts points (its min_points), not areas; leave one of the two out.")
 
     def weight_of(self, truth: PanopticMesh) -> Float[np.ndarray, " V"] | None:
-        """What every true vertex counts; None: 1."""
+        """The area of every true vertex, m^2; None where each counts 1."""
         return vertex_areas(truth.mesh.vertices, truth.mesh.faces) if self.by_area else None
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A scene's share of `quality.json` and its pictures by caption."""
+class SceneResult:
+    """A scene's part of `quality.json`, its images by caption, and the matchings that a total over scenes adds."""
 
-    score: Score
+    matched: MatchedScene
     table: CategoryTable
     record: Mapping[str, Any]
-    pictures: Mapping[str, Rgb]
+    images: Mapping[str, Rgb]
 
 
-def judge_points(
+def evaluate_mesh(
     prediction: PanopticMesh,
     truth: PanopticMesh,
-    terms: Terms,
-    evidence: Mapping[int, Evidence],
+    settings: EvaluationSettings,
+    confidences: Mapping[int, ObjectConfidence],
     up: Float[np.ndarray, "3"],
-) -> Judged:
-    """A labelled mesh (or cloud) on the vertices of the true one; `up` is the world's, for the pictures."""
-    weight = terms.weight_of(truth)
-    found = on_truth(prediction, truth, terms.radius, weight)
-    scored = score([found.overlap], terms.table, terms.protocols)
-    headline = scored.matchings[terms.protocols[0]][0]
+) -> SceneResult:
+    """The scores of a labelled mesh (or point cloud), its labels transferred to the vertices of the true one.
+
+    `confidences` by predicted instance, for average precision and calibration; an object without one has 1. `up` is the
+    upward direction of the world, for the images alone.
+    """
+    weight = settings.weight_of(truth)
+    transferred = transfer_labels(prediction, truth, settings.radius, weight)
+    matched = match_scene([transferred.overlap], settings.table, settings.protocols)
     record = {
-        **_record(scored, overlap(found.labels, truth.labels), terms, evidence),
-        "uncovered": share_uncovered(found, truth.labels, terms.table, weight),
+        **_record(matched, overlap(transferred.labels, truth.labels), settings, confidences),
+        "uncovered": missing_geometry_rate(transferred, truth.labels, settings.table, weight),
         "frames": None,
         "true_frames": None,
-        "boundary": boundary_record(found.labels, truth, terms.table),
-        "geometry": geometry_record(prediction, truth, terms.resampling.seed),
+        "boundary": boundary_record(transferred.labels, truth, settings.table),
+        "geometry": geometry_record(prediction, truth, settings.bootstrap.seed),
     }
-    shown = _as_their_truth(found.labels, headline, found.row)
-    view = isometric_view(truth.mesh, up)
-    errors = error_colors(headline.is_right[found.row], _evaluated(truth.labels, terms.table), found.labels)
+    matching = matched.matchings[settings.protocols[0]][0]
     colors = {
         "scan": truth.mesh.colors,
-        "truth": label_colors(truth.labels, terms.table),
-        "prediction": label_colors(shown, terms.table),
-        "errors": errors,
+        **_label_images(transferred.labels, truth.labels, matching, transferred.row, settings.table),
     }
-    return Judged(scored, terms.table, record, {caption: view.paint(painted) for caption, painted in colors.items()})
+    view = isometric_view(truth.mesh, up)
+    images = {caption: view.paint(color_of_vertex) for caption, color_of_vertex in colors.items()}
+    return SceneResult(matched, settings.table, record, images)
 
 
-def judge_frames(
-    frames: Iterable[tuple[Labels, Labels]], count: int, terms: Terms, evidence: Mapping[int, Evidence]
-) -> Judged:
-    """Predicted and true label images of one scene, frame by frame; only a few are kept, for the pictures."""
+def evaluate_frames(
+    frames: Iterable[tuple[Labels, Labels]],
+    count: int,
+    settings: EvaluationSettings,
+    confidences: Mapping[int, ObjectConfidence],
+) -> SceneResult:
+    """The scores of `count` predicted and true label images of one scene, one pair in memory at a time.
+
+    An object keeps its instance over all frames, for protocols stack them. `confidences` as in `evaluate_mesh`.
+    """
     scans: list[Overlap] = []
-    kept: dict[int, tuple[Labels, Labels]] = {}
-    wanted = set(evenly_spaced(count, PICTURED_FRAMES))
-    for number, (prediction, truth) in enumerate(frames):
+    reported: dict[int, tuple[Labels, Labels]] = {}
+    reported_indices = set(evenly_spaced(count, REPORTED_FRAMES))
+    for frame_index, (prediction, truth) in enumerate(frames):
         scans.append(overlap(prediction, truth))
-        if number in wanted:
-            kept[number] = (prediction, truth)
-    scored = score(scans, terms.table, terms.protocols, is_frames=True)
+        if frame_index in reported_indices:
+            reported[frame_index] = (prediction, truth)
+    matched = match_scene(scans, settings.table, settings.protocols, is_frames=True)
     record = {
-        **_record(scored, scored.overlap, terms, evidence),
+        **_record(matched, matched.overlap, settings, confidences),
         "uncovered": None,
         "frames": count,
         "boundary": None,
         "geometry": None,
     }
-    headline = scored.matchings[terms.protocols[0]]
-    pictures: dict[str, Rgb] = {}
-    for number, pair in kept.items():
-        stacked, matching = (scans[number], headline[number]) if len(headline) > 1 else (scored.overlap, headline[0])
-        pictures |= _frame_pictures(f"frame {number + 1} of {count}", *pair, stacked, matching, terms.table)
-    return Judged(scored, terms.table, record, pictures)
+    matchings = matched.matchings[settings.protocols[0]]
+    is_per_scan = len(matchings) > 1
+    images: dict[str, Rgb] = {}
+    for frame_index, (prediction, truth) in reported.items():
+        frame, row_in_frame = overlap_and_rows(prediction, truth)
+        stacked = scans[frame_index] if is_per_scan else matched.overlap
+        matching = matchings[frame_index if is_per_scan else 0]
+        row = stacked.rows_of(frame)[row_in_frame].reshape(truth.category.shape)
+        colors = _label_images(prediction, truth, matching, row, settings.table)
+        images |= {f"frame {frame_index + 1} of {count}: {caption}": image for caption, image in colors.items()}
+    return SceneResult(matched, settings.table, record, images)
 
 
-def whole_record(judged: Mapping[str, Judged], terms: Terms, is_mesh: bool) -> dict[str, Any]:
-    """`quality.json` of one or more scenes; of more than one with their total."""
-    scores, tables = [found.score for found in judged.values()], [found.table for found in judged.values()]
-    return finite(
+def quality_record(results: Mapping[str, SceneResult], settings: EvaluationSettings, is_mesh: bool) -> dict[str, Any]:
+    """The content of `quality.json` for one or more scenes; for more than one with their total."""
+    matched_scenes = [result.matched for result in results.values()]
+    tables = [result.table for result in results.values()]
+    return nan_to_null(
         {
             "version": FORMAT_VERSION,
             "package": __version__,
             "kind": "points" if is_mesh else "frames",
             "unit": "vertices" if is_mesh else "pixels",
-            "protocols": [str(protocol) for protocol in terms.protocols],
+            "protocols": [str(protocol) for protocol in settings.protocols],
             "settings": {
-                "radius": terms.radius if is_mesh else None,
-                "weight": "area" if terms.by_area else "count",
-                "min_points": terms.protocols[0].min_points,
-                "scale": terms.crop.scale,
-                "crop_top": terms.crop.top,
-                "visible_only": terms.visible_only,
-                **asdict(terms.resampling),
+                "radius": settings.radius if is_mesh else None,
+                "weight": "area" if settings.by_area else "count",
+                "min_points": settings.protocols[0].min_points,
+                "scale": settings.crop.scale,
+                "crop_top": settings.crop.top,
+                "visible_only": settings.visible_only,
+                **asdict(settings.bootstrap),
             },
             "classes": [
                 {name: getattr(category, name) for name in ("id", "name", "thing", "evaluated")}
                 for category in common_table(tables)
             ],
-            "scenes": {name: found.record for name, found in judged.items()},
-            "total": total_record(scores, tables, terms.resampling) if len(scores) > 1 else None,
+            "scenes": {name: result.record for name, result in results.items()},
+            "total": total_record(matched_scenes, tables, settings.bootstrap) if len(results) > 1 else None,
         }
     )
 
 
 def boundary_record(prediction: Labels, truth: PanopticMesh, table: CategoryTable) -> dict[str, Any] | None:
-    """Strict quality of the true vertices near instance boundaries; None where there is no boundary."""
-    near = near_boundary(truth.mesh.vertices, truth.labels, table, BOUNDARY_DISTANCE)
-    if not near.any():
+    """Quality by `strict` of the true vertices within `BOUNDARY_DISTANCE` of another segment; None without any."""
+    is_near = near_boundary(truth.mesh.vertices, truth.labels, table, BOUNDARY_DISTANCE)
+    if not is_near.any():
         return None
-    here, there = (Labels(labels.category[near], labels.instance[near]) for labels in (prediction, truth.labels))
-    statistics = STRICT.match(overlap(here, there), table).statistics
+    near_prediction = Labels(prediction.category[is_near], prediction.instance[is_near])
+    near_truth = Labels(truth.labels.category[is_near], truth.labels.instance[is_near])
+    statistics = STRICT.match(overlap(near_prediction, near_truth), table).statistics
     return {
         "distance": BOUNDARY_DISTANCE,
-        **means(statistics, table),
+        **class_means(statistics, table),
         "classes": classes_record(statistics, table),
     }
 
 
 def geometry_record(prediction: PanopticMesh, truth: PanopticMesh, seed: int) -> dict[str, Any]:
-    """How the predicted surface lies on the true one."""
-    found = surface_quality(prediction.mesh, truth.mesh, seed=seed)
+    """Distances between the predicted and the true surface, whatever their labels; `seed` of the points sampled."""
+    surface = surface_quality(prediction.mesh, truth.mesh, seed=seed)
     return {
-        "accuracy": found.accuracy,
-        "completeness": found.completeness,
-        "chamfer": found.chamfer,
-        "normal_consistency": found.normal_consistency,
+        "accuracy": surface.accuracy,
+        "completeness": surface.completeness,
+        "chamfer": surface.chamfer,
+        "normal_consistency": surface.normal_consistency,
         "thresholds": {
-            f"{distance:g}": {name: getattr(found, name)[distance] for name in ("precision", "recall", "f_score")}
-            for distance in found.f_score
+            f"{distance:g}": {name: getattr(surface, name)[distance] for name in ("precision", "recall", "f_score")}
+            for distance in surface.f_score
         },
     }
 
 
-def _record(scored: Score, points: Overlap, terms: Terms, evidence: Mapping[int, Evidence]) -> dict[str, Any]:
-    """What meshes and frames have in common."""
-    headline = terms.protocols[0]
-    whole = scored.matchings[headline][0] if not headline.is_per_scan or len(scored.scans) == 1 else None
+def calibration_record(matching: Matching, confidences: Mapping[int, ObjectConfidence]) -> dict[str, Any]:
+    """The expected calibration error of the predicted objects, and the bins that it is computed from."""
+    confidence_of_instance = {instance: stated.confidence for instance, stated in confidences.items()}
+    calibration = expected_calibration_error(*object_outcomes(matching, confidence_of_instance))
+    bins = zip(calibration.counts, calibration.confidence, calibration.right, strict=True)
     return {
-        **scores_record(scored, points, terms.table, evidence, terms.resampling),
-        "void": share_left_void(scored.overlap, terms.table),
-        "calibration": calibration_record(whole, evidence) if whole and evidence else None,
-        "objects": objects_record(whole, terms.table, evidence) if whole else [],
-    }
-
-
-def calibration_record(matching: Matching, evidence: Mapping[int, Evidence]) -> dict[str, Any]:
-    """Whether objects are right as often as their confidence says."""
-    confidence = {instance: found.confidence for instance, found in evidence.items()}
-    found = expected_calibration_error(*object_outcomes(matching, confidence))
-    bins = zip(found.counts, found.confidence, found.right, strict=True)
-    return {
-        "ece": found.ece,
+        "ece": calibration.ece,
         "bins": [{"count": int(n), "confidence": float(mean), "right": float(share)} for n, mean, share in bins],
     }
 
 
-def _frame_pictures(
-    name: str, prediction: Labels, truth: Labels, stacked: Overlap, matching: Matching, table: CategoryTable
-) -> dict[str, Rgb]:
-    """Truth, prediction and errors of one frame, by a matching of the whole scene."""
-    frame, row_of_pixel = overlap_and_rows(prediction, truth)
-    row = stacked.rows_of(frame)[row_of_pixel].reshape(truth.category.shape)
+def _record(
+    matched: MatchedScene,
+    points: Overlap,
+    settings: EvaluationSettings,
+    confidences: Mapping[int, ObjectConfidence],
+) -> dict[str, Any]:
+    """What meshes and frames have in common."""
+    headline = settings.protocols[0]
+    is_one_matching = not headline.is_per_scan or len(matched.scans) == 1
+    matching = matched.matchings[headline][0] if is_one_matching else None
     return {
-        f"{name}: truth": label_colors(truth, table),
-        f"{name}: prediction": label_colors(_as_their_truth(prediction, matching, row), table),
-        f"{name}: errors": error_colors(matching.is_right[row], _evaluated(truth, table), prediction),
+        **scores_record(matched, points, settings.table, confidences, settings.bootstrap),
+        "void": void_rate(matched.overlap, settings.table),
+        "calibration": calibration_record(matching, confidences) if matching and confidences else None,
+        "objects": objects_record(matching, settings.table, confidences) if matching else [],
     }
 
 
-def _as_their_truth(prediction: Labels, matching: Matching, row: Int[np.ndarray, "*points"]) -> Labels:
-    """The predicted labels with the instance of the true segment wherever one is matched, so that colours agree."""
+def _label_images(
+    prediction: Labels, truth: Labels, matching: Matching, row: Int[np.ndarray, "*points"], table: CategoryTable
+) -> dict[str, UInt8[np.ndarray, "*points 3"]]:
+    """Colours of truth, prediction and errors; `row` is the row of every point in the overlap that was matched."""
+    is_evaluated: Bool[np.ndarray, "*points"] = np.append(table.is_evaluated, False)[truth.category]
+    return {
+        "truth": label_colors(truth, table),
+        "prediction": label_colors(_with_true_instances(prediction, matching, row), table),
+        "errors": error_colors(matching.is_right[row], is_evaluated, prediction),
+    }
+
+
+def _with_true_instances(prediction: Labels, matching: Matching, row: Int[np.ndarray, "*points"]) -> Labels:
+    """The predicted labels with the instance of the true segment that each is matched to, so that colours agree."""
     crossing, matched = matching.crossing, matching.matched
     unused = int(crossing.true.instance.max(initial=VOID)) + 1
     instance = unused + np.arange(len(crossing.predicted) + 1)
     instance[matched.prediction] = crossing.true.instance[matched.truth]
     return Labels(prediction.category, instance[crossing.predicted.of_row[row]])
-
-
-def _evaluated(truth: Labels, table: CategoryTable) -> Bool[np.ndarray, "*points"]:
-    return np.asarray(np.append(table.is_evaluated, False)[truth.category])

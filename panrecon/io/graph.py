@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from panrecon.errors import InputError
-from panrecon.evaluation.report.record import Evidence
+from panrecon.evaluation.report.record import ObjectConfidence
 from panrecon.io.files import read_arrays, read_json, write_arrays, write_json
 from panrecon.io.ids import categories_of_ids, ids_of_categories
 from panrecon.io.images import read_ids, read_instances, write_ids, write_instances
@@ -85,7 +85,7 @@ def _supporting_mask(record: dict[str, Any], table: CategoryTable) -> Supporting
     return SupportingMask(record["frame"], record["detection"], category, record["score"])
 
 
-def read_evidence(path: Path) -> dict[int, Evidence]:
+def read_object_confidences(path: Path) -> dict[int, ObjectConfidence]:
     """What any method's `objects.json` says of its objects, by instance number: a list of `id` and `confidence`.
 
     `frames`, the supporting ones, may be missing.
@@ -102,7 +102,7 @@ def read_evidence(path: Path) -> dict[int, Evidence]:
     wrong = next((line for line in lines if not 0 <= line[1] <= 1), None)
     if wrong:
         raise InputError(f"Object {wrong[0]} of {path} has the confidence {wrong[1]}; it must lie between 0 and 1.")
-    return {number + VOID: Evidence(confidence, frames) for number, confidence, frames in lines}
+    return {number + VOID: ObjectConfidence(confidence, frames) for number, confidence, frames in lines}
 
 
 def object_graph(instances: Instances, graph: SuperfaceGraph, table: CategoryTable) -> "nx.Graph[int]":

@@ -17,8 +17,8 @@ from typing import Final, assert_never
 from panrecon.config import Settings
 from panrecon.datasets.base import dataset
 from panrecon.errors import InputError
-from panrecon.evaluation.protocols import protocol
-from panrecon.evaluation.scene import Terms, judge_points
+from panrecon.evaluation.protocols import parse_protocol
+from panrecon.evaluation.scene import EvaluationSettings, evaluate_mesh
 from panrecon.features.color import ColorExtractor
 from panrecon.features.precomputed import PrecomputedExtractor
 from panrecon.features.projection import fit_projection
@@ -363,10 +363,10 @@ class Rehearsal:
     def _quality(self) -> None:
         """Against its own mesh: the truth is nobody's business before the end."""
         settings = self.settings.quality
-        protocols = tuple(protocol(name) for name in settings.protocols)
-        terms = Terms(self.table, protocols, settings.radius, settings.by_area)
+        protocols = tuple(parse_protocol(name) for name in settings.protocols)
+        evaluation = EvaluationSettings(self.table, protocols, settings.radius, settings.by_area)
         up = up_direction(self.some.poses)
-        seconds, _ = timed(lambda: judge_points(self.panoptic, self.panoptic, terms, {}, up))
+        seconds, _ = timed(lambda: evaluate_mesh(self.panoptic, self.panoptic, evaluation, {}, up))
         self.costs["quality"] = Cost(seconds * self.surface_ratio)
 
     def _observed(self, frame: Frame) -> FrameObservation:

@@ -19,7 +19,7 @@ from jaxtyping import Int
 from numpy.testing import assert_allclose
 
 from panrecon.cli import app
-from panrecon.evaluation.protocols import RULES
+from panrecon.evaluation.protocols import PROTOCOLS
 from panrecon.evaluation.report.record import schema
 
 HEIGHT, WIDTH = 24, 32
@@ -343,7 +343,7 @@ def test_images_against_images(here: Path, sides: Sides, theirs: str, ours: str)
 def test_images_and_points_of_the_same_labels_score_the_same(here: Path, sides: Sides) -> None:
     write_images(here / "theirs", {"1": sides.prediction})
     write_images(here / "ours", {"1": sides.truth})
-    names = [word for name in RULES for word in ("--protocol", name)]
+    names = [word for name in PROTOCOLS for word in ("--protocol", name)]
     of_images = only(record_of("-p", "theirs", "-g", "ours", *names))
     of_points = only(record_of("-p", "prediction.ply", "-g", "truth.ply", *names))
     for scene in (of_images, of_points):
@@ -424,10 +424,10 @@ def test_by_area_a_point_counts_its_triangles(here: Path, sides: Sides) -> None:
 
 
 def test_protocols_may_be_many_and_the_first_is_the_headline(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names = ["strict@0.8", *RULES, "strict@0.5", "strict@0.25"]
+    names = ["strict@0.8", *PROTOCOLS, "strict@0.5", "strict@0.25"]
     arguments = [word for name in names for word in ("--protocol", name)]
     record = record_of("-p", "prediction.ply", "-g", "truth.ply", *arguments)
-    assert record["protocols"] == ["strict@0.8", *RULES, "strict@0.25"]
+    assert record["protocols"] == ["strict@0.8", *PROTOCOLS, "strict@0.25"]
     scene = only(record)
     assert counts(scene, "strict@0.8")["chair"] == (1, 2, 1)
     assert counts(scene, "strict@0.25") == counts(scene, "strict") == STRICT
@@ -939,7 +939,9 @@ def test_points_that_all_lie_in_one_place(here: Path) -> None:
 def test_a_prediction_of_nothing_scores_zero(here: Path, sides: Sides) -> None:
     nothing = {"category": np.zeros((HEIGHT, WIDTH), int), "instance": np.zeros((HEIGHT, WIDTH), int)}
     write_ply(here / "prediction.ply", nothing)
-    scene = only(record_of(*PLYS, *(word for name in RULES for word in ("--protocol", name)), "--html", "page.html"))
+    scene = only(
+        record_of(*PLYS, *(word for name in PROTOCOLS for word in ("--protocol", name)), "--html", "page.html")
+    )
     assert scene["void"] == 1
     assert scene["protocols"]["strict"]["mean"]["pq"] == 0
     assert {line["outcome"] for line in scene["objects"]} == {"missed"}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from panrecon.evaluation import overlap as module
-from panrecon.evaluation.overlap import Overlap, overlap, overlap_and_rows, total
+from panrecon.evaluation.overlap import Overlap, merge_overlaps, overlap, overlap_and_rows
 from panrecon.structures import VOID, Labels
 from tests.evaluation.plain import label_pairs
 
@@ -48,7 +48,7 @@ def test_overlaps_of_frames_add(one: tuple[Labels, Labels], other: tuple[Labels,
         for a, b in zip(one, other, strict=True)
     ]
     stacked, parts = overlap(both[0], both[1]), [overlap(*one), overlap(*other)]
-    added = total(parts)
+    added = merge_overlaps(parts)
     assert_array_equal(added.labels, stacked.labels)
     assert_array_equal(added.area, stacked.area)
     for part in parts:
@@ -77,7 +77,7 @@ def test_points_may_weigh_what_they_like() -> None:
 def test_nothing_meets_nothing() -> None:
     empty = Labels(np.empty(0, np.int32), np.empty(0, np.int32))
     assert len(overlap(empty, empty)) == 0
-    assert len(total([])) == 0
+    assert len(merge_overlaps([])) == 0
 
 
 def test_labels_of_other_points_are_refused() -> None:

@@ -6,7 +6,7 @@ from numpy.testing import assert_array_equal
 
 from panrecon.evaluation.lidar import Verdict, verdicts
 from panrecon.evaluation.overlap import overlap
-from panrecon.evaluation.protocols import protocol
+from panrecon.evaluation.protocols import parse_protocol
 from panrecon.structures import VOID, Category, CategoryTable, Labels
 
 CAR, ROAD, BUS, ODD = range(4)
@@ -79,7 +79,7 @@ def test_points_are_right_as_often_as_the_score_says(seed: int) -> None:
         np.where(noise, rng.integers(VOID, 3, 240), truth.category), np.where(noise, 7, truth.instance + 10)
     )
     found = verdicts(prediction, truth, CLASSES, LEAST)
-    matching = protocol("lidar", LEAST).match(overlap(prediction, truth), CLASSES)
+    matching = parse_protocol("lidar", LEAST).match(overlap(prediction, truth), CLASSES)
     pairs, crossing = matching.matched, matching.crossing
     shared = [
         crossing.area[(crossing.prediction == p) & (crossing.truth == t)].sum()

@@ -11,7 +11,7 @@ from torchmetrics.functional.detection import panoptic_quality as torchmetrics_q
 from panrecon.errors import InputError
 from panrecon.evaluation.metrics.panoptic_quality import Matching, PanopticStatistics, panoptic_quality
 from panrecon.evaluation.overlap import overlap
-from panrecon.evaluation.protocols import RULES, protocol
+from panrecon.evaluation.protocols import PROTOCOLS, parse_protocol
 from panrecon.structures import VOID, Category, CategoryTable, Labels
 from tests.evaluation.plain import (
     CHAIR,
@@ -36,7 +36,7 @@ ONE_STUFF = CategoryTable((Category(1, "wall", thing=False),))
 
 
 def match(prediction: Labels, truth: Labels, name: str, table: CategoryTable = CLASSES) -> Matching:
-    return protocol(name).match(overlap(prediction, truth), table)
+    return parse_protocol(name).match(overlap(prediction, truth), table)
 
 
 def mean(prediction: Labels, truth: Labels, name: str, table: CategoryTable = CLASSES) -> dict[str, float]:
@@ -96,7 +96,7 @@ def test_panogs_equals_its_twin(pair: tuple[Labels, Labels]) -> None:
 @given(label_pairs(), st.sampled_from([1, 5, 15]))
 def test_lidar_equals_its_twin(pair: tuple[Labels, Labels], min_points: int) -> None:
     plain = plain_lidar(*pair, 0.5, min_points)
-    found = protocol("lidar", min_points).match(overlap(*pair), CLASSES).statistics
+    found = parse_protocol("lidar", min_points).match(overlap(*pair), CLASSES).statistics
     assert_same(found, plain, plain.occur())
 
 
@@ -142,7 +142,7 @@ def test_panoptic_lifting_excuses_void_as_torchmetrics_does(pair: tuple[Labels, 
 
 
 @settings(max_examples=100, deadline=None)
-@given(label_pairs(), st.sampled_from([name for name in RULES if name != "panogs"]), st.integers(0, 2**32 - 1))
+@given(label_pairs(), st.sampled_from([name for name in PROTOCOLS if name != "panogs"]), st.integers(0, 2**32 - 1))
 def test_neither_names_of_instances_nor_order_of_points_matter(
     pair: tuple[Labels, Labels], name: str, seed: int
 ) -> None:
@@ -157,7 +157,7 @@ def test_neither_names_of_instances_nor_order_of_points_matter(
 
 
 @settings(max_examples=100, deadline=None)
-@given(label_pairs(), st.sampled_from([*RULES, "strict@0.2"]))
+@given(label_pairs(), st.sampled_from([*PROTOCOLS, "strict@0.2"]))
 def test_qualities_lie_between_0_and_1(pair: tuple[Labels, Labels], name: str) -> None:
     quality = panoptic_quality(match(*pair, name).statistics)
     for values in (quality.pq, quality.sq, quality.rq):
@@ -219,7 +219,7 @@ def test_erasing_every_second_object_raises_panoptic_lifting_and_lowers_strict()
     runs = [run for i, n in enumerate(cover) for run in ((n, CHAIR, i), (100 - n, TABLE, i))]
     erased = [run if i >= 8 else (run[0], VOID, VOID) for i, run in enumerate(runs)]
     before, after = (
-        {name: panoptic_quality(match(labels(*some), truth, name).statistics).pq[CHAIR] for name in RULES}
+        {name: panoptic_quality(match(labels(*some), truth, name).statistics).pq[CHAIR] for name in PROTOCOLS}
         for some in (runs, erased)
     )
     assert after["panoptic_lifting"] > before["panoptic_lifting"]
@@ -245,7 +245,7 @@ def test_semantickitti_example() -> None:
         (50, person, 42),
         (100, person, 11),
     )
-    found = protocol("lidar", min_points=1).match(overlap(prediction, truth), table).statistics
+    found = parse_protocol("lidar", min_points=1).match(overlap(prediction, truth), table).statistics
     quality = panoptic_quality(found)
     assert_allclose(quality.pq, [2 / 3, 2 / 3, 0.583333333, 0], atol=1e-9)
     assert_allclose(list(quality.mean().values()), [0.479166667, 0.552083333, 2 / 3], atol=1e-9)
@@ -266,17 +266,17 @@ def test_small_segments_are_neither_false_nor_missed_by_lidar() -> None:
 def test_right_rows_lie_in_matched_pairs() -> None:
     truth, prediction = labels((100, CHAIR, 0)), labels((60, CHAIR, 3), (40, CHAIR, 4))
     crossing = overlap(prediction, truth)
-    assert crossing.area[protocol("strict").match(crossing, CLASSES).is_right].tolist() == [60]
+    assert crossing.area[parse_protocol("strict").match(crossing, CLASSES).is_right].tolist() == [60]
 
 
 @pytest.mark.parametrize("text", ["strikt", "strict@", "strict@x", "strict@1", "strict@-1", "lidar@0.3", "strict@nan"])
 def test_a_protocol_that_does_not_exist_is_named(text: str) -> None:
     with pytest.raises(InputError, match=text.partition("@")[0]):
-        protocol(text)
+        parse_protocol(text)
 
 
 def test_a_protocol_prints_as_it_is_written() -> None:
-    assert [str(protocol(text)) for text in ("strict", "strict@0.25", "panopticrecon@0.1")] == [
+    assert [str(parse_protocol(text)) for text in ("strict", "strict@0.25", "panopticrecon@0.1")] == [
         "strict",
         "strict@0.25",
         "panopticrecon",

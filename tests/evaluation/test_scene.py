@@ -1,4 +1,4 @@
-"""Laws of a scene judged whole: its record, its pictures, and the tables that show it."""
+"""Laws of a scene results whole: its record, its pictures, and the tables that show it."""
 
 import json
 import re
@@ -13,27 +13,27 @@ from jaxtyping import Int
 from numpy.testing import assert_allclose, assert_array_equal
 
 from panrecon.evaluation.images import Crop, resized
-from panrecon.evaluation.protocols import RULES, protocol
+from panrecon.evaluation.protocols import PROTOCOLS, parse_protocol
 from panrecon.evaluation.report.html import report_page
 from panrecon.evaluation.report.markdown import percent, quality_tables
-from panrecon.evaluation.report.record import Evidence, Resampling, finite
-from panrecon.evaluation.scene import Judged, Terms, judge_frames, judge_points, whole_record
+from panrecon.evaluation.report.record import BootstrapSettings, ObjectConfidence, nan_to_null
+from panrecon.evaluation.scene import EvaluationSettings, SceneResult, evaluate_frames, evaluate_mesh, quality_record
 from panrecon.structures import VOID, Labels, PanopticMesh, TriangleMesh
 from panrecon.visualization import error_colors, label_colors
 from tests.evaluation.plain import CHAIR, CLASSES, CLUTTER, FLOOR, TABLE, WALL, label_pairs, plain_strict
 
 HEIGHT, WIDTH = 12, 16
 UP = np.array([0.0, 0.0, 1.0])
-ALL = tuple(protocol(name) for name in RULES)
-TERMS = Terms(CLASSES, (protocol("strict"),), resampling=Resampling(30))
+ALL = tuple(parse_protocol(name) for name in PROTOCOLS)
+SETTINGS = EvaluationSettings(CLASSES, (parse_protocol("strict"),), bootstrap=BootstrapSettings(30))
 RED, GREEN, GREY = (225, 70, 60), (120, 190, 120), (205, 205, 205)
 HEADLINES = ("strict", "panopticrecon", "lidar")  # one of each kind: of pairs, of remapped ids, of single scans
 SUMS = ("iou_sum", "true_positives", "false_positives", "false_negatives")
 
 
-def terms(headline: str = "strict") -> Terms:
-    protocols = (protocol(headline), *(other for other in ALL if other.name != headline))
-    return Terms(CLASSES, protocols, resampling=Resampling(30))
+def settings_of(headline: str = "strict") -> EvaluationSettings:
+    protocols = (parse_protocol(headline), *(other for other in ALL if other.name != headline))
+    return EvaluationSettings(CLASSES, protocols, bootstrap=BootstrapSettings(30))
 
 
 def true_labels() -> Labels:
@@ -77,16 +77,21 @@ def on_grid(labels: Labels) -> PanopticMesh:
     return PanopticMesh(grid_mesh(*labels.category.shape), Labels(labels.category.ravel(), labels.instance.ravel()))
 
 
-def judged_points(
-    prediction: Labels, truth: Labels, by: Terms = TERMS, evidence: dict[int, Evidence] | None = None
-) -> Judged:
-    return judge_points(on_grid(prediction), on_grid(truth), by, evidence or {}, UP)
+def mesh_result(
+    prediction: Labels,
+    truth: Labels,
+    by: EvaluationSettings = SETTINGS,
+    confidences: dict[int, ObjectConfidence] | None = None,
+) -> SceneResult:
+    return evaluate_mesh(on_grid(prediction), on_grid(truth), by, confidences or {}, UP)
 
 
-def judged_frames(
-    pairs: list[tuple[Labels, Labels]], by: Terms = TERMS, evidence: dict[int, Evidence] | None = None
-) -> Judged:
-    return judge_frames(pairs, len(pairs), by, evidence or {})
+def frames_result(
+    pairs: list[tuple[Labels, Labels]],
+    by: EvaluationSettings = SETTINGS,
+    confidences: dict[int, ObjectConfidence] | None = None,
+) -> SceneResult:
+    return evaluate_frames(pairs, len(pairs), by, confidences or {})
 
 
 def stacked(pairs: list[tuple[Labels, Labels]]) -> tuple[Labels, Labels]:
@@ -144,10 +149,10 @@ def strict_classes(record: Any, name: str = "strict") -> dict[str, Any]:
 # --- numbers ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("headline", RULES)
+@pytest.mark.parametrize("headline", PROTOCOLS)
 def test_a_truth_judged_by_itself_is_all_ones(headline: str) -> None:
     """A truth of every evaluated class, for `panopticrecon` counts those that are absent as 0."""
-    record = judged_points(true_labels(), true_labels(), terms(headline)).record
+    record = mesh_result(true_labels(), true_labels(), settings_of(headline)).record
     for name, scores in record["protocols"].items():
         assert_alike(scores["mean"], dict.fromkeys(scores["mean"], 1.0), name)
         assert set(scores["interval"]["pq"]) == {1.0}, name
@@ -168,29 +173,29 @@ def test_a_truth_judged_by_itself_is_all_ones(headline: str) -> None:
 def test_renamed_ids_change_no_number(headline: str, swapped: bool) -> None:
     """But those of `panogs` and of AP25, whose scripts let true objects choose in the order of their ids."""
     prediction, truth = (true_labels(), predicted_labels()) if swapped else (predicted_labels(), true_labels())
-    protocols = tuple(p for p in terms(headline).protocols if p.name != "panogs" or not swapped)
-    by = Terms(CLASSES, protocols, resampling=Resampling(50))
-    before = judged_points(prediction, truth, by).record
-    after = judged_points(renamed(prediction), renamed(truth, seed=1), by).record
-    assert_alike(without_ids(finite(after)), without_ids(finite(before)))
+    protocols = tuple(p for p in settings_of(headline).protocols if p.name != "panogs" or not swapped)
+    by = EvaluationSettings(CLASSES, protocols, bootstrap=BootstrapSettings(50))
+    before = mesh_result(prediction, truth, by).record
+    after = mesh_result(renamed(prediction), renamed(truth, seed=1), by).record
+    assert_alike(without_ids(nan_to_null(after)), without_ids(nan_to_null(before)))
 
 
 def test_confidences_follow_renamed_ids() -> None:
     truth, prediction = true_labels(), predicted_labels()
-    evidence = {54: Evidence(0.9, 4), 59: Evidence(0.3, 1)}
-    other = {7054: Evidence(0.9, 4), 7059: Evidence(0.3, 1)}
+    confidences = {54: ObjectConfidence(0.9, 4), 59: ObjectConfidence(0.3, 1)}
+    other = {7054: ObjectConfidence(0.9, 4), 7059: ObjectConfidence(0.3, 1)}
     shifted = Labels(prediction.category, np.where(prediction.instance == VOID, VOID, prediction.instance + 7000))
-    before = judged_points(prediction, truth, evidence=evidence).record
-    after = judged_points(shifted, truth, evidence=other).record
+    before = mesh_result(prediction, truth, confidences=confidences).record
+    after = mesh_result(shifted, truth, confidences=other).record
     assert before["calibration"] is not None
-    assert_alike(without_ids(finite(after)), without_ids(finite(before)))
+    assert_alike(without_ids(nan_to_null(after)), without_ids(nan_to_null(before)))
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(label_pairs(), min_size=1, max_size=4))
 def test_frames_judged_one_by_one_are_their_stack_judged_at_once(pairs: list[tuple[Labels, Labels]]) -> None:
     images = [tuple(Labels(s.category[None], s.instance[None]) for s in pair) for pair in pairs]
-    found = judged_frames(images, TERMS).record  # type: ignore[arg-type]
+    found = frames_result(images, SETTINGS).record  # type: ignore[arg-type]
     plain = plain_strict(*stacked(pairs), 0.5)
     for row, category in enumerate(CLASSES):
         expected = (plain.iou[row], plain.tp[row], plain.fp[row], plain.fn[row])
@@ -204,8 +209,8 @@ def test_frames_in_another_order_score_the_same() -> None:
         (true_labels(), true_labels()),
         (predicted_labels(), predicted_labels()),
     ]
-    forth, back = judged_frames(pairs, terms()).record, judged_frames(pairs[::-1], terms()).record
-    for name in RULES:
+    forth, back = frames_result(pairs, settings_of()).record, frames_result(pairs[::-1], settings_of()).record
+    for name in PROTOCOLS:
         for category, scores in strict_classes(forth, name).items():
             other = strict_classes(back, name)[category]
             assert_allclose([scores[key] for key in SUMS], [other[key] for key in SUMS], atol=1e-12)
@@ -214,18 +219,18 @@ def test_frames_in_another_order_score_the_same() -> None:
 def test_an_object_must_keep_its_id_across_frames() -> None:
     truth = true_labels()
     pairs = [(truth, truth), (renamed(truth), truth)]
-    scores = strict_classes(judged_frames(pairs).record)
+    scores = strict_classes(frames_result(pairs).record)
     assert scores["chair"]["true_positives"] == 0  # half of each under either id: IoU 0.5, not above
     assert scores["wall"]["true_positives"] == 1
 
 
 def test_the_total_is_the_sum_of_scenes() -> None:
-    judged = {
-        "a": judged_points(predicted_labels(), true_labels(), terms()),
-        "b": judged_points(true_labels(), true_labels(), terms()),
-        "c": judged_points(true_labels(), predicted_labels(), terms()),
+    results = {
+        "a": mesh_result(predicted_labels(), true_labels(), settings_of()),
+        "b": mesh_result(true_labels(), true_labels(), settings_of()),
+        "c": mesh_result(true_labels(), predicted_labels(), settings_of()),
     }
-    record = whole_record(judged, terms(), is_mesh=True)
+    record = quality_record(results, settings_of(), is_mesh=True)
     for name, total in record["total"]["protocols"].items():
         for category, scores in total["classes"].items():
             parts = [
@@ -240,14 +245,14 @@ def test_the_total_is_the_sum_of_scenes() -> None:
 
 
 def test_the_total_of_points_speaks_of_no_frames() -> None:
-    judged = {name: judged_points(true_labels(), true_labels()) for name in "ab"}
-    semantic = whole_record(judged, TERMS, is_mesh=True)["total"]["semantic"]
+    results = {name: mesh_result(true_labels(), true_labels()) for name in "ab"}
+    semantic = quality_record(results, SETTINGS, is_mesh=True)["total"]["semantic"]
     assert semantic["frame_miou"] is None
     assert semantic["frame_macc"] is None
 
 
 def test_the_classes_of_the_record_keep_the_ids_of_their_table() -> None:
-    record = whole_record({"a": judged_points(true_labels(), true_labels())}, TERMS, is_mesh=True)
+    record = quality_record({"a": mesh_result(true_labels(), true_labels())}, SETTINGS, is_mesh=True)
     assert [row["id"] for row in record["classes"]] == CLASSES.ids.tolist()
 
 
@@ -263,7 +268,9 @@ def test_a_nearer_vertex_lends_its_labels() -> None:
         )
         for points, c, i in zip((truth, prediction), categories, instances, strict=True)
     ]
-    record = judge_points(clouds[1], clouds[0], Terms(CLASSES, radius=0.1, resampling=Resampling(5)), {}, UP).record
+    record = evaluate_mesh(
+        clouds[1], clouds[0], EvaluationSettings(CLASSES, radius=0.1, bootstrap=BootstrapSettings(5)), {}, UP
+    ).record
     distance = np.linalg.norm(truth[:, None] - prediction[None], axis=-1)
     nearest, near = distance.argmin(axis=1), distance.min(axis=1) <= 0.1
     brought = Labels(
@@ -282,11 +289,11 @@ def test_a_nearer_vertex_lends_its_labels() -> None:
 
 
 def frame_pictures(prediction: Labels, truth: Labels, headline: str) -> tuple[Any, list[np.ndarray]]:
-    found = judged_frames([(prediction, truth)], terms(headline))
-    return found.record, [found.pictures[f"frame 1 of 1: {name}"] for name in ("truth", "prediction", "errors")]
+    found = frames_result([(prediction, truth)], settings_of(headline))
+    return found.record, [found.images[f"frame 1 of 1: {name}"] for name in ("truth", "prediction", "errors")]
 
 
-@pytest.mark.parametrize("headline", RULES)
+@pytest.mark.parametrize("headline", PROTOCOLS)
 def test_every_protocol_may_be_the_headline_and_paints_its_errors(headline: str) -> None:
     """Where a matched object lies on its partner it is green; where the truth is not scored, grey; else never green."""
     prediction, truth = predicted_labels(), true_labels()
@@ -304,13 +311,13 @@ def test_every_protocol_may_be_the_headline_and_paints_its_errors(headline: str)
             assert (errors[(prediction.instance == line["instance"] - 1) & evaluated] == RED).all()
 
 
-@pytest.mark.parametrize("headline", RULES)
+@pytest.mark.parametrize("headline", PROTOCOLS)
 def test_points_are_painted_by_every_headline(headline: str) -> None:
-    found = judged_points(predicted_labels(), true_labels(), terms(headline))
-    assert list(found.pictures) == ["scan", "truth", "prediction", "errors"]
+    found = mesh_result(predicted_labels(), true_labels(), settings_of(headline))
+    assert list(found.images) == ["scan", "truth", "prediction", "errors"]
 
 
-@pytest.mark.parametrize("headline", RULES)
+@pytest.mark.parametrize("headline", PROTOCOLS)
 def test_matched_objects_have_the_colour_of_their_truth(headline: str) -> None:
     prediction, truth = predicted_labels(), true_labels()
     record, (true_picture, picture, _) = frame_pictures(prediction, truth, headline)
@@ -330,37 +337,37 @@ def test_a_false_object_has_the_colour_of_no_true_one() -> None:
 
 
 def test_a_few_frames_of_many_are_kept_as_pictures() -> None:
-    found = judged_frames([(true_labels(), true_labels())] * 9)
-    captions = [caption for caption in found.pictures if caption.endswith("truth")]
+    found = frames_result([(true_labels(), true_labels())] * 9)
+    captions = [caption for caption in found.images if caption.endswith("truth")]
     assert captions == [f"frame {number} of 9: truth" for number in (1, 4, 6, 9)]
     for caption in captions:
-        assert_array_equal(found.pictures[caption], label_colors(true_labels(), CLASSES))
+        assert_array_equal(found.images[caption], label_colors(true_labels(), CLASSES))
 
 
 def test_every_frame_by_itself_is_painted_by_its_own_matching() -> None:
     truth = true_labels()
-    found = judged_frames([(truth, truth), (predicted_labels(), truth)], terms("lidar"))
+    found = frames_result([(truth, truth), (predicted_labels(), truth)], settings_of("lidar"))
     evaluated = np.append(CLASSES.is_evaluated, False)[truth.category]
     expected = error_colors(np.ones(truth.category.shape, bool), evaluated, truth)
-    assert_array_equal(found.pictures["frame 1 of 2: errors"], expected)
+    assert_array_equal(found.images["frame 1 of 2: errors"], expected)
 
 
 # --- tables and page --------------------------------------------------------------------------------------------------
 
 
-def signed(judged: Judged) -> Judged:
+def signed(result: SceneResult) -> SceneResult:
     """With what only the files can tell."""
     origin = {name: {"path": name, "sha256": "0" * 64} for name in ("prediction", "ground_truth")}
     truth = {"truth": dict.fromkeys(("total", "annotated", "evaluated", "void"), 1)}
-    record = {**origin, **truth, **judged.record, "views": None, "stages": []}
-    return Judged(judged.score, judged.table, record, judged.pictures)
+    record = {**origin, **truth, **result.record, "views": None, "stages": []}
+    return SceneResult(result.matched, result.table, record, result.images)
 
 
 def whole(headline: str = "strict", scenes: Sequence[str] = ("a", "b")) -> dict[str, Any]:
-    first = judged_points(predicted_labels(), true_labels(), terms(headline))
-    second = judged_points(true_labels(), true_labels(), terms(headline))
-    judged = {name: signed(one) for name, one in zip(scenes, (first, second), strict=False)}
-    return whole_record(judged, terms(headline), is_mesh=True)
+    first = mesh_result(predicted_labels(), true_labels(), settings_of(headline))
+    second = mesh_result(true_labels(), true_labels(), settings_of(headline))
+    results = {name: signed(one) for name, one in zip(scenes, (first, second), strict=False)}
+    return quality_record(results, settings_of(headline), is_mesh=True)
 
 
 def rows(tables: str) -> list[list[str]]:
@@ -420,8 +427,11 @@ def test_a_name_cannot_break_the_table_or_the_page() -> None:
 
 def test_the_record_is_json_without_nan() -> None:
     nothing = Labels(np.full((HEIGHT, WIDTH), VOID), np.full((HEIGHT, WIDTH), VOID))
-    judged = {"a": judged_points(nothing, true_labels(), terms()), "b": judged_points(true_labels(), nothing, terms())}
-    text = json.dumps(whole_record(judged, terms(), is_mesh=True), allow_nan=False)
+    results = {
+        "a": mesh_result(nothing, true_labels(), settings_of()),
+        "b": mesh_result(true_labels(), nothing, settings_of()),
+    }
+    text = json.dumps(quality_record(results, settings_of(), is_mesh=True), allow_nan=False)
     assert "NaN" not in text
 
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from panrecon.evaluation.metrics.panoptic_quality import added, panoptic_quality
+from panrecon.evaluation.metrics.panoptic_quality import panoptic_quality, sum_statistics
 from panrecon.evaluation.metrics.semantic import confusion, semantic_quality
-from panrecon.evaluation.overlap import overlap, total
-from panrecon.evaluation.protocols import protocol
+from panrecon.evaluation.overlap import merge_overlaps, overlap
+from panrecon.evaluation.protocols import parse_protocol
 from panrecon.lidar.classify import Classifier, Vocabulary
 from panrecon.lidar.inference import Rule, panoptic, segment_scan
 from panrecon.lidar.network import PanopticNetwork
@@ -153,9 +153,11 @@ def test_the_evaluator_gives_the_known_answer() -> None:
     table = CategoryTable(tuple(Category(i + 1, name, thing=i > 1) for i, name in enumerate(names)))
     truth, prediction = known_answer()
     overlaps = [overlap(prediction, truth)]
-    found = panoptic_quality(added([protocol("lidar", 1).match(one, table).statistics for one in overlaps]))
+    found = panoptic_quality(
+        sum_statistics([parse_protocol("lidar", 1).match(one, table).statistics for one in overlaps])
+    )
     means = found.mean()
     assert means["pq"] == pytest.approx(0.479167, abs=1e-6)
     assert means["sq"] == pytest.approx(0.552083, abs=1e-6)
     assert means["rq"] == pytest.approx(0.666667, abs=1e-6)
-    assert semantic_quality(confusion(total(overlaps), table)).miou == pytest.approx(0.547619, abs=1e-6)
+    assert semantic_quality(confusion(merge_overlaps(overlaps), table)).miou == pytest.approx(0.547619, abs=1e-6)

@@ -12,7 +12,7 @@ from torch import Tensor
 from panrecon.errors import InputError
 from panrecon.evaluation.metrics.panoptic_quality import panoptic_quality
 from panrecon.evaluation.overlap import overlap
-from panrecon.evaluation.protocols import protocol
+from panrecon.evaluation.protocols import parse_protocol
 from panrecon.lidar.augment import LabelledScan, augmented, polar_mix
 from panrecon.lidar.classify import Vocabulary
 from panrecon.lidar.inference import segment_scan
@@ -47,7 +47,7 @@ def test_training_finds_base_classes_and_names_novel_ones(known: list[LabelledSc
     assert dice[-10:].mean() < 0.3 * dice[:10].mean()
     scan = toy_scan(7)
     found = segment_scan(trained.network, scan_input(scan.points, scan.features), words)
-    quality = panoptic_quality(protocol("lidar", 15).match(overlap(found, scan.labels), TABLE).statistics)
+    quality = panoptic_quality(parse_protocol("lidar", 15).match(overlap(found, scan.labels), TABLE).statistics)
     pq = dict(zip([category.name for category in TABLE], quality.pq.tolist(), strict=True))
     assert pq["car"] > 0.5
     assert pq["grass"] > 0.5

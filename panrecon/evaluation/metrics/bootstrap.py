@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from panrecon.evaluation.metrics.panoptic_quality import Matching, PanopticStatistics, added, panoptic_quality
+from panrecon.evaluation.metrics.panoptic_quality import Matching, PanopticStatistics, panoptic_quality, sum_statistics
 from panrecon.structures import CategoryTable
 
 MATCHED, FALSE, MISSED = range(3)
@@ -44,7 +44,9 @@ def instance_interval(
         matched, false, missed = np.bincount(kind * len(table) + category, minlength=3 * len(table)).reshape(3, -1)
         return PanopticStatistics(iou_sum, matched, false, missed, counted)
 
-    return _interval(drawn, added([matching.statistics for matching in matchings]), table, resamples, level, seed)
+    return _interval(
+        drawn, sum_statistics([matching.statistics for matching in matchings]), table, resamples, level, seed
+    )
 
 
 def scene_interval(
@@ -71,7 +73,7 @@ def scene_interval(
             np.asarray(counted[chosen].any(axis=0)),
         )
 
-    return _interval(drawn, added(statistics), table, resamples, level, seed)
+    return _interval(drawn, sum_statistics(statistics), table, resamples, level, seed)
 
 
 def _pooled(matchings: Sequence[Matching]) -> _Outcomes:

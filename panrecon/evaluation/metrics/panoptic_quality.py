@@ -92,6 +92,6 @@ def panoptic_quality(statistics: PanopticStatistics) -> PanopticQuality:
     return PanopticQuality(sq, rq, pq)
 
 
-def added(statistics: Sequence[PanopticStatistics]) -> PanopticStatistics:
+def sum_statistics(statistics: Sequence[PanopticStatistics]) -> PanopticStatistics:
     """The statistics of several scenes together."""
     return reduce(PanopticStatistics.__add__, statistics)

@@ -11,12 +11,12 @@ import numpy as np
 from panrecon.evaluation.metrics.bootstrap import instance_interval, scene_interval
 from panrecon.evaluation.metrics.coverage import coverage, remapped_coverage
 from panrecon.evaluation.metrics.instance_ap import average_precision
-from panrecon.evaluation.metrics.panoptic_quality import Matching, PanopticStatistics, added, panoptic_quality
+from panrecon.evaluation.metrics.panoptic_quality import Matching, PanopticStatistics, panoptic_quality, sum_statistics
 from panrecon.evaluation.metrics.semantic import SemanticQuality, confusion, frame_quality, semantic_quality
-from panrecon.evaluation.overlap import Overlap, total
+from panrecon.evaluation.overlap import Overlap, merge_overlaps
 from panrecon.evaluation.protocols import Protocol
 from panrecon.evaluation.report.common_table import common_table, overlap_in, statistics_in
-from panrecon.evaluation.score import Score
+from panrecon.evaluation.scene_matching import MatchedScene
 from panrecon.structures import VOID, CategoryTable
 
 FORMAT_VERSION: Final = 2
@@ -28,7 +28,7 @@ MEANS: Final = tuple(f"{name}{group}" for group in GROUPS for name in ("pq", "sq
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ObjectConfidence:
     """What a method says of one of its objects: confidence in [0, 1] and the number of supporting frames."""
 
     confidence: float
@@ -36,7 +36,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Resampling:
+class BootstrapSettings:
     """How intervals are drawn: the number of bootstrap resamples, the level they cover, and the seed."""
 
     resamples: int = 1000
@@ -57,7 +57,7 @@ def schema() -> Any:
     return json.loads(SCHEMA.read_text())
 
 
-def means(statistics: PanopticStatistics, table: CategoryTable) -> dict[str, float]:
+def class_means(statistics: PanopticStatistics, table: CategoryTable) -> dict[str, float]:
     """The `MEANS` a paper would print, each in [0, 1]; nan where undefined."""
     quality = panoptic_quality(statistics)
     chosen = {group: None if thing is None else table.is_thing == thing for group, thing in GROUPS.items()}
@@ -65,18 +65,22 @@ def means(statistics: PanopticStatistics, table: CategoryTable) -> dict[str, flo
 
 
 def scores_record(
-    score: Score, points: Overlap, table: CategoryTable, evidence: Mapping[int, Evidence], resampling: Resampling
+    matched: MatchedScene,
+    points: Overlap,
+    table: CategoryTable,
+    confidences: Mapping[int, ObjectConfidence],
+    bootstrap: BootstrapSettings,
 ) -> dict[str, Any]:
     """Everything that follows from the labels of one scene.
 
     `points` is the scene's overlap with every point counting 1, as AP wants it.
     """
-    confidence = {instance: found.confidence for instance, found in evidence.items()}
+    confidence = {instance: found.confidence for instance, found in confidences.items()}
     precision = average_precision(points, table, confidence)
     return {
-        "protocols": protocols_record(score, table, resampling),
-        "semantic": semantic_record(score, table),
-        "coverage": asdict(coverage(score.overlap, table, COVERED)),
+        "protocols": protocols_record(matched, table, bootstrap),
+        "semantic": semantic_record(matched, table),
+        "coverage": asdict(coverage(matched.overlap, table, COVERED)),
         "average_precision": {
             **precision.mean(),
             "classes": {
@@ -88,59 +92,61 @@ def scores_record(
     }
 
 
-def protocols_record(score: Score, table: CategoryTable, resampling: Resampling) -> dict[str, Any]:
+def protocols_record(matched: MatchedScene, table: CategoryTable, bootstrap: BootstrapSettings) -> dict[str, Any]:
     """Every protocol's means, their intervals over instances, and its classes."""
     found = {}
-    for protocol, matchings in score.matchings.items():
-        interval = resampling.of_instances(matchings, table)
+    for protocol, matchings in matched.matchings.items():
+        interval = bootstrap.of_instances(matchings, table)
         found[str(protocol)] = {
-            **_protocol(protocol, score.statistics(protocol), interval, matchings, score.overlap, table),
-            "script": script_record(protocol, score, table) if protocol.is_released_script else None,
+            **_protocol(protocol, matched.statistics(protocol), interval, matchings, matched.overlap, table),
+            "script": script_record(protocol, matched, table) if protocol.is_released_script else None,
         }
     return found
 
 
-def script_record(protocol: Protocol, score: Score, table: CategoryTable) -> dict[str, Any]:
+def script_record(protocol: Protocol, matched: MatchedScene, table: CategoryTable) -> dict[str, Any]:
     """What the released scripts of PanopticRecon and PVLFF print beside: classes that no frame has count as 0."""
-    frames = frame_quality(score.scans, table, absent=0.0) if score.is_frames else None
+    frames = frame_quality(matched.scans, table, absent=0.0) if matched.is_frames else None
     return {
-        "coverage": asdict(remapped_coverage(score.overlap, table, protocol.threshold)),
+        "coverage": asdict(remapped_coverage(matched.overlap, table, protocol.threshold)),
         "frame_miou": frames.miou if frames else None,
         "frame_macc": frames.macc if frames else None,
     }
 
 
-def total_record(scores: Sequence[Score], tables: Sequence[CategoryTable], resampling: Resampling) -> dict[str, Any]:
+def total_record(
+    scenes: Sequence[MatchedScene], tables: Sequence[CategoryTable], bootstrap: BootstrapSettings
+) -> dict[str, Any]:
     """Several scenes as one: their statistics added by the names of classes, intervals over scenes."""
     table = common_table(tables)
-    pairs = list(zip(scores, tables, strict=True))
-    scans = tuple(overlap_in(scan, own, table) for score, own in pairs for scan in score.scans)
-    stacked = total([overlap_in(score.overlap, own, table) for score, own in pairs])
+    pairs = list(zip(scenes, tables, strict=True))
+    scans = tuple(overlap_in(scan, own, table) for matched, own in pairs for scan in matched.scans)
+    stacked = merge_overlaps([overlap_in(matched.overlap, own, table) for matched, own in pairs])
     found = {}
-    for protocol in scores[0].matchings:
-        per_scene = [statistics_in(score.statistics(protocol), own, table) for score, own in pairs]
-        matchings = [matching for score in scores for matching in score.matchings[protocol]]
-        interval = resampling.of_scenes(per_scene, table)
+    for protocol in scenes[0].matchings:
+        per_scene = [statistics_in(matched.statistics(protocol), own, table) for matched, own in pairs]
+        matchings = [matching for matched in scenes for matching in matched.matchings[protocol]]
+        interval = bootstrap.of_scenes(per_scene, table)
         found[str(protocol)] = {
-            **_protocol(protocol, added(per_scene), interval, matchings, stacked, table),
+            **_protocol(protocol, sum_statistics(per_scene), interval, matchings, stacked, table),
             "script": None,
             "scene_mean": _mean_of_scenes(per_scene, table),
         }
-    everything = Score(scans, stacked, {}, any(score.is_frames for score in scores))
+    everything = MatchedScene(scans, stacked, {}, any(matched.is_frames for matched in scenes))
     return {"protocols": found, "semantic": semantic_record(everything, table)}
 
 
 def _mean_of_scenes(per_scene: Sequence[PanopticStatistics], table: CategoryTable) -> dict[str, float]:
     """The mean over scenes of every mean; where a scene does not define one, over the others."""
-    rows = [means(statistics, table) for statistics in per_scene]
+    rows = [class_means(statistics, table) for statistics in per_scene]
     defined = {name: [row[name] for row in rows if not np.isnan(row[name])] for name in MEANS}
     return {name: float(np.mean(values)) if values else float("nan") for name, values in defined.items()}
 
 
-def semantic_record(score: Score, table: CategoryTable) -> dict[str, Any]:
+def semantic_record(matched: MatchedScene, table: CategoryTable) -> dict[str, Any]:
     """Class quality over all points and, of frames, frame by frame."""
-    whole = semantic_quality(confusion(score.overlap, table))
-    frames = frame_quality(score.scans, table) if score.is_frames else None
+    whole = semantic_quality(confusion(matched.overlap, table))
+    frames = frame_quality(matched.scans, table) if matched.is_frames else None
     return {
         "miou": whole.miou,
         "macc": whole.macc,
@@ -154,7 +160,9 @@ def semantic_record(score: Score, table: CategoryTable) -> dict[str, Any]:
     }
 
 
-def objects_record(matching: Matching, table: CategoryTable, evidence: Mapping[int, Evidence]) -> list[dict[str, Any]]:
+def objects_record(
+    matching: Matching, table: CategoryTable, confidences: Mapping[int, ObjectConfidence]
+) -> list[dict[str, Any]]:
     """A line for every predicted thing and for every true one that is missed; ids as in label files, 0 = none."""
     crossing, matched = matching.crossing, matching.matched
     predicted_area, true_area = crossing.predicted_area, crossing.true_area
@@ -162,7 +170,7 @@ def objects_record(matching: Matching, table: CategoryTable, evidence: Mapping[i
     lines = []
     for number in np.flatnonzero(table.is_thing[crossing.predicted.category]):
         pair, instance = best.get(int(number)), int(crossing.predicted.instance[number])
-        found = evidence.get(instance)
+        found = confidences.get(instance)
         outcome = "matched" if pair is not None else "false" if matching.is_false[number] else "excused"
         lines.append(
             {
@@ -192,14 +200,14 @@ def objects_record(matching: Matching, table: CategoryTable, evidence: Mapping[i
     return lines
 
 
-def finite(content: Any) -> Any:
+def nan_to_null(content: Any) -> Any:
     """The same content with nan, infinity and intervals that hold nan (tuples) as null, for JSON has none of them."""
     if isinstance(content, Mapping):
-        return {key: finite(value) for key, value in content.items()}
+        return {key: nan_to_null(value) for key, value in content.items()}
     if isinstance(content, tuple):
         return None if np.isnan(content).any() else list(content)
     if isinstance(content, list):
-        return [finite(value) for value in content]
+        return [nan_to_null(value) for value in content]
     return None if isinstance(content, float) and not np.isfinite(content) else content
 
 
@@ -216,7 +224,7 @@ def _protocol(
     semantic = semantic_quality(confusion(stacked, table))
     return {
         "threshold": protocol.threshold,
-        "mean": means(statistics, table),
+        "mean": class_means(statistics, table),
         "interval": {name: interval[name] for name in MEANS},
         "matched_iou": float(iou.mean()) if len(iou) else None,
         "pq_dagger": pq_dagger(quality.pq, semantic, table) if protocol.name in DAGGERED else None,

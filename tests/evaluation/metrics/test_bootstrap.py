@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from panrecon.evaluation.metrics.bootstrap import instance_interval, scene_interval
-from panrecon.evaluation.metrics.panoptic_quality import Matching, PanopticStatistics, added, panoptic_quality
+from panrecon.evaluation.metrics.panoptic_quality import Matching, PanopticStatistics, panoptic_quality, sum_statistics
 from panrecon.evaluation.overlap import overlap
-from panrecon.evaluation.protocols import protocol
+from panrecon.evaluation.protocols import parse_protocol
 from panrecon.structures import VOID, Labels
 from tests.evaluation.plain import CHAIR, CLASSES, EVALUATED, FLOOR, TABLE, THINGS, WALL, label_pairs, labels
 
@@ -18,7 +18,7 @@ PAIRS = st.lists(label_pairs(), min_size=1, max_size=3)
 
 
 def matchings(pairs: list[tuple[Labels, Labels]], rule: str = "strict") -> list[Matching]:
-    return [protocol(rule).match(overlap(*pair), CLASSES) for pair in pairs]
+    return [parse_protocol(rule).match(overlap(*pair), CLASSES) for pair in pairs]
 
 
 def scene(objects: int, seed: int) -> tuple[Labels, Labels]:
@@ -139,7 +139,7 @@ def test_an_interval_holds_what_was_observed(pairs: list[tuple[Labels, Labels]],
 
 
 def plain_quality(pooled: list[Matching]) -> dict[str, float]:
-    quality = panoptic_quality(added([matching.statistics for matching in pooled]))
+    quality = panoptic_quality(sum_statistics([matching.statistics for matching in pooled]))
     groups = {"": None, "_things": CLASSES.is_thing, "_stuff": ~CLASSES.is_thing}
     return {f"{name}{group}": v for group, chosen in groups.items() for name, v in quality.mean(chosen).items()}
 

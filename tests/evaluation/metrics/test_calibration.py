@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 from panrecon.evaluation.metrics.calibration import expected_calibration_error, object_outcomes
 from panrecon.evaluation.overlap import overlap
-from panrecon.evaluation.protocols import protocol
+from panrecon.evaluation.protocols import parse_protocol
 from panrecon.structures import VOID, Labels
 from tests.evaluation.plain import CHAIR, CLASSES, EVALUATED, THINGS, WALL, label_pairs, labels, sets_of
 
@@ -57,7 +57,7 @@ def test_objects_are_things_that_count() -> None:
     truth = labels((10, CHAIR, 1), (10, CHAIR, 2), (10, VOID, VOID), (10, WALL, VOID))
     prediction = labels((10, CHAIR, 3), (10, CHAIR, 4), (10, CHAIR, 5), (10, WALL, VOID))
     part = Labels(np.where(np.arange(40) == 12, VOID, prediction.category), prediction.instance)
-    matching = protocol("strict@0.95").match(overlap(part, truth), CLASSES)
+    matching = parse_protocol("strict@0.95").match(overlap(part, truth), CLASSES)
     confidence, is_right = object_outcomes(matching, {3: 0.9, 4: 0.2, 5: 0.7})
     assert_allclose(confidence, [0.9, 0.2])
     assert is_right.tolist() == [True, False]
@@ -66,7 +66,7 @@ def test_objects_are_things_that_count() -> None:
 @settings(max_examples=100, deadline=None)
 @given(label_pairs(), st.dictionaries(st.sampled_from([0, 1, 3, 2**31]), st.floats(0, 1)))
 def test_outcomes_equal_the_plain_definition(pair: tuple[Labels, Labels], confidence: dict[int, float]) -> None:
-    matching = protocol("strict").match(overlap(*pair), CLASSES)
+    matching = parse_protocol("strict").match(overlap(*pair), CLASSES)
     predicted, true = sets_of(pair[0], False, THINGS), sets_of(pair[1], False, EVALUATED)
     void = set(range(len(pair[1].category))) - set().union(*true.values())
     expected = []

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.testing import assert_allclose
 
-from panrecon.evaluation.metrics.panoptic_quality import PanopticStatistics, added, panoptic_quality
+from panrecon.evaluation.metrics.panoptic_quality import PanopticStatistics, panoptic_quality, sum_statistics
 
 ONE_OF_TWO = PanopticStatistics(
     np.array([0.8, 0.0, 0.0]),
@@ -37,7 +37,7 @@ def test_scenes_add() -> None:
     other = PanopticStatistics(
         np.array([0.0, 0.0, 0.5]), np.array([0, 0, 1]), np.zeros(3, int), np.array([1, 0, 0]), np.array([False] * 3)
     )
-    total = added([ONE_OF_TWO, other, other])
+    total = sum_statistics([ONE_OF_TWO, other, other])
     assert total.iou_sum.tolist() == [0.8, 0, 1.0]
     assert total.false_negatives.tolist() == [2, 0, 0]
     assert total.counted.tolist() == [True, True, False]

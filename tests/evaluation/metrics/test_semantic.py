@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from numpy.testing import assert_allclose
 
 from panrecon.evaluation.metrics.semantic import confusion, frame_quality, semantic_quality
-from panrecon.evaluation.overlap import overlap, total
+from panrecon.evaluation.overlap import merge_overlaps, overlap
 from panrecon.structures import VOID, Labels
 from tests.evaluation.plain import CHAIR, CLASSES, CLUTTER, EVALUATED, FLOOR, TABLE, WALL, label_pairs, labels
 
@@ -49,4 +49,4 @@ def test_frames_are_averaged_where_they_have_the_class() -> None:
     assert_allclose(found.iou[[WALL, CHAIR, FLOOR, TABLE]], [0.75, 1, 0, 0])
     assert np.isnan(found.iou[CLUTTER])
     assert found.miou == 1.75 / 4
-    assert semantic_quality(confusion(total(frames), CLASSES)).iou[WALL] == 60 / 110
+    assert semantic_quality(confusion(merge_overlaps(frames), CLASSES)).iou[WALL] == 60 / 110

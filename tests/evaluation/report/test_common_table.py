@@ -9,14 +9,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from panrecon.errors import InputError
 from panrecon.evaluation.metrics.semantic import confusion, semantic_quality
 from panrecon.evaluation.overlap import overlap
-from panrecon.evaluation.protocols import RULES, protocol
+from panrecon.evaluation.protocols import PROTOCOLS, parse_protocol
 from panrecon.evaluation.report.common_table import common_table, overlap_in, statistics_in
 from panrecon.structures import VOID, Category, CategoryTable, Labels
 from tests.evaluation.plain import CHAIR, CLASSES, CLUTTER, label_pairs, labels
 
 OTHER = CategoryTable((Category(1, "Chair", thing=True), Category(2, "clutter", thing=True), Category(9, "lamp", True)))
 
-ORDERLESS = [name for name in RULES if name not in ("panopticrecon", "pvlff")]  # these break ties by the class's number
+ORDERLESS = [name for name in PROTOCOLS if name not in ("panopticrecon", "pvlff")]  # ties by class
 
 
 def test_classes_are_joined_by_name_and_evaluated_where_one_table_does() -> None:
@@ -39,8 +39,8 @@ def test_the_order_of_a_table_does_not_matter(pair: tuple[Labels, Labels], name:
     shuffled = CategoryTable(tuple(CLASSES[row] for row in order))
     row = np.append(np.argsort(order), VOID)
     moved, same = (overlap(*sides) for sides in (renumbered(pair, row), pair))
-    found = statistics_in(protocol(name).match(moved, shuffled).statistics, shuffled, CLASSES)
-    expected = protocol(name).match(same, CLASSES).statistics
+    found = statistics_in(parse_protocol(name).match(moved, shuffled).statistics, shuffled, CLASSES)
+    expected = parse_protocol(name).match(same, CLASSES).statistics
     assert_allclose(found.iou_sum, expected.iou_sum, atol=1e-12)
     assert_array_equal(found.counted, expected.counted)
     there, here = (semantic_quality(confusion(one, CLASSES)) for one in (overlap_in(moved, shuffled, CLASSES), same))

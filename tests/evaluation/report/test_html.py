@@ -22,11 +22,11 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 import panrecon.evaluation.report.html
-from panrecon.evaluation.protocols import RULES
+from panrecon.evaluation.protocols import PROTOCOLS
 from panrecon.evaluation.report.html import MEANINGS, UNDEFINED, Picture, figure, report_page
 
 SCHEMA = json.loads(Path(panrecon.evaluation.report.html.__file__).with_name("quality.schema.json").read_text())
-PROTOCOLS = {"strict": 0.5, "panopticrecon@0.3": 0.3, "lidar": 0.5}
+THRESHOLD_OF_PROTOCOL = {"strict": 0.5, "panopticrecon@0.3": 0.3, "lidar": 0.5}
 MEANS = [f"{name}{group}" for group in ("", "_things", "_stuff") for name in ("pq", "sq", "rq")]
 EVIL = "<script>alert('&')</script>"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -66,7 +66,7 @@ def labels(random: random.Random) -> dict[str, Any]:
     iou = {"wall": {"iou": 0.5, "accuracy": 0.6}, "chair": {"iou": random.random(), "accuracy": None}}
     absent = {"clutter": {"iou": None, "accuracy": None}}
     semantic = {"miou": random.random(), "macc": random.random(), "frame_miou": None, "frame_macc": None}
-    protocols = {name: protocol(random, threshold) for name, threshold in PROTOCOLS.items()}
+    protocols = {name: protocol(random, threshold) for name, threshold in THRESHOLD_OF_PROTOCOL.items()}
     return {"protocols": protocols, "semantic": semantic | {"classes": iou | absent}}
 
 
@@ -131,7 +131,7 @@ def record() -> dict[str, Any]:
         "package": "0.1.0",
         "kind": "points",
         "unit": "vertices",
-        "protocols": list(PROTOCOLS),
+        "protocols": list(THRESHOLD_OF_PROTOCOL),
         "settings": {
             "radius": 0.05,
             "weight": "count",
@@ -240,7 +240,7 @@ def test_every_score_is_on_the_page(record: dict[str, Any]) -> None:
 def test_every_class_with_a_score_has_a_row_by_every_protocol(record: dict[str, Any]) -> None:
     rows = Counter(Tags(report_page("Rooms", record, {})).values("data-class"))
     scored = ("wall", "chair", EVIL)
-    assert rows == dict.fromkeys(scored, len(label_sets(record)) * len(PROTOCOLS))
+    assert rows == dict.fromkeys(scored, len(label_sets(record)) * len(THRESHOLD_OF_PROTOCOL))
 
 
 def test_every_class_of_the_table_is_named(record: dict[str, Any]) -> None:
@@ -344,7 +344,7 @@ def test_a_flat_picture_stays_exact_and_a_photograph_light() -> None:
 
 
 def test_every_protocol_is_explained() -> None:
-    assert set(MEANINGS) == set(RULES)
+    assert set(MEANINGS) == set(PROTOCOLS)
 
 
 def chromium(page: Path, *options: str) -> subprocess.CompletedProcess[str]:
