@@ -18,7 +18,8 @@ import typer
 from benchmarks.provenance import CHECKOUT, provenance
 from benchmarks.study import PROCESSES, RESULTS
 from benchmarks.tables import table_of
-from panrecon.commands.simulate_street import FEATURES, Recording, write_nuscenes
+from panrecon.commands.simulate_points import FEATURES
+from panrecon.commands.simulate_street import StreetRecording, write_nuscenes
 from panrecon.datasets.lidar import NOVEL, Sample, lidar_dataset, sample
 from panrecon.evaluation.lidar import class_groups, lidar_record
 from panrecon.evaluation.overlap import overlap
@@ -66,7 +67,7 @@ def main(
 def _make(folder: Path, seed: int) -> None:
     """The street as `make lidar-demo` simulates it, if it is not there."""
     if not (folder / "v1.0-mini").is_dir():
-        write_nuscenes(folder, Recording(build_street(seed, 24.0), 3, 480, 32, 1024, True, 8.0))
+        write_nuscenes(folder, StreetRecording(build_street(seed, 24.0), 3, 480, 32, 1024, True, 8.0))
 
 
 def _known(steps: int) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ simulate = typer.Typer(
 )
 
 
-class Layout(StrEnum):
+class StreetLayout(StrEnum):
     """A benchmark whose files a street can be written as."""
 
     kitti360 = "kitti360"
@@ -75,7 +75,7 @@ def room(
 @simulate.command()
 def street(
     folder: Annotated[Path, typer.Argument(help="data set to write, such as data/raw/kitti360/street")],
-    layout: Annotated[Layout, typer.Option(help="whose layout to write")] = Layout.kitti360,
+    layout: Annotated[StreetLayout, typer.Option(help="whose layout to write")] = StreetLayout.kitti360,
     seed: Annotated[int, typer.Option(min=0, max=999, help="another seed, another street; numbers the drive")] = 0,
     length: Annotated[float, typer.Option(min=20.0, help="length of the street, m")] = 60.0,
     frames: Annotated[int, typer.Option(min=1, help="frames of the drive")] = 40,
@@ -98,15 +98,15 @@ def street(
     with exit_on_input_error():
         if frames * spacing > length:
             raise InputError(f"{frames} frames {spacing:g} m apart leave a street of {length:g} m; raise --length.")
-        built, surround = build_street(seed, length), layout == Layout.nuscenes
+        built, surround = build_street(seed, length), layout == StreetLayout.nuscenes
         size, rays = width or (480 if surround else 1408), beams or (32 if surround else 64)
-        recording = simulate_street.Recording(built, frames, size, rays, columns, features, spacing)
+        recording = simulate_street.StreetRecording(built, frames, size, rays, columns, features, spacing)
         match layout:
-            case Layout.kitti360:
+            case StreetLayout.kitti360:
                 simulate_street.write_kitti360(folder, recording)
-            case Layout.semantic_kitti:
+            case StreetLayout.semantic_kitti:
                 simulate_street.write_semantic_kitti(folder, recording)
-            case Layout.nuscenes:
+            case StreetLayout.nuscenes:
                 simulate_street.write_nuscenes(folder, recording)
             case _:
                 assert_never(layout)
@@ -150,7 +150,7 @@ def points(
 
     Writes <frame>.npz of every scan whose frame has a pose and label images, and text_embeddings.npz of the classes.
     """
-    from panrecon.commands.simulate_street import write_drive_features
+    from panrecon.commands.simulate_points import write_drive_features
 
     with exit_on_input_error():
         count, place = write_drive_features(folder, out, seed)

@@ -48,6 +48,16 @@ def write_texts(texts: Mapping[Path, str]) -> None:
                 raise InputError(f"{path} cannot be written: {reason}; name another file.") from error
 
 
+def must_be_new(folder: Path) -> None:
+    """Nothing, for a folder that does not exist: frames written to an old one would lie among its own.
+
+    Raises:
+        InputError: it exists.
+    """
+    if folder.exists():
+        raise InputError(f"{folder} exists already; remove it, or name another folder or seed.")
+
+
 def json_text(content: Any) -> str:
     """JSON as this project writes it: the same text for the same content."""
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
