@@ -8,7 +8,7 @@ RUN ?= default
 CORES ?= 2
 DATASET ?= scannet
 SEED ?= 0
-STAGES := scan mesh masks features graph semantics field panoptic quality
+STAGES := $(shell $(PYTHON) panrecon/workflow/stages.py)
 
 BIN := .venv/bin
 PANRECON := $(BIN)/panrecon

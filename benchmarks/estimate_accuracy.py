@@ -22,7 +22,7 @@ from panrecon.profiling.stages import Rehearsal
 from panrecon.terminal import exit_on_input_error
 from panrecon.workflow.scenes import settings_of
 from panrecon.workflow.script import PICTURES
-from panrecon.workflow.stages import VERSIONS
+from panrecon.workflow.stages import STAGES
 
 RUN = "estimated"
 NAME = "estimate_accuracy"
@@ -75,7 +75,7 @@ def taken(scene: BenchScene) -> Taken:
     run_pipeline(scene, RUNS, RUN, "quality", ())
     seconds = time.perf_counter() - started
     memory = max(cost.peak_memory_mb for cost in stage_costs(folder, "quality").values())
-    stages = [folder / stage for stage in VERSIONS if stage != "scan"]
+    stages = [folder / stage for stage in STAGES if stage != "scan"]
     files = [file for stage in stages for file in stage.rglob("*.*") if not is_stages_picture(file, stage)]
     return Taken(seconds, memory * 2.0**20, float(sum(file.stat().st_size for file in files)))
 

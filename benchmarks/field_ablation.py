@@ -140,7 +140,7 @@ class Bench:
             known = of_superface.at(self.superface)
             return Semantics(objects, known, np.zeros(len(self.superface), np.float32), maps)
         points = lift_features(
-            self.mesh, self.scan.camera, zip(self.scan.frames, maps, strict=True), settings.depth_tolerance
+            self.mesh, self.scan.camera, zip(self.scan.poses, maps, strict=True), settings.depth_tolerance
         )
         objects = relabel_by_similarity(objects, of_superface.instance[self.superface], points, len(self.table))
         named = with_categories(of_superface, objects)

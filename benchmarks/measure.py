@@ -28,7 +28,7 @@ from panrecon.io.mesh import read_mesh, read_panoptic_mesh
 from panrecon.io.scan import read_scan, read_views
 from panrecon.io.semantics import read_superface_labels
 from panrecon.structures import CategoryTable, Labels, PanopticMesh, TriangleMesh
-from panrecon.workflow.stages import VERSIONS
+from panrecon.workflow.stages import STAGES
 
 BASELINE: Final = "plain fusion"
 MIN_FRAMES: Final = {BASELINE: 1, f"{BASELINE}, >= 3 frames": 3}  # both variants of the baseline
@@ -57,7 +57,7 @@ def stages_until(until: str) -> list[str]:
     Raises:
         InputError: there is no such stage.
     """
-    names = list(VERSIONS)
+    names = list(STAGES)
     if until not in names:
         raise InputError(f"There is no stage {until!r}; there are {', '.join(names)}.")
     return names[: names.index(until) + 1]

@@ -17,7 +17,7 @@ from panrecon.commands.render import render
 from panrecon.commands.simulate import simulate
 from panrecon.commands.weights import weights
 from panrecon.terminal import exit_on_input_error
-from panrecon.workflow.stages import READS, VERSIONS
+from panrecon.workflow.stages import STAGES
 
 app = typer.Typer(
     help="Zero-shot panoptic 3D reconstruction of posed RGB-D scans.",
@@ -62,12 +62,12 @@ def run(
     from panrecon.workflow.snakemake import Plan, run_plan
 
     with exit_on_input_error():
-        if until is not None and until not in VERSIONS:
-            raise InputError(f"There is no stage {until!r}; there are {', '.join(VERSIONS)}.")
+        if until is not None and until not in STAGES:
+            raise InputError(f"There is no stage {until!r}; there are {', '.join(STAGES)}.")
         found = [find_scene(label, data, runs / name) for label in dict.fromkeys(scenes)]
         of_scene = settings_of_scenes(found, settings, override)
         codes = []
-        for stage in VERSIONS:
+        for stage in STAGES:
             mine = [s for s in found if (until or last_stage(s, of_scene[s.label])) == stage]
             if mine:
                 codes.append(run_plan(Plan(mine, runs / name, stage, of_scene, cores, dry_run)))
@@ -96,7 +96,7 @@ def _add_stage(stage: str) -> None:
         name=stage,
         add_help_option=False,
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-        help=f"The stage alone: reads {', '.join(READS[stage]) or 'the raw scene'}; writes <run>/{stage}/.",
+        help=f"The stage alone: reads {', '.join(STAGES[stage].reads) or 'the raw scene'}; writes <run>/{stage}/.",
     )
     def command(context: typer.Context) -> None:
         import runpy
@@ -105,7 +105,7 @@ def _add_stage(stage: str) -> None:
         runpy.run_module(f"panrecon.pipelines.{stage}", run_name="__main__")
 
 
-for _stage in VERSIONS:
+for _stage in STAGES:
     _add_stage(_stage)
 
 

@@ -121,16 +121,18 @@ class Rig:
 
 @dataclass(frozen=True)
 class Views:
-    """Frames of one camera that are read on demand, in any order and repeatedly; their poses are in memory."""
+    """Frames of one camera to be read in any order, and again; their names and poses are known before."""
 
+    names: tuple[str, ...]
     camera: Camera
-    poses: Float[np.ndarray, "n 4 4"]
+    poses: Float[np.ndarray, "n 4 4"]  # world from camera
     read: Callable[[int], View]
 
     @classmethod
     def of(cls, views: Sequence[View]) -> "Views":
-        """Views that are in memory already."""
-        return cls(views[0].camera, np.stack([view.world_from_camera for view in views]), views.__getitem__)
+        """Views that are in memory."""
+        names = tuple(view.name for view in views)
+        return cls(names, views[0].camera, np.stack([view.world_from_camera for view in views]), views.__getitem__)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from panrecon.io.mesh import read_mesh, write_panoptic_mesh
 from panrecon.io.rendered import write_images
 from panrecon.io.scan import read_scan, read_view, scan_views
 from panrecon.io.semantics import read_superface_labels
+from panrecon.progress import track
 from panrecon.refinement.edges import sharpened
 from panrecon.refinement.fine_structures import with_slim_segments, with_small_things
 from panrecon.refinement.labelling import panoptic_labels
@@ -74,15 +75,15 @@ class Shown:
     reach: float
 
     def slim(self, panoptic: PanopticMesh) -> tuple[Labels, Bool[np.ndarray, " V"]]:
-        with self.stage.bar("slim segments", len(self.views.poses)) as advance:
+        with self.stage.progress("slim segments", len(self.views.poses)) as advance:
             return with_slim_segments(panoptic, self.views, self.masks, self.reach, advance)
 
     def small(self, panoptic: PanopticMesh) -> PanopticMesh:
-        with self.stage.bar("small things", len(self.views.poses)) as advance:
+        with self.stage.progress("small things", len(self.views.poses)) as advance:
             return with_small_things(panoptic, self.views, self.masks, self.reach, advance)
 
     def thin(self, panoptic: PanopticMesh) -> PanopticMesh:
-        with self.stage.bar("thin things", 2 * len(self.views.poses)) as advance:
+        with self.stage.progress("thin things", 2 * len(self.views.poses)) as advance:
             found, pieces = with_thin_things(panoptic, self.views, self.masks, self.reach, advance)
         if pieces:
             self.stage.say(f"pieces of thin things that the fused surface lacks: {pieces}")
@@ -112,7 +113,7 @@ def render(
     renderer, rows = SceneRenderer(field, box, panoptic, table.background), []
     names = read_held_out(stage.folder("field"))
     frames = [frame for frame in scan.frames if frame.name in names]
-    for frame in stage.track(frames, "render", len(frames)):
+    for frame in track(frames, stage.progress, "render", len(frames)):
         view = read_view(scan, frame)
         images = renderer.images(view.camera, view.world_from_camera)
         write_images(stage.output / "rendered", view.name, images, table)

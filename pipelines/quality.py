@@ -26,7 +26,7 @@ from panrecon.io.semantics import read_superface_labels
 from panrecon.structures import CategoryTable, PanopticMesh
 from panrecon.visualization import contact_sheet
 from panrecon.workflow.script import Stage, run_stage
-from panrecon.workflow.stages import VERSIONS
+from panrecon.workflow.stages import STAGES
 
 
 def main(stage: Stage) -> None:
@@ -58,13 +58,15 @@ def main(stage: Stage) -> None:
 def annotation(stage: Stage, table: CategoryTable) -> PanopticMesh:
     if stage.settings.quality.ground_truth is not None:
         return read_panoptic_mesh(stage.settings.quality.ground_truth, table)
-    reader = dataset(stage.dataset)
-    if not reader.annotation_files(stage.raw):
-        raise InputError(f"{stage.raw} has no annotation to score against; set quality.ground_truth to a labelled PLY.")
-    truth = reader.annotation(stage.raw, table, stage.settings.quality.visible_only)
+    reader = dataset(stage.scene.dataset)
+    if not reader.annotation_files(stage.scene.raw):
+        raise InputError(
+            f"{stage.scene.raw} has no annotation to score against; set quality.ground_truth to a labelled PLY."
+        )
+    truth = reader.annotation(stage.scene.raw, table, stage.settings.quality.visible_only)
     if not stage.settings.scan.axis_alignment:
         return truth
-    vertices = transform(reader.alignment(stage.raw, stage.settings.scan), truth.mesh.vertices)
+    vertices = transform(reader.alignment(stage.scene.raw, stage.settings.scan), truth.mesh.vertices)
     return replace(truth, mesh=replace(truth.mesh, vertices=vertices))
 
 
@@ -107,7 +109,7 @@ def rendered_quality(stage: Stage) -> dict[str, Any] | None:
 
 def origin(stage: Stage, final: PanopticMesh, truth: PanopticMesh, labelled: LabelledShare) -> dict[str, Any]:
     """Which files were held against each other."""
-    true_path = stage.settings.quality.ground_truth or stage.raw.name
+    true_path = stage.settings.quality.ground_truth or stage.scene.raw.name
     return {
         "prediction": {"path": "panoptic/panoptic.ply", "sha256": panoptic_digest(final)},
         "ground_truth": {"path": str(true_path), "sha256": panoptic_digest(truth)},
@@ -118,7 +120,7 @@ def origin(stage: Stage, final: PanopticMesh, truth: PanopticMesh, labelled: Lab
 
 def write(stage: Stage, result: SceneResult, evaluation: EvaluationSettings) -> None:
     """The record and its tables; the report shows besides what the stages cost, which differs from run to run."""
-    scene = stage.run.name
+    scene = stage.scene.name
     record = quality_record({scene: result}, evaluation, is_mesh=True)
     write_json(stage.output / "quality.json", record)
     write_text(stage.output / "quality.md", quality_tables(record))
@@ -130,7 +132,7 @@ def write(stage: Stage, result: SceneResult, evaluation: EvaluationSettings) -> 
 
 def costs(stage: Stage) -> list[Mapping[str, Any]]:
     """Wall time (s) and peak memory (bytes) of every stage before this one."""
-    files = {name: stage.run / name / "settings.json" for name in VERSIONS if name != stage.name}
+    files = {name: stage.scene.run / name / "settings.json" for name in STAGES if name != stage.name}
     records = {name: read_json(file) for name, file in files.items() if file.is_file()}
     return [
         {"stage": name, "seconds": record["seconds"], "peak_memory": record["peak_memory_mb"] << 20}

@@ -8,11 +8,11 @@ from pydantic import ValidationError
 
 from panrecon.config import RENAMED, MeshSettings, Settings, load_settings
 from panrecon.errors import InputError
-from panrecon.workflow.stages import VERSIONS
+from panrecon.workflow.stages import STAGES
 
 
 def test_every_stage_has_one_section_of_its_name() -> None:
-    assert list(Settings.model_fields) == list(VERSIONS)
+    assert list(Settings.model_fields) == list(STAGES)
 
 
 def test_every_setting_says_what_it_means_but_for_seeds() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int
 
 from panrecon.masks.overlap import resolve_overlaps
-from panrecon.structures import VOID, CategoryTable, Detections, Labels, SceneObject
+from panrecon.structures import VOID, CategoryTable, Detections, Labels, SceneObject, with_categories
 
 
 def corrected_labels(
@@ -26,3 +26,11 @@ def corrected_labels(
     stuff_category = np.append(detections.category, VOID)[stuff]
     category = np.where(instance != VOID, category_of_object[instance], stuff_category)
     return Labels(category.astype(np.int32), instance.astype(np.int32))
+
+
+def labels_on_surfaces(labels: Labels, objects: Sequence[SceneObject], table: CategoryTable) -> Labels:
+    """Corrected labels with the classes that `objects` have now; void where a class has no surface, as the sky."""
+    on_surface = ~np.append(table.is_background, True)[labels.category]
+    return with_categories(
+        Labels(np.where(on_surface, labels.category, VOID).astype(np.int32), labels.instance), objects
+    )

@@ -102,6 +102,15 @@ def join_frames(path: Path, folder: Path, names: Sequence[str]) -> int:
     return _write_lines(path, (line for name in names for line in _frame_file(folder, name).read_text().splitlines()))
 
 
+def require_detections(count: int, frames: int) -> None:
+    """Raises: InputError where a scan of so many frames has no detection, so that no later stage could go on."""
+    if not count:
+        raise InputError(
+            f"No class of the table was found in any of {frames} frames; see what is asked for with "
+            "`panrecon prompts`, or lower masks.box_threshold or masks.min_area."
+        )
+
+
 def _frame_file(folder: Path, frame: str) -> Path:
     return folder / f"{frame}.jsonl"
 

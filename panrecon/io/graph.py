@@ -10,6 +10,8 @@ from jaxtyping import Int
 
 from panrecon.errors import InputError
 from panrecon.evaluation.report.record import ObjectConfidence
+from panrecon.graph.correction import labels_on_surfaces
+from panrecon.graph.instances import GraphResult
 from panrecon.io.files import read_arrays, read_json, write_arrays, write_json
 from panrecon.io.ids import categories_of_ids, ids_of_categories
 from panrecon.io.images import read_ids, read_instances, write_ids, write_instances
@@ -22,7 +24,6 @@ from panrecon.structures import (
     SuperfaceGraph,
     SupportingMask,
     View,
-    with_categories,
 )
 
 
@@ -123,6 +124,14 @@ def write_object_graph(folder: Path, objects: "nx.Graph[int]") -> None:
     write_json(folder / "object_graph.json", nx.node_link_data(objects, edges="edges"))
 
 
+def write_graph_result(folder: Path, result: GraphResult, table: CategoryTable) -> None:
+    """All of the artifact but the label images of frames, which `write_frame_labels` writes one by one."""
+    write_superfaces(folder, result.superface_of_vertex)
+    write_graph(folder, result.graph)
+    write_instances_found(folder, result.instances, table)
+    write_object_graph(folder, object_graph(result.instances, result.graph, table))
+
+
 def write_frame_labels(folder: Path, frame: str, labels: Labels, table: CategoryTable) -> None:
     """`semantic/<frame>.png` (class ids) and `instance/<frame>.png` (object ids), 0 = void and none."""
     write_ids(folder / "semantic" / f"{frame}.png", ids_of_categories(labels.category, table))
@@ -143,11 +152,7 @@ def read_labels_of_surfaces(folder: Path, view: View, objects: Sequence[SceneObj
     """A frame's corrected masks, objects with their classes; void where there is none, and on the sky."""
     if not has_frame_labels(folder, view.name):
         return Labels(*(np.full(view.depth.shape, VOID, np.int32) for _ in range(2)))
-    labels = read_frame_labels(folder, view.name, table)
-    on_surface = ~np.append(table.is_background, True)[labels.category]
-    return with_categories(
-        Labels(np.where(on_surface, labels.category, VOID).astype(np.int32), labels.instance), objects
-    )
+    return labels_on_surfaces(read_frame_labels(folder, view.name, table), objects, table)
 
 
 def _object_record(number: int, found: SceneObject, table: CategoryTable) -> dict[str, Any]:

@@ -101,7 +101,8 @@ def read_views(scan: Scan) -> Iterator[View]:
 
 def scan_views(scan: Scan) -> Views:
     """All frames, read when they are asked for."""
-    return Views(scan.camera, scan.poses, lambda number: read_view(scan, scan.frames[number]))
+    names = tuple(frame.name for frame in scan.frames)
+    return Views(names, scan.camera, scan.poses, lambda index: read_view(scan, scan.frames[index]))
 
 
 def _check_size(path: Path, image: np.ndarray, camera: Camera) -> np.ndarray:

@@ -69,7 +69,7 @@ class _Boxes:
 
 
 class GroundedSam:
-    """Segments frame by frame; `dropped` counts the boxes left out for their phrase, which no class has.
+    """Segments frame by frame; `dropped` counts the boxes left out for their phrase, which no class has, and is told.
 
     `batch_size` is how many images a network gets at once, as far as memory allows.
     Beside the networks at most three batches of images are in memory, resized (5 MB an image of 640 x 480), one batch
@@ -91,6 +91,7 @@ class GroundedSam:
         self._read, self._rules = read, rules
         self._detecting, self._embedding = Batches(batch_size, say), Batches(batch_size, say)
         self._decoding = Batches(BOXES_AT_ONCE, say, "box")
+        self._say = say
 
     def segment(self, scan: Scan, table: CategoryTable) -> Iterator[Detections]:
         prompts, words = build_prompts(words_of(table)), vocabulary(table)
@@ -100,6 +101,9 @@ class GroundedSam:
             embeddings: Iterator[Tensor] = iter(self._embedding.run(self._embed, prompted))
             for image, found in zip(batch, boxes, strict=True):
                 yield self._masks(image, found, next(embeddings)) if len(found.box) else nothing(*image.size)
+        if self.dropped:
+            phrases = ", ".join(f"{phrase} x{count}" for phrase, count in self.dropped.most_common(8))
+            self._say(f"dropped {self.dropped.total()} boxes whose phrase is no class, such as {phrases}")
 
     def _prepare(self, frame: Frame) -> _Image:
         image = self._read(frame)

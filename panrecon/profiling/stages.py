@@ -268,7 +268,7 @@ class Rehearsal:
     def _semantics(self) -> None:
         settings, superface_of_vertex = self.settings.semantics, self.found.superface_of_vertex
         of_superface = self.found.instances.of_superface
-        pairs = list(zip(self.some.frames, self.maps, strict=True))
+        pairs = list(zip(self.some.poses, self.maps, strict=True))
         carrying, points = timed(lambda: lift_features(self.mesh, self.some.camera, pairs, settings.depth_tolerance))
         category = of_superface.category[superface_of_vertex]
         fitting, classifier = timed(

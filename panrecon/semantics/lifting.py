@@ -10,7 +10,7 @@ from panrecon.features.sampling import sample
 from panrecon.geometry.mesh import vertex_normals
 from panrecon.geometry.projective import invert, project, transform
 from panrecon.geometry.raycasting import Raycaster, visible_points
-from panrecon.structures import Camera, FeatureMap, Frame, TriangleMesh
+from panrecon.structures import Camera, FeatureMap, TriangleMesh
 
 CAST_SCALE = 0.5  # visibility is tested on images of this scale
 MIN_COSINE = 0.1  # a glancing view keeps this weight
@@ -25,7 +25,10 @@ class LiftedFeatures:
 
 
 def lift_features(
-    mesh: TriangleMesh, camera: Camera, frames: Iterable[tuple[Frame, FeatureMap]], tolerance: float
+    mesh: TriangleMesh,
+    camera: Camera,
+    posed_features: Iterable[tuple[Float[np.ndarray, "4 4"], FeatureMap]],
+    tolerance: float,
 ) -> LiftedFeatures:
     """The features of the vertices, averaged over the views that see them: within `tolerance` (m) of what a pixel sees.
 
@@ -35,13 +38,13 @@ def lift_features(
     raycaster, normals = Raycaster(mesh), vertex_normals(mesh.vertices, mesh.faces)
     coarse = camera.scaled(CAST_SCALE)
     feature, weight = np.zeros((len(mesh.vertices), 0), np.float32), np.zeros(len(mesh.vertices))
-    for frame, features in frames:
+    for world_from_camera, features in posed_features:
         if not feature.shape[1]:
             feature = np.zeros((len(mesh.vertices), features.values.shape[-1]), np.float32)
-        depth = raycaster.cast(coarse, frame.world_from_camera).depth
-        seen, _ = visible_points(mesh.vertices, coarse, frame.world_from_camera, depth, tolerance)
-        trust = _trust(mesh.vertices[seen], normals[seen], frame)
-        pixels, _ = project(camera, transform(invert(frame.world_from_camera), mesh.vertices[seen]))
+        depth = raycaster.cast(coarse, world_from_camera).depth
+        seen, _ = visible_points(mesh.vertices, coarse, world_from_camera, depth, tolerance)
+        trust = _trust(mesh.vertices[seen], normals[seen], world_from_camera)
+        pixels, _ = project(camera, transform(invert(world_from_camera), mesh.vertices[seen]))
         values = sample(features, camera, pixels)
         length = np.linalg.norm(values, axis=1, keepdims=True)
         feature[seen] += np.divide(values, length, out=np.zeros_like(values), where=length > 0) * trust[:, None]
@@ -51,10 +54,10 @@ def lift_features(
 
 
 def _trust(
-    points: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"], frame: Frame
+    points: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"], world_from_camera: Float[np.ndarray, "4 4"]
 ) -> Float[np.ndarray, " n"]:
     """Cosine of the viewing angle over the squared distance."""
-    toward = frame.world_from_camera[:3, 3] - points
+    toward = world_from_camera[:3, 3] - points
     distance = np.linalg.norm(toward, axis=1)
     cosine = np.einsum("ij,ij->i", toward, normals) / np.maximum(distance, 1e-6)
     return np.asarray(np.maximum(cosine, MIN_COSINE) / np.maximum(distance, 0.1) ** 2)

@@ -5,22 +5,23 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 import typer
 from rich.markup import escape
 
-from panrecon import __version__
 from panrecon.config import Settings, load_settings
 from panrecon.errors import InputError, OutOfMemoryError
 from panrecon.io.files import read_json, write_json
-from panrecon.terminal import console, exit_on_input_error, locked, progress_bar, track
-from panrecon.workflow.stages import READS
-from panrecon.workflow.staleness import decisive
+from panrecon.progress import Advance
+from panrecon.terminal import console, exit_on_input_error, locked, progress_bar
+from panrecon.workflow.scenes import Scene
+from panrecon.workflow.stages import RECORD, STAGES
+from panrecon.workflow.staleness import finished_artifact, provenance
 
 PICTURES: Final = (".png", ".jpg", ".gif", ".html")  # of no weight for what later stages make of an artifact
 
@@ -28,7 +29,6 @@ PICTURES: Final = (".png", ".jpg", ".gif", ".html")  # of no weight for what lat
 FINGERPRINT: Final = ".fingerprint.json"
 
 
-T = TypeVar("T")
 Facts = Mapping[str, Any] | None  # what a stage wants told in its settings.json
 
 
@@ -37,9 +37,7 @@ class Stage:
     """One stage at work on one scene; `output` is a folder aside that becomes the artifact when the stage succeeds."""
 
     name: str
-    dataset: str
-    raw: Path
-    run: Path
+    scene: Scene
     settings: Settings
     output: Path
 
@@ -49,26 +47,21 @@ class Stage:
         Raises:
             InputError: it is not there.
         """
-        assert stage in READS[self.name], f"{self.name} is not stated to read {stage}"
-        folder = self.run / stage
-        if not (folder / "settings.json").is_file():
-            raise InputError(f"{folder} is not there; run `panrecon run` or the stage {stage!r} first.")
-        return folder
+        assert stage in STAGES[self.name].reads, f"{self.name} is not stated to read {stage}"
+        return finished_artifact(self.scene.run, stage)
 
     def say(self, text: str) -> None:
         console.print(f"[bold]{self.name}[/bold]: {escape(text)}", highlight=False, soft_wrap=True)
 
     def models(self, records: Sequence[Mapping[str, Any]]) -> Facts:
-        """Says which foreign networks are at work and under which licence, for settings.json."""
+        """Says which foreign networks are at work and under which licence, for settings.json; none of no networks."""
+        if not records:
+            return None
         self.say("with " + ", ".join(f"{record['name']} (licence: {record['license']})" for record in records))
         return {"models": list(records)}
 
-    def track(self, items: Iterable[T], what: str, total: int) -> Iterator[T]:
-        """The items, with a progress bar and the time left."""
-        return track(items, f"{self.name}: {what}", total)
-
-    def bar(self, what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """A progress bar with the time left; call what it gives with the number of steps done."""
+    def progress(self, what: str, total: int) -> AbstractContextManager[Advance]:
+        """A progress bar with the time left; what it gives takes the number of steps done."""
         return progress_bar(f"{self.name}: {what}", total)
 
 
@@ -90,8 +83,9 @@ def run_stage(work: Callable[[Stage], Facts]) -> None:
         name = Path(sys.argv[0]).stem
         with exit_on_input_error():
             loaded = load_settings(settings, override)
-            stage = Stage(name, dataset, raw, run.resolve(), loaded, run.resolve() / f".{name}.partial")
-            with locked(stage.run, name):
+            scene = Scene(dataset, run.resolve().name, raw, run.resolve())
+            stage = Stage(name, scene, loaded, scene.run / f".{name}.partial")
+            with locked(scene.run, name):
                 _carry_out(stage, work)
 
     command.__doc__ = sys.modules[work.__module__].__doc__
@@ -100,55 +94,43 @@ def run_stage(work: Callable[[Stage], Facts]) -> None:
 
 def _carry_out(stage: Stage, work: Callable[[Stage], Facts]) -> None:
     started = time.perf_counter()
-    inputs = {name: read_json(stage.folder(name) / "settings.json")["digest"] for name in READS[stage.name]}
-    _prepare(stage, inputs)
+    final = stage.scene.run / stage.name
+    made_of = provenance(stage.name, stage.scene, stage.settings)
+    _prepare(stage, made_of)
     try:
         facts = work(stage) or {}
     except InputError as error:
         if not isinstance(error, OutOfMemoryError):  # after which the same run can go on where it stopped
             shutil.rmtree(stage.output, ignore_errors=True)
-        if not (stage.run / stage.name / "settings.json").is_file():  # Snakemake took the declared files of the old one
-            shutil.rmtree(stage.run / stage.name, ignore_errors=True)
+        if not (final / RECORD).is_file():  # Snakemake took the declared files of the old one
+            shutil.rmtree(final, ignore_errors=True)
         raise
-    record = _identity(stage, inputs) | {
+    record = made_of | {
         **facts,
         "digest": digest(stage.output),
         "device": _device(stage),
         "seconds": round(time.perf_counter() - started, 2),
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
-    write_json(stage.output / "settings.json", record)
+    write_json(stage.output / RECORD, record)
     (stage.output / FINGERPRINT).unlink()
-    final = stage.run / stage.name
     shutil.rmtree(final, ignore_errors=True)
     stage.output.replace(final)
     stage.say(f"{record['seconds']:.1f} s, {record['peak_memory_mb']} MB -> {final}")
 
 
-def _prepare(stage: Stage, inputs: dict[str, str]) -> None:
+def _prepare(stage: Stage, made_of: Mapping[str, Any]) -> None:
     """An output folder: what a killed run of the very same stage left there is kept, so that it can resume."""
-    identity = _identity(stage, inputs)
     fingerprint = stage.output / FINGERPRINT
-    if not (fingerprint.is_file() and read_json(fingerprint) == identity):
+    if not (fingerprint.is_file() and read_json(fingerprint) == made_of):
         shutil.rmtree(stage.output, ignore_errors=True)
-        write_json(fingerprint, identity)
-
-
-def _identity(stage: Stage, inputs: dict[str, str]) -> dict[str, Any]:
-    """What decides a stage's output."""
-    return {
-        "stage": stage.name,
-        "dataset": stage.dataset,
-        "scene": stage.run.name,
-        "package": __version__,
-        "inputs": inputs,
-    } | decisive(stage.name, stage.dataset, stage.raw, stage.settings)
+        write_json(fingerprint, made_of)
 
 
 def digest(folder: Path) -> str:
     """SHA-256 over names and bytes of an artifact's files, pictures and its own settings.json left out."""
     result = hashlib.sha256()
-    own = ("settings.json", FINGERPRINT)
+    own = (RECORD, FINGERPRINT)
     data = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in own)
     for path in data:
         if path.suffix in PICTURES and path.parent == folder:

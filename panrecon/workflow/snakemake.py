@@ -14,8 +14,8 @@ from panrecon.io.files import write_json
 from panrecon.io.weights import VARIABLE, weights_folder
 from panrecon.terminal import ERROR_FILE, console, locked
 from panrecon.workflow.scenes import PIPELINES, Scene
-from panrecon.workflow.stages import VERSIONS
-from panrecon.workflow.staleness import stale_artifacts
+from panrecon.workflow.stages import RECORD
+from panrecon.workflow.staleness import stale_stages
 
 
 @dataclass(frozen=True)
@@ -35,29 +35,39 @@ def run_plan(plan: Plan) -> int:
 
     What is up to date is left alone; what a killed run left is taken up again.
     """
-    before = _times(plan)
+    stale = {
+        scene.label: names
+        for scene in plan.scenes
+        if (names := stale_stages(scene, plan.settings[scene.label], plan.until))
+    }
+    code = _run_stages(plan, stale) if stale else 0
+    if code:
+        return code
+    if not stale:
+        console.print("Nothing to do: " + ", ".join(s.label for s in plan.scenes) + f" up to date ({plan.until}).")
+    if not plan.dry_run:
+        for scene in plan.scenes:
+            _print_results(scene, plan.until)
+    return 0
+
+
+def _run_stages(plan: Plan, stale: Mapping[str, Sequence[str]]) -> int:
+    """Has Snakemake run the stale stages (by the scene's label); the exit code."""
     plan.run_folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         locks = [] if plan.dry_run else [stack.enter_context(locked(scene.run, "run")) for scene in plan.scenes]
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         error_file = folder / "error"
         environment = os.environ | {ERROR_FILE: str(error_file), VARIABLE: str(weights_folder())}  # seen from here
-        command = _command(plan, folder)
+        command = _command(plan, stale, folder)
         result = subprocess.run(command, cwd=plan.run_folder, env=environment, pass_fds=locks, check=False)
         sentence = error_file.exists()
     if result.returncode and not sentence:
         console.print(f"A stage or Snakemake failed; its log is the newest of {plan.run_folder}/.snakemake/log/.")
-    if result.returncode:
-        return 2 if sentence else 1
-    if not plan.dry_run:
-        if _times(plan) == before:
-            console.print("Nothing to do: " + ", ".join(s.label for s in plan.scenes) + f" up to date ({plan.until}).")
-        for scene in plan.scenes:
-            _tell_results(scene, plan.until)
-    return 0
+    return (2 if sentence else 1) if result.returncode else 0
 
 
-def _tell_results(scene: Scene, until: str) -> None:
+def _print_results(scene: Scene, until: str) -> None:
     """The table of panoptic quality, if there is one, and where the mesh lies."""
     if until == "quality":
         print((scene.run / "quality" / "quality.md").read_text())
@@ -65,7 +75,7 @@ def _tell_results(scene: Scene, until: str) -> None:
         print(f"panoptic mesh: {scene.run / 'panoptic' / 'panoptic.ply'}")
 
 
-def _command(plan: Plan, folder: Path) -> list[str]:
+def _command(plan: Plan, stale: Mapping[str, Sequence[str]], folder: Path) -> list[str]:
     for scene in plan.scenes:
         write_json(folder / f"{scene.label}.json", plan.settings[scene.label].model_dump(mode="json"))
     configuration = folder / "run.json"
@@ -75,20 +85,13 @@ def _command(plan: Plan, folder: Path) -> list[str]:
         "python": sys.executable,
     }
     write_json(configuration, content)
-    targets = [f"{scene.label}/{plan.until}/settings.json" for scene in plan.scenes]
-    stale = [path for scene in plan.scenes for path in stale_artifacts(scene, plan.settings[scene.label], plan.until)]
+    targets = [f"{label}/{plan.until}/{RECORD}" for label in stale]
+    forced = [f"{label}/{stage}/{RECORD}" for label, stages in stale.items() for stage in stages]
     return [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(PIPELINES / "Snakefile")),
         *("--configfile", str(configuration), "--cores", str(plan.cores), "--nolock", "--rerun-incomplete"),
-        *("--rerun-triggers", "mtime", "input"),
+        *("--rerun-triggers", "input"),
         *(["--dry-run", "--quiet", "host", "reason"] if plan.dry_run else ["--quiet", "all"]),
-        *(["--forcerun", *stale] if stale else []),
-        "--",
+        *("--forcerun", *forced, "--"),
         *targets,
     ]
-
-
-def _times(plan: Plan) -> dict[Path, int]:
-    """When every artifact of the plan's scenes was finished."""
-    files = (scene.run / stage / "settings.json" for scene in plan.scenes for stage in VERSIONS)
-    return {file: file.stat().st_mtime_ns for file in files if file.is_file()}

@@ -1,38 +1,105 @@
-"""The graph of stages: every stage with the version of its output and the stages it reads."""
+"""The graph of stages, stated once: from it come the Snakefile's rules, the Makefile's targets and the docs' table.
 
+It needs nothing but Python, so that the Makefile can ask it before anything is installed:
+`python panrecon/workflow/stages.py` prints the names of the stages in order.
+"""
+
+from dataclasses import dataclass
 from typing import Final
 
-# Every stage with the version of its output (raise it when the output changes) and the stages it reads.
-VERSIONS: Final = {
-    "scan": 1,
-    "mesh": 3,
-    "masks": 1,
-    "features": 1,
-    "graph": 4,
-    "semantics": 3,
-    "field": 6,
-    "panoptic": 11,
-    "quality": 3,
-}
+
+@dataclass(frozen=True)
+class StageDefinition:
+    """A stage: what it does, which stages' artifacts it reads, and which files every artifact of it has.
+
+    `version` is raised when the output changes for the same input. Later stages may read further files of an
+    artifact, such as images, whose names depend on the scene.
+    """
+
+    version: int
+    reads: tuple[str, ...]
+    files: tuple[str, ...]
+    summary: str
 
 
-READS: Final[dict[str, tuple[str, ...]]] = {
-    "scan": (),
-    "mesh": ("scan",),
-    "masks": ("scan",),
-    "features": ("scan",),
-    "graph": ("scan", "mesh", "masks"),
-    "semantics": ("scan", "mesh", "features", "graph"),
-    "field": ("scan", "mesh", "features", "graph", "semantics"),
-    "panoptic": ("scan", "mesh", "graph", "semantics", "field"),
-    "quality": ("scan", "mesh", "graph", "semantics", "panoptic"),
+STAGES: Final[dict[str, StageDefinition]] = {
+    "scan": StageDefinition(
+        version=1,
+        reads=(),
+        files=("scan.json", "classes.csv"),
+        summary="reads the raw scene, registers colour to depth, checks every image and pose",
+    ),
+    "mesh": StageDefinition(
+        version=3,
+        reads=("scan",),
+        files=("mesh.ply",),
+        summary="fuses the depth images into one coloured mesh",
+    ),
+    "masks": StageDefinition(
+        version=1,
+        reads=("scan",),
+        files=("detections.json",),
+        summary="finds the classes' masks in every frame",
+    ),
+    "features": StageDefinition(
+        version=1,
+        reads=("scan",),
+        files=("features.json", "projection.npz"),
+        summary="brings dense features of every frame to one common basis",
+    ),
+    "graph": StageDefinition(
+        version=4,
+        reads=("scan", "mesh", "masks"),
+        files=("superfaces.npz", "graph.npz", "instances.npz", "objects.json"),
+        summary="lets all masks vote on superfaces: one id for every object, across all frames",
+    ),
+    "semantics": StageDefinition(
+        version=3,
+        reads=("scan", "mesh", "features", "graph"),
+        files=("points.npz", "labels.npz", "objects.json", "classifier.safetensors"),
+        summary="learns class from features and labels what no mask labelled",
+    ),
+    "field": StageDefinition(
+        version=6,
+        reads=("scan", "mesh", "features", "graph", "semantics"),
+        files=("field.safetensors", "field.json"),
+        summary="optimises one neural field for distance, colour, class and instance",
+    ),
+    "panoptic": StageDefinition(
+        version=11,
+        reads=("scan", "mesh", "graph", "semantics", "field"),
+        files=("panoptic.ply", "objects.json"),
+        summary="gives every vertex its class and its object, and renders both",
+    ),
+    "quality": StageDefinition(
+        version=3,
+        reads=("scan", "mesh", "graph", "semantics", "panoptic"),
+        files=("quality.json", "quality.md"),
+        summary="scores the labels of every step against the true mesh; alone in reading annotations",
+    ),
 }
+RECORD: Final = "settings.json"  # in every artifact: what it was made of
 
 
 def needed(until: str) -> list[str]:
     """The stage and all that it reads, at first or second hand, in order."""
-    wanted = {until}
-    for stage in reversed(VERSIONS):
-        if stage in wanted:
-            wanted.update(READS[stage])
-    return [stage for stage in VERSIONS if stage in wanted]
+    required = {until}
+    for name in reversed(STAGES):
+        if name in required:
+            required.update(STAGES[name].reads)
+    return [name for name in STAGES if name in required]
+
+
+def stage_table() -> str:
+    """The stages as a table in Markdown."""
+    rows = [
+        f"| {name} | {stage.summary} | {', '.join(stage.reads) or 'the raw scene'} | "
+        + ", ".join(f"`{file}`" for file in stage.files)
+        + " |"
+        for name, stage in STAGES.items()
+    ]
+    return "\n".join(["| stage | what it does | reads | leaves |", "|---|---|---|---|", *rows])
+
+
+if __name__ == "__main__":
+    print(*STAGES)

@@ -15,7 +15,7 @@ from PIL import Image
 from panrecon.evaluation.report.record import schema
 from panrecon.io.files import read_json
 from panrecon.io.images import read_color, read_depth, read_ids
-from panrecon.workflow.stages import VERSIONS
+from panrecon.workflow.stages import STAGES
 
 QUICK = [
     "--set",
@@ -48,7 +48,7 @@ def scene(folder: Path) -> Path:
 
 
 def test_every_stage_leaves_its_artifact_and_a_picture(finished: Path) -> None:
-    for stage in VERSIONS:
+    for stage in STAGES:
         record = read_json(scene(finished) / stage / "settings.json")
         assert record["stage"] == stage
         assert {"settings", "version", "package", "inputs", "digest", "seconds", "peak_memory_mb"} <= record.keys()
@@ -80,10 +80,10 @@ def test_an_estimate_tells_the_disk_that_the_run_takes_and_leaves_none(finished:
     assert told.returncode == 0, told.stdout + told.stderr
     assert before == (sorted(raw_scenes.rglob("*")), sorted(finished.rglob("*")))
     linked = ("scan",)  # the images are no second copy
-    files = [file for stage in VERSIONS if stage not in linked for file in (scene(finished) / stage).rglob("*.*")]
+    files = [file for stage in STAGES if stage not in linked for file in (scene(finished) / stage).rglob("*.*")]
     taken = sum(file.stat().st_size for file in files) / 1e9
     assert taken / 1.5 < float(told.stdout.split()[-4]) < taken * 1.5
-    assert all(stage in told.stderr for stage in VERSIONS)
+    assert all(stage in told.stderr for stage in STAGES)
 
 
 def test_an_estimate_of_no_scene_is_one_sentence(raw_scenes: Path, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_the_record_keeps_its_schema_and_the_report_shows_every_stage(finished: 
     record = read_json(scene(finished) / "quality" / "quality.json")
     jsonschema.validate(record, schema(), cls=jsonschema.Draft202012Validator)
     report = (scene(finished) / "quality" / "report.html").read_text()
-    for stage in VERSIONS:
+    for stage in STAGES:
         if stage != "quality":
             assert f">{stage}<" in report
 
@@ -114,7 +114,7 @@ def test_a_changed_setting_repeats_what_depends_on_it_only(finished: Path, raw_s
     plan = panrecon(
         "run", "scannet/room", "--data", str(raw_scenes), *QUICK, "--set", "semantics.seed=1", "--dry-run", cwd=finished
     )
-    jobs = {line.split()[0] for line in plan.stdout.splitlines() if line.split() and line.split()[0] in VERSIONS}
+    jobs = {line.split()[0] for line in plan.stdout.splitlines() if line.split() and line.split()[0] in STAGES}
     assert jobs == {"semantics", "field", "panoptic", "quality"}
 
 

@@ -8,7 +8,7 @@ from benchmarks.breaks import copied
 from panrecon.io.files import write_text
 from panrecon.io.scan import read_scan
 from panrecon.workflow.scenes import Scene, settings_of, settings_of_scenes
-from panrecon.workflow.staleness import stale_artifacts
+from panrecon.workflow.staleness import stale_stages
 
 
 def test_a_scenes_own_settings_come_before_the_users(room: Path, tmp_path: Path) -> None:
@@ -32,8 +32,6 @@ def test_scenes_of_one_run_have_each_its_own_and_a_change_makes_stale(
     assert "settings.yaml" in told.stderr
     scenes = [Scene("scannet", raw.name, raw, runs / "default" / "scannet" / raw.name) for raw in (room, other)]
     assert [len(read_scan(scene.run / "scan").frames) for scene in scenes] == [40, 4]
-    assert [stale_artifacts(one, settings_of_scenes(scenes, [], [])[one.label], "scan") for one in scenes] == [[], []]
+    assert [stale_stages(one, settings_of_scenes(scenes, [], [])[one.label], "scan") for one in scenes] == [[], []]
     (other / "settings.yaml").unlink()
-    assert stale_artifacts(scenes[1], settings_of("scannet", [], [], other), "scan") == [
-        "scannet/second room/scan/settings.json"
-    ]
+    assert stale_stages(scenes[1], settings_of("scannet", [], [], other), "scan") == ["scan"]

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from panrecon import backends
 from panrecon.config import load_settings
 from panrecon.errors import InputError
 from panrecon.features.base import FeatureExtractor
@@ -30,6 +31,7 @@ from panrecon.io.scan import write_scan
 from panrecon.networks.inference import Batches, Precision, as_pixels
 from panrecon.networks.torchvision_ops import ensure_torchvision
 from panrecon.structures import Camera, FeatureMap, Frame, Scan
+from panrecon.workflow.scenes import Scene
 from panrecon.workflow.script import Stage, digest
 from pipelines import features as script
 
@@ -497,7 +499,8 @@ def stage(folder: Path, tmp_path: Path) -> Stage:
     (tmp_path / "run" / "scan" / "settings.json").write_text("{}")
     chosen = {"backend": "dinov2", "weights": folder, "batch_size": 2, "dimensions": 5}
     settings = load_settings([], [f"features.{name}={value}" for name, value in chosen.items()])
-    return Stage("features", "scannet", tmp_path, tmp_path / "run", settings, tmp_path / "run" / ".features.partial")
+    scene = Scene("scannet", "run", tmp_path, tmp_path / "run")
+    return Stage("features", scene, settings, scene.run / ".features.partial")
 
 
 @pytest.fixture
@@ -541,7 +544,9 @@ def test_a_killed_stage_goes_on_and_gives_the_same_bytes(
     whole = replace(stage, output=stage.output.with_name("whole"))
     script.main(whole)
     with monkeypatch.context() as patched:
-        patched.setattr(script, "write_features", killed_after(frames, write_features))
+        write_until_killed = killed_after(frames, write_features)
+        for module in (backends, script):
+            patched.setattr(module, "write_features", write_until_killed)
         with pytest.raises(KeyboardInterrupt):
             script.main(stage)
     seen.clear()

@@ -93,7 +93,9 @@ def test_chunks_read_no_more_frames_than_they_say_and_tell_how_many(views: tuple
         yield told.append
         told.append(total)
 
-    spied = Views(CAMERA, np.stack([view.world_from_camera for view in views]), read_one)
+    spied = Views(
+        tuple(view.name for view in views), CAMERA, np.stack([view.world_from_camera for view in views]), read_one
+    )
     fuse(spied, SETTINGS.model_copy(update={"chunk_size": 0.5}), progress)
     assert told == sorted(told) and told[-1] == told[-2]
     assert set(read) == set(range(len(views)))

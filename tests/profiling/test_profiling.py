@@ -28,7 +28,7 @@ from panrecon.profiling.stages import Rehearsal
 from panrecon.profiling.surface import BYTES_OF_A_NODE, middle_of, node_count
 from panrecon.profiling.survey import inner_of, share_seen, some_of
 from panrecon.structures import CategoryTable, Detections, Scan
-from panrecon.workflow.stages import VERSIONS
+from panrecon.workflow.stages import STAGES
 from tests.masks import tiny
 
 FRAMES = 40  # of the small room
@@ -68,8 +68,8 @@ def usual(raw_scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Estimat
 
 
 def test_every_stage_is_told_and_the_starts(usual: Estimate) -> None:
-    assert list(usual.costs) == [*VERSIONS, "starts of all stages"]
-    assert usual.costs["starts of all stages"].seconds == len(VERSIONS)
+    assert list(usual.costs) == [*STAGES, "starts of all stages"]
+    assert usual.costs["starts of all stages"].seconds == len(STAGES)
     assert usual.frames == FRAMES
 
 
@@ -146,7 +146,7 @@ def unusual(
 
 def test_networks_are_tried_on_few_frames_and_told_for_all(unusual: tuple[Rehearsal, Estimate]) -> None:
     _, told = unusual
-    assert list(told.costs) == [*VERSIONS, "starts of all stages"]
+    assert list(told.costs) == [*STAGES, "starts of all stages"]
     assert told.costs["masks"].seconds == pytest.approx(NETWORK + FRAMES / TRIED)  # and writing
     assert told.costs["features"].seconds == NETWORK + 1.0 + MORE
     assert told.costs["masks"].disk > 0

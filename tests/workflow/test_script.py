@@ -10,7 +10,7 @@ from panrecon.errors import InputError
 from panrecon.io.files import read_json, write_json, write_text
 from panrecon.terminal import ERROR_FILE, locked
 from panrecon.workflow.script import FINGERPRINT, Stage, digest, run_stage
-from panrecon.workflow.stages import READS, VERSIONS
+from panrecon.workflow.stages import STAGES
 
 Work = Callable[[Stage], None]
 Run = Callable[..., int]
@@ -58,9 +58,8 @@ def names(folder: Path) -> set[str]:
 
 
 def test_every_stage_reads_stages_before_it_only() -> None:
-    order = list(VERSIONS)
-    assert list(READS) == order
-    assert all(order.index(read) < order.index(stage) for stage, reads in READS.items() for read in reads)
+    order = list(STAGES)
+    assert all(order.index(read) < order.index(name) for name, stage in STAGES.items() for read in stage.reads)
 
 
 def test_output_takes_its_place_with_a_record(scene: Path, run: Run) -> None:

@@ -2,33 +2,42 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from panrecon.config import Settings, load_settings
 from panrecon.errors import InputError
-from panrecon.io.files import write_json, write_text
+from panrecon.io.files import read_json, write_json, write_text
 from panrecon.workflow.scenes import Scene, find_scene
 from panrecon.workflow.snakemake import Plan, run_plan
-from panrecon.workflow.stages import READS, VERSIONS, needed
-from panrecon.workflow.staleness import decisive, stale_artifacts
+from panrecon.workflow.stages import RECORD, STAGES, needed, stage_table
+from panrecon.workflow.staleness import provenance, stale_stages
+from tests import CHECKOUT
 
 
 @pytest.fixture
 def finished(tmp_path: Path) -> Scene:
-    """A scene with some raw files, and settings.json of every stage as it would be written."""
+    """A scene with some raw files, and every stage's artifact as it would be written."""
     raw = tmp_path / "raw" / "room"
     for name in ("classes.csv", "color/0.jpg", "detections.json", "ground_truth/labelled.ply", "features/0.npy"):
         write_text(raw / name, "content")
     scene = Scene("scannet", "room", raw, tmp_path / "runs" / "room")
-    for stage in VERSIONS:
-        write_json(scene.run / stage / "settings.json", decisive(stage, "scannet", raw, Settings()))
+    for name, stage in STAGES.items():
+        for file in stage.files:
+            write_text(scene.run / name / file, "content")
+        write_json(scene.run / name / RECORD, {**provenance(name, scene, Settings()), "digest": name})
     return scene
 
 
 def stale(scene: Scene, settings: Settings | None = None, until: str = "quality") -> set[str]:
-    return {path.split("/")[2] for path in stale_artifacts(scene, settings or Settings(), until)}
+    return set(stale_stages(scene, settings or Settings(), until))
+
+
+def readers(stage: str) -> set[str]:
+    """The stage and all that read it, at first or second hand."""
+    return {name for name in STAGES if stage in needed(name)}
 
 
 def test_stages_look_for_weights_where_the_user_stands(
@@ -44,17 +53,18 @@ def test_stages_look_for_weights_where_the_user_stands(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PANRECON_WEIGHTS", "cache")
     monkeypatch.setattr(subprocess, "run", record)
+    (finished.run / "masks" / RECORD).unlink()
     plan = Plan([finished], tmp_path / "runs", "masks", {"scannet/room": Settings()}, 1, dry_run=True)
     assert run_plan(plan) == 0
     assert [env["PANRECON_WEIGHTS"] for env in environments] == [str(tmp_path / "cache")]
 
 
-@pytest.mark.parametrize("until", VERSIONS)
+@pytest.mark.parametrize("until", STAGES)
 def test_what_is_needed_is_closed_and_in_order(until: str) -> None:
     found = needed(until)
     assert found[-1] == until
-    assert found == [stage for stage in VERSIONS if stage in found]
-    assert all(set(READS[stage]) <= set(found) for stage in found)
+    assert found == [stage for stage in STAGES if stage in found]
+    assert all(set(STAGES[stage].reads) <= set(found) for stage in found)
 
 
 def test_nothing_is_stale_that_nobody_touched(finished: Scene) -> None:
@@ -73,13 +83,33 @@ def test_nothing_is_stale_that_nobody_touched(finished: Scene) -> None:
 )
 def test_another_file_is_noticed_even_if_it_is_older(finished: Scene, file: str, stage: str) -> None:
     os.utime(finished.raw / file, (1_000_000, 1_000_000))
-    assert stale(finished) == {stage}
+    assert stale(finished) == readers(stage)
 
 
 def test_another_setting_is_noticed_where_it_is_needed(finished: Scene) -> None:
     settings = load_settings(overrides=["graph.overlap=0.7"])
-    assert stale(finished, settings) == {"graph"}
+    assert stale(finished, settings) == readers("graph")
     assert stale(finished, settings, until="mesh") == set()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_an_artifact_that_is_not_whole_or_not_what_was_read_is_noticed(finished: Scene, stage: str) -> None:
+    record = finished.run / stage / RECORD
+    before = read_json(record)
+    write_json(record, {**before, "digest": "another"})
+    assert stale(finished) == readers(stage) - {stage}
+    write_json(record, {**before, "package": "0.0.1"})
+    assert stale(finished) == set()
+    (finished.run / stage / STAGES[stage].files[0]).unlink()
+    assert stale(finished) == readers(stage)
+
+
+def test_the_makefile_and_the_docs_have_the_stages_of_the_graph() -> None:
+    printed = subprocess.run(
+        [sys.executable, CHECKOUT / "panrecon" / "workflow" / "stages.py"], capture_output=True, check=True
+    )
+    assert printed.stdout.decode().split() == list(STAGES)
+    assert stage_table() in (CHECKOUT / "docs" / "stages.md").read_text()
 
 
 def test_a_linked_scene_keeps_its_name(tmp_path: Path) -> None:

@@ -1,0 +1,228 @@
+"""The method, composed once: a pure function for every stage, and the function that joins them.
+
+Arrays and settings go in, frozen dataclasses come out; a `Progress` shows what is at work. Stage scripts, the Python
+API, profiling and benchmarks call these functions and compose nothing themselves. Stages that need files or networks
+(`scan`, `masks`, `quality`) get what was read through small protocols.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from panrecon.config import FeaturesSettings, FieldSettings, GraphSettings, MeshSettings, SemanticsSettings
+from panrecon.features.projection import Projection, fit_projection
+from panrecon.field.fit import FittedField, State, fit
+from panrecon.field.sampling import FieldData
+from panrecon.field.supervision import TaughtFrame, Teacher, field_data, held_out, scene_box
+from panrecon.fusion.tsdf import fuse
+from panrecon.graph.adjacency import superface_adjacency
+from panrecon.graph.correction import corrected_labels
+from panrecon.graph.instances import GraphResult, infer_instances
+from panrecon.graph.observation import FrameObservation, observe
+from panrecon.graph.superfaces import superfaces
+from panrecon.masks.base import Segmenter
+from panrecon.progress import Progress, no_progress, track
+from panrecon.semantics.classifier import FittedClassifier, fit_classifier, predict
+from panrecon.semantics.lifting import lift_features
+from panrecon.semantics.propagation import propagate
+from panrecon.semantics.relabelling import relabel_by_similarity
+from panrecon.structures import (
+    CategoryTable,
+    Detections,
+    FeatureMap,
+    Instances,
+    Labels,
+    PointSemantics,
+    Scan,
+    SceneObject,
+    TriangleMesh,
+    View,
+    Views,
+    with_categories,
+)
+from panrecon.threads import in_parallel
+
+
+def mesh_stage(views: Views, settings: MeshSettings, progress: Progress = no_progress) -> TriangleMesh:
+    """One coloured mesh (world frame, m) of all depth images, by TSDF fusion (Curless and Levoy, 1996).
+
+    Raises:
+        InputError: the views measure nothing that gives a surface, or their poses are too far apart.
+    """
+    return fuse(views, settings, progress)
+
+
+def masks_stage(
+    segmenter: Segmenter, scan: Scan, table: CategoryTable, progress: Progress = no_progress
+) -> Iterator[Detections]:
+    """The detections of every frame, in the scan's order, as the segmenter finds them."""
+    return track(segmenter.segment(scan, table), progress, "frames", len(scan.frames))
+
+
+@dataclass(frozen=True)
+class FeaturesResult:
+    """The principal components of a scan's features, and every frame's map in their basis, to read once."""
+
+    projection: Projection
+    maps: Iterator[FeatureMap]
+
+
+def features_stage(
+    extract: Callable[[], Iterable[FeatureMap]],
+    count: int,
+    settings: FeaturesSettings,
+    progress: Progress = no_progress,
+) -> FeaturesResult:
+    """Dense features of `count` frames in one basis of at most `settings.dimensions` principal components.
+
+    `extract` gives the maps of all frames in order, and is called twice: no more than one map is held in memory.
+    """
+    projection = fit_projection(track(extract(), progress, "fit", count), settings.dimensions)
+    return FeaturesResult(projection, (projection(values) for values in track(extract(), progress, "project", count)))
+
+
+def graph_stage(
+    views: Views,
+    mesh: TriangleMesh,
+    detections: Mapping[str, Detections],
+    table: CategoryTable,
+    settings: GraphSettings,
+    progress: Progress = no_progress,
+) -> GraphResult:
+    """Objects with one id across all frames: the masks of all frames vote on the superfaces of the mesh.
+
+    `detections` by frame name; a frame that is not there has none. Frames are observed in parallel.
+    """
+    detected = [index for index, name in enumerate(views.names) if name in detections]
+
+    def observed(index: int) -> FrameObservation:
+        view = views.read(index)
+        return observe(view, mesh.vertices, detections[view.name], table, settings.depth_tolerance)
+
+    observations = list(track(in_parallel(observed, detected), progress, "frames", len(detected)))
+    with progress("superfaces", 2) as advance:
+        superface_of_vertex = superfaces(mesh, settings)
+        advance(1)
+        adjacency = superface_adjacency(mesh, superface_of_vertex)
+        advance(2)
+    with progress("objects", 1) as advance:
+        result = infer_instances(observations, superface_of_vertex, adjacency, table, settings)
+        advance(1)
+    return result
+
+
+def frame_labels(
+    result: GraphResult, detections: Mapping[str, Detections], table: CategoryTable, progress: Progress = no_progress
+) -> Iterator[tuple[str, Labels]]:
+    """Name and corrected label image of every frame with detections: its masks with the ids of the scene's objects."""
+    objects_of_frame = track(result.objects_of_frame.items(), progress, "labels", len(result.objects_of_frame))
+    for name, object_of_detection in objects_of_frame:
+        yield name, corrected_labels(detections[name], object_of_detection, result.instances.objects, table)
+
+
+@dataclass(frozen=True)
+class SemanticsResult:
+    """Class probabilities of the vertices, the objects with their final classes, and the labels of all superfaces.
+
+    `before` are the labels of the superfaces ahead of propagation.
+    """
+
+    points: PointSemantics
+    objects: tuple[SceneObject, ...]
+    before: Labels
+    of_superface: Labels
+    classifier: FittedClassifier
+
+
+def semantics_stage(
+    views: Views,
+    mesh: TriangleMesh,
+    superface_of_vertex: Int[np.ndarray, " V"],
+    instances: Instances,
+    features: Iterable[FeatureMap],
+    table: CategoryTable,
+    settings: SemanticsSettings,
+    progress: Progress = no_progress,
+) -> SemanticsResult:
+    """Labels for what no mask labelled: features are lifted onto the vertices, and a classifier learns class from them.
+
+    `features` are the maps of all views in order.
+    """
+    posed_features = track(zip(views.poses, features, strict=True), progress, "frames", len(views.names))
+    points = lift_features(mesh, views.camera, posed_features, settings.depth_tolerance)
+    objects = instances.objects
+    if settings.similarity_relabelling:
+        objects = relabel_by_similarity(
+            objects, instances.of_superface.instance[superface_of_vertex], points, len(table)
+        )
+    named = with_categories(instances.of_superface, objects)
+    with progress("classifier", 1) as advance:
+        category = named.category[superface_of_vertex]
+        classifier = fit_classifier(points, category, superface_of_vertex, len(table), settings)
+        advance(1)
+    with progress("propagation", 1) as advance:
+        semantics = predict(classifier, points)
+        completed = propagate(mesh, superface_of_vertex, named, semantics, table, settings.min_confidence)
+        advance(1)
+    return SemanticsResult(semantics, objects, named, completed, classifier)
+
+
+@dataclass(frozen=True)
+class FieldResult:
+    """A trained field, what it was trained on, and the names of the frames that were held out."""
+
+    fitted: FittedField
+    data: FieldData
+    held_out: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FieldSupervision:
+    """What the field is trained on beside images: labels of the mesh's V vertices and of the frames' own masks.
+
+    `labels_of_view` gives a view's corrected masks (`labels_on_surfaces`), `features_of_frame` its map by its name.
+    """
+
+    mesh: TriangleMesh
+    labels: Labels
+    confidence: Float[np.ndarray, " V"]
+    labels_of_view: Callable[[View], Labels]
+    features_of_frame: Callable[[str], FeatureMap]
+
+
+def field_stage(
+    views: Views,
+    supervision: FieldSupervision,
+    table: CategoryTable,
+    objects: Sequence[SceneObject],
+    settings: FieldSettings,
+    progress: Progress = no_progress,
+    resume: Mapping[str, Tensor] | None = None,
+    on_checkpoint: Callable[[int, State], None] | None = None,
+) -> FieldResult:
+    """One hash-encoded field of distance, colour, class and instance, optimised on all frames but the held-out ones.
+
+    `resume` is a state that `on_checkpoint` was given.
+
+    Raises:
+        InputError: `settings.encoding` does not run on the device.
+        FloatingPointError: the optimisation diverged.
+    """
+    kept_back = held_out(len(views.names), settings.held_out_frames)
+    teacher = Teacher(supervision.mesh, supervision.labels, supervision.confidence, settings.reach)
+    training = [index for index in range(len(views.names)) if index not in kept_back]
+
+    def supervised(index: int) -> TaughtFrame:
+        view = views.read(index)
+        return teacher.teach(view, supervision.labels_of_view(view), supervision.features_of_frame(view.name))
+
+    frames = list(track(map(supervised, training), progress, "labels", len(training)))
+    data = field_data(frames, scene_box(supervision.mesh.vertices, settings.reach), len(table), len(objects))
+    with progress("fit", settings.steps) as advance:
+        fitted = fit(
+            data, settings, resume=resume, on_step=lambda step, _: advance(step + 1), on_checkpoint=on_checkpoint
+        )
+    return FieldResult(fitted, data, tuple(views.names[index] for index in kept_back))
