@@ -242,7 +242,9 @@ def with_legend(picture: RgbImage, labels: Labels, table: CategoryTable) -> Resi
     return np.concatenate([picture, legend(entries, width, max(1, width // 150))])
 
 
-def labelled_mesh_image(mesh: TriangleMesh, labels: Labels, table: CategoryTable, up: Float[np.ndarray, "3"]) -> RgbImage:
+def labelled_mesh_image(
+    mesh: TriangleMesh, labels: Labels, table: CategoryTable, up: Float[np.ndarray, "3"]
+) -> RgbImage:
     """The mesh from above at an angle, its vertices in the colours of their labels, with the legend of its classes."""
     return with_legend(isometric_view(mesh, up).paint(label_colors(labels, table)), labels, table)
 
