@@ -23,6 +23,7 @@ from panrecon.structures import Axes, PosesAre
 # Settings of earlier versions, by what they are called today.
 RENAMED: Final[dict[str, str]] = {
     "mesh.slanted": "mesh.point_to_plane",
+    "scan.sweep": "scan.deskew",
     "semantics.name_alike": "semantics.similarity_relabelling",
 }
 
@@ -66,8 +67,9 @@ class ScanSettings(StageSettings):
     accumulate: PositiveFloat = Field(
         20.0, description="of a drive: LiDAR scans so far along the way, before and behind, give a frame's depth, m"
     )
-    sweep: Literal["auto", "rolling", "instant"] = Field(
-        "auto", description="of a drive: a scan is measured while the vehicle moves on, or at once; auto: what fits"
+    deskew: Literal["auto"] | bool = Field(
+        "auto",
+        description="of a drive: compensate scans for the vehicle's motion; auto: if they then fit better",
     )
     ego_mask: UserPath | None = Field(
         None,

@@ -1,1 +1,1 @@
-"""LiDAR scans of a drive accumulated into dense depth images of its cameras."""
+"""LiDAR scans of a sequence accumulated into dense depth images of its cameras."""

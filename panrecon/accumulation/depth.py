@@ -1,4 +1,4 @@
-"""A dense depth image of what a camera sees of many accumulated points, without what is hidden from it."""
+"""A dense depth image of the accumulated points that a camera sees, without what is hidden from it."""
 
 from typing import Final
 
@@ -6,95 +6,111 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int
 
 from panrecon.accumulation.kernels import front_image, front_points, plane_moments
+from panrecon.accumulation.parameters import DepthImageParameters
 from panrecon.geometry.projective import project
 from panrecon.structures import VOID, Camera
 
-RING: Final = 0.0073  # rad between the rings of a 64-beam scan: what lies between two is filled
-NEAREST: Final = 1.5  # m: nearer to the camera passes no plane; it bounds how steeply inverse depth falls in an image
-LAYER: Final = 0.002  # 1/m of inverse depth, by which the points of one surface scatter
-MIN_WEIGHT: Final = 0.5  # of the points around a pixel; 1 is a point on it
-OFF_CENTRE: Final = 1.0  # pixels between a pixel and the mean of its points: more is beside a silhouette, not on it
-FAR: Final = 1e6  # pixels: what lies farther beside an image is not rounded to whole numbers
-DAMPING: Final = 0.05  # pixels^2: slopes of few points are not believed
+MAX_PIXEL: Final = 1e6  # pixels beyond which coordinates are not rounded to integers
 
 
 def depth_image(
     camera: Camera,
-    resting: Float32[np.ndarray, "n 3"],
-    moving: Float32[np.ndarray, "m 3"],
+    static: Float32[np.ndarray, "n 3"],
+    dynamic: Float32[np.ndarray, "m 3"],
     nearest: float = 1.0,
     farthest: float = 80.0,
+    parameters: DepthImageParameters = DepthImageParameters(),
 ) -> Float32[np.ndarray, "h w"]:
-    """Depth along the optical axis (m) of points in the camera's frame; 0 where none lies, or a moving one hides it.
+    """Depth along the optical axis (m) of points in the camera's frame; 0 where none lies, or a dynamic one occludes.
 
     Around every pixel the points of the front layer are gathered and a plane is fitted to them: planes are linear in
-    inverse depth. Moving points hide what is behind them and are not measured themselves.
+    inverse depth. Dynamic points occlude what is behind them and are not measured themselves. Only depths from
+    `nearest` to `farthest` (m) count.
     """
-    u, v, inverse, is_moving = _projected(camera, resting, moving, nearest, farthest)
-    radius, slope = _radius(camera), 1 / (NEAREST * camera.fx)
-    front = front_image(u, v, inverse, radius, slope, camera.height, camera.width)
-    sums = plane_moments(u[~is_moving], v[~is_moving], inverse[~is_moving], front, slope, LAYER, radius)
-    value, believed = _planes(sums)
-    hidden = front_image(u[is_moving], v[is_moving], inverse[is_moving], radius, slope, camera.height, camera.width)
-    believed &= (hidden == 0) | (value > hidden + LAYER)
-    in_reach = (value >= 1 / farthest) & (value <= 1 / nearest)
-    keep = believed & in_reach
-    return np.divide(1, value, out=np.zeros_like(value), where=keep)
+    u, v, inverse, is_dynamic = _projected(camera, static, dynamic, nearest, farthest, parameters)
+    radius = _radius(camera, parameters)
+    gradient = _max_gradient(camera, parameters)
+    front = front_image(u, v, inverse, radius, gradient, camera.height, camera.width)
+    layer = parameters.layer_thickness
+    moments = plane_moments(u[~is_dynamic], v[~is_dynamic], inverse[~is_dynamic], front, gradient, layer, radius)
+    fitted, supported = _planes(moments, parameters)
+    occluding = front_image(
+        u[is_dynamic], v[is_dynamic], inverse[is_dynamic], radius, gradient, camera.height, camera.width
+    )
+    supported &= (occluding == 0) | (fitted > occluding + layer)
+    in_range = (fitted >= 1 / farthest) & (fitted <= 1 / nearest)
+    return np.divide(1, fitted, out=np.zeros_like(fitted), where=supported & in_range)
 
 
-def points_seen(
-    camera: Camera, points: Float32[np.ndarray, "n 3"], nearest: float = 1.0, farthest: float = 80.0
+def visible_points(
+    camera: Camera,
+    points: Float32[np.ndarray, "n 3"],
+    nearest: float = 1.0,
+    farthest: float = 80.0,
+    parameters: DepthImageParameters = DepthImageParameters(),
 ) -> Int[np.ndarray, "h w"]:
-    """The point of one scan that every pixel sees, of those in the camera's frame; `VOID` where none lies near.
+    """The index of the point that every pixel sees, of one scan's points in the camera's frame; `VOID` where none is.
 
-    Between the rings of a scan the nearest point speaks that nothing hides.
+    A pixel between two rings of the scan sees the nearest unoccluded point. Only depths from `nearest` to `farthest`
+    (m) count.
     """
     pixels, depth = project(camera, points)
-    shown = np.flatnonzero((depth >= nearest) & (depth <= farthest) & (np.abs(pixels) < FAR).all(axis=1))
-    u, v = (np.ascontiguousarray(pixels[shown, axis], np.float32) for axis in range(2))
-    inverse = (1 / depth[shown]).astype(np.float32)
-    slope = 1 / (NEAREST * camera.fx)
-    winner = front_points(u, v, inverse, _radius(camera), slope, camera.height, camera.width)
-    return np.where(winner == VOID, VOID, np.append(shown, VOID)[winner])
+    in_view = np.flatnonzero((depth >= nearest) & (depth <= farthest) & (np.abs(pixels) < MAX_PIXEL).all(axis=1))
+    u, v = (np.ascontiguousarray(pixels[in_view, axis], np.float32) for axis in range(2))
+    inverse = (1 / depth[in_view]).astype(np.float32)
+    radius = _radius(camera, parameters)
+    front = front_points(u, v, inverse, radius, _max_gradient(camera, parameters), camera.height, camera.width)
+    return np.where(front == VOID, VOID, np.append(in_view, VOID)[front])
 
 
-def _radius(camera: Camera) -> int:
-    """Pixels around a point that it speaks for."""
-    return max(1, round(RING * camera.fx))
+def _radius(camera: Camera, parameters: DepthImageParameters) -> int:
+    """Pixels around a point that it supports."""
+    return max(1, round(parameters.ring_spacing * camera.fx))
+
+
+def _max_gradient(camera: Camera, parameters: DepthImageParameters) -> float:
+    """By how much (1/m) the inverse depth of one surface changes from a pixel to the next at most."""
+    return 1 / (parameters.min_plane_distance * camera.fx)
 
 
 def _projected(
     camera: Camera,
-    resting: Float32[np.ndarray, "n 3"],
-    moving: Float32[np.ndarray, "m 3"],
+    static: Float32[np.ndarray, "n 3"],
+    dynamic: Float32[np.ndarray, "m 3"],
     nearest: float,
     farthest: float,
+    parameters: DepthImageParameters,
 ) -> tuple[Float32[np.ndarray, " k"], Float32[np.ndarray, " k"], Float32[np.ndarray, " k"], Bool[np.ndarray, " k"]]:
-    """Pixel, inverse depth and whether it moves, of the points that the image shows, some pixels beside it."""
-    points = np.concatenate([resting, moving])
-    is_moving = np.arange(len(points)) >= len(resting)
+    """Pixel coordinates, inverse depth and whether it is dynamic, of every point in or just outside the image."""
+    points = np.concatenate([static, dynamic])
+    is_dynamic = np.arange(len(points)) >= len(static)
     pixels, depth = project(camera, points)
-    beside = _radius(camera) + 0.5
-    shown = (
+    margin = _radius(camera, parameters) + 0.5
+    in_view = (
         (depth >= nearest)
         & (depth <= farthest)
-        & (pixels > -beside).all(axis=1)
-        & (pixels[:, 0] < camera.width - 1 + beside)
-        & (pixels[:, 1] < camera.height - 1 + beside)
+        & (pixels > -margin).all(axis=1)
+        & (pixels[:, 0] < camera.width - 1 + margin)
+        & (pixels[:, 1] < camera.height - 1 + margin)
     )
-    u, v = pixels[shown].T.astype(np.float32)
-    return np.ascontiguousarray(u), np.ascontiguousarray(v), (1 / depth[shown]).astype(np.float32), is_moving[shown]
+    u, v = pixels[in_view].T.astype(np.float32)
+    inverse = (1 / depth[in_view]).astype(np.float32)
+    return np.ascontiguousarray(u), np.ascontiguousarray(v), inverse, is_dynamic[in_view]
 
 
-def _planes(sums: Float32[np.ndarray, "h w 9"]) -> tuple[Float32[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
-    """Inverse depth at every pixel by least squares with a damped slope, and where its points surround it."""
-    weight = sums[..., 0]
-    there = weight > MIN_WEIGHT
-    scale = np.divide(1, weight, out=np.zeros_like(weight), where=there)
-    x, y, xx, xy, yy, d, xd, yd = (sums[..., i] * scale for i in range(1, 9))
-    xx, xy, yy = xx - x * x + DAMPING, xy - x * y, yy - y * y + DAMPING
+def _planes(
+    moments: Float32[np.ndarray, "h w 9"], parameters: DepthImageParameters
+) -> tuple[Float32[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
+    """Inverse depth at every pixel by least squares with a damped gradient, and whether its points surround it."""
+    weight = moments[..., 0]
+    is_covered = weight > parameters.min_weight
+    scale = np.divide(1, weight, out=np.zeros_like(weight), where=is_covered)
+    x, y, xx, xy, yy, d, xd, yd = (moments[..., i] * scale for i in range(1, 9))
+    xx, xy, yy = xx - x * x + parameters.gradient_damping, xy - x * y, yy - y * y + parameters.gradient_damping
     xd, yd = xd - x * d, yd - y * d
-    determinant = np.where(there, xx * yy - xy * xy, 1)
-    slope_x, slope_y = (xd * yy - yd * xy) / determinant, (yd * xx - xd * xy) / determinant
-    centred = (np.abs(x) <= OFF_CENTRE) & (np.abs(y) <= OFF_CENTRE)
-    return (d - slope_x * x - slope_y * y).astype(np.float32), there & centred
+    determinant = np.where(is_covered, xx * yy - xy * xy, 1)
+    gradient_x = (xd * yy - yd * xy) / determinant
+    gradient_y = (yd * xx - xd * xy) / determinant
+    max_offset = parameters.max_centroid_offset
+    is_surrounded = (np.abs(x) <= max_offset) & (np.abs(y) <= max_offset)
+    return (d - gradient_x * x - gradient_y * y).astype(np.float32), is_covered & is_surrounded

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float32
 
-from panrecon.accumulation.depth import points_seen
+from panrecon.accumulation.depth import visible_points
 from panrecon.structures import VOID, Camera, CategoryTable, Detections, Labels
 
 MIN_PIXELS: Final = 25  # of a mask; less is a single point's
@@ -23,7 +23,7 @@ def masks_of_scan(
         return Detections(
             np.empty(0, np.int32), np.empty(0, np.float32), np.empty((0, camera.height, camera.width), bool)
         )
-    seen = labels.at(points_seen(camera, points))
+    seen = labels.at(visible_points(camera, points))
     thing = np.append(table.is_thing, False)[seen.category]
     number = np.where(thing, seen.instance, VOID)
     pairs = np.stack([seen.category, number], axis=-1)[seen.category != VOID]

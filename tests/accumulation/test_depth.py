@@ -1,4 +1,4 @@
-"""Laws of the depth images that are made of accumulated points."""
+"""Laws of depth images of accumulated points."""
 
 import numpy as np
 import pytest
@@ -33,29 +33,30 @@ def exact(normal: tuple[float, float, float], offset: float) -> Float32[np.ndarr
     [((0.0, 1.0, 0.0), HEIGHT), ((1.0, 0.0, 0.0), 4.0), ((0.0, 0.0, 1.0), 12.0), ((-0.6, 0.0, 0.8), 9.0)],
     ids=["road", "facade beside", "facade ahead", "oblique"],
 )
-def test_planes_are_met_at_the_pixels_centres(normal: tuple[float, float, float], offset: float) -> None:
+def test_depth_of_planes_is_exact_at_pixel_centres(normal: tuple[float, float, float], offset: float) -> None:
     """A road at 20 m falls by more than a metre a pixel: means of depths would not do."""
-    found, truth = depth_image(CAMERA, plane(normal, offset, 15_000), NONE), exact(normal, offset)
-    both = (found > 0) & (truth > 0)
+    depth = depth_image(CAMERA, plane(normal, offset, 15_000), NONE)
+    truth = exact(normal, offset)
+    both = (depth > 0) & (truth > 0)
     assert both.sum() > 0.9 * (truth > 0).sum()
-    assert_allclose(1 / found[both], 1 / truth[both], atol=2e-4)
+    assert_allclose(1 / depth[both], 1 / truth[both], atol=2e-4)
 
 
-def test_what_lies_behind_a_surface_does_not_show_through_its_gaps() -> None:
+def test_a_surface_occludes_what_lies_behind_it_between_its_points() -> None:
     near, far = plane((0, 0, 1), 6.0, 8000), plane((0, 0, 1), 30.0, 60_000, seed=1)
-    found = depth_image(CAMERA, np.concatenate([near, far]), NONE)
-    assert (np.abs(found[5:-5, 5:-5] - 6) < 0.1).mean() > 0.9
-    assert not (found > 10)[5:-5, 5:-5].any()
+    depth = depth_image(CAMERA, np.concatenate([near, far]), NONE)
+    assert (np.abs(depth[5:-5, 5:-5] - 6) < 0.1).mean() > 0.9
+    assert not (depth > 10)[5:-5, 5:-5].any()
 
 
-def test_a_thing_is_not_inflated_by_the_reach_of_its_points() -> None:
-    thing = plane((0, 0, 1), 6.0, 12_000)
-    column = thing[:, 0] / 6 * CAMERA.fx + CAMERA.cx
-    thing = thing[(column > 90) & (column < 150)]
-    found = depth_image(CAMERA, np.concatenate([thing, plane((0, 0, 1), 30.0, 12_000, seed=1)]), NONE)
-    columns = np.flatnonzero(((found > 5) & (found < 7)).any(axis=0))
+def test_an_object_is_not_enlarged_by_the_radius_of_its_points() -> None:
+    box = plane((0, 0, 1), 6.0, 12_000)
+    column = box[:, 0] / 6 * CAMERA.fx + CAMERA.cx
+    box = box[(column > 90) & (column < 150)]
+    depth = depth_image(CAMERA, np.concatenate([box, plane((0, 0, 1), 30.0, 12_000, seed=1)]), NONE)
+    columns = np.flatnonzero(((depth > 5) & (depth < 7)).any(axis=0))
     assert columns.min() >= 89 and columns.max() <= 151
-    assert (found[:, :80] > 25).mean() > 0.9
+    assert (depth[:, :80] > 25).mean() > 0.9
 
 
 def test_order_of_points_does_not_matter() -> None:
@@ -64,28 +65,28 @@ def test_order_of_points_does_not_matter() -> None:
     assert_allclose(depth_image(CAMERA, points, NONE), depth_image(CAMERA, shuffled, NONE), rtol=1e-3, atol=1e-3)
 
 
-def test_where_something_moves_nothing_is_measured() -> None:
-    moving = plane((0, 0, 1), 8.0, 4000)
-    moving = moving[(np.abs(moving[:, 0]) < 0.6)]
-    found = depth_image(CAMERA, plane((0, 0, 1), 20.0, 12_000), moving)
-    u = moving[:, 0] / 8 * CAMERA.fx + CAMERA.cx
-    assert not found[:, int(u.min()) + 1 : int(u.max())].any()
-    assert (found[:, : int(u.min()) - 5] > 0).mean() > 0.9
+def test_pixels_of_dynamic_points_have_no_depth() -> None:
+    dynamic = plane((0, 0, 1), 8.0, 4000)
+    dynamic = dynamic[(np.abs(dynamic[:, 0]) < 0.6)]
+    depth = depth_image(CAMERA, plane((0, 0, 1), 20.0, 12_000), dynamic)
+    u = dynamic[:, 0] / 8 * CAMERA.fx + CAMERA.cx
+    assert not depth[:, int(u.min()) + 1 : int(u.max())].any()
+    assert (depth[:, : int(u.min()) - 5] > 0).mean() > 0.9
 
 
-def test_pieces_of_what_moves_that_were_not_told_from_the_rest_are_not_measured() -> None:
-    moving = plane((0, 0, 1), 8.0, 12_000)
+def test_dynamic_points_missed_by_the_ray_tests_have_no_depth() -> None:
+    dynamic = plane((0, 0, 1), 8.0, 12_000)
     missed = plane((0, 0, 1), 8.0, 6000, seed=1)
-    assert (depth_image(CAMERA, missed, moving) > 0).mean() < 0.05
+    assert (depth_image(CAMERA, missed, dynamic) > 0).mean() < 0.05
     assert (depth_image(CAMERA, missed, NONE) > 0).mean() > 0.5
 
 
-def test_what_moves_behind_a_surface_hides_nothing() -> None:
+def test_dynamic_points_behind_a_surface_occlude_nothing() -> None:
     wall = plane((0, 0, 1), 8.0, 12_000)
     assert_array_equal(depth_image(CAMERA, wall, plane((0, 0, 1), 20.0, 4000)), depth_image(CAMERA, wall, NONE))
 
 
-def test_no_points_measure_nothing() -> None:
+def test_without_points_there_is_no_depth() -> None:
     assert not depth_image(CAMERA, NONE, NONE).any()
     behind = np.array([[0, 0, -5.0]], np.float32)
     assert not depth_image(CAMERA, behind, NONE).any()

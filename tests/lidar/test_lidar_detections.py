@@ -5,7 +5,7 @@ import pytest
 from jaxtyping import Float32
 from numpy.testing import assert_array_equal
 
-from panrecon.accumulation.depth import points_seen
+from panrecon.accumulation.depth import visible_points
 from panrecon.lidar.detections import MIN_PIXELS, masks_of_scan, together
 from panrecon.structures import VOID, Camera, Category, CategoryTable, Detections, Labels
 
@@ -50,9 +50,9 @@ def test_every_object_has_its_mask_and_stuff_one_a_class() -> None:
 
 def test_a_single_point_is_no_mask() -> None:
     one = np.array([[0, 0, 8]], np.float32)
-    assert (points_seen(CAMERA, one) == 0).sum() == 81  # 9 x 9 pixels
+    assert (visible_points(CAMERA, one) == 0).sum() == 81  # 9 x 9 pixels
     small = Camera(60, 30, 138.0, 138.0, 29.5, 10.0)
-    assert 0 < (points_seen(small, one) == 0).sum() < MIN_PIXELS
+    assert 0 < (visible_points(small, one) == 0).sum() < MIN_PIXELS
     assert len(masks_of_scan(small, *labelled((one, CAR, 0)), TABLE, 0.5)) == 0
 
 

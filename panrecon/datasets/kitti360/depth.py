@@ -1,4 +1,4 @@
-"""Depth images of a drive of KITTI-360, from the LiDAR scans along some metres of its way."""
+"""Depth images of a drive of KITTI-360, from its accumulated LiDAR scans."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 
 from panrecon.accumulation.depth import depth_image
-from panrecon.accumulation.deskewing import APART, is_rolling, unrolled
-from panrecon.accumulation.motion import PosedScan, moving_points, range_image
+from panrecon.accumulation.deskewing import deskewed, is_motion_distorted
+from panrecon.accumulation.motion import PosedScan, dynamic_points, range_image
+from panrecon.accumulation.parameters import AccumulationParameters
 from panrecon.config import ScanSettings
 from panrecon.datasets.kitti360.format import read_calibration, read_vehicle_poses
 from panrecon.datasets.points import read_points
@@ -21,8 +22,8 @@ from panrecon.visualization import evenly_spaced
 
 VEHICLE: Final = np.array([[-3.5, -1.3, -2.2], [2.2, 1.3, 0.3]])  # m around the LiDAR: points on the vehicle itself
 SPACING: Final = 0.5  # m along the way between scans that are put together: a vehicle at rest adds no more
-NEIGHBOURS: Final = 5  # scans before and after one that tell what moved
-SWEEPS_COMPARED: Final = 6  # pairs of scans that tell whether they roll
+NEIGHBOURS: Final = 5  # scans before and after one whose rays test its points
+PAIRS_COMPARED: Final = 6  # pairs of scans that show whether the vehicle's motion distorts them
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,24 @@ class Place:
 
 
 class AccumulatedDepth:
-    """Depth images of a drive: the scans along some metres of the way, without what moved, as each camera sees them.
+    """Depth images of a drive, by camera: the scans along some metres of the way, without dynamic points.
 
     Frames may be asked for in any order and by several threads; neighbouring ones share the scans that are held.
     """
 
-    def __init__(self, place: Place, scan: Scan, settings: ScanSettings, mask: Bool[np.ndarray, "h w"]) -> None:
-        self._place, self._camera, self._mask, self._settings = place, scan.camera, mask, settings
+    def __init__(
+        self,
+        place: Place,
+        scan: Scan,
+        settings: ScanSettings,
+        mask: Bool[np.ndarray, "h w"],
+        parameters: AccumulationParameters = AccumulationParameters(),
+    ) -> None:
+        self._place = place
+        self._camera = scan.camera
+        self._mask = mask
+        self._settings = settings
+        self._parameters = parameters
         poses = read_vehicle_poses(place.poses)
         self._vehicle_from_lidar = read_calibration(place.root / "calibration").vehicle_from_lidar
         self._world_from_vehicle = {n: pose for n, pose in poses.items() if place.scan_file(n).is_file()}
@@ -68,20 +80,21 @@ class AccumulatedDepth:
         self._scans: OrderedDict[int, PosedScan] = OrderedDict()
         self._ranges: OrderedDict[int, Float32[np.ndarray, "rows columns"]] = OrderedDict()
         self._parts: OrderedDict[int, tuple[Float32[np.ndarray, "n 3"], Float32[np.ndarray, "m 3"]]] = OrderedDict()
-        self.rolling = settings.sweep == "rolling" or (settings.sweep == "auto" and self._looks_rolling())
+        self.deskew = self._is_motion_distorted() if settings.deskew == "auto" else settings.deskew
 
     def __call__(self, frame: Frame) -> Float32[np.ndarray, "h w"]:
-        """Depth along the optical axis (m), 0 where not measured, hidden by what moves, or of the vehicle itself."""
+        """Depth along the optical axis (m); 0 where not measured, behind dynamic points, or on the vehicle itself."""
         at, held = self._at(frame), self._held(frame)
         with self._lock:
             self._forget(len(held))
             parts = [self._separated(index) for index in held]
-            moved = self._separated(at)[1]
+            own_dynamic = self._separated(at)[1]
         camera_from_world = invert(frame.world_from_camera)
         origin = frame.world_from_camera[:3, 3]
-        resting = _seen_from(camera_from_world, origin, [still for still, _ in parts])
-        moving = _seen_from(camera_from_world, origin, [moved])
-        return np.where(self._mask, np.float32(0), depth_image(self._camera, resting, moving))
+        static = _seen_from(camera_from_world, origin, [static for static, _ in parts])
+        dynamic = _seen_from(camera_from_world, origin, [own_dynamic])
+        depth = depth_image(self._camera, static, dynamic, parameters=self._parameters.depth_image)
+        return np.where(self._mask, np.float32(0), depth)
 
     def scans_of(self, frame: Frame) -> list[int]:
         """The numbers of the scans that a frame's depth is made of, its own among them."""
@@ -102,27 +115,27 @@ class AccumulatedDepth:
                 held.popitem(last=False)
 
     def _separated(self, index: int) -> tuple[Float32[np.ndarray, "n 3"], Float32[np.ndarray, "m 3"]]:
-        """World points of a scan: those that rest and those that move."""
+        """World points of a scan: static and dynamic ones."""
         if index not in self._parts:
             first, last = max(index - NEIGHBOURS, 0), min(index + NEIGHBOURS + 1, len(self._numbers))
             others = [(self._scan(i), self._range(i)) for i in range(first, last) if i != index]
             scan = self._scan(index)
-            moving = moving_points(scan, others)
+            is_dynamic = dynamic_points(scan, others, self._parameters.dynamic_points, self._parameters.range_image)
             world = scan.in_world
-            self._parts[index] = world[~moving], world[moving]
+            self._parts[index] = world[~is_dynamic], world[is_dynamic]
         self._parts.move_to_end(index)
         return self._parts[index]
 
     def _range(self, index: int) -> Float32[np.ndarray, "rows columns"]:
         if index not in self._ranges:
-            self._ranges[index] = range_image(self._scan(index))
+            self._ranges[index] = range_image(self._scan(index), self._parameters.range_image)
         return self._ranges[index]
 
     def _scan(self, index: int) -> PosedScan:
         if index not in self._scans:
             points = self._raw(index)
-            if self.rolling:
-                points = unrolled(points, self._later_from(index))
+            if self.deskew:
+                points = deskewed(points, self._next_from(index))
             self._scans[index] = PosedScan(points, self._world_from_lidar(index))
         return self._scans[index]
 
@@ -135,20 +148,24 @@ class AccumulatedDepth:
     def _world_from_lidar(self, index: int) -> Float[np.ndarray, "4 4"]:
         return np.asarray(self._world_from_vehicle[int(self._numbers[index])] @ self._vehicle_from_lidar)
 
-    def _later_from(self, index: int) -> Float[np.ndarray, "4 4"]:
-        """How far the sensor gets in one turn, from the next scan, else from the last."""
+    def _next_from(self, index: int) -> Float[np.ndarray, "4 4"]:
+        """The sensor's motion in one turn, by the pose of the next scan, else of the previous one."""
         numbers = self._numbers
         for here, there in ((index, index + 1), (index - 1, index)):
             if here >= 0 and there < len(numbers) and numbers[there] == numbers[here] + 1:
                 return np.asarray(invert(self._world_from_lidar(there)) @ self._world_from_lidar(here))
         return np.eye(4)
 
-    def _looks_rolling(self) -> bool:
-        later = np.searchsorted(self._travelled, self._travelled + APART)
+    def _is_motion_distorted(self) -> bool:
+        later = np.searchsorted(self._travelled, self._travelled + self._parameters.deskew.pair_distance)
         pairs = [(here, there) for here, there in enumerate(later.tolist()) if there < len(later)]
-        chosen = [index for n in evenly_spaced(len(pairs), SWEEPS_COMPARED) for index in pairs[n]]
-        poses, motions = ([of(i) for i in chosen] for of in (self._world_from_lidar, self._later_from))
-        return bool(chosen) and is_rolling([self._raw(i) for i in chosen], poses, motions)
+        compared = [index for n in evenly_spaced(len(pairs), PAIRS_COMPARED) for index in pairs[n]]
+        if not compared:
+            return False
+        scans = [self._raw(index) for index in compared]
+        poses = [self._world_from_lidar(index) for index in compared]
+        motions = [self._next_from(index) for index in compared]
+        return is_motion_distorted(scans, poses, motions, self._parameters.deskew)
 
 
 def _seen_from(
