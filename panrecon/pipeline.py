@@ -6,13 +6,16 @@ API, profiling and benchmarks call these functions and compose nothing themselve
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from panrecon.config import FeaturesSettings, FieldSettings, GraphSettings, MeshSettings, SemanticsSettings
+from panrecon.evaluation.metrics.views import mean_view_quality, view_quality
+from panrecon.evaluation.report.record import ObjectConfidence
+from panrecon.evaluation.scene import EvaluationSettings, SceneResult, evaluate_mesh, step_record
 from panrecon.features.projection import Projection, fit_projection
 from panrecon.field.fit import FittedField, State, fit
 from panrecon.field.sampling import FieldData
@@ -35,6 +38,7 @@ from panrecon.structures import (
     FeatureMap,
     Instances,
     Labels,
+    PanopticMesh,
     PointSemantics,
     Scan,
     SceneObject,
@@ -226,3 +230,26 @@ def field_stage(
             data, settings, resume=resume, on_step=lambda step, _: advance(step + 1), on_checkpoint=on_checkpoint
         )
     return FieldResult(fitted, data, tuple(views.names[index] for index in kept_back))
+
+
+def quality_stage(
+    steps: Mapping[str, PanopticMesh],
+    truth: PanopticMesh,
+    evaluation: EvaluationSettings,
+    confidences: Mapping[int, ObjectConfidence],
+    up: Float[np.ndarray, "3"],
+    rendered: Iterable[tuple[View, View]] = (),
+) -> SceneResult:
+    """The scores of the last of `steps` against the true mesh, with the headline scores of every step.
+
+    `confidences` by instance; `up` is the upward direction of the world, for the images alone; `rendered` are pairs of
+    a rendered view and the view as it was recorded.
+    """
+    result = evaluate_mesh(list(steps.values())[-1], truth, evaluation, confidences, up)
+    views = [view_quality(image.color, view.color, image.depth, view.depth) for image, view in rendered]
+    record = {
+        **result.record,
+        "steps": {name: step_record(mesh, truth, evaluation) for name, mesh in steps.items()},
+        "views": {**asdict(mean_view_quality(views)), "frames": len(views)} if views else None,
+    }
+    return replace(result, record=record)

@@ -75,5 +75,10 @@ def test_no_part_of_the_pipeline_knows_the_simulated_teachers(path: Path) -> Non
 
 def test_only_quality_reads_annotations() -> None:
     scripts = sorted((PACKAGE.parent / "pipelines").glob("*.py"))
-    readers = {path.stem for path in scripts if ".annotation(" in path.read_text()}
-    assert readers == {"quality"}
+    text_of_script = {path.stem: path.read_text() for path in scripts}
+    assert {name for name, text in text_of_script.items() if "annotation" in text.replace("annotations", "")} == {
+        "quality"
+    }
+    assert not any(".annotation(" in text for text in text_of_script.values())
+    rooms = {room(path) for path in FILES if ".annotation(" in path.read_text()}
+    assert rooms <= {"datasets", "commands"}

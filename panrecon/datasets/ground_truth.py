@@ -1,15 +1,18 @@
 """The truth at a path, whatever data set wrote it, and how much of it is labelled."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from panrecon.config import Settings
+from panrecon.datasets.base import dataset
 from panrecon.datasets.kitti360 import ground_truth as kitti360
 from panrecon.datasets.label_images import LabelFrames, has_label_images, read_label_frames
 from panrecon.datasets.scannet.dataset import ScanNet
 from panrecon.errors import InputError
+from panrecon.geometry.projective import transform
 from panrecon.io.categories import find_table
 from panrecon.io.mesh import read_panoptic_mesh
 from panrecon.structures import VOID, CategoryTable, PanopticMesh
@@ -144,3 +147,35 @@ def _unknown(path: Path, what: str, own: str) -> InputError:
         f"{path} holds no {what} known here; name a ScanNet scan folder, {own}, or of KITTI-360 the root of one drive, "
         "its folder in data_2d_semantics/train or data_3d_semantics/train, or one of its static PLYs."
     )
+
+
+def scene_annotation(kind: str, raw: Path, table: CategoryTable, settings: Settings) -> PanopticMesh:
+    """The true mesh of a scene of the data set `kind`: the file of a setting, else the scene's own annotation.
+
+    It is turned as the scan is (`scan.axis_alignment`).
+
+    Raises:
+        InputError: there is none, or it is broken.
+    """
+    if settings.quality.ground_truth is not None:
+        return read_panoptic_mesh(settings.quality.ground_truth, table)
+    reader = dataset(kind)
+    if not reader.annotation_files(raw):
+        raise InputError(f"{raw} has no annotation to score against; set quality.ground_truth to a labelled PLY.")
+    truth = reader.annotation(raw, table, settings.quality.visible_only)
+    if not settings.scan.axis_alignment:
+        return truth
+    vertices = transform(reader.alignment(raw, settings.scan), truth.mesh.vertices)
+    return replace(truth, mesh=replace(truth.mesh, vertices=vertices))
+
+
+def require_evaluated(truth: PanopticMesh, table: CategoryTable) -> LabelledShare:
+    """How much of a true mesh is labelled.
+
+    Raises:
+        InputError: none of it is of an evaluated class.
+    """
+    labelled = labelled_share(truth.labels.category, table, "vertices")
+    if not labelled.evaluated:
+        raise InputError("No vertex of the truth is of an evaluated class; compare its ids with the class table's.")
+    return labelled

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from panrecon import __version__
+from panrecon.config import QualitySettings
 from panrecon.errors import InputError
 from panrecon.evaluation.images import Crop
 from panrecon.evaluation.metrics.boundary import near_boundary
@@ -26,7 +27,9 @@ from panrecon.evaluation.report.record import (
     classes_record,
     nan_to_null,
     objects_record,
+    protocols_record,
     scores_record,
+    semantic_record,
     total_record,
 )
 from panrecon.evaluation.scene_matching import MatchedScene, match_scene
@@ -65,6 +68,13 @@ class EvaluationSettings:
     def __post_init__(self) -> None:
         if self.by_area and any(protocol.is_per_scan for protocol in self.protocols):
             raise InputError("The protocol lidar counts points (its min_points), not areas; leave one of the two out.")
+
+    @classmethod
+    def of(cls, table: CategoryTable, settings: QualitySettings) -> "EvaluationSettings":
+        """As the settings of the stage `quality` say."""
+        protocols = tuple(parse_protocol(name) for name in settings.protocols)
+        bootstrap = BootstrapSettings(seed=settings.seed)
+        return cls(table, protocols, settings.radius, settings.by_area, bootstrap=bootstrap)
 
     def weight_of(self, truth: PanopticMesh) -> Float[np.ndarray, " V"] | None:
         """The area of every true vertex, m^2; None where each counts 1."""
@@ -180,6 +190,14 @@ def quality_record(results: Mapping[str, SceneResult], settings: EvaluationSetti
             "total": total_record(matched_scenes, tables, settings.bootstrap) if len(results) > 1 else None,
         }
     )
+
+
+def step_record(prediction: PanopticMesh, truth: PanopticMesh, settings: EvaluationSettings) -> dict[str, Any]:
+    """The headline protocol and class quality of the labels of one step on the way to the final ones."""
+    overlap_of_step = transfer_labels(prediction, truth, settings.radius, settings.weight_of(truth)).overlap
+    matched = match_scene([overlap_of_step], settings.table, settings.protocols[:1])
+    protocols = protocols_record(matched, settings.table, settings.bootstrap)
+    return {"protocols": protocols, "semantic": semantic_record(matched, settings.table)}
 
 
 def boundary_record(prediction: Labels, truth: PanopticMesh, table: CategoryTable) -> dict[str, Any] | None:

@@ -147,3 +147,13 @@ def _device(stage: Stage) -> str:
         return str(wanted)
     torch = sys.modules.get("torch")  # a backend without a network never loads it
     return "cuda" if torch is not None and torch.cuda.is_available() else "cpu"
+
+
+def stage_costs(run: Path, before: str) -> list[Mapping[str, Any]]:
+    """Wall time (s) and peak memory (bytes) of every finished stage of a run but the stage `before`."""
+    files = {name: run / name / RECORD for name in STAGES if name != before}
+    records = {name: read_json(file) for name, file in files.items() if file.is_file()}
+    return [
+        {"stage": name, "seconds": record["seconds"], "peak_memory": record["peak_memory_mb"] << 20}
+        for name, record in records.items()
+    ]
