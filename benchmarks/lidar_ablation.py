@@ -20,7 +20,7 @@ from benchmarks.study import PROCESSES, RESULTS
 from benchmarks.tables import table_of
 from panrecon.commands.simulate_points import FEATURES
 from panrecon.commands.simulate_street import StreetRecording, write_nuscenes
-from panrecon.datasets.lidar import NOVEL, Sample, lidar_dataset, sample
+from panrecon.datasets.lidar import NOVEL, LidarSample, lidar_dataset, read_sample
 from panrecon.evaluation.lidar import class_groups, lidar_record
 from panrecon.evaluation.overlap import overlap
 from panrecon.io.categories import find_table, read_categories
@@ -100,9 +100,9 @@ def _words(folder: Path) -> tuple[Vocabulary, CategoryTable, int]:
     return words, data.table, data.min_points
 
 
-def _samples(streets: Path, seeds: Sequence[int]) -> list[Sample]:
+def _samples(streets: Path, seeds: Sequence[int]) -> list[LidarSample]:
     sets = [lidar_dataset("nuscenes", streets / f"street{seed}") for seed in seeds]
-    return [sample(data, place, FEATURES)[1] for data in sets for place in data.places()]
+    return [read_sample(data, reference, FEATURES)[1] for data in sets for reference in data.scans()]
 
 
 def _table(runs: list[dict[str, Any]]) -> str:

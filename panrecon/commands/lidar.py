@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from panrecon.datasets.lidar import LidarDataset, ScanPlace
+    from panrecon.datasets.lidar import LidarDataset, ScanReference
     from panrecon.io.lidar import NetworkRecord
     from panrecon.lidar.augment import LabelledScan
     from panrecon.lidar.classify import Vocabulary
@@ -112,10 +112,10 @@ def train(
     with exit_on_input_error(), locked(out, "lidar", "choose another --out"):
         if tensorboard:
             import_writer()  # to know before anything is read
-        found, chosen = _places(layout, folders, every), _novel(layout, novel)
+        found, chosen = _scan_references(layout, folders, every), _novel(layout, novel)
         words = _vocabulary(found, features, chosen)
         plan = changed(variant, _full(size, layout, words.embedding.shape[1], steps, seed))
-        names = tuple(f"{place.sequence}/{place.key}" for _, place in found)
+        names = tuple(f"{reference.sequence}/{reference.key}" for _, reference in found)
         base_is_thing = tuple(words.base.is_thing.tolist())
         record = NetworkRecord(
             plan.sizes, layout.value, chosen, base_is_thing, features, plan.ensemble, plan.settings, names
@@ -152,7 +152,7 @@ def infer(
     panoptic/<token>_panoptic.npz in the challenge's 16 classes (nuScenes), or <frame>.label (a drive of KITTI-360), and
     pictures/<sequence>/<scan>.png. The classes are those of the layout, whatever the network was trained on.
     """
-    from panrecon.datasets.lidar import sample
+    from panrecon.datasets.lidar import read_sample
     from panrecon.io.images import write_image
     from panrecon.io.lidar import read_network
     from panrecon.lidar.birdseye import labelled_picture
@@ -166,19 +166,19 @@ def infer(
         where = _device(device)
         model.to(where)
         segment = segment_scan_by_ensemble if record.ensemble else segment_scan
-        found, source = _places(layout or Layout(record.layout), folders, every), features or record.source
+        found, source = _scan_references(layout or Layout(record.layout), folders, every), features or record.source
         known = found[0][0].table.index_of
         words = _vocabulary(found, source, tuple(name for name in record.novel if known(name) != VOID)).to(where)
-        for number, (data, place) in enumerate(track(found, "infer", len(found))):
-            scan, part = sample(data, place, source)
+        for number, (data, reference) in enumerate(track(found, "infer", len(found))):
+            scan, part = read_sample(data, reference, source)
             labels = segment(
                 model, scan_input(part.points, part.features).to(where), words, Rule(threshold, thing_weight)
             )
             whole = part.on_scan(labels)
-            data.write_prediction(out, place, scan, whole)
+            data.write_prediction(out, reference, scan, whole)
             if number < pictures:
                 picture = labelled_picture(scan.points, whole, data.table, words.is_base)
-                write_image(_picture_file(out / "pictures", place, scan), picture)
+                write_image(_picture_file(out / "pictures", reference, scan), picture)
         console.print(f"{len(found)} scans labelled -> {out}", highlight=False)
 
 
@@ -204,18 +204,20 @@ def evaluate(
     from panrecon.io.files import write_json
 
     with exit_on_input_error():
-        found = _places(layout, folders, every)
+        found = _scan_references(layout, folders, every)
         content = _scores(found, prediction, features, _novel(layout, novel), pictures_to, pictures)
         if json_file is not None:
             write_json(json_file, content)
         _print(content)
 
 
-def _places(layout: Layout | Scans, folders: Sequence[Path], every: int) -> list[tuple["LidarDataset", "ScanPlace"]]:
+def _scan_references(
+    layout: Layout | Scans, folders: Sequence[Path], every: int
+) -> list[tuple["LidarDataset", "ScanReference"]]:
     from panrecon.datasets.lidar import lidar_dataset
 
     sets = [lidar_dataset(layout.value, folder) for folder in folders]
-    return [(data, place) for data in sets for place in data.places()[::every]]
+    return [(data, reference) for data in sets for reference in data.scans()[::every]]
 
 
 def _novel(layout: Layout, given: Sequence[str] | None) -> tuple[str, ...]:
@@ -225,14 +227,14 @@ def _novel(layout: Layout, given: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _vocabulary(
-    found: Sequence[tuple["LidarDataset", "ScanPlace"]], features: str, novel: tuple[str, ...]
+    found: Sequence[tuple["LidarDataset", "ScanReference"]], features: str, novel: tuple[str, ...]
 ) -> "Vocabulary":
     """The classes by the text embeddings beside the features of the first scan."""
     from panrecon.io.features import read_text_embeddings
     from panrecon.lidar.classify import vocabulary
 
-    data, place = found[0]
-    return vocabulary(data.table, read_text_embeddings(place.folder / features), novel)
+    data, reference = found[0]
+    return vocabulary(data.table, read_text_embeddings(reference.folder / features), novel)
 
 
 def _full(size: Size, layout: Layout, embedding: int, steps: int, seed: int) -> "Variant":
@@ -248,14 +250,14 @@ def _full(size: Size, layout: Layout, embedding: int, steps: int, seed: int) -> 
     return Variant(replace(paper, embedding=embedding), TrainingSettings(steps, mixed=PAPER_MIXED, seed=seed))
 
 
-def _labelled(data: "LidarDataset", place: "ScanPlace", features: str, words: "Vocabulary") -> "LabelledScan":
-    from panrecon.datasets.lidar import sample
+def _labelled(data: "LidarDataset", reference: "ScanReference", features: str, words: "Vocabulary") -> "LabelledScan":
+    from panrecon.datasets.lidar import read_sample
     from panrecon.errors import InputError
     from panrecon.lidar.train import labelled_scan
 
-    _, part = sample(data, place, features)
+    _, part = read_sample(data, reference, features)
     if part.labels is None:
-        raise InputError(f"The scan {place.key} of {place.folder} has no labels; training needs them.")
+        raise InputError(f"The scan {reference.key} of {reference.folder} has no labels; training needs them.")
     return labelled_scan(part.points, part.features, part.labels, words)
 
 
@@ -293,14 +295,14 @@ def _trained(
 
 
 def _scores(
-    found: Sequence[tuple["LidarDataset", "ScanPlace"]],
+    found: Sequence[tuple["LidarDataset", "ScanReference"]],
     prediction: Path,
     features: str,
     novel: tuple[str, ...],
     pictures_to: Path | None,
     pictures: int,
 ) -> dict[str, Any]:
-    from panrecon.datasets.lidar import sample
+    from panrecon.datasets.lidar import read_sample
     from panrecon.errors import InputError
     from panrecon.evaluation.lidar import lidar_record, verdicts
     from panrecon.evaluation.overlap import overlap
@@ -311,22 +313,22 @@ def _scores(
     data, _ = found[0]
     is_base = _vocabulary(found, features, novel).is_base
     overlaps = []
-    for number, (source, place) in enumerate(track(found, "evaluate", len(found))):
-        scan, part = sample(source, place, features)
+    for number, (source, reference) in enumerate(track(found, "evaluate", len(found))):
+        scan, part = read_sample(source, reference, features)
         if part.labels is None:
-            raise InputError(f"The scan {place.key} of {place.folder} has no labels to score against.")
-        labels = source.read_prediction(prediction, place, scan)
-        mine = Labels(labels.category[part.counts], labels.instance[part.counts])
+            raise InputError(f"The scan {reference.key} of {reference.folder} has no labels to score against.")
+        labels = source.read_prediction(prediction, reference, scan)
+        mine = Labels(labels.category[part.is_scored], labels.instance[part.is_scored])
         overlaps.append(overlap(mine, part.labels))
         if pictures_to is not None and number < pictures:
             verdict = verdicts(mine, part.labels, source.table, source.min_points)
             picture = judged_picture(part.points, part.labels, mine, verdict, source.table, is_base)
-            write_image(_picture_file(pictures_to, place, scan), picture)
+            write_image(_picture_file(pictures_to, reference, scan), picture)
     return lidar_record(overlaps, data.table, is_base, data.min_points)
 
 
-def _picture_file(folder: Path, place: "ScanPlace", scan: "LidarScan") -> Path:
-    return folder / place.sequence / f"{scan.name}.png"
+def _picture_file(folder: Path, reference: "ScanReference", scan: "LidarScan") -> Path:
+    return folder / reference.sequence / f"{scan.name}.png"
 
 
 def _print(content: Mapping[str, Any]) -> None:

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from panrecon.datasets.lidar import LidarDataset, ScanPlace
+    from panrecon.datasets.lidar import LidarDataset, ScanReference
     from panrecon.features.base import PixelEncoder, TextEncoder
     from panrecon.features.points import PointReadings
     from panrecon.structures import FeatureMap, LidarImage
 
 WINDOWS = 8  # of an image at once
-Found = Sequence[tuple["LidarDataset", "ScanPlace"]]
+Found = Sequence[tuple["LidarDataset", "ScanReference"]]
 
 
 Folders = Annotated[list[Path], typer.Argument(help="data sets, as `panrecon lidar infer` takes them")]
@@ -106,7 +106,7 @@ def features(
         if not name or Path(name).name != name:
             raise InputError(f"Folders cannot be called {name!r}; --name takes a plain name.")
         sets = [lidar_dataset(layout, folder) for folder in folders]
-        found = [(data, place) for data in sets for place in data.places()[::every]]
+        found = [(data, reference) for data in sets for reference in data.scans()[::every]]
         encoders = _encoders(sources, [data.root for data in sets], side, torch_device(device))
         table = sets[0].table
         words = list(dict.fromkeys(word for category in table for word in (category.name, *category.synonyms)))
@@ -203,10 +203,10 @@ def _write(
     from panrecon.io.features import size_of, write_point_readings, write_text_embeddings
     from panrecon.io.files import write_json
 
-    targets = list(dict.fromkeys(place.folder / name for _, place in found))
+    targets = list(dict.fromkeys(reference.folder / name for _, reference in found))
     for target in targets:
         _require_same(target, record)
-    todo = [(data, place) for data, place in found if not (_file(data, place, name)).is_file()]
+    todo = [(data, reference) for data, reference in found if not (_file(data, reference, name)).is_file()]
     if not todo:
         console.print(f"all {len(found)} scans have {name} already", highlight=False)
         return
@@ -217,15 +217,15 @@ def _write(
             locks.enter_context(locked(target, "features", "choose another --name"))
             write_json(target / "features.json", dict(record))
             write_text_embeddings(target, words, embeddings)
-        for number, (data, place) in enumerate(todo):
-            readings = readings if number == 0 else _readings(data, place, encoders.pixels, record)
-            write_point_readings(place.folder / name, data.scan_name(place), readings)
+        for number, (data, reference) in enumerate(todo):
+            readings = readings if number == 0 else _readings(data, reference, encoders.pixels, record)
+            write_point_readings(reference.folder / name, data.scan_name(reference), readings)
             advance(number + 1)
     console.print(f"features of {len(todo)} scans -> {name}/ beside them", highlight=False)
 
 
-def _file(data: "LidarDataset", place: "ScanPlace", name: str) -> Path:
-    return place.folder / name / f"{data.scan_name(place)}.npz"
+def _file(data: "LidarDataset", reference: "ScanReference", name: str) -> Path:
+    return reference.folder / name / f"{data.scan_name(reference)}.npz"
 
 
 def _require_same(target: Path, record: Mapping[str, Any]) -> None:
@@ -247,7 +247,7 @@ def _require_same(target: Path, record: Mapping[str, Any]) -> None:
 
 
 def _readings(
-    data: "LidarDataset", place: "ScanPlace", pixels: "PixelEncoder", record: Mapping[str, Any]
+    data: "LidarDataset", reference: "ScanReference", pixels: "PixelEncoder", record: Mapping[str, Any]
 ) -> "PointReadings":
     """What the points of a scan read of its images."""
     import numpy as np
@@ -255,9 +255,9 @@ def _readings(
     from panrecon.errors import InputError
     from panrecon.features.points import MapView, read_points
 
-    scan = data.read(place)
+    scan = data.read(reference)
     if not scan.images:
-        raise InputError(f"The scan {place.key} of {place.folder} has no image; put the cameras' images there.")
+        raise InputError(f"The scan {reference.key} of {reference.folder} has no image; put the cameras' images there.")
 
     def encoded(image: "LidarImage") -> "FeatureMap":
         found = pixels.encode(image)

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from typer.testing import CliRunner, Result
 
 from panrecon.cli import app
-from panrecon.datasets.lidar import LABELLED, LidarDataset, lidar_dataset, sample
+from panrecon.datasets.lidar import LABELLED, LidarDataset, lidar_dataset, read_sample
 from panrecon.errors import InputError
 from panrecon.io.images import read_size
 from panrecon.io.lidar import read_network
@@ -39,26 +39,26 @@ def street(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_a_data_set_says_what_it_is(street: tuple[str, Path]) -> None:
     data = lidar_dataset(*street)
     assert isinstance(data, LidarDataset)
-    assert len(data.places()) == 2
-    scan, part = sample(data, data.places()[0], "simulated_features")
+    assert len(data.scans()) == 2
+    scan, part = read_sample(data, data.scans()[0], "simulated_features")
     assert part.labels is not None
     assert scan.labels is not None
     whole = part.on_scan(part.labels)
-    assert (whole.category[part.counts] == scan.labels.category[part.counts]).all()
-    assert (whole.category[~part.counts] == VOID).all()
-    assert part.counts.all() == (not data.seen_only)
+    assert (whole.category[part.is_scored] == scan.labels.category[part.is_scored]).all()
+    assert (whole.category[~part.is_scored] == VOID).all()
+    assert part.is_scored.all() == (not data.visible_only)
 
 
 def test_predictions_come_back_as_they_were_written(street: tuple[str, Path], tmp_path: Path) -> None:
     data = lidar_dataset(*street)
-    place = data.places()[0]
-    scan = data.read(place)
+    reference = data.scans()[0]
+    scan = data.read(reference)
     rng = np.random.default_rng(0)
     category = rng.integers(VOID, len(data.table), len(scan.points))
     thing = np.append(data.table.is_thing, False)[category]
     labels = Labels(category, np.where(thing, rng.integers(0, 9, len(category)), VOID))
-    data.write_prediction(tmp_path, place, scan, labels)
-    found = data.read_prediction(tmp_path, place, scan)
+    data.write_prediction(tmp_path, reference, scan, labels)
+    found = data.read_prediction(tmp_path, reference, scan)
     assert (found.category == category).all()
     pairs = set(zip(category.tolist(), labels.instance.tolist(), found.instance.tolist(), strict=True))
     assert len(pairs) == len({pair[:2] for pair in pairs}) == len({(a, c) for a, _, c in pairs})
@@ -93,10 +93,10 @@ def test_train_infer_evaluate(street: tuple[str, Path], tmp_path: Path) -> None:
 def test_the_truth_scores_100(street: tuple[str, Path], tmp_path: Path) -> None:
     layout, folder = street
     data = lidar_dataset(layout, folder)
-    for place in data.places():
-        scan = data.read(place)
+    for reference in data.scans():
+        scan = data.read(reference)
         assert scan.labels is not None
-        data.write_prediction(tmp_path, place, scan, scan.labels)
+        data.write_prediction(tmp_path, reference, scan, scan.labels)
     record = tmp_path / "scores.json"
     judge = ["lidar", "evaluate", str(folder), "--layout", layout, "--prediction", str(tmp_path), "--json", str(record)]
     judged = panrecon(*judge)
@@ -139,16 +139,16 @@ def test_scans_of_a_drive_are_labelled_in_its_own_classes_and_become_masks(
     assert done.exit_code == 0, done.stderr
     data = lidar_dataset("kitti360", drive)
     assert isinstance(data, LidarDataset)
-    assert [path.stem for path in sorted(out.glob("*.label"))] == [place.key for place in data.places()]
-    for place in data.places():
-        scan = data.read(place)
-        labels = data.read_prediction(out, place, scan)
+    assert [path.stem for path in sorted(out.glob("*.label"))] == [reference.key for reference in data.scans()]
+    for reference in data.scans():
+        scan = data.read(reference)
+        labels = data.read_prediction(out, reference, scan)
         assert len(labels.category) == len(scan.points)
     masks = ["lidar", "masks", str(drive), "--prediction", str(out), "--out", str(tmp_path / "detections.json")]
     done = panrecon(*masks)
     assert done.exit_code == 0, done.stderr
     assert {record["image_id"] for record in json.loads((tmp_path / "detections.json").read_text())} <= {
-        place.key for place in data.places()
+        reference.key for reference in data.scans()
     }
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from panrecon.cli import app
 from panrecon.commands.lidar_features import Sources
-from panrecon.datasets.lidar import LAYOUTS, LidarDataset, lidar_dataset, sample
+from panrecon.datasets.lidar import LAYOUTS, LidarDataset, lidar_dataset, read_sample
 from panrecon.features.points import visible
 from panrecon.io.features import read_point_features, read_text_embeddings, write_text_embeddings
 from panrecon.structures import LidarScan
@@ -56,7 +56,7 @@ def done(folder: Path, *options: object, layout: str = "semantic_kitti") -> None
 
 
 def scans_of(data: LidarDataset) -> list[LidarScan]:
-    return [data.read(place) for place in data.places()]
+    return [data.read(reference) for reference in data.scans()]
 
 
 def files(folder: Path) -> dict[Path, bytes]:
@@ -88,9 +88,9 @@ def test_features_are_those_of_the_pixels_that_points_fall_on(layout: str, stree
     write_coordinates(tmp_path / "maps", data)
     write_words(tmp_path / "text", data)
     done(folder, "--maps", tmp_path / "maps", "--text", tmp_path / "text", layout=layout)
-    for place in data.places():
-        scan, part = sample(data, place, "vision_features")
-        found = read_point_features(place.folder / "vision_features", data.scan_name(place))
+    for reference in data.scans():
+        scan, part = read_sample(data, reference, "vision_features")
+        found = read_point_features(reference.folder / "vision_features", data.scan_name(reference))
         points = scan.points[:, :3].astype(np.float64)
         seen = [visible(points, image.camera, image.camera_from_lidar) for image in scan.images]
         count = np.bincount(np.concatenate([point for point, _ in seen]), minlength=len(points))
@@ -100,7 +100,7 @@ def test_features_are_those_of_the_pixels_that_points_fall_on(layout: str, stree
             alone = count[point] == 1
             read = found.values[point[alone]]
             assert_allclose(300 * read[:, :2] / read[:, 2:], pixels[alone], atol=1.0)
-    words = read_text_embeddings(data.places()[0].folder / "vision_features")
+    words = read_text_embeddings(data.scans()[0].folder / "vision_features")
     assert_allclose(np.linalg.norm(list(words.values()), axis=1), 1, atol=1e-6)
 
 
@@ -108,7 +108,7 @@ def test_features_are_those_of_the_pixels_that_points_fall_on(layout: str, stree
 def test_clips_features_are_what_training_reads(layout: str, streets: Path, clip: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(streets / layout, tmp_path / "street")
     done(folder, "--clip", clip, "--side", 12, layout=layout)
-    target = lidar_dataset(layout, folder).places()[0].folder / "vision_features"
+    target = lidar_dataset(layout, folder).scans()[0].folder / "vision_features"
     record = json.loads((target / "features.json").read_text())
     assert record["simulated"] is False and record["dimensions"] == tiny_clip.SPACE
     assert set(record["pixels"]["files"]) == {"config.json", "model.safetensors"}

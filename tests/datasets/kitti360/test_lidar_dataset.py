@@ -30,26 +30,26 @@ def drive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_scan_has_both_images_a_baseline_apart_and_their_size(drive: Path) -> None:
     data = lidar_dataset("kitti360", drive)
-    for place in data.places():
-        left, right = data.read(place).images
+    for reference in data.scans():
+        left, right = data.read(reference).images
         assert (left.name, right.name) == ("image_00", "image_01")
         assert read_size(left.path) == (left.camera.width, left.camera.height)
         assert_allclose(right.camera_from_lidar[:3, :3], left.camera_from_lidar[:3, :3], atol=1e-6)
         assert_allclose((left.camera_from_lidar - right.camera_from_lidar)[:3, 3], [0.6, 0, 0], atol=0.02)
-        assert left.path.stem == right.path.stem == place.key
+        assert left.path.stem == right.path.stem == reference.key
 
 
 def test_a_scan_has_the_images_that_are_there(drive: Path, tmp_path: Path) -> None:
     data = lidar_dataset("kitti360", shutil.copytree(drive, tmp_path / "drive"))
-    place = data.places()[0]
-    data.read(place).images[1].path.unlink()
-    assert [image.name for image in data.read(place).images] == ["image_00"]
+    reference = data.scans()[0]
+    data.read(reference).images[1].path.unlink()
+    assert [image.name for image in data.read(reference).images] == ["image_00"]
 
 
 def test_what_lies_ahead_of_the_lidar_lies_ahead_of_the_camera_and_on_its_labels(drive: Path) -> None:
     """Points of the road lie below the horizon, where the label images show ground."""
     data, table = lidar_dataset("kitti360", drive), read_categories(class_table("kitti360", drive, Settings()))
-    scan = data.read(data.places()[0])
+    scan = data.read(data.scans()[0])
     points = scan.points[:, :3].astype(np.float64)
     ground = points[(points[:, 2] < -1.6) & (points[:, 0] > 4)]
     camera = scan.images[0].camera

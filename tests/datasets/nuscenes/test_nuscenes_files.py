@@ -192,4 +192,4 @@ def test_the_version_is_the_only_one_there_or_the_one_that_is_named(tmp_path: Pa
         files.find_tables(tmp_path)
     assert files.find_tables(tmp_path / "v1.0-mini") == (tmp_path, "v1.0-mini")
     data = lidar_dataset("nuscenes", tmp_path / "v1.0-trainval")
-    assert [place.folder for place in data.places()] == [tmp_path]
+    assert [reference.folder for reference in data.scans()] == [tmp_path]
