@@ -3,8 +3,8 @@
 Strict PQ after the graph on the built-in rooms, and on the rendered scenes with their fixed detections.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -21,13 +21,13 @@ from benchmarks.study import RESULTS, SEEDS, SharedOption, in_processes, study_s
 from benchmarks.tables import table_of
 from panrecon.config import GraphSettings
 from panrecon.geometry.mesh import mesh_edges
-from panrecon.graph import consensus, labelling, observation
-from panrecon.graph.adjacency import SuperfaceAdjacency, superface_adjacency
-from panrecon.graph.association import Association
+from panrecon.graph import consensus
+from panrecon.graph.adjacency import superface_adjacency
 from panrecon.graph.evidence import Evidence
 from panrecon.graph.instances import infer_instances
 from panrecon.graph.kernels import felzenszwalb_huttenlocher
 from panrecon.graph.observation import FrameObservation
+from panrecon.graph.parameters import GraphParameters
 from panrecon.graph.superfaces import color_step, dihedral_weight, superfaces
 from panrecon.graph.voting import Membership, PairVotes, vote
 from panrecon.io.files import write_json, write_text
@@ -39,12 +39,13 @@ NAME: Final = "association_ablation"
 
 @dataclass(frozen=True)
 class Variant:
-    """Constants or functions of the graph to replace, settings to change, and observations to see otherwise."""
+    """Parameters and settings of the graph to change, functions to replace, and observations to alter."""
 
-    replaced: Mapping[tuple[Any, str], Any] = field(default_factory=dict)
+    parameters: GraphParameters = field(default_factory=GraphParameters)
     settings: GraphSettings = field(default_factory=GraphSettings)
-    seen_as: Callable[[FrameObservation], FrameObservation] = lambda seen: seen
-    depth_edges: float = 0.0  # what a step of the depth counts between superfaces
+    replaced: Mapping[str, Any] = field(default_factory=dict)  # functions of `graph.consensus`, by name
+    altered: Callable[[FrameObservation], FrameObservation] = lambda observation: observation
+    depth_edges: float = 0.0  # weight of a depth discontinuity between superfaces
 
     def superfaces(self, built: AssociationScene) -> Int[np.ndarray, " V"]:
         """As the graph cuts them, by default; with depth edges, or settings that cut otherwise."""
@@ -59,14 +60,9 @@ class Variant:
         return built.superface_of_vertex if same else superfaces(mesh, settings)
 
 
-def affinity_without_stuff(votes: PairVotes) -> np.ndarray:
-    against = votes.apart + consensus.UNLABELLED_WEIGHT * votes.unlabelled
-    return votes.together / (votes.together + against + consensus.PRIOR_FRAMES)
-
-
-def votes_for_and_against(votes: PairVotes) -> np.ndarray:
-    """The sign of the votes, as in the written rule: not normalised by how often a pair was seen."""
-    against = votes.apart + votes.stuff + consensus.UNLABELLED_WEIGHT * votes.unlabelled
+def votes_for_and_against(votes: PairVotes, parameters: GraphParameters) -> np.ndarray:
+    """The sign of the votes, as in the paper's rule: not normalised by how often a pair was seen."""
+    against = votes.apart + votes.stuff + parameters.unlabelled_weight * votes.unlabelled
     return (votes.together > against).astype(np.float64)
 
 
@@ -75,18 +71,14 @@ def vote_by_class(evidence: Evidence, members: Membership) -> PairVotes:
     votes = vote(evidence, members)
     classes = int(evidence.category_of_mask.max(initial=0)) + 1
     of_class = np.eye(classes)[evidence.category_of_mask] * (evidence.score_of_mask * evidence.weight_of_mask)[:, None]
-    said = members.in_thing_mask @ of_class
-    said = said / said.sum(axis=1, keepdims=True).clip(1e-9)
-    agreement = np.minimum(said[votes.first], said[votes.second]).sum(axis=1)
+    histogram = members.in_thing_mask @ of_class
+    histogram = histogram / histogram.sum(axis=1, keepdims=True).clip(1e-9)
+    agreement = np.minimum(histogram[votes.first], histogram[votes.second]).sum(axis=1)
     return replace(votes, apart=votes.apart + 0.5 * (1 - agreement) * votes.together)
 
 
-def not_joined(_evidence: Evidence, found: Association, _adjacency: SuperfaceAdjacency) -> Association:
-    return found
-
-
-def jointly(seen: FrameObservation) -> FrameObservation:
-    return seen.jointly
+def exclusive(observation: FrameObservation) -> FrameObservation:
+    return observation.exclusive
 
 
 VARIANTS: Final[Mapping[str, Variant]] = {
@@ -94,23 +86,23 @@ VARIANTS: Final[Mapping[str, Variant]] = {
     "superfaces by normals alone": Variant(settings=GraphSettings(color_weight=0.0)),
     "superfaces end at depth edges, weight 0.03": Variant(depth_edges=0.03),
     "superfaces end at depth edges, weight 0.1": Variant(depth_edges=0.1),
-    "a pixel has one mask, thing or stuff": Variant(seen_as=jointly),
-    "frames from one place count each": Variant({(observation, "SAME_PLACE"): -1.0}),
-    "stuff masks are no evidence": Variant({(consensus, "affinity"): affinity_without_stuff}),
-    "views without label are no evidence": Variant({(consensus, "UNLABELLED_WEIGHT"): 0.0}),
-    "votes by sign, not by share of views": Variant({(consensus, "affinity"): votes_for_and_against}),
-    "no doubt of little evidence": Variant({(consensus, "PRIOR_FRAMES"): 0.0}),
-    "walls may seed objects": Variant({(consensus, "MIN_THING_SHARE"): 0.0}),
-    "merges on to 0.35": Variant({(consensus, "SAME_OBJECT"): 0.35}),
-    "merges end at 0.65": Variant({(consensus, "SAME_OBJECT"): 0.65}),
-    "class is evidence against merges, too": Variant({(consensus, "vote"): vote_by_class}),
-    "masks join objects whatever their class": Variant({(consensus, "OTHER_CLASS"): 0.0}),
-    "halves never seen together stay apart": Variant({(consensus, "merge_fragments"): not_joined}),
-    "unexplained masks are dropped": Variant({(consensus, "MIN_UNEXPLAINED_FRAMES"): np.inf}),
-    "no refinement of masks and superfaces": Variant({(consensus, "ROUNDS"): 0}),
-    "rarely detected objects are kept": Variant({(consensus, "MIN_DETECTED"): 0.0}),
-    "superfaces are not cut": Variant({(labelling, "PRIOR_FRAMES"): 1e9}),
-    "vertices without their superface": Variant({(labelling, "PRIOR_FRAMES"): 1e-3}),
+    "a pixel has one mask, thing or stuff": Variant(altered=exclusive),
+    "frames from one pose count each": Variant(GraphParameters(same_position=-1.0)),
+    "stuff masks are no evidence": Variant(GraphParameters(stuff_weight=0.0)),
+    "views without label are no evidence": Variant(GraphParameters(unlabelled_weight=0.0)),
+    "votes by sign, not by share of views": Variant(replaced={"affinity": votes_for_and_against}),
+    "no prior on the affinity": Variant(GraphParameters(prior_frames=0.0)),
+    "walls may seed objects": Variant(GraphParameters(min_thing_share=0.0)),
+    "merges on to 0.35": Variant(GraphParameters(merge_affinity=0.35)),
+    "merges end at 0.65": Variant(GraphParameters(merge_affinity=0.65)),
+    "class is evidence against merges, too": Variant(replaced={"vote": vote_by_class}),
+    "masks join objects whatever their class": Variant(GraphParameters(class_penalty=0.0)),
+    "fragments never seen together stay apart": Variant(GraphParameters(min_smooth_share=np.inf)),
+    "unassigned masks are dropped": Variant(GraphParameters(min_unassigned_frames=np.inf)),
+    "no refinement of masks and superfaces": Variant(GraphParameters(refinement_rounds=0)),
+    "rarely detected objects are kept": Variant(GraphParameters(min_detection_rate=0.0)),
+    "superfaces are not split": Variant(GraphParameters(superface_prior_frames=1e9)),
+    "vertices without their superface": Variant(GraphParameters(superface_prior_frames=1e-3)),
 }
 
 
@@ -145,9 +137,11 @@ def measure(scene: BenchScene, run: Path) -> list[tuple[str, str, dict[str, floa
         superface = variant.superfaces(built)
         adjacency = superface_adjacency(mesh, superface)
         for group, observations in seen:
-            with replaced(variant):
-                shown = [variant.seen_as(one) for one in observations]
-                found = infer_instances(shown, superface, adjacency, built.table, variant.settings)
+            altered = [variant.altered(observation) for observation in observations]
+            with patch.multiple(consensus, **variant.replaced) if variant.replaced else nullcontext():
+                found = infer_instances(
+                    altered, superface, adjacency, built.table, variant.settings, variant.parameters
+                )
             result.append((name, group, built.scores(labels_of_vertices(found))))
     return result
 
@@ -173,14 +167,6 @@ def mask_files(scene: BenchScene) -> list[tuple[str, Path]]:
         return [("rooms", scene.raw / "detections.json")]
     folder = scene.raw / "detections"
     return [(f"rendered, faults {level}", folder / f"faults{level}_seed{s}.json") for level in (1, 2) for s in SEEDS]
-
-
-@contextmanager
-def replaced(variant: Variant) -> Iterator[None]:
-    with ExitStack() as stack:
-        for (module, name), value in variant.replaced.items():
-            stack.enter_context(patch.object(module, name, value))
-        yield
 
 
 def _means(rows: Sequence[tuple[str, str, dict[str, float]]], name: str, group: str) -> tuple[float, float]:

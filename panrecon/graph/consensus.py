@@ -1,16 +1,14 @@
-"""Our rule: objects are what frames agree on, by evidence that bad masks cannot bend (`consensus`).
+"""Our rule (`consensus`): objects are the sets of superfaces on which most frames agree, robust to bad masks.
 
-Evidence for a pair of superfaces is the share of the frames that could have spoken, so that one leak among many views
-counts little; a wall seeds no object. Merges run from the most certain on, and after each round all votes are cast
-anew between the clusters. Masks that no cluster explains are grouped by themselves, so that a cup stays one though
-the table's masks swallow it. Masks and superfaces are then assigned to each other in turn, by what is covered in the
-frames in which the object was detected at all; halves that no frame shows together are joined by geometry. View
-consensus is Yan et al.'s (MaskClustering, CVPR 2024), here of superfaces.
-Each idea has its worth in `benchmarks/association_ablation.py`.
+The affinity of two superfaces is the share of the frames with evidence on them that see them in one mask, so one
+leaking mask among many frames has little effect; superfaces mostly in stuff seed no object. Mutually best pairs merge,
+and votes are recounted between the clusters after each round. Masks that match no cluster are grouped by themselves,
+which recovers a small object that lies within most masks of a larger one. Masks and superfaces are then assigned to
+each other in turn, normalised by the frames that detect the object; fragments that no frame shows together are merged
+by geometry. View consensus is that of Yan et al. (MaskClustering, CVPR 2024), here over superfaces.
 """
 
 from dataclasses import replace
-from typing import Final
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -22,66 +20,63 @@ from panrecon.graph.association import (
     assign_masks,
     connected,
     detection_share,
-    divided,
+    likeliest_object,
     mask_iou,
-    most_likely,
+    ratio,
     supporting_frames,
 )
 from panrecon.graph.evidence import Evidence
-from panrecon.graph.objects import frames_in_view
+from panrecon.graph.objects import well_viewing_frames
+from panrecon.graph.parameters import GraphParameters
 from panrecon.graph.voting import STUFF, THING, PairVotes, membership, vote
 from panrecon.structures import VOID
 
-SAME_OBJECT: Final = 0.5  # of the frames that could have spoken, hold two clusters together: they are one
-PRIOR_FRAMES: Final = 0.3  # of doubt: little evidence is no certainty
-UNLABELLED_WEIGHT: Final = 0.3  # of a frame that detects one of two superfaces and says nothing of the other
-MIN_THING_FRAMES: Final = 2  # a superface in fewer thing masks seeds no object
-MIN_THING_SHARE: Final = 0.4  # of a seed's labels are things: no wall seeds an object by a leak
-MIN_SEED_IOU: Final = 0.2  # a mask supports the seed it meets best, if more than so
-MIN_IOU: Final = 0.25  # the same of refined objects
-OTHER_CLASS: Final = 0.3  # of its fit a mask loses with an object of another class
-UNEXPLAINED_IOU: Final = 0.4  # a mask that meets no object better may be of one that was swallowed
-SAME_OBJECT_IOU: Final = 0.5  # unexplained masks that meet better are of one object
-MIN_UNEXPLAINED_FRAMES: Final = 4  # and so many frames must show it
-MIN_DETECTED: Final = 0.12  # an object is detected in this share of the frames that see it well
-ROUNDS: Final = 2  # of refinement; more change little
+
+def consensus(
+    evidence: Evidence, adjacency: SuperfaceAdjacency, overlap: float, min_frames: int, parameters: GraphParameters
+) -> Association:
+    """The objects on which frames agree, each with masks in `min_frames` frames.
+
+    A superface is in a mask that covers more than the share `overlap` of its visible vertices.
+    """
+    cluster, count = agglomerate(evidence, overlap, parameters)
+    seed_masks = assign_masks(evidence, cluster, count, parameters.min_seed_iou, parameters.class_penalty)
+    association = Association(cluster, seed_masks, count).compact(evidence, min_frames)
+    for refinement_round in range(parameters.refinement_rounds):
+        association = _with_superfaces(evidence, association, parameters)
+        if refinement_round == 0:
+            grown = with_unassigned_masks(evidence, association, overlap, parameters)
+            association = _with_superfaces(evidence, grown, parameters)
+        association = _with_masks(evidence, association, parameters)
+        association = _without_rarely_detected(evidence, association, parameters).compact(evidence, min_frames)
+    association = _with_superfaces(evidence, association, parameters)
+    return merge_fragments(evidence, association, adjacency, parameters).compact(evidence)
 
 
-def consensus(evidence: Evidence, adjacency: SuperfaceAdjacency, overlap: float, min_frames: int) -> Association:
-    """The objects on which frames agree; a superface is in a mask that covers more than `overlap` of what is seen."""
-    cluster, count = agglomerate(evidence, overlap)
-    seeds = Association(cluster, assign_masks(evidence, cluster, count, MIN_SEED_IOU, OTHER_CLASS), count)
-    found = seeds.compact(evidence, min_frames)
-    for number in range(ROUNDS):
-        found = _with_superfaces(evidence, found)
-        if number == 0:
-            found = _with_superfaces(evidence, with_unexplained(evidence, found, overlap))
-        masks = assign_masks(evidence, found.object_of_superface, found.count, MIN_IOU, OTHER_CLASS)
-        found = replace(found, object_of_mask=masks)
-        found = _often_enough(evidence, found).compact(evidence, min_frames)
-    return merge_fragments(evidence, _with_superfaces(evidence, found), adjacency).compact(evidence)
-
-
-def agglomerate(evidence: Evidence, overlap: float) -> tuple[Int[np.ndarray, " S"], int]:
-    """Clusters of superfaces and their number; `VOID` for superfaces that are hardly ever in a thing."""
-    members = membership(evidence, overlap)
-    thing, stuff = (members.frames_in(standing, evidence.weight_of_frame) for standing in (THING, STUFF))
-    is_node = (thing >= MIN_THING_FRAMES) & (thing > MIN_THING_SHARE * (thing + stuff))
+def agglomerate(evidence: Evidence, overlap: float, parameters: GraphParameters) -> tuple[Int[np.ndarray, " S"], int]:
+    """The cluster of every superface and the number of clusters; `VOID` for superfaces that are rarely in a thing."""
+    members = membership(evidence, overlap, parameters)
+    in_thing = members.frames_in_state(THING, evidence.weight_of_frame)
+    in_stuff = members.frames_in_state(STUFF, evidence.weight_of_frame)
+    is_often_thing = in_thing >= parameters.min_thing_frames
+    is_node = is_often_thing & (in_thing > parameters.min_thing_share * (in_thing + in_stuff))
     cluster = np.where(is_node, np.cumsum(is_node) - 1, VOID)
     count = int(is_node.sum())
     while True:
         on_clusters = evidence.grouped(cluster, count)
-        votes = vote(on_clusters, membership(on_clusters, overlap))
-        merged, fewer = merge_mutual(votes.first, votes.second, affinity(votes), SAME_OBJECT, count)
+        votes = vote(on_clusters, membership(on_clusters, overlap, parameters))
+        similarity = affinity(votes, parameters)
+        merged, fewer = merge_mutual(votes.first, votes.second, similarity, parameters.merge_affinity, count)
         if fewer == count:
             return cluster.astype(np.int32), count
-        cluster, count = np.append(merged, VOID)[cluster], fewer
+        cluster = np.append(merged, VOID)[cluster]
+        count = fewer
 
 
-def affinity(votes: PairVotes) -> Float[np.ndarray, " P"]:
-    """The share of frames that hold a pair together among those that could have; in [0, 1)."""
-    against = votes.apart + votes.stuff + UNLABELLED_WEIGHT * votes.unlabelled
-    return votes.together / (votes.together + against + PRIOR_FRAMES)
+def affinity(votes: PairVotes, parameters: GraphParameters) -> Float[np.ndarray, " P"]:
+    """The share of the frames with evidence on a pair that have it in one mask; in [0, 1)."""
+    separate = votes.apart + parameters.stuff_weight * votes.stuff + parameters.unlabelled_weight * votes.unlabelled
+    return votes.together / (votes.together + separate + parameters.prior_frames)
 
 
 def merge_mutual(
@@ -91,73 +86,94 @@ def merge_mutual(
     threshold: float,
     count: int,
 ) -> tuple[Int[np.ndarray, " count"], int]:
-    """Units that are each other's best, above the threshold, become one: the new unit of each, and how many.
+    """The new unit of every unit after all mutually best pairs above the threshold merge, and the number of new units.
 
-    Where several tie, all become one at once if all are alike; otherwise ties go to the lower number.
+    Units that tie merge all at once if every pair of them ties; otherwise ties go to the lower index.
     """
-    kept = affinity > threshold
-    first, second, affinity = first[kept], second[kept], affinity[kept]
+    is_candidate = affinity > threshold
+    first, second, affinity = first[is_candidate], second[is_candidate], affinity[is_candidate]
     best = np.zeros(count)
     for end in (first, second):
         np.maximum.at(best, end, affinity)
     mutual = (affinity == best[first]) & (affinity == best[second])
     first, second = first[mutual], second[mutual]
-    tied, groups = connected(first, second, count)
-    units, pairs = np.bincount(tied, minlength=groups), np.bincount(tied[first], minlength=groups)
-    all_alike = pairs == units * (units - 1) // 2
+    tie, tie_count = connected(first, second, count)
+    units_of_tie = np.bincount(tie, minlength=tie_count)
+    pairs_of_tie = np.bincount(tie[first], minlength=tie_count)
+    is_complete = pairs_of_tie == units_of_tie * (units_of_tie - 1) // 2
     lowest = np.full(count, count)
     np.minimum.at(lowest, first, second)
     np.minimum.at(lowest, second, first)
-    merged = all_alike[tied[first]] | ((lowest[first] == second) & (lowest[second] == first))
-    return connected(first[merged], second[merged], count)
+    merges = is_complete[tie[first]] | ((lowest[first] == second) & (lowest[second] == first))
+    return connected(first[merges], second[merges], count)
 
 
-def with_unexplained(evidence: Evidence, found: Association, overlap: float) -> Association:
-    """The objects, and those that masks which meet none of them well agree on among themselves."""
-    explained = np.zeros(evidence.mask_count)
-    if found.count:
-        explained = mask_iou(evidence, found.object_of_superface, found.count).max(axis=0)
-    masks = np.flatnonzero(evidence.thing_mask & (explained < UNEXPLAINED_IOU) & (evidence.size_of_mask > 0))
-    group, count = group_masks(evidence, masks, overlap)
+def with_unassigned_masks(
+    evidence: Evidence, association: Association, overlap: float, parameters: GraphParameters
+) -> Association:
+    """The association, and new objects from groups of the masks that match no object well."""
+    best_iou = np.zeros(evidence.mask_count)
+    if association.count:
+        best_iou = mask_iou(evidence, association.object_of_superface, association.count).max(axis=0)
+    is_unassigned = evidence.thing_mask & (best_iou < parameters.unassigned_iou) & (evidence.size_of_mask > 0)
+    group, count = group_masks(evidence, np.flatnonzero(is_unassigned), overlap, parameters)
     frames = supporting_frames(evidence, group, count)
-    new = np.flatnonzero(frames >= MIN_UNEXPLAINED_FRAMES)
-    number_of = np.full(count + 1, VOID)
-    number_of[new] = found.count + np.arange(len(new))
-    named = number_of[group]
-    object_of_mask = np.where(named != VOID, named, found.object_of_mask).astype(np.int32)
-    return Association(found.object_of_superface, object_of_mask, found.count + len(new))
+    new_groups = np.flatnonzero(frames >= parameters.min_unassigned_frames)
+    object_of_group = np.full(count + 1, VOID)  # the last entry is read by VOID
+    object_of_group[new_groups] = association.count + np.arange(len(new_groups))
+    new_object = object_of_group[group]
+    object_of_mask = np.where(new_object != VOID, new_object, association.object_of_mask).astype(np.int32)
+    return Association(association.object_of_superface, object_of_mask, association.count + len(new_groups))
 
 
-def group_masks(evidence: Evidence, masks: Int[np.ndarray, " m"], overlap: float) -> tuple[Int[np.ndarray, " M"], int]:
-    """Groups of the chosen masks, the most alike first, by the IoU of what they cover where both see; and how many."""
-    group, count = np.full(evidence.mask_count, VOID), len(masks)
-    group[masks] = np.arange(count)
+def group_masks(
+    evidence: Evidence, masks: Int[np.ndarray, " m"], overlap: float, parameters: GraphParameters
+) -> tuple[Int[np.ndarray, " M"], int]:
+    """The group of each of these masks (`VOID` for all others) and the number of groups.
+
+    Groups merge by the IoU of their superfaces, each counted where both groups' frames see it, best pairs first.
+    """
+    group = np.full(evidence.mask_count, VOID)
+    group[masks] = np.arange(len(masks))
+    count = len(masks)
     while count:
-        covered, seen = evidence.on_objects(group, count)
-        held = divided(covered, seen)
+        covered, visible = evidence.on_objects(group, count)
+        held = ratio(covered, visible)
         held.data = np.where(held.data > overlap, 1.0, 0.0)
         held.eliminate_zeros()
-        sized = csr_array(held.multiply(evidence.vertices_of_unit[:, None]))
-        both = csr_array(sized.T @ held).tocoo()
-        pair = both.row < both.col
-        first, second, shared = both.row[pair], both.col[pair], both.data[pair]
-        in_view = csr_array(sized.T @ (seen > 0).astype(np.float64))
-        union = np.asarray(in_view[first, second] + in_view[second, first]).ravel() - shared if len(first) else shared
-        merged, fewer = merge_mutual(first, second, shared / np.maximum(union, 1e-9), SAME_OBJECT_IOU, count)
+        vertices_held = csr_array(held.multiply(evidence.vertices_of_unit[:, None]))
+        overlaps = csr_array(vertices_held.T @ held).tocoo()
+        is_pair = overlaps.row < overlaps.col
+        first, second, intersection = overlaps.row[is_pair], overlaps.col[is_pair], overlaps.data[is_pair]
+        in_view = csr_array(vertices_held.T @ (visible > 0).astype(np.float64))
+        union = intersection
+        if len(first):
+            union = np.asarray(in_view[first, second] + in_view[second, first]).ravel() - intersection
+        iou = intersection / np.maximum(union, 1e-9)
+        merged, fewer = merge_mutual(first, second, iou, parameters.same_group_iou, count)
         if fewer == count:
             break
-        group, count = np.append(merged, VOID)[group], fewer
+        group = np.append(merged, VOID)[group]
+        count = fewer
     return group.astype(np.int32), count
 
 
-def _with_superfaces(evidence: Evidence, found: Association) -> Association:
-    share = detection_share(evidence, found.object_of_mask, found.count)
-    return replace(found, object_of_superface=most_likely(share))
+def _with_superfaces(evidence: Evidence, association: Association, parameters: GraphParameters) -> Association:
+    share = detection_share(evidence, association.object_of_mask, association.count)
+    return replace(association, object_of_superface=likeliest_object(share, parameters))
 
 
-def _often_enough(evidence: Evidence, found: Association) -> Association:
-    """Without the objects that most frames which see them well do not detect."""
-    well_seen = frames_in_view(evidence, found) @ evidence.weight_of_frame
-    detected = supporting_frames(evidence, found.object_of_mask, found.count)
-    number_of = np.append(np.where(detected >= MIN_DETECTED * well_seen, np.arange(found.count), VOID), VOID)
-    return replace(found, object_of_mask=number_of[found.object_of_mask].astype(np.int32))
+def _with_masks(evidence: Evidence, association: Association, parameters: GraphParameters) -> Association:
+    min_iou = parameters.min_mask_iou
+    superfaces = association.object_of_superface
+    masks = assign_masks(evidence, superfaces, association.count, min_iou, parameters.class_penalty)
+    return replace(association, object_of_mask=masks)
+
+
+def _without_rarely_detected(evidence: Evidence, association: Association, parameters: GraphParameters) -> Association:
+    """The association without the masks of objects that too few of the frames that view them well detect."""
+    viewing = well_viewing_frames(evidence, association, parameters) @ evidence.weight_of_frame
+    detecting = supporting_frames(evidence, association.object_of_mask, association.count)
+    is_detected = detecting >= parameters.min_detection_rate * viewing
+    retained = np.append(np.where(is_detected, np.arange(association.count), VOID), VOID)
+    return replace(association, object_of_mask=retained[association.object_of_mask].astype(np.int32))

@@ -1,4 +1,4 @@
-"""3D objects back to the frames: masks with global ids and corrected classes."""
+"""Objects projected back to the frames: label images with scene-wide instances and corrected classes."""
 
 from collections.abc import Sequence
 
@@ -15,11 +15,11 @@ def corrected_labels(
     objects: Sequence[SceneObject],
     table: CategoryTable,
 ) -> Labels:
-    """The label image of a frame: masks carry their object's id and class (Yu et al., IROS 2024).
+    """The label image of a frame, in which every mask has its object's instance and class (Yu et al., IROS 2024).
 
-    A thing mask of no object is void; stuff lies where no object does.
+    A thing mask of no object is void; stuff fills the pixels that no object covers.
     """
-    category_of_object = np.array([found.category for found in objects] + [VOID], dtype=np.int32)
+    category_of_object = np.array([scene_object.category for scene_object in objects] + [VOID], dtype=np.int32)
     thing = resolve_overlaps(detections, object_of_detection != VOID)
     stuff = resolve_overlaps(detections, ~table.is_thing[detections.category])
     instance = np.append(object_of_detection, VOID)[thing]

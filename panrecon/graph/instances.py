@@ -1,4 +1,4 @@
-"""From the evidence to objects: one of two rules, the labels of every superface, and what speaks for each object."""
+"""From the evidence to objects by one of two rules, with the labels of every superface and each object's evidence."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,17 +12,21 @@ from panrecon.graph.adjacency import SuperfaceAdjacency
 from panrecon.graph.association import Association
 from panrecon.graph.consensus import consensus
 from panrecon.graph.evidence import Evidence
-from panrecon.graph.labelling import cut_superfaces, whole_superfaces
+from panrecon.graph.labelling import refine_to_vertices, superface_labelling
 from panrecon.graph.objects import scene_objects
 from panrecon.graph.observation import FrameObservation, aggregate_observations
 from panrecon.graph.panopticrecon import centroid_votes, sign_cut
+from panrecon.graph.parameters import GraphParameters
 from panrecon.graph.voting import PairVotes, membership, vote
 from panrecon.structures import VOID, CategoryTable, Instances, Labels, SuperfaceGraph
 
 
 @dataclass(frozen=True)
 class GraphResult:
-    """Superfaces and their labels, the votes between them, and by frame the object of every mask (`VOID` = none)."""
+    """The superface of every vertex, the votes between superfaces, and the objects with their labels.
+
+    `objects_of_frame` is, by frame name, the object of every detection (`VOID` = none).
+    """
 
     superface_of_vertex: Int[np.ndarray, " V"]
     graph: SuperfaceGraph
@@ -36,44 +40,49 @@ def infer_instances(
     adjacency: SuperfaceAdjacency,
     table: CategoryTable,
     settings: GraphSettings,
+    parameters: GraphParameters = GraphParameters(),
 ) -> GraphResult:
-    """The objects by `settings.rule`; each has one class, the one its masks say most by score x area.
+    """The objects by `settings.rule`; each has the class of the greatest sum of score x area of its masks.
 
-    Yu et al. (IROS 2024) give every pixel to its most certain mask; by consensus things and stuff are resolved apart.
+    The superfaces of the result may be finer than those given: `consensus` splits them where the labels of their
+    vertices differ. Yu et al. (IROS 2024) give every pixel to its most certain mask; `consensus` resolves overlaps of
+    things and of stuff separately.
     """
     count = int(superface_of_vertex.max(initial=VOID)) + 1
     match settings.rule:
         case "panopticrecon":
-            on_vertices = aggregate_observations(
-                [seen.jointly for seen in observations], table, len(superface_of_vertex)
-            )
+            exclusive = [observation.exclusive for observation in observations]
+            on_vertices = aggregate_observations(exclusive, table, len(superface_of_vertex), parameters)
             evidence = on_vertices.grouped(superface_of_vertex, count)
-            found = sign_cut(evidence, settings.overlap).compact(evidence, settings.min_frames)
-            labelling = whole_superfaces(evidence, superface_of_vertex, found, table)
+            association = sign_cut(evidence, settings.overlap, parameters).compact(evidence, settings.min_frames)
+            labelling = superface_labelling(evidence, superface_of_vertex, association, table)
         case "consensus":
-            on_vertices = aggregate_observations(observations, table, len(superface_of_vertex))
+            on_vertices = aggregate_observations(observations, table, len(superface_of_vertex), parameters)
             evidence = on_vertices.grouped(superface_of_vertex, count)
-            found = consensus(evidence, adjacency, settings.overlap, settings.min_frames)
-            labelling = cut_superfaces(on_vertices, evidence, superface_of_vertex, found, table)
+            association = consensus(evidence, adjacency, settings.overlap, settings.min_frames, parameters)
+            labelling = refine_to_vertices(on_vertices, evidence, superface_of_vertex, association, table, parameters)
             evidence = on_vertices.grouped(labelling.superface_of_vertex, len(labelling.object_of_superface))
-            found = Association(labelling.object_of_superface, found.object_of_mask, found.count).compact(evidence)
+            refined = Association(labelling.object_of_superface, association.object_of_mask, association.count)
+            association = refined.compact(evidence)
         case _:
             assert_never(settings.rule)
-    graph = _graph(evidence, settings)
-    objects = scene_objects(evidence, graph, found)
-    category_of_object = np.array([one.category for one in objects] + [VOID])
-    is_object = found.object_of_superface != VOID
-    category = np.where(is_object, category_of_object[found.object_of_superface], labelling.stuff_of_superface)
-    labels = Labels(category.astype(np.int32), found.object_of_superface)
-    of_frame = {
-        frame: found.object_of_mask[evidence.frame_of_mask == number] for number, frame in enumerate(evidence.frames)
+    graph = _superface_graph(evidence, settings, parameters)
+    objects = scene_objects(evidence, graph, association, parameters)
+    category_of_object = np.array([scene_object.category for scene_object in objects] + [VOID])
+    is_object = association.object_of_superface != VOID
+    object_category = category_of_object[association.object_of_superface]
+    category = np.where(is_object, object_category, labelling.stuff_of_superface)
+    labels = Labels(category.astype(np.int32), association.object_of_superface)
+    objects_of_frame = {
+        frame: association.object_of_mask[evidence.frame_of_mask == frame_index]
+        for frame_index, frame in enumerate(evidence.frames)
     }
-    return GraphResult(labelling.superface_of_vertex, graph, Instances(labels, objects), of_frame)
+    return GraphResult(labelling.superface_of_vertex, graph, Instances(labels, objects), objects_of_frame)
 
 
-def _graph(evidence: Evidence, settings: GraphSettings) -> SuperfaceGraph:
+def _superface_graph(evidence: Evidence, settings: GraphSettings, parameters: GraphParameters) -> SuperfaceGraph:
     """The votes between the superfaces, as the rule counts them."""
-    members = membership(evidence, settings.overlap)
+    members = membership(evidence, settings.overlap, parameters)
     votes: PairVotes
     match settings.rule:
         case "panopticrecon":

@@ -1,4 +1,4 @@
-"""Loops that numpy cannot express, compiled once (numba) and cached."""
+"""Loops that numpy cannot express, compiled by numba and cached."""
 
 from typing import no_type_check
 
@@ -43,10 +43,10 @@ def _merge_by_internal_difference(
 def felzenszwalb_huttenlocher(
     edges: Int[np.ndarray, "E 2"], weight: Float[np.ndarray, " E"], count: int, threshold: float, min_size: int
 ) -> Int[np.ndarray, " count"]:
-    """Segment 0 .. S-1 of every node, numbered by first node (Felzenszwalb & Huttenlocher, IJCV 2004).
+    """The segment 0 .. S-1 of every node, in the order of first nodes (Felzenszwalb & Huttenlocher, IJCV 2004).
 
-    Two segments merge over an edge not heavier than either's largest inner edge + threshold / its size; those of fewer
-    than `min_size` nodes then join the neighbour of the lightest edge.
+    Two segments merge over an edge of at most the weight of either's heaviest internal edge + threshold / its size;
+    those of fewer than `min_size` nodes then join the neighbour of their lightest edge.
     """
     order = np.argsort(weight, kind="stable")
     parent = _merge_by_internal_difference(
@@ -60,27 +60,28 @@ def felzenszwalb_huttenlocher(
 
 @numba.njit(cache=True)
 @no_type_check  # numba cannot cache what the checker of shapes wraps
-def _add_frames_beside(
-    standing: np.ndarray, chosen: int, weight: np.ndarray, first: np.ndarray, second: np.ndarray, result: np.ndarray
+def _add_state_counts(
+    state: np.ndarray, given_state: int, weight: np.ndarray, first: np.ndarray, second: np.ndarray, result: np.ndarray
 ) -> None:
     for pair in range(len(first)):
-        one, two = standing[first[pair]], standing[second[pair]]
+        state_of_first = state[first[pair]]
+        state_of_second = state[second[pair]]
         for frame in range(len(weight)):
-            if one[frame] == chosen:
-                result[pair, two[frame]] += weight[frame]
-            elif two[frame] == chosen:
-                result[pair, one[frame]] += weight[frame]
+            if state_of_first[frame] == given_state:
+                result[pair, state_of_second[frame]] += weight[frame]
+            elif state_of_second[frame] == given_state:
+                result[pair, state_of_first[frame]] += weight[frame]
 
 
-def frames_beside(
-    standing: Int8[np.ndarray, "U F"],
-    chosen: int,
+def state_counts(
+    state: Int8[np.ndarray, "U F"],
+    given_state: int,
     weight_of_frame: Float[np.ndarray, " F"],
     first: Int[np.ndarray, " P"],
     second: Int[np.ndarray, " P"],
-    kinds: int,
-) -> Float[np.ndarray, "P kinds"]:
-    """The weight of the frames in which one of a pair has the standing `chosen`, by the standing of the other."""
-    result = np.zeros((len(first), kinds))
-    _add_frames_beside(standing, chosen, weight_of_frame, first, second, result)
+    states: int,
+) -> Float[np.ndarray, "P states"]:
+    """The weight of the frames in which one unit of a pair is in `given_state`, by the state of the other."""
+    result = np.zeros((len(first), states))
+    _add_state_counts(state, given_state, weight_of_frame, first, second, result)
     return result

@@ -1,94 +1,101 @@
-"""What speaks for and against each object: its class, masks, votes, contradicting frames, and a confidence."""
-
-from typing import Final
+"""The evidence for and against each object: its class, masks, votes, contradicting frames, and confidence."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from panrecon.graph.association import Association, category_support, mask_iou, supporting_frames
 from panrecon.graph.evidence import Evidence, sums_by
+from panrecon.graph.parameters import ConfidenceModel, GraphParameters
 from panrecon.structures import VOID, SceneObject, SuperfaceGraph, SupportingMask
 
-WELL_SEEN: Final = 0.2  # a frame sees an object well if it sees this share of the most any frame sees
-CONTRADICTED: Final = 0.5  # of what a frame sees of an object, in masks of something else
-LOGIT: Final = (-7.0, 5.4, 2.9, 1.0)  # of the confidence: bias, class agreement, fit of the masks, log(1 + frames)
-ENOUGH_FRAMES: Final = 10.0  # more make no object surer
 
-
-def scene_objects(evidence: Evidence, graph: SuperfaceGraph, found: Association) -> tuple[SceneObject, ...]:
-    """Every object with its class, the one that its masks say most by score x area (Yu et al. weigh all alike)."""
-    if not found.count:
+def scene_objects(
+    evidence: Evidence, graph: SuperfaceGraph, association: Association, parameters: GraphParameters
+) -> tuple[SceneObject, ...]:
+    """Every object with its evidence; its class has the greatest sum of score x area over its masks."""
+    if not association.count:
         return ()
-    support = category_support(evidence, found.object_of_mask, found.count)
-    detected = detecting_frames(evidence, found)
-    well_seen = frames_in_view(evidence, found)
-    contradicting = well_seen & ~detected & claimed_by_others(evidence, found)
-    confidence = confidences(evidence, found, support)
-    votes = [_inner_votes(graph, found, values) for values in (graph.votes_for, graph.votes_against)]
+    support = category_support(evidence, association.object_of_mask, association.count)
+    is_viewed = well_viewing_frames(evidence, association, parameters)
+    is_detected = detecting_frames(evidence, association)
+    is_contradicted = is_viewed & ~is_detected & covered_by_others(evidence, association, parameters)
+    confidence = confidences(evidence, association, support, parameters.confidence)
+    votes_for = _internal_votes(graph, association, graph.votes_for)
+    votes_against = _internal_votes(graph, association, graph.votes_against)
     return tuple(
         SceneObject(
-            category=int(support[number].argmax()),
-            confidence=float(confidence[number]),
-            votes_for=float(votes[0][number]),
-            votes_against=float(votes[1][number]),
-            masks=_masks(evidence, np.flatnonzero(found.object_of_mask == number)),
-            contradicting=tuple(evidence.frames[frame] for frame in np.flatnonzero(contradicting[number])),
+            category=int(support[index].argmax()),
+            confidence=float(confidence[index]),
+            votes_for=float(votes_for[index]),
+            votes_against=float(votes_against[index]),
+            masks=_supporting_masks(evidence, np.flatnonzero(association.object_of_mask == index)),
+            contradicting=tuple(evidence.frames[frame] for frame in np.flatnonzero(is_contradicted[index])),
         )
-        for number in range(found.count)
+        for index in range(association.count)
     )
 
 
-def detecting_frames(evidence: Evidence, found: Association) -> Bool[np.ndarray, "O F"]:
+def detecting_frames(evidence: Evidence, association: Association) -> Bool[np.ndarray, "O F"]:
     """Which frames have a mask of which object."""
-    detected = np.zeros((found.count, len(evidence.frames)), dtype=bool)
-    mine = found.object_of_mask != VOID
-    detected[found.object_of_mask[mine], evidence.frame_of_mask[mine]] = True
-    return detected
+    is_detected = np.zeros((association.count, len(evidence.frames)), dtype=bool)
+    assigned = association.object_of_mask != VOID
+    is_detected[association.object_of_mask[assigned], evidence.frame_of_mask[assigned]] = True
+    return is_detected
 
 
-def frames_in_view(evidence: Evidence, found: Association) -> Bool[np.ndarray, "O F"]:
-    """Which frames see which object well."""
-    seen = evidence.grouped(found.object_of_superface, found.count).visible.toarray()
-    return (seen > WELL_SEEN * seen.max(axis=1, keepdims=True, initial=0)) & (seen > 0)
+def well_viewing_frames(
+    evidence: Evidence, association: Association, parameters: GraphParameters
+) -> Bool[np.ndarray, "O F"]:
+    """Which frames see more than `well_viewed_share` of the most vertices of an object that any frame sees."""
+    visible = evidence.grouped(association.object_of_superface, association.count).visible.toarray()
+    most = visible.max(axis=1, keepdims=True, initial=0)
+    return (visible > parameters.well_viewed_share * most) & (visible > 0)
 
 
-def claimed_by_others(evidence: Evidence, found: Association) -> Bool[np.ndarray, "O F"]:
-    """In which frames most of what is seen of an object lies in things that are not it, or in stuff."""
-    on_object = evidence.grouped(found.object_of_superface, found.count)
-    number, mask, vertices = on_object.covered.row, on_object.covered.col, on_object.covered.data
-    thing, frame = evidence.thing_mask[mask], evidence.frame_of_mask[mask]
-    foreign = thing & (found.object_of_mask[mask] != number)
-    claimed = np.zeros((2, *on_object.visible.shape))
-    for row, chosen in enumerate((foreign, ~thing)):
-        np.add.at(claimed[row], (number[chosen], frame[chosen]), vertices[chosen])
-    return claimed.max(axis=0) > CONTRADICTED * on_object.visible.toarray()
+def covered_by_others(
+    evidence: Evidence, association: Association, parameters: GraphParameters
+) -> Bool[np.ndarray, "O F"]:
+    """In which frames most visible vertices of an object lie in things other than it, or most of them in stuff."""
+    on_objects = evidence.grouped(association.object_of_superface, association.count)
+    object_index, mask, vertices = on_objects.covered.row, on_objects.covered.col, on_objects.covered.data
+    is_thing = evidence.thing_mask[mask]
+    frame = evidence.frame_of_mask[mask]
+    is_other_thing = is_thing & (association.object_of_mask[mask] != object_index)
+    covered = np.zeros((2, *on_objects.visible.shape))
+    for by_kind, is_kind in zip(covered, (is_other_thing, ~is_thing), strict=True):
+        np.add.at(by_kind, (object_index[is_kind], frame[is_kind]), vertices[is_kind])
+    return covered.max(axis=0) > parameters.contradicting_share * on_objects.visible.toarray()
 
 
-def _inner_votes(graph: SuperfaceGraph, found: Association, votes: Float[np.ndarray, " E"]) -> Float[np.ndarray, " O"]:
-    ends = found.object_of_superface[graph.first], found.object_of_superface[graph.second]
-    inner = (ends[0] == ends[1]) & (ends[0] != VOID)
-    return sums_by(ends[0][inner], votes[inner], found.count)
+def _internal_votes(
+    graph: SuperfaceGraph, association: Association, votes: Float[np.ndarray, " E"]
+) -> Float[np.ndarray, " O"]:
+    first = association.object_of_superface[graph.first]
+    second = association.object_of_superface[graph.second]
+    is_internal = (first == second) & (first != VOID)
+    return sums_by(first[is_internal], votes[is_internal], association.count)
 
 
-def confidences(evidence: Evidence, found: Association, support: Float[np.ndarray, "O C"]) -> Float[np.ndarray, " O"]:
-    """How likely each object is one of the scene's, with the right class and an IoU above 0.5; in (0, 1).
+def confidences(
+    evidence: Evidence, association: Association, support: Float[np.ndarray, "O C"], model: ConfidenceModel
+) -> Float[np.ndarray, " O"]:
+    """The probability that each object is one of the scene's, of the right class and with an IoU above 0.5; in (0, 1).
 
-    A logistic model of how far its masks agree on the class, how well they fit it, and how many frames have them. Its
-    weights were fitted on objects found in the built-in rooms under simulated masks of four qualities, and measured on
-    other scenes (`benchmarks/confidence_calibration.py`).
+    A logistic model of how far its masks agree on the class, their mean IoU with it, and the frames that have them.
     """
     agreement = support.max(axis=1) / support.sum(axis=1).clip(1e-9)
-    frames = supporting_frames(evidence, found.object_of_mask, found.count)
-    mine = np.flatnonzero(found.object_of_mask != VOID)
-    owner = found.object_of_mask[mine]
-    iou = mask_iou(evidence, found.object_of_superface, found.count)[owner, mine]
-    fit = sums_by(owner, iou, found.count) / np.bincount(owner, minlength=found.count).clip(1)
-    bias, of_agreement, of_fit, of_frames = LOGIT
-    logit = bias + of_agreement * agreement + of_fit * fit + of_frames * np.log1p(frames.clip(max=ENOUGH_FRAMES))
+    frames = supporting_frames(evidence, association.object_of_mask, association.count)
+    assigned = np.flatnonzero(association.object_of_mask != VOID)
+    owner = association.object_of_mask[assigned]
+    iou = mask_iou(evidence, association.object_of_superface, association.count)[owner, assigned]
+    mask_count = np.bincount(owner, minlength=association.count).clip(1)
+    mean_iou = sums_by(owner, iou, association.count) / mask_count
+    by_frames = model.log_frames * np.log1p(frames.clip(max=model.max_frames))
+    logit = model.bias + model.class_agreement * agreement + model.mask_iou * mean_iou + by_frames
     return 1 / (1 + np.exp(-logit))
 
 
-def _masks(evidence: Evidence, masks: Int[np.ndarray, " m"]) -> tuple[SupportingMask, ...]:
+def _supporting_masks(evidence: Evidence, masks: Int[np.ndarray, " m"]) -> tuple[SupportingMask, ...]:
     return tuple(
         SupportingMask(
             evidence.frames[evidence.frame_of_mask[mask]],

@@ -1,4 +1,4 @@
-"""Over-segmentation of the mesh: superfaces, the nodes on which masks vote."""
+"""Over-segmentation of the mesh into superfaces, the nodes of the graph."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -10,10 +10,10 @@ from panrecon.structures import TriangleMesh
 
 
 def superfaces(mesh: TriangleMesh, settings: GraphSettings) -> Int[np.ndarray, " V"]:
-    """The superface of every vertex, numbered from 0.
+    """The superface of every vertex, from 0 in the order of first vertices.
 
     Felzenszwalb-Huttenlocher on the mesh's edges, as ScanNet's Segmentator (Dai et al. 2017), with colour added: flat
-    sheets (posters, rugs, panes) have no normal edge.
+    objects (posters, rugs, panes) have no edge in the normals.
     """
     edges = mesh_edges(mesh.faces)
     weight = dihedral_weight(mesh, edges) + settings.color_weight * color_step(mesh, edges)
@@ -22,7 +22,10 @@ def superfaces(mesh: TriangleMesh, settings: GraphSettings) -> Int[np.ndarray, "
 
 
 def dihedral_weight(mesh: TriangleMesh, edges: Int[np.ndarray, "E 2"]) -> Float[np.ndarray, " E"]:
-    """1 - cosine between the normals at an edge's ends, squared where the surface is convex there; in [0, 2]."""
+    """1 - cosine of the angle between the normals at an edge's ends, squared where it is convex; in [0, 4].
+
+    Convex edges weigh less, for objects are mostly convex and meet at concave edges (Dai et al. 2017).
+    """
     normals = vertex_normals(mesh.vertices, mesh.faces)
     start, end = edges.T
     weight = 1 - np.einsum("ij,ij->i", normals[start], normals[end])

@@ -23,16 +23,16 @@ NO_ADJACENCY = SuperfaceAdjacency(np.zeros((0, 2), np.int64), np.zeros(0))
 
 @dataclass(frozen=True)
 class Shot:
-    """One frame: the vertex at every pixel (`VOID` = none), what was detected in it, and from where it was taken."""
+    """One frame: the vertex at every pixel (`VOID` = none), what was detected in it, and the camera's position."""
 
     name: str
     vertex: Int[np.ndarray, "h w"]
     detections: Detections
-    place: float | None = None  # None: a place of its own
+    position: float | None = None  # m; None: a position of its own
 
     def observation(self, number: int, table: CategoryTable) -> FrameObservation:
         pose = np.eye(4)
-        pose[0, 3] = number if self.place is None else -1 - self.place
+        pose[0, 3] = number if self.position is None else -1 - self.position
         seen = self.vertex != VOID
         order = np.argsort(self.vertex[seen], kind="stable")
         is_thing = table.is_thing[self.detections.category]

@@ -8,12 +8,15 @@ from numpy.testing import assert_array_equal
 
 from panrecon.graph.association import Association, assign_masks, detection_share, mask_iou
 from panrecon.graph.consensus import affinity, agglomerate, group_masks, merge_mutual
-from panrecon.graph.labelling import cut_superfaces
+from panrecon.graph.labelling import refine_to_vertices
 from panrecon.graph.observation import aggregate_observations
+from panrecon.graph.parameters import GraphParameters
 from panrecon.graph.voting import PairVotes
 from panrecon.structures import VOID, CategoryTable
 
 from .conftest import CHAIR, FLOOR, TABLE, TILE, Shot, Tiles, detections, evidence_of, observations
+
+PARAMETERS = GraphParameters()
 
 
 def pair_votes(together: float, apart: float = 0, stuff: float = 0, unlabelled: float = 0) -> PairVotes:
@@ -21,13 +24,15 @@ def pair_votes(together: float, apart: float = 0, stuff: float = 0, unlabelled: 
     return PairVotes(np.array([0]), np.array([1]), *one)
 
 
-def test_affinity_is_the_share_of_frames_that_could_have_spoken() -> None:
-    assert affinity(pair_votes(1000))[0] == pytest.approx(1, abs=1e-3)
-    assert affinity(pair_votes(10, apart=10))[0] == pytest.approx(0.5, abs=0.01)
-    assert affinity(pair_votes(2))[0] < affinity(pair_votes(20))[0]  # little evidence is no certainty
+def test_affinity_is_the_share_of_frames_with_evidence() -> None:
+    assert affinity(pair_votes(1000), PARAMETERS)[0] == pytest.approx(1, abs=1e-3)
+    assert affinity(pair_votes(10, apart=10), PARAMETERS)[0] == pytest.approx(0.5, abs=0.01)
+    assert (
+        affinity(pair_votes(2), PARAMETERS)[0] < affinity(pair_votes(20), PARAMETERS)[0]
+    )  # little evidence is no certainty
     for against in ({"apart": 1}, {"stuff": 1}, {"unlabelled": 1}):
-        assert affinity(pair_votes(5, **against))[0] < affinity(pair_votes(5))[0]
-    assert affinity(pair_votes(5, unlabelled=1))[0] > affinity(pair_votes(5, apart=1))[0]
+        assert affinity(pair_votes(5, **against), PARAMETERS)[0] < affinity(pair_votes(5), PARAMETERS)[0]
+    assert affinity(pair_votes(5, unlabelled=1), PARAMETERS)[0] > affinity(pair_votes(5, apart=1), PARAMETERS)[0]
 
 
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 12))
@@ -43,12 +48,12 @@ def test_only_pairs_that_are_each_others_best_merge(seed: int, count: int) -> No
         group = np.flatnonzero(merged == number)
         inner = strength[np.ix_(group, group)][np.triu_indices(len(group), k=1)]
         assert (inner > 0.5).all()
-        assert (inner == strength[group].max(axis=1).max()).all()  # also among more than two: all alike
+        assert (inner == strength[group].max(axis=1).max()).all()  # also among more than two: all tie
     if (strength > 0.5).any():
         assert fewer < count  # the strongest pair always merges
 
 
-def test_units_that_are_all_alike_merge_at_once() -> None:
+def test_units_that_all_tie_merge_at_once() -> None:
     first, second = np.triu_indices(50, k=1)
     merged, fewer = merge_mutual(first, second, np.full(len(first), 0.9), 0.5, 50)
     assert fewer == 1 and not merged.any()
@@ -60,7 +65,7 @@ def test_a_tie_that_not_all_share_goes_to_the_lower_number() -> None:
 
 
 def test_clusters_of_perfect_masks_are_the_objects(tiles: Tiles, walk: list[Shot], table: CategoryTable) -> None:
-    cluster, count = agglomerate(evidence_of(walk, table, tiles.superface_of_vertex), 0.5)
+    cluster, count = agglomerate(evidence_of(walk, table, tiles.superface_of_vertex), 0.5, PARAMETERS)
     number = tiles.number.ravel()
     assert count == 3
     assert_array_equal(cluster == VOID, number == 0)
@@ -70,7 +75,7 @@ def test_clusters_of_perfect_masks_are_the_objects(tiles: Tiles, walk: list[Shot
 def test_masks_of_one_object_form_one_group(tiles: Tiles, walk: list[Shot], table: CategoryTable) -> None:
     evidence = evidence_of(walk, table, tiles.superface_of_vertex)
     things = np.flatnonzero(evidence.thing_mask)
-    group, count = group_masks(evidence, things, 0.5)
+    group, count = group_masks(evidence, things, 0.5, PARAMETERS)
     objects = [
         set(tiles.number.ravel()[evidence.covered.tocsc()[:, [mask]].tocoo().row].tolist()) for mask in things.tolist()
     ]
@@ -101,7 +106,7 @@ def test_the_share_counts_only_frames_in_which_the_object_was_detected(tiles: Ti
     assert share[[1, 8, 9], 0].tolist() == [1, 1, 1]
 
 
-def test_of_two_objects_met_alike_a_mask_joins_the_one_of_its_class(tiles: Tiles, table: CategoryTable) -> None:
+def test_of_two_objects_of_equal_iou_a_mask_joins_the_one_of_its_class(tiles: Tiles, table: CategoryTable) -> None:
     """Three frames show a chair and a table; a fourth masks one tile of each as a table."""
     tile, vertex = tiles.tile_image(), tiles.vertex_image()
     chair, bench, both = (np.isin(tile, tiles_of) for tiles_of in ((10, 11), (12, 13), (11, 12)))
@@ -113,9 +118,9 @@ def test_of_two_objects_met_alike_a_mask_joins_the_one_of_its_class(tiles: Tiles
         assert assign_masks(evidence, object_of_superface, 2, 0.25, 0.3).tolist() == [0, 1] * 3 + [expected]
 
 
-@pytest.mark.parametrize(("frames", "is_cut"), [(2, False), (60, True)])
-def test_many_good_masks_cut_a_superface_and_few_do_not(
-    tiles: Tiles, table: CategoryTable, frames: int, is_cut: bool
+@pytest.mark.parametrize(("frames", "is_split"), [(2, False), (60, True)])
+def test_many_good_masks_split_a_superface_and_few_do_not(
+    tiles: Tiles, table: CategoryTable, frames: int, is_split: bool
 ) -> None:
     """Tiles 13 and 14, the table, and tile 15 of the wall are one superface; the masks hold a table of two tiles."""
     superface_of_vertex = tiles.superface_of_vertex.copy()
@@ -125,7 +130,7 @@ def test_many_good_masks_cut_a_superface_and_few_do_not(
     evidence = on_vertices.grouped(superface_of_vertex, tiles.count)
     of_mask = np.where(evidence.category_of_mask == TABLE, 0, VOID).astype(np.int32)
     found = Association(np.where(np.arange(tiles.count) == 13, 0, VOID).astype(np.int32), of_mask, 1)
-    labelled = cut_superfaces(on_vertices, evidence, superface_of_vertex, found, table)
+    labelled = refine_to_vertices(on_vertices, evidence, superface_of_vertex, found, table, PARAMETERS)
     of_vertex = labelled.object_of_superface[labelled.superface_of_vertex]
     held = sorted(set(tiles.superface_of_vertex[of_vertex == 0].tolist()))
-    assert held == ([13, 14] if is_cut else [13, 14, 15])
+    assert held == ([13, 14] if is_split else [13, 14, 15])

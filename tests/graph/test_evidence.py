@@ -1,4 +1,4 @@
-"""Laws of observations and the evidence gathered from them."""
+"""Laws of observations and the evidence aggregated from them."""
 
 from dataclasses import replace
 
@@ -8,21 +8,22 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from panrecon.geometry.projective import look_at
 from panrecon.graph.observation import aggregate_observations, frame_weights, observe
+from panrecon.graph.parameters import GraphParameters
 from panrecon.structures import VOID, Camera, Category, CategoryTable, View
 
 from .conftest import CHAIR, FLOOR, Shot, Tiles, detections, evidence_of, observations
 
 
-def test_evidence_names_every_mask_by_frame_and_place(walk: list[Shot], table: CategoryTable, tiles: Tiles) -> None:
+def test_evidence_names_every_mask_by_frame_and_detection(walk: list[Shot], table: CategoryTable, tiles: Tiles) -> None:
     evidence = evidence_of(walk[::-1], table, tiles.superface_of_vertex)
     assert evidence.frames == tuple(sorted(shot.name for shot in walk))
     by_name = {shot.name: shot.detections for shot in walk}
-    for mask, (frame, place) in enumerate(zip(evidence.frame_of_mask, evidence.detection_of_mask, strict=True)):
+    for mask, (frame, detection) in enumerate(zip(evidence.frame_of_mask, evidence.detection_of_mask, strict=True)):
         found = by_name[evidence.frames[frame]]
-        assert evidence.category_of_mask[mask] == found.category[place]
-        assert evidence.score_of_mask[mask] == found.score[place]
-        assert evidence.thing_mask[mask] == table.is_thing[found.category[place]]
-        assert evidence.size_of_mask[mask] == found.mask[place].sum()
+        assert evidence.category_of_mask[mask] == found.category[detection]
+        assert evidence.score_of_mask[mask] == found.score[detection]
+        assert evidence.thing_mask[mask] == table.is_thing[found.category[detection]]
+        assert evidence.size_of_mask[mask] == found.mask[detection].sum()
 
 
 def test_groups_add_what_their_units_have_and_void_is_left_out(
@@ -37,15 +38,15 @@ def test_groups_add_what_their_units_have_and_void_is_left_out(
     assert_array_equal(grouped.vertices_of_unit, [(group == 0).sum(), (group == 1).sum()])
 
 
-def test_things_and_stuff_are_disjoint_apart_or_all_masks_jointly(table: CategoryTable) -> None:
+def test_things_and_stuff_are_resolved_separately_or_made_exclusive(table: CategoryTable) -> None:
     vertex = np.arange(4, dtype=np.int32).reshape(1, 4)
     chair, better_chair, floor = (np.isin(vertex, held) for held in ([0, 1, 2], [0], [1, 3]))
     shot = Shot("0", vertex, detections([CHAIR, CHAIR, FLOOR], [chair, better_chair, floor], [0.5, 0.8, 0.6]))
     (apart,) = observations([shot], table)
     assert_array_equal(apart.thing, [1, 0, 0, VOID])
     assert_array_equal(apart.stuff, [VOID, 2, VOID, 2])
-    assert_array_equal(apart.jointly.thing, [1, VOID, 0, VOID])
-    assert_array_equal(apart.jointly.stuff, [VOID, 2, VOID, 2])
+    assert_array_equal(apart.exclusive.thing, [1, VOID, 0, VOID])
+    assert_array_equal(apart.exclusive.stuff, [VOID, 2, VOID, 2])
 
 
 def test_a_frame_sees_what_lies_at_its_measured_depth(table: CategoryTable) -> None:
@@ -77,9 +78,10 @@ def test_masks_of_the_sky_hide_no_surface(table: CategoryTable) -> None:
 
 
 @pytest.mark.parametrize(("turn", "move", "expected"), [(0.0, 0.0, 0.5), (0.1, 0.0, 1.0), (0.0, 0.1, 1.0)])
-def test_frames_share_their_weight_with_those_from_the_same_place(turn: float, move: float, expected: float) -> None:
+def test_frames_share_their_weight_with_those_from_the_same_pose(turn: float, move: float, expected: float) -> None:
     poses = np.stack([np.eye(4), np.eye(4), np.eye(4)])
     poses[1, :3, 3] = move, 0, 0
     poses[1, :3, 2] = np.sin(turn), 0, np.cos(turn)
     poses[2, :3, 3] = 5, 0, 0
-    assert_allclose(frame_weights(poses), [expected, expected, 1.0])
+    assert_allclose(frame_weights(poses, GraphParameters()), [expected, expected, 1.0])
+    assert_allclose(frame_weights(poses, GraphParameters(same_position=0.2)), [1.0 if turn else 0.5] * 2 + [1.0])

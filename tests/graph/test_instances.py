@@ -78,7 +78,7 @@ def test_perfect_masks_give_perfect_labels(tiles: Tiles, walk: list[Shot], table
 @settings(deadline=None, max_examples=25)
 @given(seed=seeds)
 def test_the_order_of_frames_changes_nothing_at_all(tiles: Tiles, table: CategoryTable, rule: str, seed: int) -> None:
-    shots = [Shot(s.name, s.vertex, s.detections, place=n) for n, s in enumerate(noisy_walk(tiles, seed))]
+    shots = [Shot(s.name, s.vertex, s.detections, position=n) for n, s in enumerate(noisy_walk(tiles, seed))]
     mixed = [shots[number] for number in np.random.default_rng(seed).permutation(len(shots))]
     one, other = (solve(order, table, tiles.superface_of_vertex, rule) for order in (shots, mixed))
     assert one.instances.objects == other.instances.objects
@@ -104,9 +104,9 @@ def test_names_of_frames_and_the_order_of_detections_change_no_object(
 @settings(deadline=None, max_examples=25)
 @given(seed=seeds)
 def test_a_doubled_frame_changes_nothing(tiles: Tiles, table: CategoryTable, rule: str, seed: int) -> None:
-    shots = [Shot(s.name, s.vertex, s.detections, place=n) for n, s in enumerate(noisy_walk(tiles, seed))]
+    shots = [Shot(s.name, s.vertex, s.detections, position=n) for n, s in enumerate(noisy_walk(tiles, seed))]
     chosen = shots[seed % len(shots)]
-    doubled = [*shots, Shot("again", chosen.vertex, chosen.detections, chosen.place)]
+    doubled = [*shots, Shot("again", chosen.vertex, chosen.detections, chosen.position)]
     one, other = (labels_of_vertices(solve(s, table, tiles.superface_of_vertex, rule)) for s in (shots, doubled))
     assert_array_equal(one.category, other.category)
     assert partition(one) == partition(other)

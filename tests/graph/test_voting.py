@@ -5,14 +5,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from panrecon.graph.evidence import MIN_VISIBLE, Evidence
+from panrecon.graph.evidence import Evidence
 from panrecon.graph.panopticrecon import centroid_votes
+from panrecon.graph.parameters import GraphParameters
 from panrecon.graph.voting import STUFF, THING, UNLABELLED, UNSEEN, PairVotes, membership, vote
 from panrecon.masks.overlap import resolve_overlaps
 from panrecon.structures import VOID, CategoryTable
 
 from .conftest import CHAIR, FLOOR, Shot, Tiles, detections, evidence_of
 
+PARAMETERS = GraphParameters()
 SUPERFACES = 6
 PIXELS = 12 * 12
 SUPERFACE_OF_VERTEX = np.arange(SUPERFACES * PIXELS, dtype=np.int32) // PIXELS
@@ -45,7 +47,7 @@ def as_dict(votes: PairVotes) -> Pairs:
 
 
 def both_votes(evidence: Evidence, overlap: float) -> tuple[Pairs, Pairs]:
-    members = membership(evidence, overlap)
+    members = membership(evidence, overlap, PARAMETERS)
     return as_dict(vote(evidence, members)), as_dict(centroid_votes(evidence, members))
 
 
@@ -73,7 +75,11 @@ Masks = list[tuple[bool, dict[int, int]]]
 def _plain_frame(shot: Shot, table: CategoryTable, overlap: float) -> tuple[Masks, set[int]]:
     """What every mask holds (things or stuff; members with their vertices), and the superfaces in view."""
     superface = np.where(shot.vertex == VOID, VOID, shot.vertex // PIXELS)
-    seen = {s: int((superface == s).sum()) for s in range(SUPERFACES) if (superface == s).sum() >= MIN_VISIBLE}
+    seen = {
+        s: int((superface == s).sum())
+        for s in range(SUPERFACES)
+        if (superface == s).sum() >= PARAMETERS.min_visible_vertices
+    }
     is_thing = table.is_thing[shot.detections.category]
     masks = []
     for detection in range(len(shot.detections)):
@@ -137,28 +143,28 @@ def test_perfect_masks_agree_inside_objects_and_hold_no_other_pair(
     tiles: Tiles, walk: list[Shot], table: CategoryTable
 ) -> None:
     evidence = evidence_of(walk, table, tiles.superface_of_vertex)
-    votes = vote(evidence, membership(evidence, 0.5))
+    votes = vote(evidence, membership(evidence, 0.5, PARAMETERS))
     same = tiles.number.ravel()[votes.first] == tiles.number.ravel()[votes.second]
     assert len(same) == 3 and same.all()  # two tiles each
     assert not (votes.apart + votes.stuff + votes.unlabelled).any()
     assert (votes.first < votes.second).all()
 
 
-def test_a_superface_stands_in_a_frame_as_its_best_mask_says(table: CategoryTable) -> None:
+def test_the_state_of_a_superface_in_a_frame_is_that_of_its_best_mask(table: CategoryTable) -> None:
     """A superface a row: in a chair and a floor, in a floor, in half a chair, in no mask, hardly in view."""
     vertex = np.arange(50, dtype=np.int32).reshape(5, 10)
-    vertex[4, MIN_VISIBLE - 1 :] = VOID
+    vertex[4, PARAMETERS.min_visible_vertices - 1 :] = VOID
     chair, floor = np.zeros((2, 5, 10), bool)
     chair[0], floor[0], floor[1], chair[2, :5], chair[4] = True, True, True, True, True
     shot = Shot("0", vertex, detections([CHAIR, FLOOR], [chair, floor]))
-    members = membership(evidence_of([shot], table, np.arange(50, dtype=np.int32) // 10), 0.5)
-    assert_array_equal(members.standing[:, 0], [THING, STUFF, UNLABELLED, UNLABELLED, UNSEEN])
+    members = membership(evidence_of([shot], table, np.arange(50, dtype=np.int32) // 10), 0.5, PARAMETERS)
+    assert_array_equal(members.state[:, 0], [THING, STUFF, UNLABELLED, UNLABELLED, UNSEEN])
     assert_array_equal(members.in_thing_mask.toarray(), [[1, 0], [0, 0], [0, 0], [0, 0], [0, 0]])
 
 
-def test_frames_from_one_place_count_once(tiles: Tiles, walk: list[Shot], table: CategoryTable) -> None:
-    still = [Shot(shot.name, shot.vertex, shot.detections, place=number) for number, shot in enumerate(walk)]
-    copies = [Shot(f"{shot.name} again", shot.vertex, shot.detections, shot.place) for shot in still]
+def test_frames_from_one_pose_count_once(tiles: Tiles, walk: list[Shot], table: CategoryTable) -> None:
+    still = [Shot(shot.name, shot.vertex, shot.detections, position=number) for number, shot in enumerate(walk)]
+    copies = [Shot(f"{shot.name} again", shot.vertex, shot.detections, shot.position) for shot in still]
     once, twice = (
         both_votes(evidence_of(shots, table, tiles.superface_of_vertex), 0.5) for shots in (still, [*still, *copies])
     )

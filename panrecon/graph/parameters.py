@@ -1,0 +1,69 @@
+"""The numbers that decide which masks and superfaces form one object, and how certain an object is."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+DEFAULT_DIRECTION: Final = float(np.deg2rad(0.5))
+
+
+@dataclass(frozen=True)
+class ConfidenceModel:
+    """Weights of the logistic model of an object's confidence, all in logits.
+
+    Fitted by logistic regression on the objects of built-in rooms under simulated masks of four qualities; measured on
+    other scenes by `benchmarks/confidence_calibration.py`.
+    """
+
+    bias: float = -7.0
+    class_agreement: float = 5.4  # per unit of the share of the winning class, in [0, 1]
+    mask_iou: float = 2.9  # per unit of the mean IoU of its masks, in [0, 1]
+    log_frames: float = 1.0  # per unit of log(1 + frames)
+    max_frames: float = 10.0  # frames, above 0: more add no certainty; set by hand
+
+
+@dataclass(frozen=True)
+class GraphParameters:
+    """Parameters of the association of masks, beside the user's settings (`config.GraphSettings`).
+
+    Frames are counted by weight, that is, frames from one pose count as one. Where nothing else is said, a value was
+    set by hand on the seven development scenes; `benchmarks/association_ablation.py` tells what those marked (ablation)
+    are worth there. Shares, affinities and IoUs lie in [0, 1].
+    """
+
+    # Observation
+    same_position: float = 0.01  # m, >= 0; frames nearer and of one direction share the weight of one (ablation)
+    same_direction: float = DEFAULT_DIRECTION  # rad, >= 0: half a degree
+    min_visible_vertices: int = 4  # vertices, >= 1: a frame that views fewer of a superface has no vote on it
+
+    # Agglomeration of superfaces, after the view consensus of Yan et al. (MaskClustering, CVPR 2024)
+    merge_affinity: float = 0.5  # clusters of a greater affinity merge; 0.35 and 0.65 are in the ablation
+    prior_frames: float = 0.3  # frames, >= 0: added to the denominator of the affinity (ablation)
+    stuff_weight: float = 1.0  # >= 0: of a frame with one of a pair in a thing and the other in stuff (ablation)
+    unlabelled_weight: float = 0.3  # >= 0: of a frame with one in a thing and the other in no mask (ablation)
+    min_thing_frames: float = 2.0  # frames, >= 0: a superface in thing masks of fewer seeds no object
+    min_thing_share: float = 0.4  # of the labels of a seed are things; keeps leaking walls out (ablation)
+
+    # Assignment of masks to objects
+    min_seed_iou: float = 0.2  # a mask is assigned to the agglomerated object of the greatest IoU above this
+    min_mask_iou: float = 0.25  # the same after refinement
+    class_penalty: float = 0.3  # share of its IoU that a mask loses with an object of other classes (ablation)
+    unassigned_iou: float = 0.4  # masks of a lower IoU with every object are grouped by themselves
+    same_group_iou: float = 0.5  # groups of unassigned masks of a greater IoU merge
+    min_unassigned_frames: float = 4.0  # frames, >= 0: a group in fewer gives no object; infinity: none (ablation)
+    min_detection_rate: float = 0.12  # of the frames that view an object well must detect it (ablation)
+    refinement_rounds: int = 2  # >= 0: alternations of masks and superfaces; more change little (ablation)
+
+    # Merging of fragments that no frame views together
+    max_smooth_weight: float = 0.05  # of the dihedral weight, in [0, 4]: 18 degrees concave, 39 convex
+    min_smooth_share: float = 0.5  # of the edges between two fragments are smooth; infinity: none merge (ablation)
+
+    # Labels of superfaces and vertices
+    min_object_share: float = 0.4  # of its views in an object's masks, for a superface or vertex to belong to it
+    superface_prior_frames: float = 10.0  # frames, > 0: weight of a superface's evidence at a vertex (ablation)
+
+    # Evidence of objects
+    well_viewed_share: float = 0.2  # of the most vertices in any frame, for a frame to view an object well
+    contradicting_share: float = 0.5  # of the object's vertices in other masks, for a frame to contradict it
+    confidence: ConfidenceModel = ConfidenceModel()
