@@ -15,7 +15,6 @@ from unittest.mock import patch
 
 import numpy as np
 import typer
-from jaxtyping import Bool
 
 from benchmarks.labels_against_baseline import RUN, choose
 from benchmarks.measure import strict_scores
@@ -40,10 +39,8 @@ from panrecon.io.files import write_json, write_text
 from panrecon.io.graph import read_instances_found, read_labels_of_surfaces, read_superfaces
 from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan, read_views, scan_views
-from panrecon.refinement import labelling
-from panrecon.refinement.edges import sharpened
-from panrecon.refinement.fine_structures import with_slim_segments, with_small_things
-from panrecon.refinement.thin_structures import with_thin_things
+from panrecon.refinement.parameters import RefinementParameters
+from panrecon.refinement.refine import refine
 from panrecon.semantics.classifier import fit_classifier, predict
 from panrecon.semantics.lifting import lift_features
 from panrecon.semantics.propagation import propagate
@@ -56,6 +53,8 @@ WHOLE: Final = "field and look (default)"
 FAULTS: Final = {"faults 1": "faults1", "faults 2": "faults2"}
 FEATURES: Final = RUNS / RUN / "features"
 Scores = dict[str, float]
+REFINEMENT: Final = RefinementParameters(Settings().mesh.voxel_size)
+ALL_OBJECTS: Final = replace(REFINEMENT, min_detection_rate=0.0)  # none is rejected
 
 
 @dataclass(frozen=True)
@@ -67,33 +66,33 @@ class Variant:
     propagation: bool = True
     disputed: float = supervision.DISPUTED
     settings: Mapping[str, int] = field(default_factory=dict)  # of the field
-    likeness_floor: float = labelling.LIKENESS_FLOOR
-    detected: float = labelling.DETECTED
-    sharpen: bool = True
-    details: bool = True
-    thin: bool = True
+    refinement: RefinementParameters = REFINEMENT
+    boundary_projection: bool = True
+    fine_structures: bool = True
+    thin_structures: bool = True
 
     @property
     def taught(self) -> "Variant":
         """The same field, and the default decision."""
         return replace(
             self,
-            likeness_floor=labelling.LIKENESS_FLOOR,
-            detected=labelling.DETECTED,
-            sharpen=True,
-            details=True,
-            thin=True,
+            refinement=REFINEMENT,
+            boundary_projection=True,
+            fine_structures=True,
+            thin_structures=True,
         )
 
 
 VARIANTS: Final = {
     WHOLE: Variant(),
-    "the field alone": Variant(likeness_floor=1e6),
-    "disputed objects stay": Variant(detected=0.0),
-    "edges stay round": Variant(sharpen=False),
-    "no slim and small details": Variant(details=False),
-    "no thin things": Variant(thin=False),
-    "borders alone": Variant(detected=0.0, sharpen=False, details=False, thin=False),
+    "the field alone": Variant(refinement=replace(REFINEMENT, similarity_floor=1e6)),
+    "no object is rejected": Variant(refinement=ALL_OBJECTS),
+    "no boundary projection": Variant(boundary_projection=False),
+    "no fine structures": Variant(fine_structures=False),
+    "no thin structures": Variant(thin_structures=False),
+    "boundaries alone": Variant(
+        refinement=ALL_OBJECTS, boundary_projection=False, fine_structures=False, thin_structures=False
+    ),
     **{f"without the loss of {name}": Variant(weights={name: 0.0}) for name in losses.WEIGHTS},
     "without the classifier's labels": Variant(propagation=False),
     "disputed masks count in full": Variant(disputed=1.0),
@@ -159,13 +158,13 @@ class Bench:
         return self._answers[key]
 
     def _fitted(self, variant: Variant, before: Semantics) -> PointField:
-        teacher = Teacher(self.mesh, before.known, before.confidence, Settings().field.reach)
+        teacher = Teacher(self.mesh, before.known, before.confidence, Settings().field.truncation)
         frames, _ = taught_and_held_out(self.scan.frames, Settings().field.held_out_frames)
         names = {frame.name for frame in frames}
         pairs = [pair for pair in zip(self.views, before.maps, strict=True) if pair[0].name in names]
         taught = [teacher.teach(view, self._masks(view, before.objects), values) for view, values in pairs]
         data = field_data(
-            taught, scene_box(self.mesh.vertices, Settings().field.reach), len(self.table), len(before.objects)
+            taught, scene_box(self.mesh.vertices, Settings().field.truncation), len(self.table), len(before.objects)
         )
         settings = Settings().field.model_copy(update=dict(variant.settings))
         fitted = fit(data if variant.features != "none" else replace(data, features=None), settings)
@@ -178,32 +177,20 @@ class Bench:
 
     def decided(self, seen: PointField, before: Semantics, variant: Variant) -> PanopticMesh:
         """The stage `panoptic`, without files."""
-        reach, probabilities = Settings().field.reach, (seen.category_probability, seen.instance_probability)
-        views = scan_views(self.scan)
-
-        def masks(view: View) -> Labels:
-            return self._masks(view, before.objects)
-
-        def revised(labels: Labels) -> tuple[Labels, Bool[np.ndarray, " V"]]:
-            return with_slim_segments(PanopticMesh(self.mesh, labels), views, masks, reach)
-
-        found = labelling.panoptic_labels(
-            *probabilities,
+        return refine(
+            self.mesh,
+            seen.category_probability,
+            seen.instance_probability,
             before.known,
             before.objects,
             self.table,
-            self.mesh,
-            reach,
-            revised if variant.details else None,
-        )
-        final = PanopticMesh(self.mesh, found.labels)
-        if variant.sharpen:
-            final = sharpened(self.mesh, found.labels, reach)
-        if variant.details:
-            final = with_small_things(final, views, masks, reach)
-        if variant.thin:
-            final, _ = with_thin_things(final, views, masks, reach)
-        return final
+            scan_views(self.scan),
+            lambda view: self._masks(view, before.objects),
+            variant.refinement,
+            boundary_projection=variant.boundary_projection,
+            fine_structures=variant.fine_structures,
+            thin_structures=variant.thin_structures,
+        ).panoptic
 
     def _map(self, view: View, variant: Variant) -> FeatureMap:
         match variant.features:
@@ -233,8 +220,6 @@ def ablation(bench: Bench, wanted: list[str]) -> Iterator[tuple[str, Scores]]:
         with ExitStack() as stack:
             stack.enter_context(patch.dict(losses.WEIGHTS, variant.weights))
             stack.enter_context(patch.object(supervision, "DISPUTED", variant.disputed))
-            stack.enter_context(patch.object(labelling, "LIKENESS_FLOOR", variant.likeness_floor))
-            stack.enter_context(patch.object(labelling, "DETECTED", variant.detected))
             before = usual if same else bench.semantics(variant)
             started = time.perf_counter()
             final = bench.decided(bench.asked(variant, before), before, variant)

@@ -25,6 +25,10 @@ RENAMED: Final[dict[str, str]] = {
     "mesh.slanted": "mesh.point_to_plane",
     "scan.sweep": "scan.deskew",
     "semantics.name_alike": "semantics.similarity_relabelling",
+    "field.reach": "field.truncation",
+    "panoptic.sharpen": "panoptic.boundary_projection",
+    "panoptic.details": "panoptic.fine_structures",
+    "panoptic.thin": "panoptic.thin_structures",
 }
 
 # A path of the user's, from where they stand: stages work in another folder.
@@ -189,8 +193,8 @@ class FieldSettings(StageSettings):
     features_per_level: PositiveInt = Field(4, description="numbers per level and volume")
     base_resolution: PositiveInt = Field(16, description="cells along the longest side at the coarsest level")
     finest_cell: PositiveFloat = Field(0.02, description="cell of the finest level, m")
-    reach: PositiveFloat = Field(
-        0.1, description="so near to a measured surface the field is taught its distance and labels; 5 finest cells, m"
+    truncation: PositiveFloat = Field(
+        0.1, description="so near to a measured surface distance and labels are supervised; 5 finest cells, m"
     )
     log2_table_size: PositiveInt = Field(17, description="rows of a level's table, as a power of 2")
     hidden_width: PositiveInt = Field(64, description="width of the heads' hidden layers")
@@ -218,13 +222,16 @@ class FieldSettings(StageSettings):
 
 class PanopticSettings(StageSettings):
     surface: Literal["tsdf", "field"] = Field("tsdf", description="which surface carries the labels")
-    sharpen: bool = Field(
-        True, description="vertices near a border return to the surface of their own segment, steps to what stands out"
+    boundary_projection: bool = Field(
+        True,
+        description="projects vertices near a boundary onto the surface of their segment (moving least squares)",
     )
-    details: bool = Field(
-        True, description="slim and small segments take what frames that show them give to them, by the pixel"
+    fine_structures: bool = Field(
+        True, description="elongated segments and small objects take what masks give to them, on a finer mesh"
     )
-    thin: bool = Field(True, description="adds what is too thin for the fused surface, where depth images show it")
+    thin_structures: bool = Field(
+        True, description="adds what is too thin for the fused surface, where depth images show it"
+    )
 
 
 class QualitySettings(StageSettings):

@@ -216,7 +216,7 @@ def field_stage(
         FloatingPointError: the optimisation diverged.
     """
     kept_back = held_out(len(views.names), settings.held_out_frames)
-    teacher = Teacher(supervision.mesh, supervision.labels, supervision.confidence, settings.reach)
+    teacher = Teacher(supervision.mesh, supervision.labels, supervision.confidence, settings.truncation)
     training = [index for index in range(len(views.names)) if index not in kept_back]
 
     def supervised(index: int) -> TaughtFrame:
@@ -224,7 +224,7 @@ def field_stage(
         return teacher.teach(view, supervision.labels_of_view(view), supervision.features_of_frame(view.name))
 
     frames = list(track(map(supervised, training), progress, "labels", len(training)))
-    data = field_data(frames, scene_box(supervision.mesh.vertices, settings.reach), len(table), len(objects))
+    data = field_data(frames, scene_box(supervision.mesh.vertices, settings.truncation), len(table), len(objects))
     with progress("fit", settings.steps) as advance:
         fitted = fit(
             data, settings, resume=resume, on_step=lambda step, _: advance(step + 1), on_checkpoint=on_checkpoint

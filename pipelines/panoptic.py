@@ -1,10 +1,9 @@
 """Give every vertex its class and its object, and render both at poses that the field was not taught."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
 from panrecon.field.field import PanopticField, SceneBox
 from panrecon.field.inference import query, surface
@@ -21,11 +20,9 @@ from panrecon.io.rendered import write_images
 from panrecon.io.scan import read_scan, read_view, scan_views
 from panrecon.io.semantics import read_superface_labels
 from panrecon.progress import track
-from panrecon.refinement.edges import sharpened
-from panrecon.refinement.fine_structures import with_slim_segments, with_small_things
-from panrecon.refinement.labelling import panoptic_labels
-from panrecon.refinement.thin_structures import with_thin_things
-from panrecon.structures import VOID, CategoryTable, Labels, PanopticMesh, Scan, SceneObject, TriangleMesh, View, Views
+from panrecon.refinement.parameters import RefinementParameters
+from panrecon.refinement.refine import refine
+from panrecon.structures import VOID, CategoryTable, Labels, PanopticMesh, Scan, SceneObject, TriangleMesh, View
 from panrecon.visualization import contact_sheet, depth_image, isometric_view, label_colors, with_legend
 from panrecon.workflow.script import Stage, run_stage
 
@@ -43,54 +40,37 @@ def main(stage: Stage) -> None:
         mesh, nearest = field_surface(field, box, mesh, stage.settings.mesh.voxel_size)
         known = known.at(nearest)
     seen = query(field, mesh.vertices, vertex_normals(mesh.vertices, mesh.faces))
-    probabilities = seen.category_probability, seen.instance_probability
-    shown = Shown(stage, scan_views(scan), masks_of(stage, objects, table), field.reach)
-    revised = (lambda labels: shown.slim(PanopticMesh(mesh, labels))) if stage.settings.panoptic.details else None
-    decided = panoptic_labels(*probabilities, known, objects, table, mesh, field.reach, revised)
-    panoptic = PanopticMesh(mesh, decided.labels)
-    if stage.settings.panoptic.sharpen:
-        panoptic = sharpened(mesh, decided.labels, field.reach)
-    if stage.settings.panoptic.details:
-        panoptic = shown.small(panoptic)
-    if stage.settings.panoptic.thin:
-        panoptic = shown.thin(panoptic)
+    settings = stage.settings.panoptic
+    refined = refine(
+        mesh,
+        seen.category_probability,
+        seen.instance_probability,
+        known,
+        objects,
+        table,
+        scan_views(scan),
+        labels_of_view(stage, objects, table),
+        RefinementParameters(stage.settings.mesh.voxel_size),
+        boundary_projection=settings.boundary_projection,
+        fine_structures=settings.fine_structures,
+        thin_structures=settings.thin_structures,
+        progress=stage.progress,
+    )
+    panoptic, rejected = refined.panoptic, refined.rejected_objects
     write_panoptic_mesh(stage.output / "panoptic.ply", panoptic, table)
-    artifact.write_objects(stage.output / "objects.json", objects, table, without=decided.disputed)
+    artifact.write_objects(stage.output / "objects.json", objects, table, without=rejected)
     picture = isometric_view(panoptic.mesh, up_direction(scan.poses)).paint(label_colors(panoptic.labels, table))
     write_image(stage.output / "panoptic.png", with_legend(picture, panoptic.labels, table))
     render(stage, scan, panoptic, field, box, table)
-    stage.say(f"{len(panoptic.mesh.vertices)} vertices, {len(objects) - len(decided.disputed)} objects")
-    if len(decided.disputed):
-        numbers = ", ".join(str(number - VOID) for number in decided.disputed)
-        stage.say(f"no objects after all, by most frames that see them and by the field: {numbers}")
+    stage.say(f"{len(panoptic.mesh.vertices)} vertices, {len(objects) - len(rejected)} objects")
+    if len(rejected):
+        numbers = ", ".join(str(number - VOID) for number in rejected)
+        stage.say(f"rejected objects, by most frames that see them and by the field: {numbers}")
+    if refined.thin_piece_count:
+        stage.say(f"pieces of thin structures that the fused surface lacks: {refined.thin_piece_count}")
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What the frames show that fusion lost: slim ends, small things, thin things; with a bar for every reading."""
-
-    stage: Stage
-    views: Views
-    masks: Callable[[View], Labels]
-    reach: float
-
-    def slim(self, panoptic: PanopticMesh) -> tuple[Labels, Bool[np.ndarray, " V"]]:
-        with self.stage.progress("slim segments", len(self.views.poses)) as advance:
-            return with_slim_segments(panoptic, self.views, self.masks, self.reach, advance)
-
-    def small(self, panoptic: PanopticMesh) -> PanopticMesh:
-        with self.stage.progress("small things", len(self.views.poses)) as advance:
-            return with_small_things(panoptic, self.views, self.masks, self.reach, advance)
-
-    def thin(self, panoptic: PanopticMesh) -> PanopticMesh:
-        with self.stage.progress("thin things", 2 * len(self.views.poses)) as advance:
-            found, pieces = with_thin_things(panoptic, self.views, self.masks, self.reach, advance)
-        if pieces:
-            self.stage.say(f"pieces of thin things that the fused surface lacks: {pieces}")
-        return found
-
-
-def masks_of(stage: Stage, objects: Sequence[SceneObject], table: CategoryTable) -> Callable[[View], Labels]:
+def labels_of_view(stage: Stage, objects: Sequence[SceneObject], table: CategoryTable) -> Callable[[View], Labels]:
     """The labels that the graph made of a view's masks."""
     folder = stage.folder("graph") / "labels"
     return lambda view: artifact.read_labels_of_surfaces(folder, view, objects, table)

@@ -19,8 +19,8 @@ from panrecon.field.cpu.mlp import distance, network
 from panrecon.field.encoding import ContentEncoding, Encoding, GeometryEncoding, HashVolumes, level_resolutions
 
 SOFTPLUS_BETA: Final = 100.0  # NeuS: nearly a ReLU, but with a second derivative
-INITIAL_SHARPNESS: Final = 5.46  # a reach: a surface about a fifth of a reach thick
-INITIAL_DISTANCE: Final = 1.0  # reaches: untrained space is free, just outside the truncation of nothing
+INITIAL_SHARPNESS: Final = 5.46  # per truncation: a surface about a fifth of a truncation thick
+INITIAL_DISTANCE: Final = 1.0  # truncations: untrained space is free, at the truncation of nothing
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,11 @@ class GeometryHead(nn.Module):
     On a CPU by compiled kernels. Losses cannot read the hidden layer.
     """
 
-    def __init__(self, encoding_width: int, hidden_width: int, reach: float) -> None:
+    def __init__(self, encoding_width: int, hidden_width: int, truncation: float) -> None:
         super().__init__()
         self.hidden = nn.Linear(encoding_width + 3, hidden_width)
         self.distance = nn.Linear(hidden_width, 1)
-        nn.init.constant_(self.distance.bias, INITIAL_DISTANCE * reach)
+        nn.init.constant_(self.distance.bias, INITIAL_DISTANCE * truncation)
 
     def forward(self, positions: Float[Tensor, "n 3"], encoding: GeometryEncoding) -> Geometry:
         """Distance and gradient by `positions`, chained through the Jacobian of the encoding."""
@@ -99,24 +99,24 @@ class PanopticField(nn.Module):
         encoding: Encoding,
         box: SceneBox,
         hidden_width: int,
-        reach: float,
+        truncation: float,
         categories: int,
         instances: int,
         feature_width: int = 0,
     ) -> None:
         super().__init__()
         self.encoding = encoding
-        self.reach = reach  # m: what it was taught lies so near to a surface
+        self.truncation = truncation  # m: its distance and labels are supervised so near to a surface
         self.side = box.side
         self.origin: Float[Tensor, 3]
         self.register_buffer("origin", torch.tensor(box.origin, dtype=torch.float32), persistent=False)
         width = encoding.width
-        self.geometry_head = GeometryHead(width, hidden_width, reach)
+        self.geometry_head = GeometryHead(width, hidden_width, truncation)
         self.color_head = mlp(width + 6, hidden_width, 3, layers=3)
         self.feature_head = mlp(width, hidden_width, feature_width, layers=2)
         self.category_head = mlp(width + hidden_width, hidden_width, categories, layers=2)
         self.instance_head = mlp(width, hidden_width, instances + 1, layers=2)
-        self.log_sharpness = nn.Parameter(torch.tensor(math.log(INITIAL_SHARPNESS / reach) / 10))
+        self.log_sharpness = nn.Parameter(torch.tensor(math.log(INITIAL_SHARPNESS / truncation) / 10))
 
     @property
     def sharpness(self) -> Float[Tensor, ""]:
@@ -213,9 +213,9 @@ def build_field(
     resolutions = level_resolutions(settings.levels, settings.base_resolution, finest)
     volumes = _volumes(settings, device or torch.device("cpu"))
     encoding = volumes(resolutions, settings.features_per_level, settings.log2_table_size)
-    return PanopticField(encoding, box, settings.hidden_width, settings.reach, categories, instances, feature_width).to(
-        device
-    )
+    return PanopticField(
+        encoding, box, settings.hidden_width, settings.truncation, categories, instances, feature_width
+    ).to(device)
 
 
 def _volumes(settings: FieldSettings, device: torch.device) -> type[HashVolumes]:

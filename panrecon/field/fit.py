@@ -148,7 +148,7 @@ class Training:
     def terms(self, batch: PixelBatch, part: Pass) -> dict[str, Float[Tensor, ""]]:
         """The losses of a pass on one batch of pixels."""
         free = self.settings.free_samples if part.geometry else 0
-        depth = guided_depths(batch.depth, self.settings.reach, self.settings.near_samples, free, self.generator)
+        depth = guided_depths(batch.depth, self.settings.truncation, self.settings.near_samples, free, self.generator)
         points = batch.rays.at(depth).flatten(0, 1)
         everywhere = self._sample_everywhere(batch, points, part)
         with torch.set_grad_enabled(part.geometry):
@@ -158,7 +158,7 @@ class Training:
         terms: dict[str, Float[Tensor, ""]] = {}
         if part.geometry:
             gradient = geometry.gradient.view(*depth.shape, 3)
-            terms |= _geometry_terms(batch, depth, sdf, gradient, weights, self.settings.reach)
+            terms |= _geometry_terms(batch, depth, sdf, gradient, weights, self.settings.truncation)
         if part.heads:
             heaviest = heaviest_samples(weights, self.settings.label_samples)
             directions = _directions(batch, heaviest.shares.shape[1])
@@ -257,15 +257,15 @@ def _geometry_terms(
     sdf: Float[Tensor, "n S"],
     gradient: Float[Tensor, "n S 3"],
     weights: Float[Tensor, "n S"],
-    reach: float,
+    truncation: float,
 ) -> dict[str, Float[Tensor, ""]]:
     along_ray = losses.distance_along_ray(batch.depth, depth, batch.rays.direction)
     cosine = losses.incidence_cosine(batch.rays.direction, gradient)
     return {
         "depth": losses.depth_loss((weights * depth).sum(dim=1), batch.depth),
-        "surface": losses.surface_loss(sdf, along_ray, cosine, reach),
-        "free_space": losses.free_space_loss(sdf, along_ray, reach),
-        "eikonal": losses.eikonal_loss(sdf, gradient, reach),
+        "surface": losses.surface_loss(sdf, along_ray, cosine, truncation),
+        "free_space": losses.free_space_loss(sdf, along_ray, truncation),
+        "eikonal": losses.eikonal_loss(sdf, gradient, truncation),
     }
 
 

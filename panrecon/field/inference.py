@@ -1,6 +1,6 @@
 """What a trained field says: at points, in rendered images, and as a surface."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from panrecon.field.field import FieldSample, PanopticField, SceneBox
 from panrecon.field.rendering import heaviest_samples, render, render_probability, render_weights
 from panrecon.field.sampling import FieldData, Rays, box_depths, camera_rays, near_depths
+from panrecon.geometry.isosurface import zero_level_set
 from panrecon.geometry.projective import transform, unproject
 from panrecon.structures import VOID, Camera, TriangleMesh
 from panrecon.threads import one_thread
@@ -123,7 +124,7 @@ def _first_surface(field: PanopticField, box: SceneBox, rays: Rays) -> Float[Ten
 def _render_chunk(
     field: PanopticField, rays: Rays, surface: Float[Tensor, " n"]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    depth = near_depths(surface, field.reach, NEAR_SAMPLES)
+    depth = near_depths(surface, field.truncation, NEAR_SAMPLES)
     points = rays.at(depth)
     geometry = field.geometry(points.flatten(0, 1))
     weights = render_weights(geometry.sdf.view(depth.shape), field.sharpness)
@@ -163,8 +164,8 @@ def grid_shape(box: SceneBox, cell: float) -> tuple[int, int, int]:
     return x, y, z
 
 
-def observed_nodes(data: FieldData, cell: float, reach: float) -> Bool[np.ndarray, "x y z"]:
-    """The nodes of the data's grid that lie about `reach` metres or less from a measured point."""
+def observed_nodes(data: FieldData, cell: float, truncation: float) -> Bool[np.ndarray, "x y z"]:
+    """The nodes of the data's grid that lie about `truncation` metres or less from a measured point."""
     seen = np.zeros(grid_shape(data.box, cell), dtype=bool)
     step = SEEN_PIXEL_STEP
     for world_from_camera, depth in zip(data.world_from_camera, data.depth, strict=True):
@@ -176,7 +177,7 @@ def observed_nodes(data: FieldData, cell: float, reach: float) -> Bool[np.ndarra
     if not seen.any():
         return seen
     distance: Float[np.ndarray, "x y z"] = ndimage.distance_transform_edt(~seen)
-    return distance * cell <= reach
+    return distance * cell <= truncation
 
 
 @one_thread()
@@ -193,22 +194,9 @@ def surface(
         raise ValueError(f"The mask is {mask.shape}, the grid of the box at {cell} m is {shape}.")
     values = np.ones(shape, dtype=np.float32)
     values[mask] = signed_distance(field, box.origin + np.argwhere(mask) * cell)
-    mesh = zero_level(values, mask, cell)
+    mesh = zero_level_set(values, mask, cell)
     vertices = mesh.vertices + box.origin
     return TriangleMesh(vertices, mesh.faces, query(field, vertices).color)
-
-
-def zero_level(values: Float[np.ndarray, "x y z"], mask: Bool[np.ndarray, "x y z"], cell: float) -> TriangleMesh:
-    """The surface between positive (free) and negative nodes, in cells whose eight nodes are all in the mask."""
-    from skimage.measure import marching_cubes
-
-    trusted = ndimage.minimum_filter(mask, size=2, origin=0)
-    inside = values[mask]
-    if not trusted.any() or inside.min(initial=1.0) > 0 or inside.max(initial=-1.0) < 0:
-        return TriangleMesh(np.zeros((0, 3)), np.zeros((0, 3), np.int32), np.zeros((0, 3), np.uint8))
-    extract: Callable[..., tuple[np.ndarray, ...]] = marching_cubes
-    vertices, faces, _, _ = extract(values, 0.0, spacing=(cell,) * 3, gradient_direction="descent", mask=trusted)
-    return TriangleMesh(vertices.astype(np.float64), faces.astype(np.int32), np.zeros((len(vertices), 3), np.uint8))
 
 
 @torch.no_grad()

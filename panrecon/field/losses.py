@@ -1,7 +1,7 @@
 """The terms of the field's loss, each a mean over pixels or samples (PanopticRecon, Yu et al. 2024).
 
-`reach` is `field.reach` (m). `confidence` weighs pixels, targets of `VOID` are ignored, and a term without any target
-is 0 with gradient 0.
+`truncation` is `field.truncation` (m). `confidence` weighs pixels, targets of `VOID` are ignored, and a term without
+any target is 0 with gradient 0.
 """
 
 from typing import Final
@@ -22,9 +22,9 @@ WEIGHTS: Final = {  # the authors' released settings
     "instance": 80.0,
     "feature": 80.0,
 }
-TRUNCATION: Final = 1.5  # reaches: nearer than this to a measured surface, its distance is the target
-FREE_SPACE_DECAY: Final = 0.5  # a reach: how steeply negative distance in free space is punished
-EIKONAL_FLOOR: Final = 0.1  # reaches: weight of a sample on the surface itself
+SURFACE_BAND: Final = 1.5  # truncations along the ray: so near to a measured surface its distance is the target
+FREE_SPACE_DECAY: Final = 0.5  # per truncation: how steeply negative distance in free space is punished
+EIKONAL_FLOOR: Final = 0.1  # truncations: weight of a sample on the surface itself
 SMALLEST_COSINE: Final = 0.2  # more grazing rays are treated as if they met the surface at 78 degrees
 SMALLEST_PROBABILITY: Final = 1e-6
 
@@ -56,26 +56,26 @@ def incidence_cosine(directions: Float[Tensor, "n 3"], gradient: Float[Tensor, "
 
 
 def surface_loss(
-    sdf: Float[Tensor, "n S"], along_ray: Float[Tensor, "n S"], cosine: Float[Tensor, "n S"], reach: float
+    sdf: Float[Tensor, "n S"], along_ray: Float[Tensor, "n S"], cosine: Float[Tensor, "n S"], truncation: float
 ) -> Float[Tensor, ""]:
-    """Mean |sdf - distance from the measured surface| of samples within the truncation, m."""
+    """Mean |sdf - distance from the measured surface| of samples within the surface band, m."""
     distance = along_ray * cosine
-    return _masked_mean((sdf - distance).abs(), along_ray.abs() <= TRUNCATION * reach)
+    return _masked_mean((sdf - distance).abs(), along_ray.abs() <= SURFACE_BAND * truncation)
 
 
-def free_space_loss(sdf: Float[Tensor, "n S"], along_ray: Float[Tensor, "n S"], reach: float) -> Float[Tensor, ""]:
-    """Mean max(exp(-k s) - 1, s - b, 0) of samples in front of the truncation; nothing is claimed behind a surface.
+def free_space_loss(sdf: Float[Tensor, "n S"], along_ray: Float[Tensor, "n S"], truncation: float) -> Float[Tensor, ""]:
+    """Mean max(exp(-k s) - 1, s - b, 0) of samples in front of the surface band; nothing is claimed behind a surface.
 
     The distance b along the ray bounds the signed distance from above, whatever the angle of incidence.
     """
-    inside = torch.expm1((-FREE_SPACE_DECAY / reach * sdf).clamp(max=5.0))
+    inside = torch.expm1((-FREE_SPACE_DECAY / truncation * sdf).clamp(max=5.0))
     violation = torch.maximum(inside, sdf - along_ray).clamp(min=0)
-    return _masked_mean(violation, along_ray > TRUNCATION * reach)
+    return _masked_mean(violation, along_ray > SURFACE_BAND * truncation)
 
 
-def eikonal_loss(sdf: Float[Tensor, "n S"], gradient: Float[Tensor, "n S 3"], reach: float) -> Float[Tensor, ""]:
-    """Mean (|gradient| - 1)^2, weighted by |sdf| + a tenth of the reach (IGR, Gropp et al. 2020)."""
-    weight = sdf.detach().abs() + EIKONAL_FLOOR * reach
+def eikonal_loss(sdf: Float[Tensor, "n S"], gradient: Float[Tensor, "n S 3"], truncation: float) -> Float[Tensor, ""]:
+    """Mean (|gradient| - 1)^2, weighted by |sdf| + a tenth of the truncation (IGR, Gropp et al. 2020)."""
+    weight = sdf.detach().abs() + EIKONAL_FLOOR * truncation
     length = gradient.square().sum(dim=2).add(1e-12).sqrt()
     return (weight * (length - 1).square()).mean()
 

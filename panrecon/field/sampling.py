@@ -92,20 +92,20 @@ def camera_rays(
 
 
 def near_depths(
-    surface: Float[Tensor, " n"], reach: float, count: int, generator: torch.Generator | None = None
+    surface: Float[Tensor, " n"], truncation: float, count: int, generator: torch.Generator | None = None
 ) -> Float[Tensor, "n count"]:
-    """Depths within `reach` (m) of a surface: one at random in each of `count` equal strata, or their middles."""
-    return (surface[:, None] + reach * (2 * _strata(surface, count, generator) - 1)).clamp(min=0)
+    """Depths within `truncation` (m) of a surface: one at random in each of `count` equal strata, or their middles."""
+    return (surface[:, None] + truncation * (2 * _strata(surface, count, generator) - 1)).clamp(min=0)
 
 
 def guided_depths(
-    surface: Float[Tensor, " n"], reach: float, near: int, free: int, generator: torch.Generator | None = None
+    surface: Float[Tensor, " n"], truncation: float, near: int, free: int, generator: torch.Generator | None = None
 ) -> Float[Tensor, "n S"]:
-    """Rising sample depths guided by the measured surface: a few in free space, most within `reach` (m) of it."""
-    end = (surface - reach).clamp(min=0)[:, None]
+    """Rising sample depths guided by the measured surface: a few in free space, most within `truncation` (m) of it."""
+    end = (surface - truncation).clamp(min=0)[:, None]
     start = end.clamp(max=FREE_START)
     before = start + (end - start) * _strata(surface, free, generator)
-    return torch.cat([before, near_depths(surface, reach, near, generator)], dim=1)
+    return torch.cat([before, near_depths(surface, truncation, near, generator)], dim=1)
 
 
 def box_depths(rays: Rays, box: SceneBox, count: int) -> Float[Tensor, "n count"]:

@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from jaxtyping import Float
 
 from panrecon.field.field import SceneBox
 from panrecon.field.sampling import FieldData
 from panrecon.geometry.raycasting import Raycaster, confirmed_faces
+from panrecon.geometry.resizing import resize_labels, resize_view, scale_to_side
 from panrecon.structures import VOID, FeatureMap, Frame, Labels, TriangleMesh, View
 
 LONGEST_SIDE = 320  # pixels of a training image's longer side
-MARGIN = 1.0  # reaches of empty space around the scene in the box
-DEPTH_TOLERANCE = 0.5  # reaches between measured depth and the mesh whose labels a pixel takes
+MARGIN = 1.0  # truncations of empty space around the scene in the box
+DEPTH_TOLERANCE = 0.5  # truncations between measured depth and the mesh whose labels a pixel takes
 DISPUTED = 0.3  # weight of a mask's label where the 3D labels say otherwise
 
 
@@ -31,22 +31,24 @@ class TaughtFrame:
 class Teacher:
     """Labels frames by their masks and by the surface they see: V vertices with a label and its confidence each.
 
-    `reach` is `field.reach` (m).
+    `truncation` is `field.truncation` (m).
     """
 
-    def __init__(self, mesh: TriangleMesh, labels: Labels, confidence: Float[np.ndarray, " V"], reach: float) -> None:
+    def __init__(
+        self, mesh: TriangleMesh, labels: Labels, confidence: Float[np.ndarray, " V"], truncation: float
+    ) -> None:
         self._raycaster, self._first_vertex = Raycaster(mesh), mesh.faces[:, 0]
         self._labels, self._confidence = labels, confidence
-        self._tolerance = DEPTH_TOLERANCE * reach
+        self._tolerance = DEPTH_TOLERANCE * truncation
 
     def teach(self, full: View, of_masks: Labels, features: FeatureMap) -> TaughtFrame:
         """The view at training size; `of_masks` are its own corrected masks at full size, void where there is none."""
-        view = shrink_view(full, training_scale(full.camera.width, full.camera.height))
+        view = resize_view(full, scale_to_side(full.camera.width, full.camera.height, LONGEST_SIDE))
         surface = self._raycaster.cast(view.camera, view.world_from_camera)
         face = confirmed_faces(surface, view, self._tolerance)
         vertex = np.where(face == VOID, VOID, self._first_vertex[face])
         confidence = np.where(vertex == VOID, 0, self._confidence[vertex])
-        small = shrink_labels(of_masks, view.camera.width, view.camera.height)
+        small = resize_labels(of_masks, view.camera.width, view.camera.height)
         labels, weight = combine_labels(small, self._labels.at(vertex), confidence)
         return TaughtFrame(view, labels, weight, features)
 
@@ -61,29 +63,6 @@ def taught_and_held_out(frames: Sequence[Frame], wanted: int) -> tuple[list[Fram
     """The frames that the field learns from, and those it does not; in order."""
     kept = held_out(len(frames), wanted)
     return [frame for n, frame in enumerate(frames) if n not in kept], [frames[number] for number in kept]
-
-
-def training_scale(width: int, height: int) -> float:
-    """The factor that brings images to training size; never above 1."""
-    return min(1.0, LONGEST_SIDE / max(width, height))
-
-
-def shrink_view(view: View, scale: float) -> View:
-    """The view at another size; depth takes the nearest pixel, for means over an edge measure nothing."""
-    camera = view.camera.scaled(scale)
-    size = (camera.width, camera.height)
-    color = cv2.resize(view.color, size, interpolation=cv2.INTER_AREA)
-    depth = cv2.resize(view.depth, size, interpolation=cv2.INTER_NEAREST_EXACT)
-    return View(view.name, camera, view.world_from_camera, color, depth)
-
-
-def shrink_labels(labels: Labels, width: int, height: int) -> Labels:
-    """The label images at another size, by the nearest pixel."""
-    category, instance = (
-        cv2.resize(image.astype(np.int32), (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-        for image in (labels.category, labels.instance)
-    )
-    return Labels(category, instance)
 
 
 def combine_labels(
@@ -115,8 +94,8 @@ def field_data(frames: Sequence[TaughtFrame], box: SceneBox, category_count: int
     )
 
 
-def scene_box(vertices: Float[np.ndarray, "V 3"], reach: float) -> SceneBox:
-    """The box of the surface with some margin; `reach` is `field.reach` (m)."""
-    margin = MARGIN * reach
+def scene_box(vertices: Float[np.ndarray, "V 3"], truncation: float) -> SceneBox:
+    """The box of the surface with some margin; `truncation` is `field.truncation` (m)."""
+    margin = MARGIN * truncation
     low, high = vertices.min(axis=0).astype(np.float64) - margin, vertices.max(axis=0).astype(np.float64) + margin
     return SceneBox(low, high - low)

@@ -23,7 +23,7 @@ from panrecon.features.color import ColorExtractor
 from panrecon.features.precomputed import PrecomputedExtractor
 from panrecon.features.projection import fit_projection
 from panrecon.field.fit import Training, passes
-from panrecon.field.inference import query
+from panrecon.field.inference import PointField, query
 from panrecon.field.scene_renderer import SceneRenderer
 from panrecon.field.supervision import Teacher, field_data, held_out, scene_box
 from panrecon.fusion.tsdf import fuse
@@ -49,14 +49,12 @@ from panrecon.profiling.costs import Cost, Estimate, memory_now, peak_memory, si
 from panrecon.profiling.networks import extract_features, find_masks, frames_needed
 from panrecon.profiling.surface import BYTES_OF_A_NODE, node_count, surface_seconds
 from panrecon.profiling.survey import inner_of, repeated, share_seen, some_of
-from panrecon.refinement.edges import sharpened
-from panrecon.refinement.fine_structures import with_slim_segments, with_small_things
-from panrecon.refinement.labelling import panoptic_labels
-from panrecon.refinement.thin_structures import with_thin_things
+from panrecon.refinement.parameters import RefinementParameters
+from panrecon.refinement.refine import refine
 from panrecon.semantics.classifier import fit_classifier, predict
 from panrecon.semantics.lifting import lift_features
 from panrecon.semantics.propagation import propagate
-from panrecon.structures import Detections, FeatureMap, Frame, Labels, PanopticMesh, Scan, View, Views
+from panrecon.structures import Detections, FeatureMap, Frame, Labels, PanopticMesh, Scan, Views
 from panrecon.threads import in_parallel, one_thread
 from panrecon.visualization import isometric_view
 from panrecon.workflow.sources import (
@@ -287,12 +285,13 @@ class Rehearsal:
 
     def _field(self) -> float:
         """Rehearses the field; the memory (bytes) that every further frame takes."""
-        setting_up, teacher = timed(lambda: Teacher(self.mesh, self.known, self.confidence, self.settings.field.reach))
+        truncation = self.settings.field.truncation
+        setting_up, teacher = timed(lambda: Teacher(self.mesh, self.known, self.confidence, truncation))
         rows = zip(read_views(self.some), self.labels_of_frame, self.maps, strict=True)
         teaching, taught = timed(lambda: [teacher.teach(*row) for row in rows])
         self.data = field_data(
             taught,
-            scene_box(self.mesh.vertices, self.settings.field.reach),
+            scene_box(self.mesh.vertices, truncation),
             len(self.table),
             len(self.found.instances.objects),
         )
@@ -313,19 +312,7 @@ class Rehearsal:
     def _panoptic(self) -> None:
         mesh = self.mesh
         asking, seen = timed(lambda: query(self.trained, mesh.vertices, vertex_normals(mesh.vertices, mesh.faces)))
-        objects, reach = self.found.instances.objects, self.trained.reach
-        probabilities = seen.category_probability, seen.instance_probability
-        deciding, decided = timed(lambda: panoptic_labels(*probabilities, self.known, objects, self.table, mesh, reach))
-        sharpening, self.panoptic = timed(lambda: sharpened(mesh, decided.labels, reach))
-        completing, settings = 0.0, self.settings.panoptic
-        if settings.details:
-            deciding *= 2  # near the borders of slim segments once more
-            completing += self._completed(
-                lambda mesh, *shown: replace(mesh, labels=with_slim_segments(mesh, *shown)[0])
-            )
-            completing += self._completed(with_small_things)
-        if settings.thin:
-            completing += self._completed(lambda final, *shown: with_thin_things(final, *shown)[0])
+        refining, settings = self._refined(seen), self.settings.panoptic
         writing, disk = timed(
             lambda: self._written("panoptic.ply", lambda path: write_panoptic_mesh(path, self.panoptic, self.table))
         )
@@ -334,21 +321,32 @@ class Rehearsal:
         rendering, images = timed(lambda: renderer.images(self.some.camera, frame.world_from_camera))
         write_images(self.folder / "rendered", frame.name, images, self.table)
         count = len(held_out(len(self.whole.frames), self.settings.field.held_out_frames))
-        growing = asking + deciding + sharpening * settings.sharpen + writing
-        seconds = growing * self.surface_ratio + completing + rendering * count + self.picture_seconds
+        seconds = (asking + writing) * self.surface_ratio + refining + rendering * count + self.picture_seconds
         if settings.surface == "field":
             seconds += (self._own_surface() + asking) * self.surface_ratio  # its colours are asked for too
         self.costs["panoptic"] = Cost(seconds, disk * self.surface_ratio + size_of(self.folder / "rendered") * count)
 
-    def _completed(
-        self, completed: Callable[[PanopticMesh, Views, Callable[[View], Labels], float], PanopticMesh]
-    ) -> float:
-        """Completes the mesh by what frames show; the seconds that it takes with all of them."""
+    def _refined(self, seen: PointField) -> float:
+        """Refines the labels; the seconds that it takes with all frames."""
         views, names = scan_views(self.some), (frame.name for frame in self.some.frames)
-        masks = dict(zip(names, self.labels_of_frame, strict=True))
+        labels_of_frame = dict(zip(names, self.labels_of_frame, strict=True))
+        settings = self.settings.panoptic
 
         def by(some: Views) -> PanopticMesh:
-            return completed(self.panoptic, some, lambda view: masks[view.name], self.trained.reach)
+            return refine(
+                self.mesh,
+                seen.category_probability,
+                seen.instance_probability,
+                self.known,
+                self.found.instances.objects,
+                self.table,
+                some,
+                lambda view: labels_of_frame[view.name],
+                RefinementParameters(self.settings.mesh.voxel_size),
+                boundary_projection=settings.boundary_projection,
+                fine_structures=settings.fine_structures,
+                thin_structures=settings.thin_structures,
+            ).panoptic
 
         with_one, _ = timed(lambda: by(replace(views, poses=views.poses[:1])))
         with_all, self.panoptic = timed(lambda: by(views))

@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 
 from panrecon.field.field import PanopticField, SceneBox
-from panrecon.field.inference import grid_shape, signed_distance, zero_level
+from panrecon.field.inference import grid_shape, signed_distance
+from panrecon.geometry.isosurface import zero_level_set
 from panrecon.geometry.mesh import nearest_vertex
 from panrecon.profiling.costs import timed
 from panrecon.structures import TriangleMesh
@@ -26,7 +27,7 @@ def surface_seconds(field: PanopticField, box: SceneBox, mesh: TriangleMesh, cel
     everywhere = np.ones(grid_shape(part, cell), dtype=bool)
     asking, _ = timed(lambda: signed_distance(field, part.origin + np.argwhere(everywhere) * cell))
     floor = np.indices(everywhere.shape, dtype=np.float32)[2] - everywhere.shape[2] / 2 + 0.25
-    meshing, _ = timed(lambda: zero_level(floor, everywhere, cell))
+    meshing, _ = timed(lambda: zero_level_set(floor, everywhere, cell))
     matching, _ = timed(lambda: nearest_vertex(mesh.vertices + cell / 2, mesh.vertices, cell))
     return (asking + meshing) * node_count(box, cell) / everywhere.size + 2 * matching
 

@@ -1,98 +1,94 @@
-"""Where segments meet on the surface, and which of them a vertex there looks like.
+"""Vertices near boundaries between segments, and their appearance.
 
-Masks are sure of what they cover and unsure of where it ends. But a vertex near a border looks like the inside of the
-segment that it belongs to: the same colour on a surface that faces the same way, a hand's breadth away.
+Masks are reliable inside an object and unreliable where it ends. But a vertex near a boundary is similar to the
+interior of its own segment: the same colour on a surface of the same orientation, a few voxels away.
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
 from panrecon.geometry.mesh import mesh_edges, vertex_normals
+from panrecon.refinement.parameters import RefinementParameters
 from panrecon.structures import VOID, TriangleMesh
-
-REACH: Final = 0.5  # of the field's reach from a border, that its place is doubted
-ALIKE: Final = 15  # inner vertices that a doubtful one is compared with
-DISTANCE: Final = 1.5  # of the field's reach, and the next two: what counts as one unit of difference between vertices
-COLOR: Final = 0.06  # of RGB in [0, 1]
-NORMAL: Final = 0.3  # of unit normals
-FARTHEST: Final = 4.0  # units; what differs more says nothing
-BESIDE: Final = 24  # nearest vertices within `REACH`, among whose segments a vertex may choose
 
 
 @dataclass(frozen=True)
-class Borders:
-    """The n vertices near a border; the segments of inner vertices like each (`VOID` = none), and how like, in [0, 1].
+class BoundaryVertices:
+    """n vertices near a boundary, the segments of the K interior vertices most similar to each, and of the B nearest.
 
-    `beside` holds the segments of the nearest vertices: it belongs to one of these.
+    Similarities lie in [0, 1]; `VOID` stands where there are fewer.
     """
 
     vertex: Int[np.ndarray, " n"]
-    alike: Int[np.ndarray, "n K"]
-    likeness: Float[np.ndarray, "n K"]
-    beside: Int[np.ndarray, "n B"]
+    similar_segment: Int[np.ndarray, "n K"]
+    similarity: Float[np.ndarray, "n K"]
+    adjacent_segment: Int[np.ndarray, "n B"]
 
-    def likeness_of(self, segment: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        """How much every vertex looks like the inside of the segment named for it."""
-        return np.asarray(((self.alike == segment[:, None]) * self.likeness).sum(axis=1))
+    def similarity_to(self, segment: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """The summed similarity of every vertex to the interior of the segment given for it."""
+        return np.asarray(((self.similar_segment == segment[:, None]) * self.similarity).sum(axis=1))
 
-    def may_be(self, segment: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-        """Whether the segment named for every vertex is one that lies beside it."""
-        return np.asarray((segment != VOID) & (self.beside == segment[:, None]).any(axis=1))
+    def is_adjacent(self, segment: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+        """Whether the segment given for every vertex is that of a vertex close to it; false for `VOID`."""
+        return np.asarray((segment != VOID) & (self.adjacent_segment == segment[:, None]).any(axis=1))
 
 
-def borders(mesh: TriangleMesh, segment: Int[np.ndarray, " V"], reach: float) -> Borders:
-    """The vertices near a change of segment; those of segments that are hardly more than border keep out.
+def boundary_vertices(
+    mesh: TriangleMesh, segment: Int[np.ndarray, " V"], parameters: RefinementParameters
+) -> BoundaryVertices:
+    """The vertices near a change of segment, without those of segments that consist mostly of boundary.
 
-    `reach` is `field.reach` (m), in which distances are counted.
-
-    What has no inside (a cup, a cable) has no look of its own by which to tell where it ends.
+    What has no interior (a cup, a cable) has no appearance of its own by which to tell where it ends.
     """
-    near = near_border(mesh, segment, REACH * reach)
-    inner = ~near & (segment != VOID)
+    radius = parameters.metres(parameters.boundary_distance)
+    is_near = within_boundary_distance(mesh, segment, radius)
+    is_interior = ~is_near & (segment != VOID)
     count = int(segment.max(initial=VOID)) + 1
-    whole, inside = (np.bincount(segment[chosen], minlength=count) for chosen in (segment != VOID, inner))
-    has_inside = np.append(2 * inside > whole, False)  # the last is read by VOID
-    vertex = np.flatnonzero(near & has_inside[segment])
-    looks = look(mesh, reach)
-    distance, like = cKDTree(looks[inner]).query(looks[vertex], k=ALIKE, distance_upper_bound=FARTHEST, workers=-1)
-    everywhere = cKDTree(mesh.vertices)
-    _, beside = everywhere.query(mesh.vertices[vertex], k=BESIDE, distance_upper_bound=REACH * reach, workers=-1)
-    return Borders(
+    size = np.bincount(segment[segment != VOID], minlength=count)
+    interior_size = np.bincount(segment[is_interior], minlength=count)
+    has_interior = np.append(2 * interior_size > size, False)  # the last is read by VOID
+    vertex = np.flatnonzero(is_near & has_interior[segment])
+    descriptor = appearance_descriptor(mesh, parameters)
+    distance, similar = cKDTree(descriptor[is_interior]).query(
+        descriptor[vertex],
+        k=parameters.appearance_neighbors,
+        distance_upper_bound=parameters.max_appearance_distance,
+        workers=-1,
+    )
+    _, adjacent = cKDTree(mesh.vertices).query(
+        mesh.vertices[vertex], k=parameters.adjacent_vertices, distance_upper_bound=radius, workers=-1
+    )
+    return BoundaryVertices(
         vertex,
-        np.append(segment[inner], VOID)[like],
+        np.append(segment[is_interior], VOID)[similar],
         np.exp(-(distance**2) / 2),
-        np.append(segment, VOID)[beside],
+        np.append(segment, VOID)[adjacent],
     )
 
 
-def look(mesh: TriangleMesh, reach: float) -> Float[np.ndarray, "V 9"]:
-    """Place, colour and normal of every vertex, in units in which what differs by one may be of one surface."""
+def appearance_descriptor(mesh: TriangleMesh, parameters: RefinementParameters) -> Float[np.ndarray, "V 9"]:
+    """Position, colour and normal of every vertex, scaled so that vertices at distance 1 may be of one surface."""
     return np.concatenate(
         [
-            mesh.vertices / (DISTANCE * reach),
-            mesh.colors / (255 * COLOR),
-            vertex_normals(mesh.vertices, mesh.faces) / NORMAL,
+            mesh.vertices / parameters.metres(parameters.appearance_distance),
+            mesh.colors / (255 * parameters.appearance_color),
+            vertex_normals(mesh.vertices, mesh.faces) / parameters.appearance_normal,
         ],
         axis=1,
     ).astype(np.float32)
 
 
-def near_border(mesh: TriangleMesh, segment: Int[np.ndarray, " V"], radius: float) -> Bool[np.ndarray, " V"]:
-    """The vertices within `radius` (m) of one whose neighbour on the mesh is of another segment."""
+def within_boundary_distance(
+    mesh: TriangleMesh, segment: Int[np.ndarray, " V"], radius: float
+) -> Bool[np.ndarray, " V"]:
+    """Whether a vertex lies within `radius` (m) of one that has a neighbour on the mesh of another segment."""
     start, end = mesh_edges(mesh.faces).T
     changes = segment[start] != segment[end]
-    at_border = np.unique(np.concatenate([start[changes], end[changes]]))
-    if not len(at_border):
+    at_boundary = np.unique(np.concatenate([start[changes], end[changes]]))
+    if not len(at_boundary):
         return np.zeros(len(segment), dtype=bool)
-    distance, _ = cKDTree(mesh.vertices[at_border]).query(mesh.vertices, distance_upper_bound=radius, workers=-1)
+    distance, _ = cKDTree(mesh.vertices[at_boundary]).query(mesh.vertices, distance_upper_bound=radius, workers=-1)
     return np.isfinite(distance)
-
-
-def members(group: Int[np.ndarray, " n"], count: int) -> list[Int[np.ndarray, " m"]]:
-    """The positions of the members of every group, in order; what is `VOID` is of none."""
-    order = np.argsort(group, kind="stable")
-    return np.split(order, np.searchsorted(group[order], np.arange(count + 1)))[1:-1]

@@ -1,10 +1,10 @@
-"""Slim and small segments keep what the frames that show them give to them.
+"""Elongated segments and small objects take the vertices that masks give to them.
 
-Superfaces and voxels are coarser than a whisk or the foot of a lamp, and a rod is lost piece by piece to its wall.
-The masks of the frames that show such a segment draw it as fine as their pixels.
+Superfaces and voxels are coarser than a whisk or the foot of a lamp, and a rod is lost piece by piece to its wall. The
+masks of the frames that show such a segment draw it as fine as their pixels.
 """
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -13,154 +13,177 @@ from scipy.spatial import cKDTree
 
 from panrecon.geometry.mesh import vertex_areas
 from panrecon.geometry.subdivision import halved
-from panrecon.refinement.boundaries import REACH, look, members, near_border
-from panrecon.refinement.segments import NO_SEGMENT, counted, labels_of
-from panrecon.refinement.visibility import Claims, Support, support
-from panrecon.structures import VOID, Labels, PanopticMesh, TriangleMesh, View, Views
+from panrecon.progress import Progress, no_progress
+from panrecon.refinement.boundaries import appearance_descriptor, within_boundary_distance
+from panrecon.refinement.parameters import RefinementParameters
+from panrecon.refinement.segments import VOID_SEGMENT, indices_by_group, labels_of_ids, unique_segments
+from panrecon.refinement.visibility import Candidates, LabelsOfView, Support, support
+from panrecon.structures import VOID, Labels, PanopticMesh, TriangleMesh, Views
 
-SHARE: Final = 0.4  # of the frames that show a segment, more than which must give a vertex to it
-FRAMES: Final = 2  # at least, that must show a segment and see a vertex, for it to be taken on their word
-SLIM: Final = 0.8  # of a slim segment's vertices, at most, lie inside: further from its border than is doubted
-UNLIKE: Final = 1.0  # units of look (`borders.look`) from the inside of its segment, from which a vertex may leave it
-ALONE: Final = 2.0  # units from which it may leave it on the word of a single frame, and for good
-BESIDE: Final = 2.0  # of the field's reach: how far around slim segments vertices are asked for
-SMALL: Final = 10.0  # reaches squared: the area that a small thing's is below
-AROUND: Final = 0.3  # of the field's reach: how far around small things the mesh is made finer
-# Halvings of edges, and whether a middle is of the smaller segment: so every quarter is of the end that is nearer.
-HALVINGS: Final = (True, False)
+# Rounds of midpoint subdivision, and whether a midpoint is of the smaller segment: every quarter is of the nearer end.
+SUBDIVISIONS: Final = (True, False)
 
 
-def with_slim_segments(
+@dataclass(frozen=True)
+class ElongatedSegments:
+    """The labels after elongated segments were refined, and which vertices keep theirs whatever is relabelled later."""
+
+    labels: Labels
+    is_frozen: Bool[np.ndarray, " V"]
+
+
+@dataclass(frozen=True)
+class _Joining:
+    """Pairs of a vertex and a segment (its index) that it may join."""
+
+    vertex: Int[np.ndarray, " n"]
+    segment: Int[np.ndarray, " n"]
+
+
+def refine_elongated_segments(
     panoptic: PanopticMesh,
     views: Views,
-    masks: Callable[[View], Labels],
-    reach: float,
-    progress: Callable[[int], None] = lambda done: None,
-) -> tuple[Labels, Bool[np.ndarray, " V"]]:
-    """The labels, but vertices around a slim segment, of a larger one, belong to it where masks say so.
+    labels_of_view: LabelsOfView,
+    parameters: RefinementParameters,
+    progress: Progress = no_progress,
+) -> ElongatedSegments:
+    """The labels, but vertices around an elongated segment, of a larger one, join it where masks say so.
 
-    That is where the frames which show the slim one give them to it, and they look unlike the inside of the segment
-    that has them. The second result is which vertices look so unlike it that they need not be doubted again. For the
-    arguments see `with_small_things`.
+    That is where the frames that show the elongated segment give them to it, and they differ in appearance from the
+    interior of the segment that has them. Those that differ much are frozen. An elongated segment is one with a small
+    interior.
     """
     mesh = panoptic.mesh
-    segment, present = counted(panoptic.labels)
-    inner = ~near_border(mesh, segment, REACH * reach) & (segment != VOID)
-    size, inside = (np.bincount(segment[some], minlength=len(present)) for some in (segment != VOID, inner))
-    slim = np.flatnonzero(inside <= SLIM * size)
-    place, row = _claims(mesh.vertices, segment, slim, size, BESIDE * reach)
-    told = support(mesh.vertices, Claims(place, present[row]), panoptic, views, masks, reach, progress)
-    likely = np.flatnonzero(told.share > SHARE)
-    unlike = _unlike(mesh, segment, inner, place[likely], reach)
-    enough = (unlike >= UNLIKE) & ((told.seen[likely] >= FRAMES) | (unlike >= ALONE))
-    settled = np.zeros(len(segment), dtype=bool)
-    settled[place[likely[unlike >= ALONE]]] = True
-    return _given(segment, present, place, row, told, likely[enough]), settled
+    segment, present = unique_segments(panoptic.labels)
+    near_boundary = within_boundary_distance(mesh, segment, parameters.metres(parameters.boundary_distance))
+    is_interior = ~near_boundary & (segment != VOID)
+    size = np.bincount(segment[segment != VOID], minlength=len(present))
+    interior_size = np.bincount(segment[is_interior], minlength=len(present))
+    elongated = np.flatnonzero(interior_size <= parameters.max_interior_share * size)
+    radius = parameters.metres(parameters.elongated_radius)
+    joining = _vertices_of_larger_segments(mesh.vertices, segment, elongated, size, radius)
+    candidates = Candidates(joining.vertex, present[joining.segment])
+    with progress("elongated segments", len(views.poses)) as advance:
+        votes = support(mesh.vertices, candidates, panoptic, views, labels_of_view, parameters, advance)
+    supported = np.flatnonzero(votes.share > parameters.min_support)
+    distance = _distance_to_own_interior(mesh, segment, is_interior, joining.vertex[supported], parameters)
+    differs_much = distance >= parameters.freeze_distance
+    has_frames = votes.frame_count[supported] >= parameters.min_support_frames
+    joins = supported[(distance >= parameters.release_distance) & (has_frames | differs_much)]
+    is_frozen = np.zeros(len(segment), dtype=bool)
+    is_frozen[joining.vertex[supported[differs_much]]] = True
+    return ElongatedSegments(_joined(segment, present, joining, votes, joins), is_frozen)
 
 
-def with_small_things(
+def refine_small_objects(
     panoptic: PanopticMesh,
     views: Views,
-    masks: Callable[[View], Labels],
-    reach: float,
-    progress: Callable[[int], None] = lambda done: None,
+    labels_of_view: LabelsOfView,
+    parameters: RefinementParameters,
+    progress: Progress = no_progress,
 ) -> PanopticMesh:
-    """The mesh made finer around small things, and vertices there given to them where masks say so.
+    """The mesh subdivided around small objects, whose neighbouring vertices join them where masks say so.
 
-    `masks` gives a view's own labels at its size, and is asked from several threads; `reach` is `field.reach` (m);
-    `progress` hears how many views are read.
+    Vertices of the given mesh stay, with their indices. Without a small object the very mesh is returned.
     """
     mesh = panoptic.mesh
-    segment, present = counted(panoptic.labels)
-    area = np.bincount(
-        segment[segment != VOID], vertex_areas(mesh.vertices, mesh.faces)[segment != VOID], minlength=len(present)
-    )
-    small = np.flatnonzero((area < SMALL * reach**2) & (labels_of(present).instance != VOID))
+    segment, present = unique_segments(panoptic.labels)
+    vertex_area = vertex_areas(mesh.vertices, mesh.faces)
+    area = np.bincount(segment[segment != VOID], vertex_area[segment != VOID], minlength=len(present))
+    is_small = area < parameters.small_area * parameters.voxel_size**2
+    small = np.flatnonzero(is_small & (labels_of_ids(present).instance != VOID))
     if not len(small):
-        progress(len(views.poses))
         return panoptic
-    for to_smaller in HALVINGS:
-        near = _within(mesh.vertices, mesh.vertices[np.isin(segment, small)], AROUND * reach)
-        mesh, segment = _finer(mesh, segment, near, area if to_smaller else -area)
-    place, row = _claims(mesh.vertices, segment, small, area, AROUND * reach)
-    told = support(mesh.vertices, Claims(place, present[row]), panoptic, views, masks, reach, progress)
-    likely = np.flatnonzero((told.share > SHARE) & (told.seen >= FRAMES))
-    return PanopticMesh(mesh, _given(segment, present, place, row, told, likely))
+    radius = parameters.metres(parameters.small_radius)
+    for to_smaller in SUBDIVISIONS:
+        is_near = _is_within(mesh.vertices, mesh.vertices[np.isin(segment, small)], radius)
+        mesh, segment = _subdivided(mesh, segment, is_near, area if to_smaller else -area)
+    joining = _vertices_of_larger_segments(mesh.vertices, segment, small, area, radius)
+    candidates = Candidates(joining.vertex, present[joining.segment])
+    with progress("small objects", len(views.poses)) as advance:
+        votes = support(mesh.vertices, candidates, panoptic, views, labels_of_view, parameters, advance)
+    is_supported = votes.share > parameters.min_support
+    joins = np.flatnonzero(is_supported & (votes.frame_count >= parameters.min_support_frames))
+    return PanopticMesh(mesh, _joined(segment, present, joining, votes, joins))
 
 
-def _claims(
+def _vertices_of_larger_segments(
     vertices: Float[np.ndarray, "V 3"],
     segment: Int[np.ndarray, " V"],
-    claimants: Int[np.ndarray, " s"],
+    targets: Int[np.ndarray, " s"],
     size: Float[np.ndarray, " S"] | Int[np.ndarray, " S"],
     radius: float,
-) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """Vertices within `radius` (m) of a claimant, of segments larger than it; the vertex and the claimant of each."""
-    place, row = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    mine = members(segment, len(size))
-    for claimant in claimants:
-        body = vertices[mine[claimant]]
-        box = ((vertices >= body.min(axis=0) - radius) & (vertices <= body.max(axis=0) + radius)).all(axis=1)
-        larger = np.append(size > size[claimant], False)[segment]  # the last is read by VOID
-        found = np.flatnonzero(box & larger)
-        found = found[_within(vertices[found], body, radius)]
-        place.append(found)
-        row.append(np.full(len(found), claimant))
-    return np.concatenate(place), np.concatenate(row)
+) -> _Joining:
+    """Vertices within `radius` (m) of a target segment that belong to segments larger than it, with that target."""
+    joining_vertex = [np.zeros(0, np.int64)]
+    joined_segment = [np.zeros(0, np.int64)]
+    vertices_of_segment = indices_by_group(segment, len(size))
+    for target in targets:
+        body = vertices[vertices_of_segment[target]]
+        in_box = ((vertices >= body.min(axis=0) - radius) & (vertices <= body.max(axis=0) + radius)).all(axis=1)
+        is_of_larger = np.append(size > size[target], False)[segment]  # the last is read by VOID
+        near = np.flatnonzero(in_box & is_of_larger)
+        near = near[_is_within(vertices[near], body, radius)]
+        joining_vertex.append(near)
+        joined_segment.append(np.full(len(near), target))
+    return _Joining(np.concatenate(joining_vertex), np.concatenate(joined_segment))
 
 
-def _within(
+def _is_within(
     points: Float[np.ndarray, "p 3"], others: Float[np.ndarray, "q 3"], radius: float
 ) -> Bool[np.ndarray, " p"]:
     distance, _ = cKDTree(others).query(points, distance_upper_bound=radius, workers=-1)
     return np.isfinite(distance)
 
 
-def _unlike(
+def _distance_to_own_interior(
     mesh: TriangleMesh,
     segment: Int[np.ndarray, " V"],
-    inner: Bool[np.ndarray, " V"],
+    is_interior: Bool[np.ndarray, " V"],
     vertex: Int[np.ndarray, " n"],
-    reach: float,
+    parameters: RefinementParameters,
 ) -> Float[np.ndarray, " n"]:
-    """Units of look between each vertex and what is most like it of the inside of its segment; inf from `ALONE` on.
+    """Appearance distance of each vertex to the most similar interior vertex of its segment; inf if it differs much.
 
-    What has no inside has no look: such vertices count as unlike it, but not so that they may leave it for good.
+    A segment without an interior has no appearance: its vertices may leave it, but are not frozen.
     """
-    looks, result = look(mesh, reach), np.full(len(vertex), UNLIKE)
-    inside = np.flatnonzero(inner)
+    descriptor = appearance_descriptor(mesh, parameters)
+    result = np.full(len(vertex), parameters.release_distance)
+    interior = np.flatnonzero(is_interior)
     count = int(segment.max(initial=VOID)) + 1
-    for some, of_inside in zip(*(members(segment[chosen], count) for chosen in (vertex, inside)), strict=True):
-        if len(some) and len(of_inside):
-            tree = cKDTree(looks[inside[of_inside]])
-            result[some], _ = tree.query(looks[vertex[some]], distance_upper_bound=ALONE, workers=-1)
+    queries_of_segment = indices_by_group(segment[vertex], count)
+    interior_of_segment = indices_by_group(segment[interior], count)
+    for queries, inside in zip(queries_of_segment, interior_of_segment, strict=True):
+        if len(queries) and len(inside):
+            tree = cKDTree(descriptor[interior[inside]])
+            limit = parameters.freeze_distance
+            result[queries], _ = tree.query(descriptor[vertex[queries]], distance_upper_bound=limit, workers=-1)
     return result
 
 
-def _given(
+def _joined(
     segment: Int[np.ndarray, " V"],
     present: Int[np.ndarray, " S"],
-    place: Int[np.ndarray, " n"],
-    row: Int[np.ndarray, " n"],
-    told: Support,
-    granted: Int[np.ndarray, " m"],
+    joining: _Joining,
+    votes: Support,
+    joins: Int[np.ndarray, " m"],
 ) -> Labels:
-    """The labels after the claims `granted`; of several to a vertex that with the largest share of frames wins."""
-    order = granted[np.argsort(told.share[granted], kind="stable")]
-    final = np.append(present, NO_SEGMENT)[segment]
-    final[place[order]] = present[row[order]]
-    return labels_of(final)
+    """The labels after the pairs `joins` have joined; of several for one vertex the best supported counts."""
+    order = joins[np.argsort(votes.share[joins], kind="stable")]
+    ids = np.append(present, VOID_SEGMENT)[segment]
+    ids[joining.vertex[order]] = present[joining.segment[order]]
+    return labels_of_ids(ids)
 
 
-def _finer(
-    mesh: TriangleMesh, segment: Int[np.ndarray, " V"], chosen: Bool[np.ndarray, " V"], rank: Float[np.ndarray, " S"]
+def _subdivided(
+    mesh: TriangleMesh, segment: Int[np.ndarray, " V"], is_near: Bool[np.ndarray, " V"], rank: Float[np.ndarray, " S"]
 ) -> tuple[TriangleMesh, Int[np.ndarray, " W"]]:
-    """Every edge of a face with a vertex `chosen` is halved; its middle is of the segment of lower rank."""
+    """Every edge of a face with a near vertex is split; its midpoint is of the segment of lower rank."""
     faces, count = mesh.faces.astype(np.int64), len(mesh.vertices)
     ends = np.sort(np.stack([faces, np.roll(faces, -1, axis=1)], axis=2), axis=2)
     edge = ends[..., 0] * count + ends[..., 1]
-    around = np.unique(edge[chosen[faces].any(axis=1)])
-    finer, parents, _ = halved(mesh, np.isin(edge, around))
+    split = np.unique(edge[is_near[faces].any(axis=1)])
+    finer, parents, _ = halved(mesh, np.isin(edge, split))
     start, end = segment[parents].T
     rank = np.append(rank, np.inf)  # the last is read by VOID
     return finer, np.concatenate([segment, np.where(rank[start] <= rank[end], start, end)])

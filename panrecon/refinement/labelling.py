@@ -1,168 +1,173 @@
-"""One label for every vertex from the field's probabilities and what graph and semantics already knew."""
+"""One label for every vertex from the field's probabilities and the prior labels of graph and semantics."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from panrecon.refinement.boundaries import Borders, borders
+from panrecon.refinement.boundaries import boundary_vertices
+from panrecon.refinement.parameters import RefinementParameters
 from panrecon.structures import VOID, CategoryTable, Labels, SceneObject, TriangleMesh
 
-FLOOR: Final = 1e-4  # no probability counts as less: one head must not veto alone
-FIELD_WEIGHT: Final = 0.5  # of the field's log odds beside those of the look: its neighbours err together
-KNOWN_ODDS: Final = 7.4  # of the label known before, near a border
-LIKENESS_FLOOR: Final = 0.05  # of what a vertex looks like nothing of
 CHUNK: Final = 1 << 16  # vertices whose scores are held densely at once
-FULL_TRUST: Final = 0.95  # a field that agrees with this share of the known labels counts in full
-DETECTED: Final = 0.3  # of the frames that see an object well; with fewer it stands on the field's word
-CONFIRMED: Final = 0.85  # of an object's vertices that the field must give to it, if few frames detect it
-FIT_TO_JUDGE: Final = 0.8  # a field that agrees with less of the known labels disputes no object
+MIN_RELIABILITY: Final = 1e-6  # so that a vertex without a prior label still takes the field's most probable segment
 
 
 @dataclass(frozen=True)
-class Decided:
-    """The final labels, and the positions of the objects that are none after all: no vertex has them."""
+class PanopticLabels:
+    """The labels, the indices of the rejected objects (no vertex has them), and the field's scores, weighted."""
 
     labels: Labels
-    disputed: Int[np.ndarray, " d"]
+    rejected: Int[np.ndarray, " r"]
+    scores: "FieldScores"
 
 
-def panoptic_labels(
-    category_probability: Float[np.ndarray, "V C"],
-    instance_probability: Float[np.ndarray, "V I1"],
-    known: Labels,
-    objects: Sequence[SceneObject],
-    table: CategoryTable,
-    mesh: TriangleMesh,
-    reach: float,
-    revised: Callable[[Labels], tuple[Labels, Bool[np.ndarray, " V"]]] | None = None,
-) -> Decided:
-    """A segment for every vertex: a stuff class, or an object with its own class.
+@dataclass(frozen=True)
+class FieldScores:
+    """The field's probabilities of V vertices, as scores of segments.
 
-    What graph and semantics labelled stays, with two exceptions. An object that few of the frames which see it detect,
-    and that the field does not show either, is none (`_disputed`). And near a border between segments a vertex is
-    decided anew among those that meet there: by how it looks, by the field, and with odds of `KNOWN_ODDS` for the old
-    label. What was void, or of no object after all, takes the field's most probable segment. The field decides class
-    and instance together, P(stuff c) = p(c) p(none) and P(object o) = p(class of o) p(o), so that a chair never
-    carries a table's id; it counts as far as it agrees with the known labels at large. `reach` is `field.reach` (m).
-    With `revised`, what that makes of the labels is decided anew near its borders once more, but for the vertices of
-    its second result.
+    `weight` is that of the field's log odds beside appearance.
     """
-    segments = _Segments([found.category for found in objects], table)
-    if not len(segments.category):
-        return Decided(known, np.zeros(0, np.int64))
-    field = _FieldScore(segments, category_probability, instance_probability)
-    row = segments.row_of(known)
-    certain = np.flatnonzero(row != VOID)
-    agrees = field.best(certain) == row[certain]
-    disputed = _disputed(objects, row[certain] - segments.stuff_count, agrees)
-    row[np.isin(row, disputed + segments.stuff_count)] = VOID
-    void = np.flatnonzero(row == VOID)
-    row[void] = field.best(void, without=disputed + segments.stuff_count)
-    trust = FIELD_WEIGHT * reliability(agrees)
-    decided = _decided_anew(borders(mesh, row, reach), row, field, trust)
-    if revised is not None:
-        labels, settled = revised(segments.labels_of(decided))
-        row = segments.row_of(labels)
-        decided = np.where(settled, row, _decided_anew(borders(mesh, row, reach), row, field, trust))
-    return Decided(segments.labels_of(decided), disputed)
 
+    segments: "SegmentTable"
+    category_probability: Float[np.ndarray, "V C"]
+    instance_probability: Float[np.ndarray, "V I1"]
+    probability_floor: float
+    weight: float
 
-def _disputed(
-    objects: Sequence[SceneObject], object_of_vertex: Int[np.ndarray, " n"], agrees: Bool[np.ndarray, " n"]
-) -> Int[np.ndarray, " d"]:
-    """The objects that most frames call something else, and on whose vertices the field does so, too.
+    def log_probability(self, vertex: Int[np.ndarray, " n"], segment: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """Of the segment given for each vertex, not weighted; any number for `VOID`."""
+        category = self.category_probability[vertex, self.segments.category[segment]]
+        instance = self.instance_probability[vertex, self.segments.instance[segment]]
+        return self._log(category) + self._log(instance)
 
-    A false detection that is repeated from the next place makes a false object. The masks of all other frames give what
-    it covers to what is really there, and the field has learnt from all of them.
-    """
-    if not len(agrees) or agrees.mean() < FIT_TO_JUDGE:
-        return np.zeros(0, np.int64)
-    frames, against = (
-        np.array([len(names) for names in of_objects], np.int64)
-        for of_objects in ([found.frames for found in objects], [found.contradicting for found in objects])
-    )
-    mine = object_of_vertex >= 0
-    vertices = np.bincount(object_of_vertex[mine], minlength=len(objects))
-    confirmed = np.bincount(object_of_vertex[mine], agrees[mine], minlength=len(objects))
-    few = (frames < DETECTED * (frames + against)) & (vertices > 0)
-    disputed = np.flatnonzero(few & (confirmed < CONFIRMED * vertices))
-    others = object_of_vertex[~np.isin(object_of_vertex, disputed)]
-    return disputed if len(others) else disputed[:0]  # there must be something that its place can be given to
-
-
-def _decided_anew(
-    doubtful: Borders, row: Int[np.ndarray, " V"], field: "_FieldScore", trust: float
-) -> Int[np.ndarray, " V"]:
-    """The rows of all vertices, of doubtful ones the best of the segments that meet there."""
-    known = row[doubtful.vertex]
-
-    def score(row: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        likeness = np.log(doubtful.likeness_of(row) + LIKENESS_FLOOR)
-        return np.asarray(likeness + trust * field.score(doubtful.vertex, row))
-
-    best, greatest = known.copy(), score(known) + np.log(KNOWN_ODDS)
-    for candidate in doubtful.alike.T:
-        found = np.where(doubtful.may_be(candidate), score(candidate), -np.inf)
-        better = found > greatest
-        best[better], greatest[better] = candidate[better], found[better]
-    decided = row.copy()
-    decided[doubtful.vertex] = best
-    return decided
-
-
-def reliability(agrees: Bool[np.ndarray, " n"]) -> float:
-    """The weight of a voter that is right this often, by its log odds; in [0, 1], 1 from `FULL_TRUST` on.
-
-    Log odds are the weights of the best vote of independent judges (Nitzan & Paroush 1982). A little stays even
-    at 0, so that a vertex nobody else labelled still takes the field's most probable segment.
-    """
-    share = float(np.clip(np.mean(agrees), 0.5, FULL_TRUST)) if len(agrees) else FULL_TRUST
-    weight = np.log(share / (1 - share)) / np.log(FULL_TRUST / (1 - FULL_TRUST))
-    return float(max(weight, 1e-6))
-
-
-class _FieldScore:
-    """Log probability of every segment at every vertex, by the field."""
-
-    def __init__(
-        self,
-        segments: "_Segments",
-        category_probability: Float[np.ndarray, "V C"],
-        instance_probability: Float[np.ndarray, "V I1"],
-    ) -> None:
-        self._segments = segments
-        self._category, self._instance = category_probability, instance_probability
-
-    def score(self, vertex: Int[np.ndarray, " n"], row: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        """Of the segment named for each vertex; any number for `VOID`."""
-        category = self._category[vertex, self._segments.category[row]]
-        instance = self._instance[vertex, self._segments.instance[row]]
-        return _log(category) + _log(instance)
-
-    def best(
+    def most_probable(
         self, vertex: Int[np.ndarray, " n"], without: Int[np.ndarray, " d"] | None = None
     ) -> Int[np.ndarray, " n"]:
-        """The most probable segment of every vertex, of all but those `without`."""
-        category, instance = self._segments.category, self._segments.instance
+        """The most probable segment of each vertex, of all but those `without`."""
+        category, instance = self.segments.category, self.segments.instance
         best = np.zeros(len(vertex), dtype=np.int64)
         for start in range(0, len(vertex), CHUNK):
-            part = vertex[start : start + CHUNK]
-            score = _log(self._category[part])[:, category] + _log(self._instance[part])[:, instance]
+            chunk = vertex[start : start + CHUNK]
+            score = self._log(self.category_probability[chunk])[:, category]
+            score = score + self._log(self.instance_probability[chunk])[:, instance]
             if without is not None:
                 score[:, without] = -np.inf
             best[start : start + CHUNK] = score.argmax(axis=1)
         return best
 
+    def _log(self, probability: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+        return np.asarray(np.log(probability.clip(self.probability_floor)))
 
-def _log(probability: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
-    return np.asarray(np.log(probability.clip(FLOOR)))
+
+def panoptic_labels(
+    category_probability: Float[np.ndarray, "V C"],
+    instance_probability: Float[np.ndarray, "V I1"],
+    prior: Labels,
+    objects: Sequence[SceneObject],
+    table: CategoryTable,
+    mesh: TriangleMesh,
+    parameters: RefinementParameters,
+) -> PanopticLabels:
+    """A segment for every vertex: a stuff category, or an object with its own category.
+
+    Probabilities are the field's, in [0, 1]; the last instance is none. Prior labels stay, with two exceptions. An
+    object that few of the frames which see it detect, and that the field does not verify, is rejected. And near a
+    boundary between segments vertices are relabelled (`relabel_boundaries`). What was void, or of a rejected object,
+    takes the field's most probable segment. The field decides category and instance together, P(stuff c) =
+    p(c) p(none) and P(object o) = p(category of o) p(o), so that a chair never carries a table's category. Without
+    stuff categories and objects all labels stay.
+    """
+    segments = SegmentTable([scene_object.category for scene_object in objects], table)
+    scores = FieldScores(segments, category_probability, instance_probability, parameters.probability_floor, weight=0.0)
+    if not len(segments.category):
+        return PanopticLabels(prior, np.zeros(0, np.int64), scores)
+    segment = segments.segment_of(prior)
+    labelled = np.flatnonzero(segment != VOID)
+    agrees = scores.most_probable(labelled) == segment[labelled]
+    rejected = _rejected_objects(objects, segment[labelled] - segments.stuff_count, agrees, parameters)
+    segment[np.isin(segment, rejected + segments.stuff_count)] = VOID
+    void = np.flatnonzero(segment == VOID)
+    segment[void] = scores.most_probable(void, without=rejected + segments.stuff_count)
+    weight = parameters.field_weight * reliability(agrees, parameters.full_reliability)
+    weighted = replace(scores, weight=weight)
+    labels = relabel_boundaries(mesh, segments.labels_of(segment), weighted, parameters)
+    return PanopticLabels(labels, rejected, weighted)
 
 
-class _Segments:
-    """Stuff classes, then objects: the rows among which a vertex chooses."""
+def relabel_boundaries(
+    mesh: TriangleMesh,
+    labels: Labels,
+    scores: FieldScores,
+    parameters: RefinementParameters,
+    is_frozen: Bool[np.ndarray, " V"] | None = None,
+) -> Labels:
+    """The labels, but near boundaries the best of the segments that meet there, unless a vertex is frozen.
+
+    Best by appearance, by the field, and with prior odds for the label that a vertex has.
+    """
+    segments = scores.segments
+    if not len(segments.category):
+        return labels
+    segment = segments.segment_of(labels)
+    boundary = boundary_vertices(mesh, segment, parameters)
+    prior = segment[boundary.vertex]
+
+    def score(candidate: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        appearance = np.log(boundary.similarity_to(candidate) + parameters.similarity_floor)
+        return np.asarray(appearance + scores.weight * scores.log_probability(boundary.vertex, candidate))
+
+    best = prior.copy()
+    best_score = score(prior) + np.log(parameters.prior_odds)
+    for candidate in boundary.similar_segment.T:
+        candidate_score = np.where(boundary.is_adjacent(candidate), score(candidate), -np.inf)
+        is_better = candidate_score > best_score
+        best[is_better] = candidate[is_better]
+        best_score[is_better] = candidate_score[is_better]
+    relabelled = segment.copy()
+    relabelled[boundary.vertex] = best
+    return segments.labels_of(relabelled if is_frozen is None else np.where(is_frozen, segment, relabelled))
+
+
+def _rejected_objects(
+    objects: Sequence[SceneObject],
+    object_of_vertex: Int[np.ndarray, " n"],
+    agrees: Bool[np.ndarray, " n"],
+    parameters: RefinementParameters,
+) -> Int[np.ndarray, " r"]:
+    """The objects that most frames call something else, and the field too on their vertices; < 0 is no object.
+
+    A false detection that is repeated from the next pose makes a false object. The masks of all other frames give its
+    surface to what is really there, and the field was trained on all of them.
+    """
+    if not len(agrees) or agrees.mean() < parameters.min_field_reliability:
+        return np.zeros(0, np.int64)
+    detecting = np.array([len(scene_object.frames) for scene_object in objects], np.int64)
+    contradicting = np.array([len(scene_object.contradicting) for scene_object in objects], np.int64)
+    is_of_object = object_of_vertex >= 0
+    vertex_count = np.bincount(object_of_vertex[is_of_object], minlength=len(objects))
+    agreeing = np.bincount(object_of_vertex[is_of_object], agrees[is_of_object], minlength=len(objects))
+    is_rarely_detected = detecting < parameters.min_detection_rate * (detecting + contradicting)
+    is_verified = agreeing >= parameters.min_field_agreement * vertex_count
+    rejected = np.flatnonzero(is_rarely_detected & (vertex_count > 0) & ~is_verified)
+    remaining = object_of_vertex[~np.isin(object_of_vertex, rejected)]
+    return rejected if len(remaining) else rejected[:0]  # there must be a segment that can take the vertices
+
+
+def reliability(agrees: Bool[np.ndarray, " n"], full_reliability: float) -> float:
+    """The weight of a voter that is right this often, by its log odds; in (0, 1], 1 from `full_reliability` on.
+
+    Log odds are the weights of the best vote of independent judges (Nitzan & Paroush 1982).
+    """
+    share = float(np.clip(np.mean(agrees), 0.5, full_reliability)) if len(agrees) else full_reliability
+    weight = np.log(share / (1 - share)) / np.log(full_reliability / (1 - full_reliability))
+    return float(max(weight, MIN_RELIABILITY))
+
+
+class SegmentTable:
+    """The segments that a vertex may take: stuff categories, then objects; with the field's columns of each."""
 
     def __init__(self, category_of_object: Sequence[int], table: CategoryTable) -> None:
         stuff = np.flatnonzero(~table.is_thing)
@@ -170,15 +175,15 @@ class _Segments:
         self.stuff_count = len(stuff)
         self.category = np.concatenate([stuff, np.asarray(category_of_object, dtype=np.int64)])
         self.instance = np.concatenate([np.full(len(stuff), len(objects)), objects])
-        self._row_of_stuff = np.full(len(table) + 1, VOID)
-        self._row_of_stuff[stuff] = np.arange(len(stuff))
+        self._segment_of_stuff = np.full(len(table) + 1, VOID)
+        self._segment_of_stuff[stuff] = np.arange(len(stuff))
 
-    def row_of(self, labels: Labels) -> Int[np.ndarray, " V"]:
-        """The row of every label, `VOID` for void and for a thing of no object."""
+    def segment_of(self, labels: Labels) -> Int[np.ndarray, " V"]:
+        """The segment of every label, `VOID` for void and for a thing of no object."""
         is_object = labels.instance != VOID
-        return np.where(is_object, labels.instance + self.stuff_count, self._row_of_stuff[labels.category])
+        return np.where(is_object, labels.instance + self.stuff_count, self._segment_of_stuff[labels.category])
 
-    def labels_of(self, row: Int[np.ndarray, " V"]) -> Labels:
-        """The labels of every row; none is `VOID`."""
-        instance = np.where(row < self.stuff_count, VOID, self.instance[row])
-        return Labels(self.category[row].astype(np.int32), instance.astype(np.int32))
+    def labels_of(self, segment: Int[np.ndarray, " V"]) -> Labels:
+        """The labels of segments, of which none is `VOID`."""
+        instance = np.where(segment < self.stuff_count, VOID, self.instance[segment])
+        return Labels(self.category[segment].astype(np.int32), instance.astype(np.int32))

@@ -1,104 +1,108 @@
-"""What masks say of places near a segment, in the frames that show the segment.
+"""How often the masks of frames that show a segment give a vertex to it.
 
-A frame whose masks miss an object gives its place to what is around it, and says nothing of where the object ends.
-Counted with the others, such frames make every object smaller than it is, and lose the slim ones.
+A frame whose masks miss an object gives its pixels to the surroundings, and is no evidence of where the object ends.
+Counted with the others, such frames shrink every object, and remove the elongated ones.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from panrecon.geometry.projective import invert, nearest_pixel, project, transform
-from panrecon.refinement.boundaries import members
-from panrecon.refinement.segments import NO_SEGMENT, counted, numbers_of
+from panrecon.progress import Advance
+from panrecon.refinement.parameters import RefinementParameters
+from panrecon.refinement.segments import VOID_SEGMENT, indices_by_group, segment_ids, unique_segments
 from panrecon.structures import VOID, Labels, PanopticMesh, View, Views
 from panrecon.threads import in_parallel
 
-TOLERANCE: Final = 0.4  # of the field's reach, between a place and the depth at its pixel
-SHOWN: Final = 0.3  # of a segment's visible vertices that a frame's masks must give to it, to show it
-FEWEST: Final = 5  # visible vertices that tell so
-WITNESSES: Final = 1000  # vertices of a segment, at most, that are looked for in every frame
+LabelsOfView = Callable[[View], Labels]  # a view's own labels, of its masks, at its size; called from several threads
 
 
 @dataclass(frozen=True)
-class Claims:
-    """Pairs of a place (its position) and a segment (its number) that it may be of."""
+class Candidates:
+    """Pairs of a point (its index) and a segment (its id) that the point may belong to."""
 
-    place: Int[np.ndarray, " n"]
-    segment: Int[np.ndarray, " n"]
+    point: Int[np.ndarray, " n"]
+    segment_id: Int[np.ndarray, " n"]
 
 
 @dataclass(frozen=True)
 class Support:
-    """Of every claim: the frames that show the segment and say what is at the place, and how many say the segment."""
+    """For every candidate: frames that show the segment and have a label at the point, and how many agree with it."""
 
-    seen: Int[np.ndarray, " n"]
-    given: Int[np.ndarray, " n"]
+    frame_count: Int[np.ndarray, " n"]
+    vote_count: Int[np.ndarray, " n"]
 
     @property
     def share(self) -> Float[np.ndarray, " n"]:
-        """Of the frames, in [0, 1]; 0 where there is none."""
-        return np.asarray(self.given / self.seen.clip(1))
+        """Votes per frame, in [0, 1]; 0 where there is no frame."""
+        return np.asarray(self.vote_count / self.frame_count.clip(1))
 
 
 def support(
-    places: Float[np.ndarray, "p 3"],
-    claims: Claims,
+    points: Float[np.ndarray, "p 3"],
+    candidates: Candidates,
     panoptic: PanopticMesh,
     views: Views,
-    masks: Callable[[View], Labels],
-    reach: float,
-    progress: Callable[[int], None] = lambda done: None,
+    labels_of_view: LabelsOfView,
+    parameters: RefinementParameters,
+    advance: Advance = lambda done: None,
 ) -> Support:
-    """For every claim to a place (m, world), of a segment of the mesh: what frames say of it.
+    """The votes of all views on every candidate: a point (m, world) and a segment of the mesh.
 
-    `masks` gives a view's own labels at its size, and is asked from several threads; `reach` is `field.reach` (m);
-    `progress` hears how many views are read.
+    A view shows a segment if its masks give enough of the segment's visible vertices to it. `advance` takes the number
+    of views that are read.
     """
-    result = Support(*(np.zeros(len(claims.place), np.int64) for _ in range(2)))
-    if not len(claims.place):
-        progress(len(views.poses))
+    count = len(candidates.point)
+    result = Support(np.zeros(count, np.int64), np.zeros(count, np.int64))
+    if not count:
+        advance(len(views.poses))
         return result
-    row_of_vertex, present = counted(panoptic.labels)
-    claimant, row = np.unique(claims.segment, return_inverse=True)
-    witnesses = _witnesses(row_of_vertex, np.searchsorted(present, claimant))
-    witness = np.concatenate([np.zeros(0, np.int64), *witnesses])
-    mine = np.repeat(np.arange(len(claimant)), [len(some) for some in witnesses])
-    asked, of_claim = np.unique(claims.place, return_inverse=True)
+    segment_of_vertex, present = unique_segments(panoptic.labels)
+    ids, segment_of_candidate = np.unique(candidates.segment_id, return_inverse=True)
+    samples = _sampled_vertices(segment_of_vertex, np.searchsorted(present, ids), parameters.max_sampled_vertices)
+    sample = np.concatenate([np.zeros(0, np.int64), *samples])
+    segment_of_sample = np.repeat(np.arange(len(ids)), [len(vertices) for vertices in samples])
+    point, point_of_candidate = np.unique(candidates.point, return_inverse=True)
+    tolerance = parameters.metres(parameters.depth_tolerance)
 
-    def read(number: int) -> tuple[Bool[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
-        view = views.read(number)
-        said = numbers_of(masks(view))
-        said = np.where(np.isin(said, present), said, NO_SEGMENT)  # what was left out of the mesh says nothing
-        visible, told = _said(panoptic.mesh.vertices[witness], view, said, reach)
-        seen, given = (np.bincount(mine, flags, len(claimant)) for flags in (visible, told == claimant[mine]))
-        shows = (seen >= FEWEST) & (given >= SHOWN * seen)
-        _, told = _said(places[asked], view, said, reach)
-        counts = shows[row] & (told[of_claim] != NO_SEGMENT)
-        return counts, counts & (told[of_claim] == claims.segment)
+    def votes(view_index: int) -> tuple[Bool[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+        view = views.read(view_index)
+        image = segment_ids(labels_of_view(view))
+        image = np.where(np.isin(image, present), image, VOID_SEGMENT)  # segments that the mesh lacks do not vote
+        is_visible, id_at_sample = _ids_at_pixels(panoptic.mesh.vertices[sample], view, image, tolerance)
+        visible = np.bincount(segment_of_sample, is_visible, len(ids))
+        labelled = np.bincount(segment_of_sample, id_at_sample == ids[segment_of_sample], len(ids))
+        is_shown = (visible >= parameters.min_shown_vertices) & (labelled >= parameters.min_shown_share * visible)
+        _, id_at_point = _ids_at_pixels(points[point], view, image, tolerance)
+        id_at_candidate = id_at_point[point_of_candidate]
+        counts = is_shown[segment_of_candidate] & (id_at_candidate != VOID_SEGMENT)
+        return counts, counts & (id_at_candidate == candidates.segment_id)
 
-    for done, (counts, agrees) in enumerate(in_parallel(read, range(len(views.poses))), start=1):
-        np.add(result.seen, counts, out=result.seen)
-        np.add(result.given, agrees, out=result.given)
-        progress(done)
+    for done, (counts, agrees) in enumerate(in_parallel(votes, range(len(views.poses))), start=1):
+        np.add(result.frame_count, counts, out=result.frame_count)
+        np.add(result.vote_count, agrees, out=result.vote_count)
+        advance(done)
     return result
 
 
-def _witnesses(row_of_vertex: Int[np.ndarray, " V"], wanted: Int[np.ndarray, " s"]) -> list[Int[np.ndarray, " w"]]:
-    """Vertices of each segment, evenly from all that it has."""
-    found = members(row_of_vertex, int(row_of_vertex.max(initial=VOID)) + 1)
-    return [found[row][:: -(-len(found[row]) // WITNESSES)] for row in wanted]
+def _sampled_vertices(
+    segment_of_vertex: Int[np.ndarray, " V"], segments: Int[np.ndarray, " s"], max_count: int
+) -> list[Int[np.ndarray, " w"]]:
+    """Evenly spaced vertices of each of the `segments`, at most `max_count`."""
+    vertices_of_segment = indices_by_group(segment_of_vertex, int(segment_of_vertex.max(initial=VOID)) + 1)
+    all_vertices = (vertices_of_segment[segment] for segment in segments)
+    return [vertices[:: -(-len(vertices) // max_count)] for vertices in all_vertices]
 
 
-def _said(
-    places: Float[np.ndarray, "p 3"], view: View, numbers: Int[np.ndarray, "H W"], reach: float
+def _ids_at_pixels(
+    points: Float[np.ndarray, "p 3"], view: View, ids: Int[np.ndarray, "H W"], tolerance: float
 ) -> tuple[Bool[np.ndarray, " p"], Int[np.ndarray, " p"]]:
-    """Whether the frame sees each place, and the number that it gives to it; void where it sees none."""
-    pixel, distance = project(view.camera, transform(invert(view.world_from_camera), places.astype(np.float64)))
+    """Whether each point (m, world) is visible in the view, and the segment id at its pixel, void where it is not."""
+    pixel, distance = project(view.camera, transform(invert(view.world_from_camera), points.astype(np.float64)))
     column, row, inside = nearest_pixel(view.camera, pixel)
     depth = view.depth[row, column]
-    visible = inside & (depth > 0) & (np.abs(depth - distance) < TOLERANCE * reach)
-    return visible, np.where(visible, numbers[row, column], NO_SEGMENT)
+    is_visible = inside & (depth > 0) & (np.abs(depth - distance) < tolerance)
+    return is_visible, np.where(is_visible, ids[row, column], VOID_SEGMENT)

@@ -186,7 +186,7 @@ def test_a_failure_names_the_checkpoint_that_is_whole(room: FieldData, monkeypat
 def test_a_checkpoint_is_never_broken(room: FieldData, monkeypatch: pytest.MonkeyPatch) -> None:
     """A square root at 0 has a loss of 0 and a gradient that is not finite."""
     taken: list[int] = []
-    monkeypatch.setattr(losses, "eikonal_loss", lambda sdf, gradient, reach: (0 * gradient).sum().sqrt())
+    monkeypatch.setattr(losses, "eikonal_loss", lambda sdf, gradient, truncation: (0 * gradient).sum().sqrt())
     short = TINY.model_copy(update={"checkpoint_every": 1})
     with pytest.raises(
         FloatingPointError, match=r"'.*' is (not finite after|nan at) step [01]; there was no checkpoint"

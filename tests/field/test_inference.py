@@ -79,13 +79,13 @@ def test_surface_outside_the_mask_is_left_out(ball: PanopticField) -> None:
 def test_observed_nodes_are_the_ones_near_measured_points(
     room: FieldData, surface_points: Float[np.ndarray, "n 3"]
 ) -> None:
-    cell, reach = 0.05, 0.1
-    observed = observed_nodes(room, cell, reach)
+    cell, truncation = 0.05, 0.1
+    observed = observed_nodes(room, cell, truncation)
     nodes = room.box.origin + np.argwhere(observed)[::50] * cell
     nearest = np.array([np.linalg.norm(surface_points - node, axis=1).min() for node in nodes])
-    assert nearest.max() <= reach + cell
+    assert nearest.max() <= truncation + cell
     alone = replace(room, depth=np.zeros_like(room.depth))
-    assert not observed_nodes(alone, cell, reach).any()
+    assert not observed_nodes(alone, cell, truncation).any()
 
 
 VIEW = look_at(np.array([0.9, -2.0, 0.3]), np.zeros(3))

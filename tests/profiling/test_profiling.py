@@ -79,7 +79,7 @@ def test_frames_count_as_many_times_as_they_are_more_than_rehearsed(usual: Estim
     assert usual.costs["features"].seconds == 1.0 + MORE  # the basis, which one frame gives, and the maps on it
     assert usual.costs["field"].seconds == 1.0 + MORE + Settings().field.steps  # the labels, and a second a step
     rendered = len(held_out(FRAMES, Settings().field.held_out_frames))
-    done = 8.0  # asked, decided twice, sharpened, completed by slim, small and thin things, written
+    done = 3.0  # asked, refined, written
     assert usual.costs["panoptic"].seconds == done + rendered + 1.0  # and its picture
 
 

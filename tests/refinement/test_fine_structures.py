@@ -1,6 +1,7 @@
-"""Slim and small segments take what the frames that show them give to them, and no more."""
+"""Elongated segments and small objects take what the frames that show them give to them, and no more."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,12 +10,20 @@ from scipy.spatial import cKDTree
 
 from panrecon.geometry.mesh import face_normals, mesh_edges, vertex_areas
 from panrecon.geometry.projective import look_at, transform, unproject
-from panrecon.refinement.fine_structures import SMALL, _finer, _given, with_slim_segments, with_small_things
-from panrecon.refinement.segments import NO_SEGMENT, counted, labels_of, numbers_of
-from panrecon.refinement.visibility import Claims, Support, support
+from panrecon.refinement.fine_structures import (
+    _joined,
+    _Joining,
+    _subdivided,
+    refine_elongated_segments,
+    refine_small_objects,
+)
+from panrecon.refinement.parameters import RefinementParameters
+from panrecon.refinement.segments import VOID_SEGMENT, labels_of_ids, segment_ids, unique_segments
+from panrecon.refinement.visibility import Candidates, Support, support
 from panrecon.structures import VOID, Camera, Labels, PanopticMesh, TriangleMesh, View, Views
+from tests.refinement.recorded import recorded
 
-REACH = 0.1  # m of the field
+PARAMETERS = RefinementParameters(0.02)
 STEP = 0.02  # m between vertices
 SIDE = 61
 TABLE, CURTAIN, CUP, BED = range(4)  # classes; the first two are stuff
@@ -90,31 +99,36 @@ def iou(panoptic: PanopticMesh, drawn: Drawn) -> float:
 
 def test_a_number_for_every_segment_and_back() -> None:
     made = Labels(np.array([VOID, 0, 3, 3], np.int32), np.array([VOID, VOID, 0, 7], np.int32))
-    numbers = numbers_of(made)
+    numbers = segment_ids(made)
     assert len(np.unique(numbers)) == 4
-    assert numbers[0] == NO_SEGMENT
-    back = labels_of(numbers)
+    assert numbers[0] == VOID_SEGMENT
+    back = labels_of_ids(numbers)
     assert_array_equal(back.category, made.category)
     assert_array_equal(back.instance, made.instance)
-    row, present = counted(made)
+    row, present = unique_segments(made)
     assert_array_equal(row, [VOID, 0, 1, 2])
     assert_array_equal(present, numbers[1:])
 
 
-def test_frames_that_miss_a_segment_do_not_speak_of_it() -> None:
+def test_frames_that_miss_a_segment_do_not_vote_on_it() -> None:
     panoptic = sheet(labelled=disc, category=CUP)
     views, masks = seen(disc, CUP, missing=(1, 3))
     inside, outside = np.array([0.0, 0.0, 0.0]), np.array([0.15, 0.0, 0.0])
-    number = numbers_of(labels(np.array([True]), CUP))[0]
-    told = support(
-        np.stack([inside, outside]), Claims(np.array([0, 1]), np.array([number] * 2)), panoptic, views, masks, REACH
+    number = segment_ids(labels(np.array([True]), CUP))[0]
+    votes = support(
+        np.stack([inside, outside]),
+        Candidates(np.array([0, 1]), np.array([number] * 2)),
+        panoptic,
+        views,
+        masks,
+        PARAMETERS,
     )
-    assert_array_equal(told.seen, [2, 2])
-    assert_array_equal(told.given, [2, 0])
-    assert_allclose(told.share, [1, 0])
+    assert_array_equal(votes.frame_count, [2, 2])
+    assert_array_equal(votes.vote_count, [2, 0])
+    assert_allclose(votes.share, [1, 0])
 
 
-def test_a_frame_that_leaves_a_place_void_says_nothing_of_it() -> None:
+def test_a_frame_without_a_label_at_a_point_does_not_vote() -> None:
     panoptic = sheet(labelled=disc, category=CUP)
     views, masks = seen(disc, CUP)
 
@@ -122,41 +136,41 @@ def test_a_frame_that_leaves_a_place_void_says_nothing_of_it() -> None:
         found = masks(view)
         return Labels(np.where(found.category == TABLE, VOID, found.category), found.instance)
 
-    number = numbers_of(labels(np.array([True]), CUP))[0]
-    claims = Claims(np.array([0, 1]), np.array([number] * 2))
-    told = support(np.array([[0.0, 0.0, 0.0], [0.15, 0.0, 0.0]]), claims, panoptic, views, half, REACH)
-    assert_array_equal(told.seen, [4, 0])
+    number = segment_ids(labels(np.array([True]), CUP))[0]
+    claims = Candidates(np.array([0, 1]), np.array([number] * 2))
+    votes = support(np.array([[0.0, 0.0, 0.0], [0.15, 0.0, 0.0]]), claims, panoptic, views, half, PARAMETERS)
+    assert_array_equal(votes.frame_count, [4, 0])
 
 
 def test_a_few_vertices_do_not_tell_whether_a_frame_shows_a_segment() -> None:
     def dot(points: np.ndarray) -> np.ndarray:
         return disc(points, 0.015)
 
-    panoptic, number = sheet(labelled=dot, category=CUP), numbers_of(labels(np.array([True]), CUP))
-    told = support(np.zeros((1, 3)), Claims(np.array([0]), number), panoptic, *seen(dot, CUP), REACH)
-    assert_array_equal(told.seen, [0])
+    panoptic, number = sheet(labelled=dot, category=CUP), segment_ids(labels(np.array([True]), CUP))
+    votes = support(np.zeros((1, 3)), Candidates(np.array([0]), number), panoptic, *seen(dot, CUP), PARAMETERS)
+    assert_array_equal(votes.frame_count, [0])
 
 
-def test_a_frame_says_nothing_of_what_is_hidden_from_it() -> None:
+def test_a_frame_does_not_vote_on_what_is_hidden_from_it() -> None:
     panoptic = sheet(labelled=disc, category=CUP)
     views, masks = seen(disc, CUP, lift=0.2)
-    number = numbers_of(labels(np.array([True]), CUP))
-    told = support(np.zeros((1, 3)), Claims(np.array([0]), number), panoptic, views, masks, REACH)
-    assert_array_equal(told.seen, [0])
-    assert_array_equal(told.share, [0])
+    number = segment_ids(labels(np.array([True]), CUP))
+    votes = support(np.zeros((1, 3)), Candidates(np.array([0]), number), panoptic, views, masks, PARAMETERS)
+    assert_array_equal(votes.frame_count, [0])
+    assert_array_equal(votes.share, [0])
 
 
 @pytest.mark.parametrize("category", [CURTAIN, BED])
 def test_a_rod_takes_the_end_that_it_lacks(category: int) -> None:
     panoptic = sheet(labelled=most_of_the_rod, category=category, colored=rod)
-    found, _ = with_slim_segments(panoptic, *seen(rod, category, missing=(0,)), REACH)
-    assert_array_equal(found.category, labels(rod(panoptic.mesh.vertices), category).category)
+    refined = refine_elongated_segments(panoptic, *seen(rod, category, missing=(0,)), PARAMETERS)
+    assert_array_equal(refined.labels.category, labels(rod(panoptic.mesh.vertices), category).category)
 
 
 def test_it_takes_nothing_that_looks_like_what_has_it() -> None:
     panoptic = sheet(labelled=most_of_the_rod, category=CURTAIN)
-    found, _ = with_slim_segments(panoptic, *seen(rod, CURTAIN), REACH)
-    assert_array_equal(found.category, panoptic.labels.category)
+    refined = refine_elongated_segments(panoptic, *seen(rod, CURTAIN), PARAMETERS)
+    assert_array_equal(refined.labels.category, panoptic.labels.category)
 
 
 def test_it_takes_nothing_that_most_frames_which_show_it_give_to_others() -> None:
@@ -166,79 +180,82 @@ def test_it_takes_nothing_that_most_frames_which_show_it_give_to_others() -> Non
     def shorter(view: View) -> Labels:
         return masks(view) if view.name == "0" else seen(most_of_the_rod, CURTAIN)[1](view)
 
-    assert_array_equal(with_slim_segments(panoptic, views, shorter, REACH)[0].category, panoptic.labels.category)
+    assert_array_equal(
+        refine_elongated_segments(panoptic, views, shorter, PARAMETERS).labels.category, panoptic.labels.category
+    )
 
 
 @pytest.mark.parametrize(("color", "is_enough"), [(PINK, False), (RED, True)])
-def test_a_single_frame_must_be_borne_out_by_the_look(color: tuple[int, int, int], is_enough: bool) -> None:
+def test_a_single_frame_must_be_confirmed_by_the_appearance(color: tuple[int, int, int], is_enough: bool) -> None:
     panoptic = sheet(labelled=most_of_the_rod, category=CURTAIN, colored=rod, color=color)
-    found, _ = with_slim_segments(panoptic, *seen(rod, CURTAIN, missing=(0, 1, 2)), REACH)
-    assert (found.category != panoptic.labels.category).any() == is_enough
+    refined = refine_elongated_segments(panoptic, *seen(rod, CURTAIN, missing=(0, 1, 2)), PARAMETERS)
+    assert (refined.labels.category != panoptic.labels.category).any() == is_enough
 
 
-def test_two_frames_need_less_of_a_look() -> None:
+def test_two_frames_need_less_difference_of_appearance() -> None:
     panoptic = sheet(labelled=most_of_the_rod, category=CURTAIN, colored=rod, color=PINK)
-    found, settled = with_slim_segments(panoptic, *seen(rod, CURTAIN, missing=(0, 1)), REACH)
-    assert (found.category != panoptic.labels.category).any()
-    assert not settled.any()
+    refined = refine_elongated_segments(panoptic, *seen(rod, CURTAIN, missing=(0, 1)), PARAMETERS)
+    assert (refined.labels.category != panoptic.labels.category).any()
+    assert not refined.is_frozen.any()
 
 
-def test_what_looks_unlike_what_had_it_is_settled() -> None:
+def test_what_differs_much_from_what_had_it_is_frozen() -> None:
     panoptic = sheet(labelled=most_of_the_rod, category=CURTAIN, colored=rod)
-    found, settled = with_slim_segments(panoptic, *seen(rod, CURTAIN), REACH)
-    assert_array_equal(settled, found.category != panoptic.labels.category)
-    assert settled.any()
+    refined = refine_elongated_segments(panoptic, *seen(rod, CURTAIN), PARAMETERS)
+    assert_array_equal(refined.is_frozen, refined.labels.category != panoptic.labels.category)
+    assert refined.is_frozen.any()
 
 
-def test_what_has_much_inside_takes_nothing() -> None:
+def test_what_has_a_large_interior_takes_nothing() -> None:
     panoptic = sheet(labelled=lambda points: disc(points, 0.27), category=BED, colored=lambda points: disc(points, 0.3))
     shown = seen(lambda points: disc(points, 0.3), BED)
-    found, _ = with_slim_segments(panoptic, *shown, REACH / 4)
-    assert_array_equal(found.category, panoptic.labels.category)
-    found, _ = with_slim_segments(panoptic, *shown, REACH)  # of so wide a border it is slim
-    assert (found.category != panoptic.labels.category).any()
+    refined = refine_elongated_segments(panoptic, *shown, replace(PARAMETERS, boundary_distance=0.6))
+    assert_array_equal(refined.labels.category, panoptic.labels.category)
+    refined = refine_elongated_segments(panoptic, *shown, PARAMETERS)  # with so wide a boundary it is elongated
+    assert (refined.labels.category != panoptic.labels.category).any()
 
 
 def test_void_stays() -> None:
-    slim = sheet(labelled=most_of_the_rod, category=CURTAIN, colored=rod)
-    lacking = rod(slim.mesh.vertices) & ~most_of_the_rod(slim.mesh.vertices)
-    category = np.where(lacking, VOID, slim.labels.category).astype(np.int32)
-    void = PanopticMesh(slim.mesh, Labels(category, slim.labels.instance))
-    assert_array_equal(with_slim_segments(void, *seen(rod, CURTAIN), REACH)[0].category, category)
+    elongated = sheet(labelled=most_of_the_rod, category=CURTAIN, colored=rod)
+    lacking = rod(elongated.mesh.vertices) & ~most_of_the_rod(elongated.mesh.vertices)
+    category = np.where(lacking, VOID, elongated.labels.category).astype(np.int32)
+    void = PanopticMesh(elongated.mesh, Labels(category, elongated.labels.instance))
+    assert_array_equal(refine_elongated_segments(void, *seen(rod, CURTAIN), PARAMETERS).labels.category, category)
 
 
 @pytest.mark.parametrize("order", [[0, 1], [1, 0]])
-def test_of_two_claims_the_better_supported_wins(order: list[int]) -> None:
-    present = numbers_of(Labels(np.array([TABLE, CUP, BED], np.int32), np.array([VOID, 0, 1], np.int32)))
-    told = Support(seen=np.array([2, 2]), given=np.array([2, 1]))
-    found = _given(np.zeros(1, np.int64), present, np.zeros(2, np.int64), np.array([1, 2]), told, np.array(order))
-    assert found.category == CUP
+def test_of_two_candidates_the_better_supported_wins(order: list[int]) -> None:
+    present = segment_ids(Labels(np.array([TABLE, CUP, BED], np.int32), np.array([VOID, 0, 1], np.int32)))
+    votes = Support(frame_count=np.array([2, 2]), vote_count=np.array([2, 1]))
+    joining = _Joining(vertex=np.zeros(2, np.int64), segment=np.array([1, 2]))
+    joined = _joined(np.zeros(1, np.int64), present, joining, votes, np.array(order))
+    assert joined.category == CUP
 
 
-def test_a_small_thing_is_drawn_finer_than_the_mesh() -> None:
+def test_a_small_object_is_drawn_finer_than_the_mesh() -> None:
     panoptic = sheet(labelled=lambda points: disc(points, 0.03), category=CUP)
-    heard: list[int] = []
-    found = with_small_things(panoptic, *seen(cup, CUP, missing=(2,)), REACH, heard.append)
+    done: list[int] = []
+    found = refine_small_objects(panoptic, *seen(cup, CUP, missing=(2,)), PARAMETERS, recorded(done))
     assert iou(panoptic, cup) < 0.7
     assert iou(found, cup) > 0.9
-    assert heard == [1, 2, 3, 4]
+    assert done == [1, 2, 3, 4]
     assert_array_equal(found.mesh.vertices[: SIDE**2], panoptic.mesh.vertices)
 
 
 def test_it_keeps_what_it_has_and_one_frame_is_too_few() -> None:
     panoptic = sheet(labelled=lambda points: disc(points, 0.05), category=CUP)
-    smaller = with_small_things(panoptic, *seen(lambda points: disc(points, 0.03), CUP), REACH)
+    smaller = refine_small_objects(panoptic, *seen(lambda points: disc(points, 0.03), CUP), PARAMETERS)
     assert_array_equal(smaller.labels.instance[: SIDE**2], panoptic.labels.instance)
-    few = with_small_things(panoptic, *seen(lambda points: disc(points, 0.07), CUP, missing=(0, 1, 2)), REACH)
+    few = refine_small_objects(panoptic, *seen(lambda points: disc(points, 0.07), CUP, missing=(0, 1, 2)), PARAMETERS)
     assert_array_equal(few.labels.instance[: SIDE**2], panoptic.labels.instance)
 
 
-def test_a_thing_that_is_not_small_and_stuff_leave_the_mesh_alone() -> None:
-    radius = 1.1 * np.sqrt(SMALL / np.pi) * REACH
+def test_an_object_that_is_not_small_and_stuff_leave_the_mesh_alone() -> None:
+    radius = 1.1 * np.sqrt(PARAMETERS.small_area / np.pi) * PARAMETERS.voxel_size
     large = sheet(labelled=lambda points: disc(points, radius), category=BED)
-    assert with_small_things(large, *seen(disc, BED), REACH) is large
+    assert refine_small_objects(large, *seen(disc, BED), PARAMETERS) is large
     stuff = sheet(labelled=disc, category=CURTAIN)
-    assert with_small_things(stuff, *seen(disc, CURTAIN), REACH) is stuff
+    assert refine_small_objects(stuff, *seen(disc, CURTAIN), PARAMETERS) is stuff
 
 
 @pytest.mark.parametrize("scattered", [False, True])
@@ -246,7 +263,7 @@ def test_a_finer_surface_is_the_same_without_gaps(scattered: bool) -> None:
     mesh = sheet(labelled=disc, category=CUP).mesh
     row = disc(mesh.vertices).astype(np.int64)
     chosen = np.random.default_rng(0).random(len(row)) < 0.05 if scattered else row == 1
-    finer, segment = _finer(mesh, row, chosen, np.array([1.0, 2.0]))
+    finer, segment = _subdivided(mesh, row, chosen, np.array([1.0, 2.0]))
     before, after = (np.linalg.norm(face_normals(m.vertices, m.faces), axis=1).sum() for m in (mesh, finer))
     assert_allclose(after, before, rtol=1e-5)
     assert (face_normals(finer.vertices, finer.faces)[:, 2] > 0).all()
@@ -271,12 +288,12 @@ def test_the_order_of_vertices_does_not_matter() -> None:
     shown = seen(lambda points: disc(points, 0.025), CUP)
     areas = [
         vertex_areas(found.mesh.vertices, found.mesh.faces)[found.labels.instance == 0].sum()
-        for found in (with_small_things(some, *shown, REACH) for some in (panoptic, turned))
+        for found in (refine_small_objects(some, *shown, PARAMETERS) for some in (panoptic, turned))
     ]
     assert_allclose(areas[0], areas[1], rtol=1e-4)
 
 
-def test_what_has_no_inside_is_left_on_the_word_of_two_frames() -> None:
+def test_what_has_no_interior_is_left_if_two_frames_say_so() -> None:
     """A rod beside a strip of the same look, both too narrow for an inside."""
 
     def strip(points: np.ndarray) -> np.ndarray:
@@ -290,12 +307,12 @@ def test_what_has_no_inside_is_left_on_the_word_of_two_frames() -> None:
     )
     for missing, is_taken in (((0, 1, 2), False), ((0, 1), True)):
         shown = seen(lambda points: rod(points) | strip(points), CURTAIN, missing)
-        found, settled = with_slim_segments(PanopticMesh(panoptic.mesh, known), *shown, REACH)
-        assert (found.category[beside] == CURTAIN).any() == is_taken
-        assert not settled.any()
+        refined = refine_elongated_segments(PanopticMesh(panoptic.mesh, known), *shown, PARAMETERS)
+        assert (refined.labels.category[beside] == CURTAIN).any() == is_taken
+        assert not refined.is_frozen.any()
 
 
-def test_objects_that_were_left_out_do_not_speak() -> None:
+def test_rejected_objects_do_not_vote() -> None:
     panoptic = sheet(labelled=most_of_the_rod, category=CURTAIN, colored=rod)
     views, masks = seen(rod, CURTAIN)
 
@@ -306,5 +323,5 @@ def test_objects_that_were_left_out_do_not_speak() -> None:
         ghost = (found.category == CURTAIN) & ~seen(most_of_the_rod, CURTAIN)[1](view).category.astype(bool)
         return Labels(np.where(ghost, CUP, found.category), np.where(ghost, 5, found.instance))
 
-    found, _ = with_slim_segments(panoptic, views, with_a_ghost, REACH)
-    assert (found.category != panoptic.labels.category).any()
+    refined = refine_elongated_segments(panoptic, views, with_a_ghost, PARAMETERS)
+    assert (refined.labels.category != panoptic.labels.category).any()

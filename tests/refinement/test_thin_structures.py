@@ -10,10 +10,12 @@ from scipy.sparse.csgraph import connected_components
 
 from panrecon.geometry.mesh import mesh_edges
 from panrecon.geometry.projective import look_at, pixel_directions
-from panrecon.refinement.thin_structures import _Cells, _surface_around, with_thin_things
+from panrecon.refinement.parameters import RefinementParameters
+from panrecon.refinement.thin_structures import _Cells, _tube, add_thin_structures
 from panrecon.structures import VOID, Camera, Labels, PanopticMesh, TriangleMesh, View, Views
+from tests.refinement.recorded import recorded
 
-REACH = 0.1  # m of the field
+PARAMETERS = RefinementParameters(0.02)
 WALL, LAMP = 0, 1  # classes
 CAMERA = Camera(160, 120, 140.0, 140.0, 79.5, 59.5)
 CORD = np.array([0.0, 1.4])  # x and y (m) of its axis, which is upright; the wall is the plane y = 2
@@ -88,25 +90,25 @@ def parts_of(faces: np.ndarray) -> int:
 
 def test_a_cord_comes_back_whole_as_one_object_of_its_class() -> None:
     seen = views()
-    found, pieces = with_thin_things(wall(), Views.of(seen), masks, REACH)
-    vertices, labels = added(found)
-    assert pieces == 1
+    completed = add_thin_structures(wall(), Views.of(seen), masks, PARAMETERS)
+    vertices, labels = added(completed.panoptic)
+    assert completed.piece_count == 1
     assert (labels.category == LAMP).all() and (labels.instance == 0).all()
     off = np.abs(np.linalg.norm(vertices[:, :2] - CORD, axis=1))
     assert off.max() < 0.02
     assert vertices[:, 2].min() < -0.3 and vertices[:, 2].max() > 0.3
     assert np.diff(np.sort(vertices[:, 2])).max() < 0.02
-    new = found.mesh.faces[(found.mesh.faces >= len(wall().mesh.vertices)).all(axis=1)]
-    assert len(new) == len(found.mesh.faces) - len(wall().mesh.faces)
+    new = completed.panoptic.mesh.faces[(completed.panoptic.mesh.faces >= len(wall().mesh.vertices)).all(axis=1)]
+    assert len(new) == len(completed.panoptic.mesh.faces) - len(wall().mesh.faces)
     assert parts_of(new) == 1
-    assert_array_equal(found.mesh.colors[new.ravel()], np.tile([255, 0, 0], (new.size, 1)))
+    assert_array_equal(completed.panoptic.mesh.colors[new.ravel()], np.tile([255, 0, 0], (new.size, 1)))
 
 
 def test_a_long_piece_is_one_closed_surface() -> None:
     """Aslant through a hall: no grid of all the space around it would fit in memory."""
     steps = np.linspace(0, 1, 1200)[:, None]
     cells = _Cells(steps * [20.0, 10.0, 5.0], np.zeros((len(steps), 3)))
-    mesh = _surface_around(cells, REACH)
+    mesh = _tube(cells, PARAMETERS)
     assert parts_of(mesh.faces) == 1
     edges = np.sort(np.concatenate([mesh.faces[:, pair] for pair in ([0, 1], [1, 2], [2, 0])]), axis=1)
     assert (np.unique(edges, axis=0, return_counts=True)[1] == 2).all()
@@ -117,50 +119,50 @@ def test_a_long_piece_is_one_closed_surface() -> None:
 @pytest.mark.parametrize(("apart", "parts"), [(0.034, 1), (0.04, 2)])
 def test_a_gap_between_two_places_is_bridged_if_it_is_small(apart: float, parts: int) -> None:
     cells = _Cells(np.array([[0.0, 0.0, 0.0], [apart, 0.0, 0.0]]), np.full((2, 3), 9.0))
-    mesh = _surface_around(cells, REACH)
+    mesh = _tube(cells, PARAMETERS)
     assert parts_of(mesh.faces) == parts
     assert set(mesh.colors.ravel()) == {9}
 
 
 def test_its_surface_faces_outwards() -> None:
-    found, _ = with_thin_things(wall(), Views.of(views()), masks, REACH)
-    faces = found.mesh.faces[len(wall().mesh.faces) :]
-    a, b, c = (found.mesh.vertices[faces[:, k]] for k in range(3))
+    completed = add_thin_structures(wall(), Views.of(views()), masks, PARAMETERS)
+    faces = completed.panoptic.mesh.faces[len(wall().mesh.faces) :]
+    a, b, c = (completed.panoptic.mesh.vertices[faces[:, k]] for k in range(3))
     outwards = ((a + b + c)[:, :2] / 3 - CORD) * np.cross(b - a, c - a)[:, :2]
     assert (outwards.sum(axis=1) > 0).mean() > 0.9
 
 
 def test_where_nothing_lies_in_front_nothing_changes() -> None:
-    found, pieces = with_thin_things(wall(), Views.of(views(cord=False)), masks, REACH)
-    assert pieces == 0
-    assert_array_equal(found.mesh.vertices, wall().mesh.vertices)
-    assert_array_equal(found.mesh.faces, wall().mesh.faces)
+    completed = add_thin_structures(wall(), Views.of(views(cord=False)), masks, PARAMETERS)
+    assert completed.piece_count == 0
+    assert_array_equal(completed.panoptic.mesh.vertices, wall().mesh.vertices)
+    assert_array_equal(completed.panoptic.mesh.faces, wall().mesh.faces)
 
 
 @pytest.mark.parametrize(("frames", "there"), [(2, False), (3, True)])
 def test_three_frames_must_see_it(frames: int, there: bool) -> None:
-    _, pieces = with_thin_things(wall(), Views.of(views(sides=SIDES[:frames])), masks, REACH)
-    assert (pieces > 0) == there
+    completed = add_thin_structures(wall(), Views.of(views(sides=SIDES[:frames])), masks, PARAMETERS)
+    assert (completed.piece_count > 0) == there
 
 
 @pytest.mark.parametrize(("without", "there"), [(1, True), (4, False)])
 def test_what_frames_see_through_was_never_there_for_long(without: int, there: bool) -> None:
     """Someone walked by while the first frames were taken."""
     later = [view_of(9 + number, x, cord=False) for number, x in enumerate(SIDES[:without])]
-    _, pieces = with_thin_things(wall(), Views.of(views() + later), masks, REACH)
-    assert (pieces > 0) == there
+    completed = add_thin_structures(wall(), Views.of(views() + later), masks, PARAMETERS)
+    assert (completed.piece_count > 0) == there
 
 
 def test_frames_that_see_something_nearer_do_not_count_against_it() -> None:
     blind = [replace(view, depth=np.full_like(view.depth, 0.5)) for view in views()]
-    _, pieces = with_thin_things(wall(), Views.of(views() + blind), masks, REACH)
-    assert pieces == 1
+    completed = add_thin_structures(wall(), Views.of(views() + blind), masks, PARAMETERS)
+    assert completed.piece_count == 1
 
 
 def test_noise_that_moves_it_among_places_does_not_lose_it() -> None:
     noise = [-0.02, 0.0, 0.02]
     seen = [replace(view, depth=view.depth + d) for view, d in zip(views(sides=SIDES[:3]), noise, strict=True)]
-    assert with_thin_things(wall(), Views.of(seen), masks, REACH)[1] > 0
+    assert add_thin_structures(wall(), Views.of(seen), masks, PARAMETERS).piece_count > 0
 
 
 @pytest.mark.parametrize("alone", [True, False])
@@ -176,8 +178,8 @@ def test_stray_pixels_are_alone_within_their_frame(alone: bool) -> None:
         depth[:, column + 3 : column + 7] = 0.5
         return replace(view, depth=np.where(cord & (depth == 2.0), 0.5, depth).astype(np.float32))
 
-    _, pieces = with_thin_things(wall(), Views.of([with_rim(view) for view in views()]), masks, REACH)
-    assert (pieces == 0) == alone
+    completed = add_thin_structures(wall(), Views.of([with_rim(view) for view in views()]), masks, PARAMETERS)
+    assert (completed.piece_count == 0) == alone
 
 
 def test_masks_that_show_what_lies_behind_tell_of_a_surface_fused_twice() -> None:
@@ -187,14 +189,14 @@ def test_masks_that_show_what_lies_behind_tell_of_a_surface_fused_twice() -> Non
     def of_nothing(view: View) -> Labels:
         return Labels(*(np.full(view.depth.shape, VOID, np.int32) for _ in range(2)))
 
-    assert with_thin_things(wall(), Views.of(views()), of_wall, REACH)[1] == 0
-    assert with_thin_things(wall(), Views.of(views()), of_nothing, REACH)[1] == 0
+    assert add_thin_structures(wall(), Views.of(views()), of_wall, PARAMETERS).piece_count == 0
+    assert add_thin_structures(wall(), Views.of(views()), of_nothing, PARAMETERS).piece_count == 0
 
 
 def test_an_object_that_the_mesh_has_not_does_not_come_in_by_its_cord() -> None:
     lost = wall()
     lost = PanopticMesh(lost.mesh, Labels(lost.labels.category * 0 + WALL, lost.labels.instance * 0 + VOID))
-    assert with_thin_things(lost, Views.of(views()), masks, REACH)[1] == 0
+    assert add_thin_structures(lost, Views.of(views()), masks, PARAMETERS).piece_count == 0
 
 
 @pytest.mark.parametrize(("every", "there"), [(3, True), (100, False)])
@@ -210,9 +212,9 @@ def test_no_piece_is_of_stuff(every: int, there: bool) -> None:
     labels = Labels(mesh.labels.category.copy(), mesh.labels.instance)
     labels.category[:40] = 2
     seen = views() if there else [replace(view, name="0") for view in views()]
-    found, pieces = with_thin_things(PanopticMesh(mesh.mesh, labels), Views.of(seen), floor, REACH)
-    new = found.labels.at(np.arange(len(labels.category), len(found.labels.category)))
-    assert (pieces > 0) == there and set(new.category) == ({LAMP} if there else set())
+    completed = add_thin_structures(PanopticMesh(mesh.mesh, labels), Views.of(seen), floor, PARAMETERS)
+    new = completed.panoptic.labels.at(np.arange(len(labels.category), len(completed.panoptic.labels.category)))
+    assert (completed.piece_count > 0) == there and set(new.category) == ({LAMP} if there else set())
 
 
 def test_the_label_that_most_masks_show_counts() -> None:
@@ -226,16 +228,16 @@ def test_the_label_that_most_masks_show_counts() -> None:
         lamp = 0 if int(view.name) % 3 == 0 else chair
         return Labels(right.category, np.where(right.instance == VOID, VOID, lamp).astype(np.int32))
 
-    found, _ = with_thin_things(PanopticMesh(mesh.mesh, labels), Views.of(views()), disagreeing, REACH)
-    new = found.labels.at(np.arange(len(mesh.mesh.vertices), len(found.mesh.vertices)))
+    completed = add_thin_structures(PanopticMesh(mesh.mesh, labels), Views.of(views()), disagreeing, PARAMETERS)
+    new = completed.panoptic.labels.at(np.arange(len(mesh.mesh.vertices), len(completed.panoptic.mesh.vertices)))
     assert set(new.instance) == {chair} and set(new.category) == {LAMP}
 
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_large_images_are_looked_at_at_training_size(size: int) -> None:
     seen = [enlarged(view, size) for view in views()]
-    found, pieces = with_thin_things(wall(), Views.of(seen), masks, REACH)
-    assert pieces == 1 and (added(found)[1].category == LAMP).all()
+    completed = add_thin_structures(wall(), Views.of(seen), masks, PARAMETERS)
+    assert completed.piece_count == 1 and (added(completed.panoptic)[1].category == LAMP).all()
 
 
 @pytest.mark.parametrize(("every", "there"), [(3, True), (9, False)])
@@ -246,9 +248,9 @@ def test_few_masks_name_it_but_not_too_few(every: int, there: bool) -> None:
         right = masks(view)
         return right if int(view.name) % every == 0 else Labels(right.category * 0 + WALL, right.instance * 0 + VOID)
 
-    found, pieces = with_thin_things(wall(), Views.of(views()), sometimes, REACH)
-    assert (pieces > 0) == there
-    assert set(added(found)[1].category) == ({LAMP} if there else set())
+    completed = add_thin_structures(wall(), Views.of(views()), sometimes, PARAMETERS)
+    assert (completed.piece_count > 0) == there
+    assert set(added(completed.panoptic)[1].category) == ({LAMP} if there else set())
 
 
 def test_a_frame_whose_pose_is_wrong_adds_nothing() -> None:
@@ -258,19 +260,19 @@ def test_a_frame_whose_pose_is_wrong_adds_nothing() -> None:
     def of_lamp(view: View) -> Labels:
         return Labels(np.full(view.depth.shape, LAMP, np.int32), np.zeros(view.depth.shape, np.int32))
 
-    assert with_thin_things(wall(), Views.of(nearer), of_lamp, REACH)[1] == 0
+    assert add_thin_structures(wall(), Views.of(nearer), of_lamp, PARAMETERS).piece_count == 0
 
 
 @pytest.mark.parametrize(("y", "there"), [(1.88, True), (1.95, False)])
 def test_what_lies_close_to_the_surface_is_the_surface(y: float, there: bool) -> None:
     close = [view_of(number, x, y=y, thick=0.012) for number, x in enumerate(SIDES)]
-    assert (with_thin_things(wall(), Views.of(close), masks, REACH)[1] > 0) == there
+    assert (add_thin_structures(wall(), Views.of(close), masks, PARAMETERS).piece_count > 0) == there
 
 
 @pytest.mark.parametrize(("behind", "there"), [(2.0, True), (4.0, False)])
 def test_far_away_depth_is_not_sure_enough_of_what_lies_in_front(behind: float, there: bool) -> None:
     seen = [view_of(number, x, y=behind - 0.09, thick=0.02, behind=behind) for number, x in enumerate(SIDES)]
-    assert (with_thin_things(wall(behind), Views.of(seen), masks, REACH)[1] > 0) == there
+    assert (add_thin_structures(wall(behind), Views.of(seen), masks, PARAMETERS).piece_count > 0) == there
 
 
 def test_what_the_mesh_has_is_not_added_again() -> None:
@@ -280,20 +282,22 @@ def test_what_the_mesh_has_is_not_added_again() -> None:
     along = np.concatenate([mesh.vertices, np.stack([z * 0 + CORD[0], z * 0 + CORD[1], z], axis=1)])
     fused = TriangleMesh(along, mesh.faces, np.zeros((len(along), 3), np.uint8))
     labels = wall().labels.at(np.arange(len(along)).clip(max=len(mesh.vertices) - 1))
-    found, pieces = with_thin_things(PanopticMesh(fused, labels), Views.of(views()), masks, REACH)
-    assert pieces == 0 and len(found.mesh.vertices) == len(along)
+    completed = add_thin_structures(PanopticMesh(fused, labels), Views.of(views()), masks, PARAMETERS)
+    assert completed.piece_count == 0 and len(completed.panoptic.mesh.vertices) == len(along)
 
 
-def test_it_hears_of_every_reading() -> None:
-    heard: list[int] = []
-    with_thin_things(wall(), Views.of(views()), masks, REACH, heard.append)
-    assert heard == [*range(1, 2 * len(SIDES) + 1), 2 * len(SIDES)]
+def test_progress_counts_every_reading() -> None:
+    done: list[int] = []
+    add_thin_structures(wall(), Views.of(views()), masks, PARAMETERS, recorded(done))
+    assert done == [*range(1, 2 * len(SIDES) + 1), 2 * len(SIDES)]
     nothing: list[int] = []
-    with_thin_things(wall(), Views.of(views(cord=False)), masks, REACH, nothing.append)
+    add_thin_structures(wall(), Views.of(views(cord=False)), masks, PARAMETERS, recorded(nothing))
     assert nothing == [*range(1, len(SIDES) + 1), 2 * len(SIDES)]
 
 
 def test_the_order_of_frames_does_not_matter() -> None:
-    first, second = (with_thin_things(wall(), Views.of(seen), masks, REACH)[0] for seen in (views(), views()[::-1]))
+    first, second = (
+        add_thin_structures(wall(), Views.of(seen), masks, PARAMETERS).panoptic for seen in (views(), views()[::-1])
+    )
     np.testing.assert_allclose(first.mesh.vertices, second.mesh.vertices, atol=1e-6)
     assert_array_equal(first.labels.instance, second.labels.instance)

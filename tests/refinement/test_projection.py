@@ -1,15 +1,16 @@
-"""Vertices near a border return to the surface of their segment, and steps belong to what stands out."""
+"""Vertices near a boundary are projected onto their segment's surface; discontinuities belong to what stands out."""
 
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from scipy.spatial.transform import Rotation
 
-from panrecon.refinement.edges import sharpened
+from panrecon.refinement.parameters import RefinementParameters
+from panrecon.refinement.projection import project_boundaries
 from panrecon.structures import VOID, Labels, TriangleMesh
 
 FLOOR, WALL = 0, 1
-REACH = 0.1  # m of the field
+PARAMETERS = RefinementParameters(0.02)
 STEP = 0.01  # m between vertices
 LENGTH = 41  # vertices along the edge
 PROFILE = 81  # and across it
@@ -56,71 +57,71 @@ def off_the_planes(mesh: TriangleMesh, labels: Labels) -> np.ndarray:
 def test_a_rounded_corner_becomes_sharp(step: float, left: float) -> None:
     mesh, labels = corner(step=step), floor_and_wall()
     assert off_the_planes(mesh, labels).max() > 0.008
-    assert off_the_planes(sharpened(mesh, labels, REACH).mesh, labels).max() < left
+    assert off_the_planes(project_boundaries(mesh, labels, PARAMETERS).mesh, labels).max() < left
 
 
-def test_noise_near_a_border_is_averaged_out_by_the_inside_of_the_segment() -> None:
+def test_noise_near_a_boundary_is_averaged_out_by_the_interior_of_the_segment() -> None:
     labels, rounded = floor_and_wall(), corner(noise=0.004)
     near = np.tile(np.abs(np.arange(PROFILE) - PROFILE // 2) < 4, LENGTH)
-    sharp = sharpened(rounded, labels, REACH).mesh
+    sharp = project_boundaries(rounded, labels, PARAMETERS).mesh
     before, after = (off_the_planes(mesh, labels)[near].mean() for mesh in (rounded, sharp))
     assert after < 0.4 * before
 
 
-def test_vertices_far_from_borders_stay_and_so_do_faces_and_colours() -> None:
+def test_vertices_far_from_boundaries_stay_and_so_do_faces_and_colours() -> None:
     mesh = corner(noise=0.004)
-    found = sharpened(mesh, floor_and_wall(), REACH).mesh
+    projected = project_boundaries(mesh, floor_and_wall(), PARAMETERS).mesh
     far = np.tile(np.abs(np.arange(PROFILE) - PROFILE // 2) > 12, LENGTH)
-    assert_array_equal(found.vertices[far], mesh.vertices[far])
-    assert (found.vertices[~far] != mesh.vertices[~far]).any()
-    assert_array_equal(found.faces, mesh.faces)
-    assert_array_equal(found.colors, mesh.colors)
+    assert_array_equal(projected.vertices[far], mesh.vertices[far])
+    assert (projected.vertices[~far] != mesh.vertices[~far]).any()
+    assert_array_equal(projected.faces, mesh.faces)
+    assert_array_equal(projected.colors, mesh.colors)
 
 
 def test_a_surface_of_one_segment_stays_as_it_is() -> None:
     mesh = corner(noise=0.004)
-    found = sharpened(mesh, stuff(np.full(LENGTH * PROFILE, FLOOR)), REACH).mesh
-    assert_array_equal(found.vertices, mesh.vertices)
+    projected = project_boundaries(mesh, stuff(np.full(LENGTH * PROFILE, FLOOR)), PARAMETERS).mesh
+    assert_array_equal(projected.vertices, mesh.vertices)
 
 
-def test_a_border_on_a_plane_moves_no_vertex_off_it() -> None:
+def test_a_boundary_on_a_plane_moves_no_vertex_off_it() -> None:
     mesh = corner(rounding=0.0)
     flat = TriangleMesh(mesh.vertices[:, [2, 1, 2]] * [1, 1, 0] + mesh.vertices * [1, 0, 0], mesh.faces, mesh.colors)
-    found = sharpened(flat, floor_and_wall(), REACH).mesh
-    np.testing.assert_allclose(found.vertices[:, 2], 0, atol=1e-9)
+    projected = project_boundaries(flat, floor_and_wall(), PARAMETERS).mesh
+    np.testing.assert_allclose(projected.vertices[:, 2], 0, atol=1e-9)
 
 
 def test_an_edge_within_a_segment_stays() -> None:
     """Two segments that both turn the corner, one beside the other: to which plane would the edge's vertices go?"""
     mesh, beside = corner(rounding=0.0), np.repeat(np.arange(LENGTH) > LENGTH // 2, PROFILE)
-    found = sharpened(mesh, stuff(np.where(beside, WALL, FLOOR)), REACH).mesh
-    np.testing.assert_allclose(found.vertices, mesh.vertices, atol=1e-3)
+    projected = project_boundaries(mesh, stuff(np.where(beside, WALL, FLOOR)), PARAMETERS).mesh
+    np.testing.assert_allclose(projected.vertices, mesh.vertices, atol=1e-3)
 
 
 def test_beside_what_has_no_label_only_the_labelled_side_moves() -> None:
     mesh, labels = corner(), floor_and_wall()
     floor = labels.category == FLOOR
     half = Labels(np.where(floor, FLOOR, VOID).astype(np.int32), labels.instance)
-    found = sharpened(mesh, half, REACH).mesh
-    assert_array_equal(found.vertices[~floor], mesh.vertices[~floor])
-    assert off_the_planes(found, labels)[floor].max() < 0.002
+    projected = project_boundaries(mesh, half, PARAMETERS).mesh
+    assert_array_equal(projected.vertices[~floor], mesh.vertices[~floor])
+    assert off_the_planes(projected, labels)[floor].max() < 0.002
 
 
-def test_what_is_too_narrow_to_have_an_inside_stays() -> None:
+def test_what_is_too_narrow_to_have_an_interior_stays() -> None:
     """An object along the corner."""
     mesh, labels = corner(), floor_and_wall()
     ribbon = np.tile(np.abs(np.arange(PROFILE) - PROFILE // 2) <= 1, LENGTH)
     category, instance = np.where(ribbon, 2, labels.category), np.where(ribbon, 0, VOID)
-    found = sharpened(mesh, Labels(category.astype(np.int32), instance.astype(np.int32)), REACH).mesh
-    assert_array_equal(found.vertices[ribbon], mesh.vertices[ribbon])
+    projected = project_boundaries(mesh, Labels(category.astype(np.int32), instance.astype(np.int32)), PARAMETERS).mesh
+    assert_array_equal(projected.vertices[ribbon], mesh.vertices[ribbon])
 
 
 def test_it_does_not_matter_where_the_scene_lies() -> None:
     mesh, labels = corner(noise=0.002), floor_and_wall()
     turn, shift = Rotation.from_euler("xyz", [0.4, -1.1, 2.0]).as_matrix(), np.array([3.0, -2.0, 1.0])
     moved = TriangleMesh(mesh.vertices @ turn.T + shift, mesh.faces, mesh.colors)
-    expected = sharpened(mesh, labels, REACH).mesh.vertices @ turn.T + shift
-    np.testing.assert_allclose(sharpened(moved, labels, REACH).mesh.vertices, expected, atol=1e-6)
+    expected = project_boundaries(mesh, labels, PARAMETERS).mesh.vertices @ turn.T + shift
+    np.testing.assert_allclose(project_boundaries(moved, labels, PARAMETERS).mesh.vertices, expected, atol=1e-6)
 
 
 def slab(height: float) -> tuple[TriangleMesh, Labels, np.ndarray]:
@@ -137,41 +138,41 @@ def slab(height: float) -> tuple[TriangleMesh, Labels, np.ndarray]:
 
 
 @pytest.mark.parametrize("height", [0.005, 0.02, 0.05])
-def test_the_foot_of_a_step_belongs_to_what_stands_out(height: float) -> None:
+def test_a_depth_discontinuity_belongs_to_what_stands_out(height: float) -> None:
     mesh, labels, place = slab(height)
     first = place[labels.category == WALL].min()
     labels = Labels(labels.category, np.where(labels.category == WALL, 5, VOID).astype(np.int32))
-    found = sharpened(mesh, labels, REACH).labels
-    assert_array_equal(found.category, np.where(place >= first - 1, WALL, FLOOR))
-    assert_array_equal(found.instance, np.where(place >= first - 1, 5, VOID))
+    projected = project_boundaries(mesh, labels, PARAMETERS).labels
+    assert_array_equal(projected.category, np.where(place >= first - 1, WALL, FLOOR))
+    assert_array_equal(projected.instance, np.where(place >= first - 1, 5, VOID))
 
 
 @pytest.mark.parametrize("height", [0.0, 0.001, -0.001])
 def test_a_print_on_a_surface_stays_as_large_as_it_is(height: float) -> None:
     mesh, labels, _ = slab(height)
-    assert_array_equal(sharpened(mesh, labels, REACH).labels.category, labels.category)
+    assert_array_equal(project_boundaries(mesh, labels, PARAMETERS).labels.category, labels.category)
 
 
 @pytest.mark.parametrize("inside", [True, False])
 @pytest.mark.parametrize("bend", [5, 15, 24, 40, 90])
-def test_a_bend_is_no_step(bend: float, inside: bool) -> None:
+def test_a_bend_is_no_discontinuity(bend: float, inside: bool) -> None:
     """Degrees between floor and wall, seen from the side where they lean towards one another and from the other."""
     labels, flat = floor_and_wall(), corner(rounding=0.0)
     along = np.tile((np.arange(PROFILE) - PROFILE // 2) * STEP, LENGTH)
     angle = np.where(along > 0, np.deg2rad(bend), 0)
     vertices = np.stack([along * np.cos(angle), flat.vertices[:, 1], along * np.sin(angle)], axis=1)
     seen = TriangleMesh(vertices, flat.faces[:, ::-1] if inside else flat.faces, flat.colors)
-    assert_array_equal(sharpened(seen, labels, REACH).labels.category, labels.category)
+    assert_array_equal(project_boundaries(seen, labels, PARAMETERS).labels.category, labels.category)
 
 
-def test_what_has_no_label_takes_part_in_no_step() -> None:
+def test_void_takes_part_in_no_discontinuity() -> None:
     mesh, labels, _ = slab(0.05)
     for missing in (FLOOR, WALL):
         some = stuff(np.where(labels.category == missing, VOID, labels.category))
-        assert_array_equal(sharpened(mesh, some, REACH).labels.category, some.category)
+        assert_array_equal(project_boundaries(mesh, some, PARAMETERS).labels.category, some.category)
 
 
-def test_of_two_surfaces_that_stand_out_the_higher_has_the_step() -> None:
+def test_of_two_surfaces_that_stand_out_the_higher_takes_the_discontinuity() -> None:
     """A low and a high slab side by side on the floor: where they meet, a vertex of the floor touches both."""
     mesh, labels, place = slab(0.05)
     along = np.repeat(np.arange(LENGTH), PROFILE)
@@ -180,6 +181,6 @@ def test_of_two_surfaces_that_stand_out_the_higher_has_the_step() -> None:
         height = np.where(first, 1.0, 0.4)[:, None]
         two = TriangleMesh(mesh.vertices * np.hstack([height**0, height**0, height]), mesh.faces, mesh.colors)
         category = np.where(labels.category == FLOOR, FLOOR, np.where(along < LENGTH // 2, 2, 3))
-        found = sharpened(two, stuff(category), REACH).labels.category[foot]
-        assert set(found) == {2, 3}
-        assert (found == higher).sum() >= (category[place == PROFILE // 2 + 2] == higher).sum()
+        projected = project_boundaries(two, stuff(category), PARAMETERS).labels.category[foot]
+        assert set(projected) == {2, 3}
+        assert (projected == higher).sum() >= (category[place == PROFILE // 2 + 2] == higher).sum()
