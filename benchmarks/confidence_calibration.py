@@ -65,7 +65,7 @@ def calibration(outcomes: list[Outcome]) -> Calibration:
 def group_table(group: str, outcomes: list[Outcome], found: Calibration) -> str:
     rows = [
         [f"{number / BINS:.1f} .. {(number + 1) / BINS:.1f}", str(count), f"{mean:.2f}", f"{right:.2f}"]
-        for number, (count, mean, right) in enumerate(zip(found.counts, found.confidence, found.right, strict=True))
+        for number, (count, mean, right) in enumerate(zip(found.counts, found.confidence, found.accuracy, strict=True))
         if count
     ]
     share = float(np.mean([one[2] for one in outcomes]))
@@ -86,7 +86,7 @@ def plot(measured: dict[str, Calibration], path: Path) -> None:
         kept: Any = found.counts > 0
         panel.scatter(
             found.confidence[kept],
-            found.right[kept],
+            found.accuracy[kept],
             s=6 + 2 * found.counts[kept],
             alpha=0.7,
             label=f"{group}: ECE {found.ece:.3f}",

@@ -304,7 +304,7 @@ def _scores(
 ) -> dict[str, Any]:
     from panrecon.datasets.lidar import read_sample
     from panrecon.errors import InputError
-    from panrecon.evaluation.lidar import lidar_record, verdicts
+    from panrecon.evaluation.lidar import lidar_record, point_outcomes
     from panrecon.evaluation.overlap import overlap
     from panrecon.io.images import write_image
     from panrecon.lidar.birdseye import judged_picture
@@ -321,7 +321,7 @@ def _scores(
         mine = Labels(labels.category[part.is_scored], labels.instance[part.is_scored])
         overlaps.append(overlap(mine, part.labels))
         if pictures_to is not None and number < pictures:
-            verdict = verdicts(mine, part.labels, source.table, source.min_points)
+            verdict = point_outcomes(mine, part.labels, source.table, source.min_points)
             picture = judged_picture(part.points, part.labels, mine, verdict, source.table, is_base)
             write_image(_picture_file(pictures_to, reference, scan), picture)
     return lidar_record(overlaps, data.table, is_base, data.min_points)

@@ -16,7 +16,7 @@ from panrecon.structures import VOID, CategoryTable, Labels
 
 
 def class_groups(table: CategoryTable, is_base: Bool[np.ndarray, " C"]) -> Mapping[str, Bool[np.ndarray, " C"]]:
-    """The groups of classes that are told apart."""
+    """The classes of every group that is reported: base (annotated in training) or novel, things or stuff."""
     things = table.is_thing
     return {
         "all": np.ones(len(table), dtype=bool),
@@ -32,42 +32,49 @@ def class_groups(table: CategoryTable, is_base: Bool[np.ndarray, " C"]) -> Mappi
 def lidar_record(
     scans: Sequence[Overlap], table: CategoryTable, is_base: Bool[np.ndarray, " C"], min_points: int
 ) -> dict[str, Any]:
-    """Of every scan's overlap of prediction and truth: `groups`, `classes`, `miou`; None where nothing is counted."""
-    rule = parse_protocol("lidar", min_points)
-    quality = panoptic_quality(sum_statistics([rule.match(one, table).statistics for one in scans]))
-    groups = {name: quality.mean(chosen) for name, chosen in class_groups(table, is_base).items()}
-    classes = {
-        category.name: {"pq": quality.pq[row], "sq": quality.sq[row], "rq": quality.rq[row]}
-        for row, category in enumerate(table)
-        if not np.isnan(quality.pq[row])
+    """`groups`, `classes` and `miou` in [0, 1], from every scan's overlap of prediction and truth.
+
+    None where no class is counted. Segments of fewer than `min_points` points are neither false nor missed.
+    """
+    protocol = parse_protocol("lidar", min_points)
+    quality = panoptic_quality(sum_statistics([protocol.match(scan, table).statistics for scan in scans]))
+    record = {
+        "scans": len(scans),
+        "min_points": min_points,
+        "miou": semantic_quality(confusion(merge_overlaps(scans), table)).miou,
+        "groups": {name: quality.mean(in_group) for name, in_group in class_groups(table, is_base).items()},
+        "classes": {
+            category.name: {"pq": quality.pq[index], "sq": quality.sq[index], "rq": quality.rq[index]}
+            for index, category in enumerate(table)
+            if not np.isnan(quality.pq[index])
+        },
     }
-    miou = semantic_quality(confusion(merge_overlaps(scans), table)).miou
-    return nan_to_null(
-        {"scans": len(scans), "min_points": min_points, "miou": miou, "groups": groups, "classes": classes}
-    )
+    return nan_to_null(record)
 
 
-class Verdict(IntEnum):
-    """Of a point: its truth is not scored; class and object are right; they are not; its object was not found.
+class PointOutcome(IntEnum):
+    """What a prediction is at one point of a scan.
 
-    `MISSED` are points on which nothing is said, and those of true segments without a match that lie in no false one.
+    `UNSCORED`: the truth is void or not evaluated. `CORRECT`: the point lies in both segments of a matched pair.
+    `MISSED`: the prediction is void, or a true segment without match meets no false one here. `FALSE`: all others.
     """
 
     UNSCORED = 0
-    RIGHT = 1
+    CORRECT = 1
     FALSE = 2
     MISSED = 3
 
 
-def verdicts(prediction: Labels, truth: Labels, table: CategoryTable, min_points: int) -> Int[np.ndarray, " n"]:
-    """The `Verdict` on every point of a scan, by protocol `lidar`."""
-    pairs, row = overlap_and_rows(prediction, truth)
-    matching = parse_protocol("lidar", min_points).match(pairs, table)
-    crossing = matching.crossing
-    silent = crossing.predicted.of_row == VOID
-    lost = np.append(matching.is_missed, False)[crossing.true.of_row]
-    false = np.append(matching.is_false, False)[crossing.predicted.of_row]
-    choices = [(crossing.true.of_row == VOID, Verdict.UNSCORED), (matching.is_right, Verdict.RIGHT)]
-    choices += [(silent | (lost & ~false), Verdict.MISSED)]
-    found = np.select([chosen for chosen, _ in choices], [verdict for _, verdict in choices], Verdict.FALSE)
-    return found[row]
+def point_outcomes(prediction: Labels, truth: Labels, table: CategoryTable, min_points: int) -> Int[np.ndarray, " n"]:
+    """The `PointOutcome` at every point of a scan, by protocol `lidar`; `min_points` as in `lidar_record`."""
+    overlap, row_of_point = overlap_and_rows(prediction, truth)
+    matching = parse_protocol("lidar", min_points).match(overlap, table)
+    predicted_of_row, true_of_row = matching.intersections.predicted.of_row, matching.intersections.true.of_row
+    is_missed = np.append(matching.is_missed, False)[true_of_row]
+    is_false = np.append(matching.is_false, False)[predicted_of_row]
+    outcome_of_row = np.select(
+        [true_of_row == VOID, matching.is_correct, (predicted_of_row == VOID) | (is_missed & ~is_false)],
+        [PointOutcome.UNSCORED, PointOutcome.CORRECT, PointOutcome.MISSED],
+        PointOutcome.FALSE,
+    )
+    return outcome_of_row[row_of_point]

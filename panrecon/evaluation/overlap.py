@@ -46,7 +46,7 @@ class Overlap:
     def true_instance(self) -> Int[np.ndarray, " N"]:
         return self.labels[:, 3]
 
-    def only(self, chosen: Bool[np.ndarray, " N"]) -> "Overlap":
+    def restricted_to(self, chosen: Bool[np.ndarray, " N"]) -> "Overlap":
         """The same rows with nothing said by either side in all but the chosen ones."""
         return Overlap(np.where(chosen[:, None], self.labels, VOID), self.area)
 

@@ -2,10 +2,10 @@
 
 | name | rule |
 |---|---|
-| `strict` | Kirillov et al., CVPR 2019, as panopticapi does it; what is left void is missed |
+| `strict` | Kirillov et al., CVPR 2019, as panopticapi does it; truth whose prediction is void is missed |
 | `panopticrecon` | PanopticRecon (Yu et al., IROS 2024), released script: remapped ids, not one to one, threshold 0.1 |
 | `pvlff` | PVLFF (Chen et al., RA-L 2024): the same at 0.5, over classes that occur |
-| `panoptic_lifting` | Panoptic Lifting (Siddiqui et al., CVPR 2023), its function on stacked frames: excuses void |
+| `panoptic_lifting` | Panoptic Lifting (Siddiqui et al., CVPR 2023), its function on stacked frames: ignores void |
 | `panogs` | PanoGS (Zhai et al., CVPR 2025), its script with statistics per class: greedy, threshold 0.25 |
 | `lidar` | SemanticKITTI (Behley et al., ICRA 2021) and nuScenes: per scan, small segments neither false nor missed |
 
@@ -13,14 +13,22 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from panrecon.errors import InputError
-from panrecon.evaluation.matching import Crossing, Pairs, above, best_assignment, cross, first_come, pairs_of_one_class
+from panrecon.evaluation.matching import (
+    SegmentIntersections,
+    SegmentPairs,
+    greedy_matching,
+    intersect_segments,
+    optimal_assignment,
+    pairs_above,
+    same_class_pairs,
+)
 from panrecon.evaluation.metrics.panoptic_quality import Matching
 from panrecon.evaluation.overlap import Overlap
 from panrecon.evaluation.segments import (
@@ -32,22 +40,23 @@ from panrecon.evaluation.segments import (
 )
 from panrecon.structures import VOID, CategoryTable
 
-UNIQUE: Final = 0.5  # from this IoU on a segment cannot match two others
-EXCUSED: Final = 0.5  # a segment of which more than this share lies on void is not counted
-ROBUST_SHARE: Final = 0.005  # Panoptic Lifting drops classes below this share of the points of either side
+UNIQUE_IOU: Final = 0.5  # from this IoU on a segment cannot match two others
+MAX_VOID_SHARE: Final = 0.5  # a segment without match of which more than this share lies on void is ignored
+MIN_CLASS_SHARE: Final = 0.005  # Panoptic Lifting drops classes below this share of the points of either side
 MIN_POINTS: Final = 50  # SemanticKITTI's; nuScenes takes 15
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A rule by its name and its numbers; `min_points` is heeded by `lidar` only."""
+    """A paper's rule by name, with the IoU above which segments match; only `lidar` uses `min_points`."""
 
     name: str
     threshold: float
     min_points: int = MIN_POINTS
 
     def __str__(self) -> str:
-        return self.name if self.threshold == PROTOCOLS[self.name].threshold else f"{self.name}@{self.threshold}"
+        default = PROTOCOLS[self.name].default_threshold
+        return self.name if self.threshold == default else f"{self.name}@{self.threshold}"
 
     @property
     def is_per_scan(self) -> bool:
@@ -60,138 +69,174 @@ class Protocol:
         return self.name in ("panopticrecon", "pvlff")
 
     def match(self, overlap: Overlap, table: CategoryTable) -> Matching:
+        """The segments of an overlap matched by this rule: true positives, false positives and false negatives."""
         return PROTOCOLS[self.name].match(overlap, table, self)
 
 
 @dataclass(frozen=True)
-class Rule:
-    threshold: float
+class ProtocolDefinition:
+    """The function that a protocol's name stands for, its threshold in the paper, and the lowest one it allows."""
+
+    default_threshold: float
     match: Callable[[Overlap, CategoryTable, Protocol], Matching]
-    lowest: float = 0.0  # thresholds below are refused
+    min_threshold: float = 0.0
 
 
 def parse_protocol(text: str, min_points: int = MIN_POINTS) -> Protocol:
-    """A protocol by its name, as `strict` or `strict@0.25`.
+    """The protocol of a name with or without threshold, such as `strict` or `strict@0.25`.
 
     Raises:
-        InputError: there is no such protocol, or the threshold does not fit it.
+        InputError: there is no such protocol, or it does not allow the threshold.
     """
-    name, at, number = text.partition("@")
+    name, at, threshold_text = text.partition("@")
     if name not in PROTOCOLS:
         raise InputError(f"There is no protocol {text!r}; there are {', '.join(PROTOCOLS)}, each with @threshold.")
+    definition = PROTOCOLS[name]
     try:
-        threshold = float(number) if at else PROTOCOLS[name].threshold
+        threshold = float(threshold_text) if at else definition.default_threshold
     except ValueError:
         threshold = np.nan
-    if not PROTOCOLS[name].lowest <= threshold < 1:
+    if not definition.min_threshold <= threshold < 1:
         raise InputError(
-            f"The threshold of the protocol {text!r} must be at least {PROTOCOLS[name].lowest:g} and less than 1."
+            f"The threshold of the protocol {text!r} must be at least {definition.min_threshold:g} and less than 1."
         )
     return Protocol(name, threshold, min_points)
 
 
 def _strict(overlap: Overlap, table: CategoryTable, protocol: Protocol) -> Matching:
-    crossing = cross(
+    intersections = intersect_segments(
         overlap,
         panoptic_segments(predicted_side(overlap), table),
-        panoptic_segments(true_side(overlap).keeping(table.is_evaluated), table),
+        panoptic_segments(true_side(overlap).restricted_to(table.is_evaluated), table),
     )
-    pairs = pairs_of_one_class(crossing, crossing.predicted_on_void, _nothing(crossing.true_area))
-    choose = above if protocol.threshold >= UNIQUE else best_assignment
-    excused = crossing.predicted_on_void > EXCUSED * crossing.predicted_area
-    return _verdict(crossing, choose(pairs, protocol.threshold), excused, _nothing(crossing.true_area) > 0, table)
+    pairs = same_class_pairs(intersections, intersections.predicted_on_void, _zeros(intersections.true_area))
+    select = pairs_above if protocol.threshold >= UNIQUE_IOU else optimal_assignment
+    return _matching(
+        intersections,
+        matched=select(pairs, protocol.threshold),
+        ignored_predicted=_mostly_on_void(intersections),
+        ignored_true=_none(intersections.true_area),
+        table=table,
+    )
 
 
 def _remapped(overlap: Overlap, table: CategoryTable, protocol: Protocol) -> Matching:
     """Every pair of one class above the threshold is a match, so that a segment may be matched twice."""
-    sides = (remapped_segments(side, table) for side in (predicted_side(overlap), true_side(overlap)))
-    crossing = cross(overlap, *sides)
-    pairs = pairs_of_one_class(crossing, crossing.predicted_on_void, _nothing(crossing.true_area))
-    excused = crossing.predicted_on_void > EXCUSED * crossing.predicted_area
-    return _verdict(crossing, above(pairs, protocol.threshold), excused, _nothing(crossing.true_area) > 0, table)
+    predicted, true = (remapped_segments(side, table) for side in (predicted_side(overlap), true_side(overlap)))
+    intersections = intersect_segments(overlap, predicted, true)
+    pairs = same_class_pairs(intersections, intersections.predicted_on_void, _zeros(intersections.true_area))
+    return _matching(
+        intersections,
+        matched=pairs_above(pairs, protocol.threshold),
+        ignored_predicted=_mostly_on_void(intersections),
+        ignored_true=_none(intersections.true_area),
+        table=table,
+    )
 
 
 def _panopticrecon(overlap: Overlap, table: CategoryTable, protocol: Protocol) -> Matching:
-    found = _remapped(overlap, table, protocol)
-    return Matching(found.crossing, found.matched, found.is_false, found.is_missed, table.is_evaluated)
+    """As `_remapped`; evaluated classes that do not occur count as 0."""
+    return replace(_remapped(overlap, table, protocol), is_counted=table.is_evaluated)
 
 
 def _panoptic_lifting(overlap: Overlap, table: CategoryTable, protocol: Protocol) -> Matching:
     """Points without truth are taken out first; then void on either side is left out of every union."""
-    labelled = overlap.only(overlap.true_category != VOID)
-    kept = _robust_classes(labelled, table)
-    sides = (side.keeping(kept) for side in (predicted_side(labelled), true_side(labelled)))
-    crossing = cross(labelled, *(panoptic_segments(side, table) for side in sides))
-    pairs = pairs_of_one_class(crossing, crossing.predicted_on_void, crossing.true_left_void)
-    excused = crossing.predicted_on_void > EXCUSED * crossing.predicted_area
-    forgiven = crossing.true_left_void > EXCUSED * crossing.true_area
-    found = _verdict(crossing, above(pairs, protocol.threshold), excused, forgiven, table)
-    return Matching(found.crossing, found.matched, found.is_false, found.is_missed, kept)
+    labelled = overlap.restricted_to(overlap.true_category != VOID)
+    is_robust = _robust_classes(labelled, table)
+    sides = (side.restricted_to(is_robust) for side in (predicted_side(labelled), true_side(labelled)))
+    intersections = intersect_segments(labelled, *(panoptic_segments(side, table) for side in sides))
+    pairs = same_class_pairs(intersections, intersections.predicted_on_void, intersections.true_on_void)
+    matching = _matching(
+        intersections,
+        matched=pairs_above(pairs, protocol.threshold),
+        ignored_predicted=_mostly_on_void(intersections),
+        ignored_true=intersections.true_on_void > MAX_VOID_SHARE * intersections.true_area,
+        table=table,
+    )
+    return replace(matching, is_counted=is_robust)
 
 
 def _panogs(overlap: Overlap, table: CategoryTable, protocol: Protocol) -> Matching:
-    """Ids of stuff count, and predictions on void are neither left out nor excused."""
-    true = true_side(overlap).keeping(table.is_evaluated)
-    crossing = cross(overlap, labelled_segments(predicted_side(overlap)), labelled_segments(true))
-    pairs = pairs_of_one_class(crossing, _nothing(crossing.predicted_area), _nothing(crossing.true_area))
-    matched = first_come(pairs, protocol.threshold)
-    return _verdict(crossing, matched, _nothing(crossing.predicted_area) > 0, _nothing(crossing.true_area) > 0, table)
+    """Ids of stuff count, and predictions on void are neither left out of unions nor ignored."""
+    true = true_side(overlap).restricted_to(table.is_evaluated)
+    intersections = intersect_segments(overlap, labelled_segments(predicted_side(overlap)), labelled_segments(true))
+    pairs = same_class_pairs(intersections, _zeros(intersections.predicted_area), _zeros(intersections.true_area))
+    return _matching(
+        intersections,
+        matched=greedy_matching(pairs, protocol.threshold),
+        ignored_predicted=_none(intersections.predicted_area),
+        ignored_true=_none(intersections.true_area),
+        table=table,
+    )
 
 
 def _lidar(overlap: Overlap, table: CategoryTable, protocol: Protocol) -> Matching:
     """Points whose truth is not evaluated are taken out first."""
-    evaluated = np.append(table.is_evaluated, False)
-    scored = overlap.only(evaluated[overlap.true_category])
-    crossing = cross(
+    is_evaluated = np.append(table.is_evaluated, False)
+    scored = overlap.restricted_to(is_evaluated[overlap.true_category])
+    intersections = intersect_segments(
         scored,
         panoptic_segments(predicted_side(scored), table),
-        panoptic_segments(true_side(scored).keeping(table.is_evaluated), table),
+        panoptic_segments(true_side(scored).restricted_to(table.is_evaluated), table),
     )
-    pairs = pairs_of_one_class(crossing, _nothing(crossing.predicted_area), _nothing(crossing.true_area))
-    small, small_true = (area < protocol.min_points for area in (crossing.predicted_area, crossing.true_area))
-    return _verdict(crossing, above(pairs, protocol.threshold), small, small_true, table)
+    pairs = same_class_pairs(intersections, _zeros(intersections.predicted_area), _zeros(intersections.true_area))
+    return _matching(
+        intersections,
+        matched=pairs_above(pairs, protocol.threshold),
+        ignored_predicted=intersections.predicted_area < protocol.min_points,
+        ignored_true=intersections.true_area < protocol.min_points,
+        table=table,
+    )
 
 
-def _verdict(
-    crossing: Crossing,
-    matched: Pairs,
-    excused: Bool[np.ndarray, " P"],
-    forgiven: Bool[np.ndarray, " T"],
+def _matching(
+    intersections: SegmentIntersections,
+    matched: SegmentPairs,
+    ignored_predicted: Bool[np.ndarray, " P"],
+    ignored_true: Bool[np.ndarray, " T"],
     table: CategoryTable,
 ) -> Matching:
-    """What is not matched is false or missed unless excused; classes with any of the three are counted."""
-    is_false = table.is_evaluated[crossing.predicted.category] & ~excused
-    is_false[matched.prediction] = False
-    is_missed = ~forgiven
-    is_missed[matched.truth] = False
-    counted = np.zeros(len(table), dtype=bool)
-    counted[crossing.true.category[matched.truth]] = True
-    counted[crossing.true.category[is_missed]] = True
-    counted[crossing.predicted.category[is_false]] = True
-    return Matching(crossing, matched, is_false, is_missed, counted)
+    """What is not matched is false or missed unless ignored; classes with any of the three are counted."""
+    is_false = table.is_evaluated[intersections.predicted.category] & ~ignored_predicted
+    is_false[matched.predicted_index] = False
+    is_missed = ~ignored_true
+    is_missed[matched.true_index] = False
+    is_counted = np.zeros(len(table), dtype=bool)
+    is_counted[intersections.true.category[matched.true_index]] = True
+    is_counted[intersections.true.category[is_missed]] = True
+    is_counted[intersections.predicted.category[is_false]] = True
+    return Matching(intersections, matched, is_false, is_missed, is_counted)
+
+
+def _mostly_on_void(intersections: SegmentIntersections) -> Bool[np.ndarray, " P"]:
+    return intersections.predicted_on_void > MAX_VOID_SHARE * intersections.predicted_area
 
 
 def _robust_classes(overlap: Overlap, table: CategoryTable) -> Bool[np.ndarray, " C"]:
-    """Evaluated classes that occur, and not as a mere sliver of either side, where there is a truth."""
-    labelled = overlap.area[overlap.true_category != VOID].sum()
+    """Evaluated classes that occur, and on no side with less than `MIN_CLASS_SHARE` of the labelled truth."""
+    labelled_area = overlap.area[overlap.true_category != VOID].sum()
     shares = []
     for category in (overlap.predicted_category, overlap.true_category):
         area = np.bincount(category[category != VOID], overlap.area[category != VOID], minlength=len(table))
-        shares.append(area / max(labelled, np.finfo(float).tiny))
+        shares.append(area / max(labelled_area, np.finfo(float).tiny))
     occurs = (shares[0] > 0) | (shares[1] > 0)
-    sliver = [(share > 0) & (share < ROBUST_SHARE) for share in shares]
-    return table.is_evaluated & occurs & ~sliver[0] & ~sliver[1]
+    is_sliver = [(share > 0) & (share < MIN_CLASS_SHARE) for share in shares]
+    return table.is_evaluated & occurs & ~is_sliver[0] & ~is_sliver[1]
 
 
-def _nothing(area: np.ndarray) -> np.ndarray:
+def _zeros(area: Float[np.ndarray, " S"]) -> Float[np.ndarray, " S"]:
     return np.zeros_like(area)
 
 
+def _none(area: Float[np.ndarray, " S"]) -> Bool[np.ndarray, " S"]:
+    return np.zeros(len(area), dtype=bool)
+
+
 PROTOCOLS: Final = {
-    "strict": Rule(0.5, _strict),
-    "panopticrecon": Rule(0.1, _panopticrecon),
-    "pvlff": Rule(0.5, _remapped),
-    "panoptic_lifting": Rule(0.5, _panoptic_lifting, lowest=UNIQUE),
-    "panogs": Rule(0.25, _panogs),
-    "lidar": Rule(0.5, _lidar, lowest=UNIQUE),
+    "strict": ProtocolDefinition(0.5, _strict),
+    "panopticrecon": ProtocolDefinition(0.1, _panopticrecon),
+    "pvlff": ProtocolDefinition(0.5, _remapped),
+    "panoptic_lifting": ProtocolDefinition(0.5, _panoptic_lifting, min_threshold=UNIQUE_IOU),
+    "panogs": ProtocolDefinition(0.25, _panogs),
+    "lidar": ProtocolDefinition(0.5, _lidar, min_threshold=UNIQUE_IOU),
 }

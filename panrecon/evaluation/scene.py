@@ -234,7 +234,7 @@ def calibration_record(matching: Matching, confidences: Mapping[int, ObjectConfi
     """The expected calibration error of the predicted objects, and the bins that it is computed from."""
     confidence_of_instance = {instance: stated.confidence for instance, stated in confidences.items()}
     calibration = expected_calibration_error(*object_outcomes(matching, confidence_of_instance))
-    bins = zip(calibration.counts, calibration.confidence, calibration.right, strict=True)
+    bins = zip(calibration.counts, calibration.confidence, calibration.accuracy, strict=True)
     return {
         "ece": calibration.ece,
         "bins": [{"count": int(n), "confidence": float(mean), "right": float(share)} for n, mean, share in bins],
@@ -267,14 +267,14 @@ def _label_images(
     return {
         "truth": label_colors(truth, table),
         "prediction": label_colors(_with_true_instances(prediction, matching, row), table),
-        "errors": error_colors(matching.is_right[row], is_evaluated, prediction),
+        "errors": error_colors(matching.is_correct[row], is_evaluated, prediction),
     }
 
 
 def _with_true_instances(prediction: Labels, matching: Matching, row: Int[np.ndarray, "*points"]) -> Labels:
     """The predicted labels with the instance of the true segment that each is matched to, so that colours agree."""
-    crossing, matched = matching.crossing, matching.matched
-    unused = int(crossing.true.instance.max(initial=VOID)) + 1
-    instance = unused + np.arange(len(crossing.predicted) + 1)
-    instance[matched.prediction] = crossing.true.instance[matched.truth]
-    return Labels(prediction.category, instance[crossing.predicted.of_row[row]])
+    intersections, matched = matching.intersections, matching.matched
+    unused = int(intersections.true.instance.max(initial=VOID)) + 1
+    instance = unused + np.arange(len(intersections.predicted) + 1)
+    instance[matched.predicted_index] = intersections.true.instance[matched.true_index]
+    return Labels(prediction.category, instance[intersections.predicted.of_row[row]])

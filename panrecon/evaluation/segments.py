@@ -20,7 +20,7 @@ class Side:
     instance: Int[np.ndarray, " N"]
     area: Float[np.ndarray, " N"]
 
-    def keeping(self, classes: Bool[np.ndarray, " C"]) -> "Side":
+    def restricted_to(self, classes: Bool[np.ndarray, " C"]) -> "Side":
         """Points of other classes become void, their instances with them."""
         kept = np.append(classes, False)[self.category]
         return Side(np.where(kept, self.category, VOID), np.where(kept, self.instance, VOID), self.area)

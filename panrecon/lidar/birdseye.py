@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from panrecon.evaluation.lidar import Verdict
+from panrecon.evaluation.lidar import PointOutcome
 from panrecon.lidar.voxels import REACH
 from panrecon.structures import VOID, CategoryTable, Labels
 from panrecon.visualization import BACKGROUND, ResizedImage, RgbImage, legend, palette
@@ -27,10 +27,10 @@ SHADES: Final = (1.0, 0.7, 0.85, 0.55)  # of the objects of a class, in turn
 FRAME: Final = 4.0  # pixels between an object's points and its frame
 GAP: Final = 8  # pixels at either side of a panel
 MEANING: Final = {
-    Verdict.UNSCORED: (GREY, "not scored"),
-    Verdict.RIGHT: ((62, 92, 70), "right"),
-    Verdict.FALSE: ((255, 50, 50), "false class or object"),
-    Verdict.MISSED: ((255, 170, 0), "missed"),
+    PointOutcome.UNSCORED: (GREY, "not scored"),
+    PointOutcome.CORRECT: ((62, 92, 70), "right"),
+    PointOutcome.FALSE: ((255, 50, 50), "false class or object"),
+    PointOutcome.MISSED: ((255, 170, 0), "missed"),
 }
 
 Color = UInt8[np.ndarray, "3"]
@@ -69,7 +69,7 @@ def judged_picture(
     table: CategoryTable,
     is_base: Bool[np.ndarray, " C"],
 ) -> ResizedImage:
-    """Truth and prediction, drawn alike, and a `Verdict` on every point, what is right dark; side by side."""
+    """Truth and prediction, drawn alike, and a `PointOutcome` on every point, what is right dark; side by side."""
     view = view_of(points)
     panels = [
         _labelled_panel("truth", view, truth, table, is_base),
@@ -121,14 +121,14 @@ def _error_panel(
     view: View, truth: Labels, prediction: Labels, verdict: Int[np.ndarray, " n"], table: CategoryTable
 ) -> ResizedImage:
     """Objects without any right point are framed too."""
-    colors = np.array([MEANING[kind][0] for kind in Verdict], np.uint8)
+    colors = np.array([MEANING[kind][0] for kind in PointOutcome], np.uint8)
     picture = _painted(view, colors[verdict], verdict)
-    for labels, wrong in ((truth, Verdict.MISSED), (prediction, Verdict.FALSE)):
+    for labels, wrong in ((truth, PointOutcome.MISSED), (prediction, PointOutcome.FALSE)):
         for _, mine in _objects(labels, table):
-            if wrong in verdict[mine] and Verdict.RIGHT not in verdict[mine]:
+            if wrong in verdict[mine] and PointOutcome.CORRECT not in verdict[mine]:
                 _frame(picture, view.pixel[mine], colors[wrong])
-    share = 100 * np.bincount(verdict, minlength=len(Verdict)) / max(len(verdict), 1)
-    entries = [(colors[kind], f"{MEANING[kind][1]}: {share[kind]:.1f} %") for kind in Verdict]
+    share = 100 * np.bincount(verdict, minlength=len(PointOutcome)) / max(len(verdict), 1)
+    entries = [(colors[kind], f"{MEANING[kind][1]}: {share[kind]:.1f} %") for kind in PointOutcome]
     return _with_title_and_legend("errors", view, picture, entries)
 
 

@@ -87,5 +87,5 @@ def test_labels_of_other_points_are_refused() -> None:
 
 
 def test_both_sides_fall_silent_in_rows_not_chosen() -> None:
-    found = Overlap(np.arange(8).reshape(2, 4), np.array([1.0, 2.0])).only(np.array([False, True]))
+    found = Overlap(np.arange(8).reshape(2, 4), np.array([1.0, 2.0])).restricted_to(np.array([False, True]))
     assert found.labels.tolist() == [[VOID] * 4, [4, 5, 6, 7]] and found.area.tolist() == [1.0, 2.0]

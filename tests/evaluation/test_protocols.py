@@ -51,7 +51,7 @@ def assert_same(found: PanopticStatistics, plain: Counts, counted: set[int]) -> 
         (found.false_negatives, plain.fn),
     ):
         assert_allclose(values, [expected[category] for category in range(len(CLASSES))], atol=1e-12)
-    assert set(np.flatnonzero(found.counted)) == counted
+    assert set(np.flatnonzero(found.is_counted)) == counted
     pq = panoptic_quality(found).mean()["pq"]
     expected_pq = np.mean([plain.pq(category) for category in counted]) if counted else np.nan
     assert_allclose(pq, expected_pq, atol=1e-12)
@@ -265,8 +265,8 @@ def test_small_segments_are_neither_false_nor_missed_by_lidar() -> None:
 
 def test_right_rows_lie_in_matched_pairs() -> None:
     truth, prediction = labels((100, CHAIR, 0)), labels((60, CHAIR, 3), (40, CHAIR, 4))
-    crossing = overlap(prediction, truth)
-    assert crossing.area[parse_protocol("strict").match(crossing, CLASSES).is_right].tolist() == [60]
+    intersections = overlap(prediction, truth)
+    assert intersections.area[parse_protocol("strict").match(intersections, CLASSES).is_correct].tolist() == [60]
 
 
 @pytest.mark.parametrize("text", ["strikt", "strict@", "strict@x", "strict@1", "strict@-1", "lidar@0.3", "strict@nan"])

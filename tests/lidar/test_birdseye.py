@@ -7,7 +7,7 @@ import pytest
 from jaxtyping import Float
 from numpy.testing import assert_array_equal
 
-from panrecon.evaluation.lidar import Verdict, verdicts
+from panrecon.evaluation.lidar import PointOutcome, point_outcomes
 from panrecon.io.categories import find_table, read_categories
 from panrecon.lidar.birdseye import (
     GREY,
@@ -116,14 +116,16 @@ def test_errors_show_as_their_colours_and_nothing_else_does() -> None:
     without = replace(scan.labels, category=np.where(car, ROAD, scan.labels.category))
     shown = {}
     for name, prediction in (("same", scan.labels), ("missed", without)):
-        verdict = verdicts(prediction, scan.labels, TABLE, 15)
+        verdict = point_outcomes(prediction, scan.labels, TABLE, 15)
         picture = judged_picture(scan.points, scan.labels, prediction, verdict, TABLE, IS_BASE)
         errors = picture[28 : SIZE + 28, 2 * picture.shape[1] // 3 :]
-        shown[name] = {kind for kind in Verdict if holds(errors, MEANING[kind][0])}
-    assert shown == {"same": {Verdict.RIGHT}, "missed": {Verdict.RIGHT, Verdict.MISSED}}
-    hues = {kind: MEANING[kind][0] for kind in Verdict}
-    assert max(hues[Verdict.RIGHT]) < 100 < GREY[0] < min(hues[Verdict.FALSE][0], hues[Verdict.MISSED][0])
-    assert hues[Verdict.FALSE][1] < 100 < hues[Verdict.MISSED][1] < 200  # red and orange
+        shown[name] = {kind for kind in PointOutcome if holds(errors, MEANING[kind][0])}
+    assert shown == {"same": {PointOutcome.CORRECT}, "missed": {PointOutcome.CORRECT, PointOutcome.MISSED}}
+    hues = {kind: MEANING[kind][0] for kind in PointOutcome}
+    assert (
+        max(hues[PointOutcome.CORRECT]) < 100 < GREY[0] < min(hues[PointOutcome.FALSE][0], hues[PointOutcome.MISSED][0])
+    )
+    assert hues[PointOutcome.FALSE][1] < 100 < hues[PointOutcome.MISSED][1] < 200  # red and orange
 
 
 def test_only_objects_that_are_wrong_all_over_are_framed_among_the_errors() -> None:
@@ -131,7 +133,7 @@ def test_only_objects_that_are_wrong_all_over_are_framed_among_the_errors() -> N
     silent = labels([VOID] * 3, [VOID] * 3)
     lost, found = (
         judged_picture(points, car, silent, np.array([first, 3, 3]), TABLE, IS_BASE)[28 : SIZE + 28]
-        for first in (Verdict.MISSED, Verdict.RIGHT)
+        for first in (PointOutcome.MISSED, PointOutcome.CORRECT)
     )
     assert np.count_nonzero((lost != found).any(axis=2)) > 60
 
@@ -143,7 +145,7 @@ def test_numbers_of_predicted_objects_change_no_error() -> None:
         prediction = replace(
             scan.labels, instance=np.where(scan.labels.instance == VOID, VOID, shift + scan.labels.instance)
         )
-        verdict = verdicts(prediction, scan.labels, TABLE, 15)
+        verdict = point_outcomes(prediction, scan.labels, TABLE, 15)
         picture = judged_picture(scan.points, scan.labels, prediction, verdict, TABLE, IS_BASE)
         thirds.append(np.split(picture, 3, axis=1))
     assert_array_equal(thirds[0][0], thirds[1][0])
@@ -162,7 +164,7 @@ def test_the_legend_tells_the_classes_that_occur() -> None:
 @pytest.mark.parametrize("count", [0, 1])
 def test_scans_of_nothing_have_a_picture(count: int) -> None:
     scan = emptied(toy_scan(), count)
-    verdict = verdicts(scan.labels, scan.labels, TABLE, 15)
+    verdict = point_outcomes(scan.labels, scan.labels, TABLE, 15)
     picture = judged_picture(scan.points, scan.labels, scan.labels, verdict, TABLE, IS_BASE)
     assert picture.shape[1] > 3 * SIZE
     assert labelled_picture(scan.points, scan.labels, TABLE, IS_BASE).shape[1] == SIZE

@@ -1,4 +1,4 @@
-"""How far a mean over classes could lie elsewhere, had we met other objects or scenes (bootstrap: Efron, 1979)."""
+"""Confidence intervals of means over classes by resampling objects or scenes (bootstrap: Efron, 1979)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,24 +29,24 @@ def instance_interval(
 ) -> dict[str, tuple[float, float]]:
     """Percentile intervals of the mean `pq`, `sq`, `rq`, also `_things` and `_stuff`, over resampled instances.
 
-    Every matched pair, false and missed segment of all matchings is an outcome; those of each class are drawn with
-    equal chance, as often as the class has them, so that the classes stay those of the mean. Nan where it is undefined.
+    Lower and upper end of the interval that covers `level`, by the name of the mean; nan where it is undefined. Every
+    matched pair, false and missed segment of all matchings is an outcome; those of each class are resampled with
+    replacement, as many as the class has, so that the classes stay those of the mean.
     """
     outcomes = _pooled(matchings)
-    counted = np.any([matching.counted for matching in matchings], axis=0)
-    of_class = np.bincount(outcomes.category, minlength=len(table))
-    first = (np.cumsum(of_class) - of_class)[outcomes.category]
+    is_counted = np.any([matching.is_counted for matching in matchings], axis=0)
+    count_of_class = np.bincount(outcomes.category, minlength=len(table))
+    first = (np.cumsum(count_of_class) - count_of_class)[outcomes.category]
 
-    def drawn(rng: np.random.Generator) -> PanopticStatistics:
-        chosen = first + rng.integers(of_class[outcomes.category]) if len(outcomes) else first
-        category, kind = outcomes.category[chosen], outcomes.kind[chosen]
-        iou_sum = np.bincount(category, outcomes.iou[chosen], minlength=len(table)).astype(np.float64)
+    def draw(rng: np.random.Generator) -> PanopticStatistics:
+        sample = first + rng.integers(count_of_class[outcomes.category]) if len(outcomes) else first
+        category, kind = outcomes.category[sample], outcomes.kind[sample]
+        iou_sum = np.bincount(category, outcomes.iou[sample], minlength=len(table)).astype(np.float64)
         matched, false, missed = np.bincount(kind * len(table) + category, minlength=3 * len(table)).reshape(3, -1)
-        return PanopticStatistics(iou_sum, matched, false, missed, counted)
+        return PanopticStatistics(iou_sum, matched, false, missed, is_counted)
 
-    return _interval(
-        drawn, sum_statistics([matching.statistics for matching in matchings]), table, resamples, level, seed
-    )
+    observed = sum_statistics([matching.statistics for matching in matchings])
+    return _interval(draw, observed, table, resamples, level, seed)
 
 
 def scene_interval(
@@ -57,23 +57,23 @@ def scene_interval(
     seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
     """The same intervals over resampled scenes, whose statistics are added before any quality is computed."""
-    iou_sum = np.stack([one.iou_sum for one in statistics])
-    matched = np.stack([one.true_positives for one in statistics])
-    false = np.stack([one.false_positives for one in statistics])
-    missed = np.stack([one.false_negatives for one in statistics])
-    counted = np.stack([one.counted for one in statistics])
+    iou_sum = np.stack([scene.iou_sum for scene in statistics])
+    matched = np.stack([scene.true_positives for scene in statistics])
+    false = np.stack([scene.false_positives for scene in statistics])
+    missed = np.stack([scene.false_negatives for scene in statistics])
+    is_counted = np.stack([scene.is_counted for scene in statistics])
 
-    def drawn(rng: np.random.Generator) -> PanopticStatistics:
-        chosen = rng.integers(len(statistics), size=len(statistics))
+    def draw(rng: np.random.Generator) -> PanopticStatistics:
+        sample = rng.integers(len(statistics), size=len(statistics))
         return PanopticStatistics(
-            iou_sum[chosen].sum(axis=0),
-            matched[chosen].sum(axis=0),
-            false[chosen].sum(axis=0),
-            missed[chosen].sum(axis=0),
-            np.asarray(counted[chosen].any(axis=0)),
+            iou_sum[sample].sum(axis=0),
+            matched[sample].sum(axis=0),
+            false[sample].sum(axis=0),
+            missed[sample].sum(axis=0),
+            np.asarray(is_counted[sample].any(axis=0)),
         )
 
-    return _interval(drawn, sum_statistics(statistics), table, resamples, level, seed)
+    return _interval(draw, sum_statistics(statistics), table, resamples, level, seed)
 
 
 def _pooled(matchings: Sequence[Matching]) -> _Outcomes:
@@ -87,14 +87,16 @@ def _pooled(matchings: Sequence[Matching]) -> _Outcomes:
 
 
 def _outcomes(matching: Matching) -> Iterator[_Outcomes]:
-    predicted, true, pairs = matching.crossing.predicted.category, matching.crossing.true.category, matching.matched
+    predicted = matching.intersections.predicted.category
+    true = matching.intersections.true.category
+    pairs = matching.matched
     for kind, category in ((FALSE, predicted[matching.is_false]), (MISSED, true[matching.is_missed])):
         yield _Outcomes(category, np.full(len(category), kind), np.zeros(len(category)))
-    yield _Outcomes(true[pairs.truth], np.full(len(pairs), MATCHED), pairs.iou)
+    yield _Outcomes(true[pairs.true_index], np.full(len(pairs), MATCHED), pairs.iou)
 
 
 def _interval(
-    drawn: Callable[[np.random.Generator], PanopticStatistics],
+    draw: Callable[[np.random.Generator], PanopticStatistics],
     observed: PanopticStatistics,
     table: CategoryTable,
     resamples: int,
@@ -103,7 +105,7 @@ def _interval(
 ) -> dict[str, tuple[float, float]]:
     """Percentiles of the means over `resamples` draws, widened to what was observed if that lies outside."""
     rng = np.random.default_rng(seed)
-    draws = [_means(drawn(rng), table) for _ in range(resamples)]
+    draws = [_means(draw(rng), table) for _ in range(resamples)]
     return {
         name: _percentiles(np.array([means[name] for means in draws]), value, level)
         for name, value in _means(observed, table).items()
@@ -113,12 +115,12 @@ def _interval(
 def _means(statistics: PanopticStatistics, table: CategoryTable) -> dict[str, float]:
     quality = panoptic_quality(statistics)
     groups: dict[str, Bool[np.ndarray, " C"] | None] = {"": None, "_things": table.is_thing, "_stuff": ~table.is_thing}
-    return {f"{name}{suffix}": v for suffix, chosen in groups.items() for name, v in quality.mean(chosen).items()}
+    return {f"{name}{suffix}": v for suffix, in_group in groups.items() for name, v in quality.mean(in_group).items()}
 
 
 def _percentiles(values: Float[np.ndarray, " R"], observed: float, level: float) -> tuple[float, float]:
-    known = values[~np.isnan(values)]
-    if not len(known) or np.isnan(observed):
+    defined = values[~np.isnan(values)]
+    if not len(defined) or np.isnan(observed):
         return float("nan"), float("nan")
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return min(float(low), observed), max(float(high), observed)

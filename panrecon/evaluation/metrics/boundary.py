@@ -1,4 +1,4 @@
-"""Where true segments meet: the points that decide whether objects are cut cleanly apart."""
+"""Boundaries between segments: the points that show how cleanly objects are separated."""
 
 from dataclasses import dataclass
 
@@ -16,30 +16,31 @@ def near_boundary(
 ) -> Bool[np.ndarray, " V"]:
     """The vertices less than `distance` (m) from one of another segment, whether or not an edge joins them.
 
-    Segments as in panoptic quality, evaluated or not; a border to void is none.
+    Segments as in panoptic quality, evaluated or not; a boundary to void is none.
     """
     overlap, row = overlap_and_rows(labels, labels)
     segment = panoptic_segments(true_side(overlap), table).of_row[row]
-    near = np.zeros(len(vertices), dtype=bool)
+    is_near = np.zeros(len(vertices), dtype=bool)
     labelled = np.flatnonzero(segment != VOID)
     labelled = labelled[np.argsort(segment[labelled], kind="stable")]
     if not len(labelled):
-        return near
+        return is_near
     grid = _Grid.of(vertices[labelled], distance)
-    for mine in np.split(np.arange(len(labelled)), np.flatnonzero(np.diff(segment[labelled])) + 1):
-        around = grid.around(mine)
-        others = labelled[around[(around < mine[0]) | (around > mine[-1])]]
+    for members in np.split(np.arange(len(labelled)), np.flatnonzero(np.diff(segment[labelled])) + 1):
+        nearby = grid.neighbours(members)
+        others = labelled[nearby[(nearby < members[0]) | (nearby > members[-1])]]
         if len(others):
-            found = cKDTree(vertices[others]).query(vertices[labelled[mine]], distance_upper_bound=distance)[1]
-            near[labelled[mine]] = found < len(others)
-    return near
+            tree = cKDTree(vertices[others])
+            _, nearest = tree.query(vertices[labelled[members]], distance_upper_bound=distance)
+            is_near[labelled[members]] = nearest < len(others)
+    return is_near
 
 
 @dataclass(frozen=True)
 class _Grid:
-    """Points sorted into cubes as wide as the distance asked for: what is so near lies in the 27 cubes around.
+    """Points binned into cells as wide as the search distance: all neighbours lie in the 27 cells around.
 
-    `keys` number the cubes that hold points, in ascending order; `points` are ordered by cube, which begins at `start`.
+    `keys` are the occupied cells in ascending order; `points` are ordered by cell, each of which begins at `start`.
     """
 
     keys: Int[np.ndarray, " K"]
@@ -50,20 +51,20 @@ class _Grid:
 
     @classmethod
     def of(cls, points: Float[np.ndarray, "P 3"], width: float) -> "_Grid":
-        cubes = np.floor(points / width).astype(np.int64)
-        cubes -= cubes.min(axis=0) - 1
-        stride = np.cumprod(np.append(1, cubes[:, :2].max(axis=0) + 2))
-        key_of_point = cubes @ stride
+        cells = np.floor(points / width).astype(np.int64)
+        cells -= cells.min(axis=0) - 1
+        stride = np.cumprod(np.append(1, cells[:, :2].max(axis=0) + 2))
+        key_of_point = cells @ stride
         keys, counts = np.unique(key_of_point, return_counts=True)
         return cls(keys, key_of_point, np.argsort(key_of_point, kind="stable"), np.append(0, counts.cumsum()), stride)
 
-    def around(self, some: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:
-        """All points in the cubes of some points and in those beside them."""
-        keys = np.unique(self.key_of_point[some])
+    def neighbours(self, members: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:
+        """All points in the cells of these points and in the adjacent ones."""
+        keys = np.unique(self.key_of_point[members])
         offsets = (np.stack(np.meshgrid(*[[-1, 0, 1]] * 3), axis=-1).reshape(-1, 3) @ self.stride)[:, None]
-        wanted = np.unique(keys + offsets)
-        place = np.searchsorted(self.keys, wanted).clip(max=len(self.keys) - 1)
-        place = place[self.keys[place] == wanted]
-        length = self.start[place + 1] - self.start[place]
+        adjacent = np.unique(keys + offsets)
+        cell = np.searchsorted(self.keys, adjacent).clip(max=len(self.keys) - 1)
+        cell = cell[self.keys[cell] == adjacent]
+        length = self.start[cell + 1] - self.start[cell]
         within = np.arange(length.sum()) - np.repeat(length.cumsum() - length, length)
-        return self.points[np.repeat(self.start[place], length) + within]
+        return self.points[np.repeat(self.start[cell], length) + within]

@@ -1,4 +1,4 @@
-"""Whether objects are as often right as they say: confidence against outcome."""
+"""Calibration of objects: their stated confidence against the share of them that is correct."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,37 +11,40 @@ from panrecon.evaluation.metrics.panoptic_quality import Matching
 from panrecon.evaluation.segments import Segments
 from panrecon.structures import VOID
 
-CERTAIN: Final = 1.0  # an object of no known confidence
+DEFAULT_CONFIDENCE: Final = 1.0  # of an object that states none
 
 
 @dataclass(frozen=True)
 class Calibration:
     """Expected calibration error in [0, 1] (nan without objects), and what every bin of confidence holds.
 
-    `confidence` and `right` are a bin's mean confidence and its share of right objects; nan where it is empty.
+    `confidence` and `accuracy` are a bin's mean confidence and its share of correct objects; nan where it is empty.
     """
 
     ece: float
     counts: Int[np.ndarray, " B"]
     confidence: Float[np.ndarray, " B"]
-    right: Float[np.ndarray, " B"]
+    accuracy: Float[np.ndarray, " B"]
 
 
 def expected_calibration_error(
-    confidence: Float[np.ndarray, " N"], is_right: Bool[np.ndarray, " N"], bins: int = 10
+    confidence: Float[np.ndarray, " N"], is_correct: Bool[np.ndarray, " N"], bins: int = 10
 ) -> Calibration:
-    """Mean distance between confidence and share right, over objects (Guo et al., ICML 2017).
+    """Mean absolute difference of confidence and accuracy over objects (Guo et al., ICML 2017), in [0, 1].
 
     Bins of equal width over [0, 1]; a confidence on an edge lies in the lower one.
+
+    Raises:
+        ValueError: a confidence lies outside [0, 1].
     """
     if not ((confidence >= 0) & (confidence <= 1)).all():
         raise ValueError(f"Confidences must lie in [0, 1], not in [{confidence.min():g}, {confidence.max():g}].")
-    of_object = np.searchsorted(np.arange(1, bins) / bins, confidence, side="left")
-    counts = np.bincount(of_object, minlength=bins)
-    sums = (np.bincount(of_object, values, minlength=bins) for values in (confidence, is_right))
-    mean, right = (np.divide(one, counts, out=np.full(bins, np.nan), where=counts > 0) for one in sums)
-    ece = float(np.nansum(counts * np.abs(mean - right)) / len(confidence)) if len(confidence) else float("nan")
-    return Calibration(ece, counts, mean, right)
+    bin_of_object = np.searchsorted(np.arange(1, bins) / bins, confidence, side="left")
+    counts = np.bincount(bin_of_object, minlength=bins)
+    sums = (np.bincount(bin_of_object, values, minlength=bins) for values in (confidence, is_correct))
+    mean, accuracy = (np.divide(total, counts, out=np.full(bins, np.nan), where=counts > 0) for total in sums)
+    ece = float(np.nansum(counts * np.abs(mean - accuracy)) / len(confidence)) if len(confidence) else float("nan")
+    return Calibration(ece, counts, mean, accuracy)
 
 
 def object_outcomes(
@@ -49,16 +52,18 @@ def object_outcomes(
 ) -> tuple[Float[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
     """Confidence of every predicted object that states one, and whether a true object matches it.
 
-    Objects that are excused, neither matched nor false, are left out.
+    Objects that are ignored, neither matched nor false, are left out. `confidence` by predicted instance.
     """
-    predicted = matching.crossing.predicted
-    is_right = np.zeros(len(predicted), dtype=bool)
-    is_right[matching.matched.prediction] = True
-    stated = np.isin(predicted.instance, list(confidence))
-    counted = (is_right | matching.is_false) & (predicted.instance != VOID) & stated
-    return object_confidence(predicted, confidence)[counted], is_right[counted]
+    predicted = matching.intersections.predicted
+    is_correct = np.zeros(len(predicted), dtype=bool)
+    is_correct[matching.matched.predicted_index] = True
+    states_confidence = np.isin(predicted.instance, list(confidence))
+    is_scored = (is_correct | matching.is_false) & (predicted.instance != VOID) & states_confidence
+    return object_confidence(predicted, confidence)[is_scored], is_correct[is_scored]
 
 
 def object_confidence(segments: Segments, confidence: Mapping[int, float]) -> Float[np.ndarray, " S"]:
-    """The confidence of every segment by its instance number; 1 where none is given."""
-    return np.array([confidence.get(int(instance), CERTAIN) for instance in segments.instance], dtype=np.float64)
+    """The confidence of every segment, from `confidence` by instance; 1 where that states none."""
+    return np.array(
+        [confidence.get(int(instance), DEFAULT_CONFIDENCE) for instance in segments.instance], dtype=np.float64
+    )

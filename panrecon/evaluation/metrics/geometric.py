@@ -1,4 +1,4 @@
-"""How near a reconstructed surface lies to the true one, measured between points sampled on both."""
+"""Distances between a reconstructed surface and the true one, measured between points sampled on both."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,12 +51,16 @@ def surface_quality(
     Two tessellations of one surface are left about half the spacing of the samples apart (1 cm at 2,000 a square
     metre); a mesh is 0 from itself, for both sides draw alike. Of a mesh without area `samples` vertices are drawn.
     """
-    ours, theirs = (_sampled(mesh, samples, seed) for mesh in (prediction, truth))
-    to_truth, nearest_true = _nearest(ours.points, theirs.points)
-    to_prediction, nearest_predicted = _nearest(theirs.points, ours.points)
-    accuracy, completeness = _mean(to_truth), _mean(to_prediction)
-    precision, recall = _shares_within(to_truth), _shares_within(to_prediction)
-    ways = (_agreement(ours, theirs, nearest_true), _agreement(theirs, ours, nearest_predicted))
+    predicted = _sampled(prediction, samples, seed)
+    true = _sampled(truth, samples, seed)
+    to_truth, nearest_true = _nearest(predicted.points, true.points)
+    to_prediction, nearest_predicted = _nearest(true.points, predicted.points)
+    accuracy = _mean(to_truth)
+    completeness = _mean(to_prediction)
+    precision = _shares_within(to_truth)
+    recall = _shares_within(to_prediction)
+    prediction_consistency = _normal_consistency(predicted, true, nearest_true)
+    truth_consistency = _normal_consistency(true, predicted, nearest_predicted)
     return SurfaceQuality(
         accuracy=accuracy,
         completeness=completeness,
@@ -64,26 +68,28 @@ def surface_quality(
         precision=precision,
         recall=recall,
         f_score={distance: _harmonic_mean(precision[distance], recall[distance]) for distance in DISTANCES},
-        normal_consistency=sum(ways) / 2,
+        normal_consistency=(prediction_consistency + truth_consistency) / 2,
     )
 
 
 def _sampled(mesh: TriangleMesh, count: int, seed: int) -> _Samples:
     area = np.linalg.norm(face_normals(mesh.vertices, mesh.faces), axis=1)
-    random = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     if not area.any():
-        chosen = random.permutation(len(mesh.vertices))[:count]
-        return _Samples(mesh.vertices[chosen].astype(np.float64), None)
-    upto = np.cumsum(area)
-    faces = mesh.faces[np.searchsorted(upto, random.random(count) * upto[-1], side="right").clip(max=len(area) - 1)]
-    root, along = np.sqrt(random.random(count)), random.random(count)  # evenly over a triangle (Osada et al., 2002)
-    weight = np.stack([1 - root, root * (1 - along), root * along], axis=1)
+        sample = rng.permutation(len(mesh.vertices))[:count]
+        return _Samples(mesh.vertices[sample].astype(np.float64), None)
+    cumulative = np.cumsum(area)
+    face = np.searchsorted(cumulative, rng.random(count) * cumulative[-1], side="right").clip(max=len(area) - 1)
+    faces = mesh.faces[face]
+    root = np.sqrt(rng.random(count))  # uniform over a triangle (Osada et al., 2002)
+    second = rng.random(count)
+    weight = np.stack([1 - root, root * (1 - second), root * second], axis=1)
     points = (mesh.vertices[faces].astype(np.float64) * weight[..., None]).sum(axis=1)
     normals = face_normals(mesh.vertices, faces)
     return _Samples(points, normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), TINY))
 
 
-def _agreement(samples: _Samples, other: _Samples, nearest: Int[np.ndarray, " N"]) -> float:
+def _normal_consistency(samples: _Samples, other: _Samples, nearest: Int[np.ndarray, " N"]) -> float:
     """Mean |cosine| between the samples' normals and those of the nearest other samples."""
     if samples.normals is None or other.normals is None:
         return float("nan")

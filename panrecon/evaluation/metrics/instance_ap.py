@@ -7,7 +7,13 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from panrecon.evaluation.matching import Crossing, Pairs, above, cross, pairs_of_one_class
+from panrecon.evaluation.matching import (
+    SegmentIntersections,
+    SegmentPairs,
+    intersect_segments,
+    pairs_above,
+    same_class_pairs,
+)
 from panrecon.evaluation.metrics.calibration import object_confidence
 from panrecon.evaluation.overlap import Overlap
 from panrecon.evaluation.segments import Segments, panoptic_segments, predicted_side, true_side
@@ -36,13 +42,13 @@ class AveragePrecision:
 
 @dataclass(frozen=True)
 class _Objects:
-    """What is scored: `is_true`, `is_predicted` tell the objects of either side, `pairs` those of one class that meet.
+    """What is scored: `is_true`, `is_predicted` mark the objects of either side, `pairs` are those of one class.
 
     `ignored` is the share of every predicted segment on void and on true regions that are no objects.
     """
 
-    crossing: Crossing
-    pairs: Pairs
+    intersections: SegmentIntersections
+    pairs: SegmentPairs
     confidence: Float[np.ndarray, " P"]
     ignored: Float[np.ndarray, " P"]
     is_predicted: Bool[np.ndarray, " P"]
@@ -50,27 +56,27 @@ class _Objects:
 
 
 @dataclass(frozen=True)
-class _Outcomes:
-    """Class, confidence and verdict of everything predicted that counts, and the class of every true object missed."""
+class _ScoredPredictions:
+    """Class, confidence and correctness of every prediction that counts, and the class of every true object missed."""
 
     category: Int[np.ndarray, " N"]
     confidence: Float[np.ndarray, " N"]
-    is_right: Bool[np.ndarray, " N"]
+    is_correct: Bool[np.ndarray, " N"]
     missed: Int[np.ndarray, " M"]
 
 
 def average_precision(overlap: Overlap, table: CategoryTable, confidence: Mapping[int, float]) -> AveragePrecision:
-    """AP of the evaluated thing classes; `confidence` by the prediction's instance numbers, 1 where it has none.
+    """AP of the evaluated thing classes; `confidence` by predicted instance, 1 where it has none.
 
     The overlap counts points. Void is every point whose truth is no evaluated thing, stuff too; it stays in the union,
     but a prediction is not false if more of it than the IoU threshold lies on void, on regions under `MIN_REGION`
-    points of its class or on points of its class without instance. Below 0.5 the script's greedy matching heeds the
-    order of instance numbers.
+    points of its class or on points of its class without instance. Below 0.5 the script's greedy matching depends on
+    the order of instances.
     """
     objects = _objects(overlap, table, confidence)
-    has_truth = np.bincount(objects.crossing.true.category[objects.is_true], minlength=len(table)) > 0
+    has_truth = np.bincount(objects.intersections.true.category[objects.is_true], minlength=len(table)) > 0
     precision = {
-        threshold: np.where(has_truth, _precision_of_classes(_outcomes(objects, threshold), len(table)), np.nan)
+        threshold: np.where(has_truth, _area_of_classes(_scored_predictions(objects, threshold), len(table)), np.nan)
         for threshold in (*THRESHOLDS, 0.25)
     }
     mean = np.stack([precision[threshold] for threshold in THRESHOLDS]).mean(axis=0)
@@ -80,16 +86,17 @@ def average_precision(overlap: Overlap, table: CategoryTable, confidence: Mappin
 def _objects(overlap: Overlap, table: CategoryTable, confidence: Mapping[int, float]) -> _Objects:
     scored = table.is_thing & table.is_evaluated
     predicted, true = (
-        panoptic_segments(side.keeping(scored), table) for side in (predicted_side(overlap), true_side(overlap))
+        panoptic_segments(side.restricted_to(scored), table) for side in (predicted_side(overlap), true_side(overlap))
     )
-    crossing = cross(overlap, predicted, true)
-    is_predicted, is_true = _is_object(predicted, crossing.predicted_area), _is_object(true, crossing.true_area)
-    pairs = pairs_of_one_class(crossing, np.zeros(len(predicted)), np.zeros(len(true)))
+    intersections = intersect_segments(overlap, predicted, true)
+    is_predicted = _is_object(predicted, intersections.predicted_area)
+    is_true = _is_object(true, intersections.true_area)
+    pairs = same_class_pairs(intersections, np.zeros(len(predicted)), np.zeros(len(true)))
     return _Objects(
-        crossing=crossing,
-        pairs=pairs.where(is_predicted[pairs.prediction] & is_true[pairs.truth]),
+        intersections=intersections,
+        pairs=pairs.where(is_predicted[pairs.predicted_index] & is_true[pairs.true_index]),
         confidence=object_confidence(predicted, confidence),
-        ignored=_ignored_area(crossing, is_true) / crossing.predicted_area,
+        ignored=_ignored_area(intersections, is_true) / intersections.predicted_area,
         is_predicted=is_predicted,
         is_true=is_true,
     )
@@ -99,75 +106,78 @@ def _is_object(segments: Segments, area: Float[np.ndarray, " S"]) -> Bool[np.nda
     return (segments.instance != VOID) & (area >= MIN_REGION)
 
 
-def _ignored_area(crossing: Crossing, is_true: Bool[np.ndarray, " T"]) -> Float[np.ndarray, " P"]:
-    """Of every predicted segment what lies on void or on regions of its class that are no objects."""
-    found = crossing.prediction != VOID
-    p, t, area = crossing.prediction[found], crossing.truth[found], crossing.area[found]
-    same_class = np.append(crossing.true.category, VOID)[t] == crossing.predicted.category[p]
+def _ignored_area(intersections: SegmentIntersections, is_true: Bool[np.ndarray, " T"]) -> Float[np.ndarray, " P"]:
+    """Area of every predicted segment on void or on regions of its class that are no objects."""
+    is_predicted = intersections.predicted_index != VOID
+    p, t = intersections.predicted_index[is_predicted], intersections.true_index[is_predicted]
+    area = intersections.area[is_predicted]
+    same_class = np.append(intersections.true.category, VOID)[t] == intersections.predicted.category[p]
     ignored = (t == VOID) | (same_class & ~np.append(is_true, False)[t])
-    return np.bincount(p[ignored], area[ignored], minlength=len(crossing.predicted)).astype(np.float64)
+    return np.bincount(p[ignored], area[ignored], minlength=len(intersections.predicted)).astype(np.float64)
 
 
-def _outcomes(objects: _Objects, threshold: float) -> _Outcomes:
-    pairs = above(objects.pairs, threshold)
-    best, surplus = _claims(pairs, objects.confidence)
+def _scored_predictions(objects: _Objects, threshold: float) -> _ScoredPredictions:
+    pairs = pairs_above(objects.pairs, threshold)
+    best, duplicates = _match(pairs, objects.confidence)
     is_false = objects.is_predicted & (objects.ignored <= threshold)
-    is_false[pairs.prediction] = False
+    is_false[pairs.predicted_index] = False
     is_missed = objects.is_true.copy()
     is_missed[list(best)] = False
-    claims = [*best.items(), *surplus]
-    true_category = objects.crossing.true.category
-    category = true_category[np.array([truth for truth, _ in claims], dtype=np.int64)]
-    return _Outcomes(
-        category=np.concatenate([category, objects.crossing.predicted.category[is_false]]),
-        confidence=np.concatenate([[score for _, score in claims], objects.confidence[is_false]]),
-        is_right=np.arange(len(claims) + np.count_nonzero(is_false)) < len(best),
+    matches = [*best.items(), *duplicates]
+    true_category = objects.intersections.true.category
+    category = true_category[np.array([truth for truth, _ in matches], dtype=np.int64)]
+    return _ScoredPredictions(
+        category=np.concatenate([category, objects.intersections.predicted.category[is_false]]),
+        confidence=np.concatenate([[score for _, score in matches], objects.confidence[is_false]]),
+        is_correct=np.arange(len(matches) + np.count_nonzero(is_false)) < len(best),
         missed=true_category[is_missed],
     )
 
 
-def _claims(pairs: Pairs, confidence: Float[np.ndarray, " P"]) -> tuple[dict[int, float], list[tuple[int, float]]]:
-    """The confidence that every matched true object is claimed with, and that of every surplus claim on one.
+def _match(
+    pairs: SegmentPairs, confidence: Float[np.ndarray, " P"]
+) -> tuple[dict[int, float], list[tuple[int, float]]]:
+    """The confidence of every matched true object, and that of every duplicate prediction of one.
 
-    True objects in turn take the first free prediction; of two on one the greater confidence is right and the lesser is
-    false, but the second prediction stays free for a later object, as in the script.
+    True objects in turn take the first unmatched prediction; of two of one object the greater confidence is correct and
+    the lesser false, but the second prediction may still match a later object, as in the script.
     """
     best: dict[int, float] = {}
-    surplus: list[tuple[int, float]] = []
-    taken: set[int] = set()
-    for pair in np.lexsort((pairs.prediction, pairs.truth)):
-        prediction, truth = int(pairs.prediction[pair]), int(pairs.truth[pair])
+    duplicates: list[tuple[int, float]] = []
+    matched_predictions: set[int] = set()
+    for pair in np.lexsort((pairs.predicted_index, pairs.true_index)):
+        prediction, truth = int(pairs.predicted_index[pair]), int(pairs.true_index[pair])
         score = float(confidence[prediction])
-        if prediction in taken:
+        if prediction in matched_predictions:
             continue
         if truth in best:
-            surplus.append((truth, min(best[truth], score)))
+            duplicates.append((truth, min(best[truth], score)))
             best[truth] = max(best[truth], score)
         else:
             best[truth] = score
-            taken.add(prediction)
-    return best, surplus
+            matched_predictions.add(prediction)
+    return best, duplicates
 
 
-def _precision_of_classes(outcomes: _Outcomes, count: int) -> Float[np.ndarray, " C"]:
+def _area_of_classes(outcomes: _ScoredPredictions, count: int) -> Float[np.ndarray, " C"]:
     areas = np.zeros(count)
-    for row in range(count):
-        chosen = outcomes.category == row
-        missed = int(np.count_nonzero(outcomes.missed == row))
-        areas[row] = _area_under_curve(outcomes.confidence[chosen], outcomes.is_right[chosen], missed)
+    for index in range(count):
+        in_class = outcomes.category == index
+        missed = int(np.count_nonzero(outcomes.missed == index))
+        areas[index] = _area_under_curve(outcomes.confidence[in_class], outcomes.is_correct[in_class], missed)
     return areas
 
 
-def _area_under_curve(confidence: Float[np.ndarray, " N"], is_right: Bool[np.ndarray, " N"], missed: int) -> float:
+def _area_under_curve(confidence: Float[np.ndarray, " N"], is_correct: Bool[np.ndarray, " N"], missed: int) -> float:
     """Precision summed over the recall it reaches: each point takes half the step to either neighbour.
 
     One point per distinct confidence, and a last one of precision 1 and recall 0.
     """
     order = np.argsort(confidence, kind="stable")
     _, first = np.unique(confidence[order], return_index=True)
-    right_below = np.append(0, np.cumsum(is_right[order]))
-    right = right_below[-1] - right_below[first]
-    precision = np.append(right / (len(order) - first), 1.0)
-    recall = np.append(right / max(right_below[-1] + missed, 1), 0.0)
+    correct_below = np.append(0, np.cumsum(is_correct[order]))
+    correct = correct_below[-1] - correct_below[first]
+    precision = np.append(correct / (len(order) - first), 1.0)
+    recall = np.append(correct / max(correct_below[-1] + missed, 1), 0.0)
     around = np.concatenate([recall[:1], recall, [0.0]])
     return float((precision * (around[:-2] - around[2:]) / 2).sum())

@@ -1,4 +1,4 @@
-"""How well an over-segmentation keeps to the true objects: what it can never repair, and which borders it has."""
+"""Quality of an over-segmentation: how far its segments leak over true boundaries, and which of these it has."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -9,17 +9,18 @@ from panrecon.structures import VOID
 
 
 def undersegmentation_error(segment: Int[np.ndarray, " P"], truth: Int[np.ndarray, " P"]) -> float:
-    """Share of points in segments that reach into a true region from another, in [0, 1] (Neubert & Protzel 2012).
+    """Share of points in segments that leak over the boundary of a true region, in [0, 1] (Neubert & Protzel 2012).
 
-    Of a segment that meets a region, the smaller of its parts inside and outside counts. Points of void truth do not.
+    Of a segment that intersects a region, the smaller of its parts inside and outside counts. Points of void truth do
+    not; nan where all are void.
     """
-    kept = truth != VOID
-    if not kept.any():
+    labelled = truth != VOID
+    if not labelled.any():
         return float("nan")
-    _, region = np.unique(truth[kept], return_inverse=True)
+    _, region = np.unique(truth[labelled], return_inverse=True)
     ones = np.ones(len(region), dtype=np.int64)
-    shared = coo_array((ones, (segment[kept], region))).tocsr().tocoo()
-    size = np.bincount(segment[kept])
+    shared = coo_array((ones, (segment[labelled], region))).tocsr().tocoo()
+    size = np.bincount(segment[labelled])
     return float(np.minimum(shared.data, size[shared.row] - shared.data).sum() / len(region))
 
 
@@ -32,15 +33,16 @@ def boundary_recall(
 ) -> float:
     """Share of the mesh edges between true regions with an edge between segments within `radius` (m), in [0, 1].
 
-    Edges are compared by their midpoints; those with an end in void truth are none. nan where the truth has no border.
+    Edges are compared by their midpoints; those with an end in void truth are none. nan where the truth has
+    no boundary.
     """
     start, end = edges.T
-    border = (truth[start] != truth[end]) & (truth[start] != VOID) & (truth[end] != VOID)
-    cut = segment[start] != segment[end]
-    if not border.any():
+    is_boundary = (truth[start] != truth[end]) & (truth[start] != VOID) & (truth[end] != VOID)
+    is_cut = segment[start] != segment[end]
+    if not is_boundary.any():
         return float("nan")
-    if not cut.any():
+    if not is_cut.any():
         return 0.0
-    middle = (vertices[start] + vertices[end]) / 2
-    distance, _ = cKDTree(middle[cut]).query(middle[border], distance_upper_bound=radius, workers=-1)
+    midpoint = (vertices[start] + vertices[end]) / 2
+    distance, _ = cKDTree(midpoint[is_cut]).query(midpoint[is_boundary], distance_upper_bound=radius, workers=-1)
     return float(np.isfinite(distance).mean())

@@ -1,4 +1,4 @@
-"""Class quality of labelled points, whatever their instances."""
+"""Semantic quality of labelled points, whatever their instances."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,10 +19,12 @@ class SemanticQuality:
 
     @property
     def miou(self) -> float:
+        """Mean IoU over the counted classes; nan where there is none."""
         return _mean(self.iou)
 
     @property
     def macc(self) -> float:
+        """Mean accuracy over the counted classes; nan where there is none."""
         return _mean(self.accuracy)
 
 
@@ -37,7 +39,7 @@ def confusion(overlap: Overlap, table: CategoryTable) -> Float[np.ndarray, "C C_
 
 
 def semantic_quality(matrix: Float[np.ndarray, "C C_1"]) -> SemanticQuality:
-    """Over the classes that the truth has; what is left void counts as missed."""
+    """IoU and accuracy of the classes that the truth has; truth whose prediction is void counts as missed."""
     truth, hit = matrix.sum(axis=1), np.diag(matrix)
     union = truth + matrix[:, :-1].sum(axis=0) - hit
     with np.errstate(invalid="ignore"):
@@ -45,12 +47,13 @@ def semantic_quality(matrix: Float[np.ndarray, "C C_1"]) -> SemanticQuality:
 
 
 def frame_quality(frames: Sequence[Overlap], table: CategoryTable, absent: float = np.nan) -> SemanticQuality:
-    """Frame by frame, then averaged over the frames whose truth has the class, as PVLFF (Chen et al., RA-L 2024) does.
+    """Quality frame by frame, averaged over the frames whose truth has the class, as PVLFF (Chen et al., RA-L 2024).
 
     `absent` is what an evaluated class counts that no frame has: 0 in the released scripts, nan leaves it out.
     """
-    found = [semantic_quality(confusion(frame, table)) for frame in frames]
-    iou, accuracy = (np.stack([getattr(one, name) for one in found]) for name in ("iou", "accuracy"))
+    qualities = [semantic_quality(confusion(frame, table)) for frame in frames]
+    iou = np.stack([quality.iou for quality in qualities])
+    accuracy = np.stack([quality.accuracy for quality in qualities])
     occurs = (~np.isnan(iou)).sum(axis=0)
     means = (
         np.where(

@@ -1,4 +1,4 @@
-"""How near a rendered view comes to the photograph taken from the same place."""
+"""Similarity of a rendered view and the image recorded at the same pose."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,20 +23,20 @@ def view_quality(
     rendered_depth: Float[np.ndarray, "h w"],
     depth: Float[np.ndarray, "h w"],
 ) -> ViewQuality:
-    """PSNR and SSIM (Wang et al., TIP 2004; 7 x 7 windows) over all pixels, depth over those that both sides have.
+    """PSNR and SSIM (Wang et al., TIP 2004; 7 x 7 windows) over all pixels, depth error over those with both depths.
 
     Depth in metres, 0 where there is none; its error is nan where no pixel has both.
     """
     with np.errstate(divide="ignore"):  # equal images
         psnr = peak_signal_noise_ratio(color, rendered_color, data_range=255)  # type: ignore[no-untyped-call]
     ssim = structural_similarity(color, rendered_color, data_range=255, channel_axis=-1)  # type: ignore[no-untyped-call]
-    both = (rendered_depth > 0) & (depth > 0)
-    error = np.abs(rendered_depth[both].astype(np.float64) - depth[both])
-    return ViewQuality(float(psnr), float(ssim), float(error.mean()) if both.any() else float("nan"))
+    has_both = (rendered_depth > 0) & (depth > 0)
+    error = np.abs(rendered_depth[has_both].astype(np.float64) - depth[has_both])
+    return ViewQuality(float(psnr), float(ssim), float(error.mean()) if has_both.any() else float("nan"))
 
 
 def mean_view_quality(views: Sequence[ViewQuality]) -> ViewQuality:
-    """The mean over views, each counting alike; depth over the views that have one, nan where none has."""
+    """The mean over views of equal weight; depth error over the views that have one, nan where none has."""
     columns = np.array([(view.psnr, view.ssim, view.depth_l1) for view in views], dtype=np.float64).reshape(-1, 3)
-    known = [column[~np.isnan(column)] for column in columns.T]
-    return ViewQuality(*(float(values.mean()) if len(values) else float("nan") for values in known))
+    defined = [column[~np.isnan(column)] for column in columns.T]
+    return ViewQuality(*(float(values.mean()) if len(values) else float("nan") for values in defined))

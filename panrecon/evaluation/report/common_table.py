@@ -63,7 +63,7 @@ def statistics_in(statistics: PanopticStatistics, own: CategoryTable, common: Ca
         spread(statistics.true_positives),
         spread(statistics.false_positives),
         spread(statistics.false_negatives),
-        spread(statistics.counted),
+        spread(statistics.is_counted),
     )
 
 

@@ -164,37 +164,40 @@ def objects_record(
     matching: Matching, table: CategoryTable, confidences: Mapping[int, ObjectConfidence]
 ) -> list[dict[str, Any]]:
     """A line for every predicted thing and for every true one that is missed; ids as in label files, 0 = none."""
-    crossing, matched = matching.crossing, matching.matched
-    predicted_area, true_area = crossing.predicted_area, crossing.true_area
-    best = {int(matched.prediction[pair]): int(pair) for pair in np.argsort(matched.iou, kind="stable")}
+    intersections, matched = matching.intersections, matching.matched
+    true_instance = intersections.true.instance
+    predicted_area, true_area = intersections.predicted_area, intersections.true_area
+    best = {int(matched.predicted_index[pair]): int(pair) for pair in np.argsort(matched.iou, kind="stable")}
     lines = []
-    for number in np.flatnonzero(table.is_thing[crossing.predicted.category]):
-        pair, instance = best.get(int(number)), int(crossing.predicted.instance[number])
+    for number in np.flatnonzero(table.is_thing[intersections.predicted.category]):
+        pair, instance = best.get(int(number)), int(intersections.predicted.instance[number])
         found = confidences.get(instance)
         outcome = "matched" if pair is not None else "false" if matching.is_false[number] else "excused"
         lines.append(
             {
                 "instance": instance - VOID,
-                "category": table[crossing.predicted.category[number]].name,
+                "category": table[intersections.predicted.category[number]].name,
                 "area": float(predicted_area[number]),
                 "confidence": found.confidence if found else None,
                 "frames": found.frames if found else None,
                 "outcome": outcome,
                 "iou": float(matched.iou[pair]) if pair is not None else None,
-                "truth": int(crossing.true.instance[matched.truth[pair]]) - VOID if pair is not None else None,
+                "truth": int(intersections.true.instance[matched.true_index[pair]]) - VOID
+                if pair is not None
+                else None,
             }
         )
-    for number in np.flatnonzero(matching.is_missed & table.is_thing[crossing.true.category]):
+    for number in np.flatnonzero(matching.is_missed & table.is_thing[intersections.true.category]):
         lines.append(
             {
                 "instance": None,
-                "category": table[crossing.true.category[number]].name,
+                "category": table[intersections.true.category[number]].name,
                 "area": float(true_area[number]),
                 "confidence": None,
                 "frames": None,
                 "outcome": "missed",
                 "iou": None,
-                "truth": int(crossing.true.instance[number]) - VOID,
+                "truth": int(true_instance[number]) - VOID,
             }
         )
     return lines
@@ -246,7 +249,7 @@ def classes_record(statistics: PanopticStatistics, table: CategoryTable) -> dict
             "false_negatives": int(statistics.false_negatives[row]),
         }
         for row, category in enumerate(table)
-        if statistics.counted[row]
+        if statistics.is_counted[row]
     }
 
 

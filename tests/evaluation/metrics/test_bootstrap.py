@@ -49,8 +49,10 @@ def plain_means(outcomes: list[tuple[int, str, float]], always: set[int]) -> dic
 def plain_interval(pooled: list[Matching], always: set[int], resamples: int, level: float, seed: int) -> Intervals:
     outcomes = []
     for matching in pooled:
-        predicted, true = (side.category.tolist() for side in (matching.crossing.predicted, matching.crossing.true))
-        for truth, iou in zip(matching.matched.truth.tolist(), matching.matched.iou.tolist(), strict=True):
+        predicted, true = (
+            side.category.tolist() for side in (matching.intersections.predicted, matching.intersections.true)
+        )
+        for truth, iou in zip(matching.matched.true_index.tolist(), matching.matched.iou.tolist(), strict=True):
             outcomes.append((true[truth], "match", iou))
         outcomes += [(c, "no match 1", 0.0) for c, chosen in zip(predicted, matching.is_false, strict=True) if chosen]
         outcomes += [(c, "no match 2", 0.0) for c, chosen in zip(true, matching.is_missed, strict=True) if chosen]

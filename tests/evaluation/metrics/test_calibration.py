@@ -29,7 +29,7 @@ def test_equals_the_plain_definition(objects: Objects, bins: int) -> None:
         inside = [o for o in objects if b / bins < o[0] <= (b + 1) / bins or (b == 0 and o[0] == 0)]
         mean, right = (sum(o[i] for o in inside) / len(inside) if inside else np.nan for i in (0, 1))
         assert found.counts[b] == len(inside)
-        assert_allclose([found.confidence[b], found.right[b]], [mean, right], atol=1e-12)
+        assert_allclose([found.confidence[b], found.accuracy[b]], [mean, right], atol=1e-12)
         total += len(inside) * abs(mean - right) if inside else 0
     assert_allclose(found.ece, total / len(objects) if objects else np.nan, atol=1e-12)
 
@@ -58,9 +58,9 @@ def test_objects_are_things_that_count() -> None:
     prediction = labels((10, CHAIR, 3), (10, CHAIR, 4), (10, CHAIR, 5), (10, WALL, VOID))
     part = Labels(np.where(np.arange(40) == 12, VOID, prediction.category), prediction.instance)
     matching = parse_protocol("strict@0.95").match(overlap(part, truth), CLASSES)
-    confidence, is_right = object_outcomes(matching, {3: 0.9, 4: 0.2, 5: 0.7})
+    confidence, is_correct = object_outcomes(matching, {3: 0.9, 4: 0.2, 5: 0.7})
     assert_allclose(confidence, [0.9, 0.2])
-    assert is_right.tolist() == [True, False]
+    assert is_correct.tolist() == [True, False]
 
 
 @settings(max_examples=100, deadline=None)
@@ -72,10 +72,10 @@ def test_outcomes_equal_the_plain_definition(pair: tuple[Labels, Labels], confid
     expected = []
     for key, points in predicted.items():
         unions = {t: len(points | others) - len(points & void) for t, others in true.items() if t[0] == key[0]}
-        is_right = any(len(points & true[t]) > 0.5 * union for t, union in unions.items())
-        is_false = not is_right and key[0] in EVALUATED and len(points & void) <= 0.5 * len(points)
-        if key[1] in confidence and (is_right or is_false):
-            expected.append((confidence[key[1]], is_right))
+        is_correct = any(len(points & true[t]) > 0.5 * union for t, union in unions.items())
+        is_false = not is_correct and key[0] in EVALUATED and len(points & void) <= 0.5 * len(points)
+        if key[1] in confidence and (is_correct or is_false):
+            expected.append((confidence[key[1]], is_correct))
     assert sorted(zip(*(values.tolist() for values in object_outcomes(matching, confidence)), strict=True)) == sorted(
         expected
     )

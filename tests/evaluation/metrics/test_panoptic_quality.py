@@ -40,4 +40,4 @@ def test_scenes_add() -> None:
     total = sum_statistics([ONE_OF_TWO, other, other])
     assert total.iou_sum.tolist() == [0.8, 0, 1.0]
     assert total.false_negatives.tolist() == [2, 0, 0]
-    assert total.counted.tolist() == [True, True, False]
+    assert total.is_counted.tolist() == [True, True, False]
