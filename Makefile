@@ -39,16 +39,16 @@ demo: setup  ## the built-in room, all stages, and its table of panoptic quality
 	+@$(if $(DRY),test ! -d $(ROOM) ||) $(RUN_STAGES) scannet/room$(SEED) --run demo --cores $(CORES) $(foreach s,$(SET),--set $(s)) $(DRY)
 
 STREETS := data/raw/lidar-demo
-TAUGHT := $(patsubst %,$(STREETS)/street%,$(shell seq 0 23))
-JUDGED := $(patsubst %,$(STREETS)/street%,$(shell seq 40 47))
+TRAIN_STREETS := $(patsubst %,$(STREETS)/street%,$(shell seq 0 23))
+TEST_STREETS := $(patsubst %,$(STREETS)/street%,$(shell seq 40 47))
 LIDAR_RUN := data/runs/lidar-demo
 
 lidar-demo: setup  ## a small LiDAR network learns base classes on simulated streets and is scored on others, novel classes too
-	@for street in $(TAUGHT) $(JUDGED); do test -d $$street/v1.0-mini || $(PANRECON) simulate street $$street \
+	@for street in $(TRAIN_STREETS) $(TEST_STREETS); do test -d $$street/v1.0-mini || $(PANRECON) simulate street $$street \
 		--layout nuscenes --features --seed $${street##*street} --length 24 --frames 3 --spacing 8 --columns 1024 || exit $$?; done
-	$(PANRECON) lidar train $(TAUGHT) --seed $(SEED) --out $(LIDAR_RUN)/network
-	$(PANRECON) lidar infer $(JUDGED) --network $(LIDAR_RUN)/network --out $(LIDAR_RUN)/prediction
-	$(PANRECON) lidar evaluate $(JUDGED) --prediction $(LIDAR_RUN)/prediction --json $(LIDAR_RUN)/quality.json \
+	$(PANRECON) lidar train $(TRAIN_STREETS) --seed $(SEED) --out $(LIDAR_RUN)/network
+	$(PANRECON) lidar infer $(TEST_STREETS) --network $(LIDAR_RUN)/network --out $(LIDAR_RUN)/prediction
+	$(PANRECON) lidar evaluate $(TEST_STREETS) --prediction $(LIDAR_RUN)/prediction --json $(LIDAR_RUN)/quality.json \
 		--pictures-to $(LIDAR_RUN)/pictures
 
 weights: setup  ## lists, downloads and verifies the public checkpoints; ONLY="sam-vit-huge ..." WEIGHTS=<folder>

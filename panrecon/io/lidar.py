@@ -1,4 +1,4 @@
-"""A trained LiDAR network: `network.safetensors`, `network.json` (sizes, classes, how it was trained), `losses.csv`."""
+"""A trained LiDAR network: `network.safetensors`, `network.json` (settings, classes, scans), `losses.csv`."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,81 +12,99 @@ from torch import Tensor
 from panrecon.errors import InputError
 from panrecon.io.files import aside, read_json, write_json, write_text
 from panrecon.lidar.network import PanopticNetwork
-from panrecon.lidar.settings import EncoderSizes, NetworkSizes
-from panrecon.lidar.train import TrainedNetwork, TrainingSettings
+from panrecon.lidar.settings import (
+    AugmentationSettings,
+    EncoderSettings,
+    MatchingSettings,
+    NetworkSettings,
+    TrainingSettings,
+)
+from panrecon.lidar.train import TrainedNetwork
 from panrecon.lidar.voxels import CylinderGrid
 
 CHECKPOINT = "checkpoint.safetensors"
+CHECKPOINT_RECORD = "checkpoint.json"
 
 
 @dataclass(frozen=True)
 class NetworkRecord:
-    """What a network has to be known with: its sizes, layout, classes, the name of its features, how it was trained.
+    """What is needed to use a network or to resume its training, besides its weights.
 
-    `ensemble`: it is the baseline, whose classes are an ensemble's.
+    `layout` and `features` are the layout of the training scans and the name of the folders of their vision features;
+    `novel` classes had no labels in training; `ensemble` marks the baseline, labelled by `segment_scan_by_ensemble`.
     """
 
-    sizes: NetworkSizes
+    network: NetworkSettings
     layout: str
     novel: tuple[str, ...]
     base_is_thing: tuple[bool, ...]
-    source: str
+    features: str
     ensemble: bool
-    settings: TrainingSettings
+    training: TrainingSettings
     scans: tuple[str, ...]
 
 
 def write_network(folder: Path, trained: TrainedNetwork, record: NetworkRecord) -> None:
+    """Writes network.safetensors, network.json and losses.csv (a line a step), and removes the checkpoint."""
     _write_tensors(folder / "network.safetensors", trained.network.state_dict())
-    rows = np.stack(list(trained.losses.values()), axis=1)
-    lines = [",".join([str(step), *(f"{value:.6g}" for value in row)]) for step, row in enumerate(rows)]
+    history = np.stack(list(trained.losses.values()), axis=1)
+    lines = [",".join([str(step), *(f"{value:.6g}" for value in losses)]) for step, losses in enumerate(history)]
     write_text(folder / "losses.csv", "\n".join([",".join(["step", *trained.losses]), *lines]) + "\n")
     write_json(folder / "network.json", asdict(record))
     (folder / CHECKPOINT).unlink(missing_ok=True)
-    (folder / "checkpoint.json").unlink(missing_ok=True)
+    (folder / CHECKPOINT_RECORD).unlink(missing_ok=True)
 
 
 def read_network(folder: Path) -> tuple[PanopticNetwork, NetworkRecord]:
-    """The network, on the CPU, ready to label scans.
+    """The network, on the CPU and in evaluation mode, and its record.
 
     Raises:
-        InputError: there is none, or it was not written by `panrecon lidar train`.
+        InputError: there is none, or it was not written by this version's `panrecon lidar train`.
     """
-    path, about = folder / "network.safetensors", folder / "network.json"
-    missing = next((file for file in (about, path) if not file.is_file()), None)
+    weights_file = folder / "network.safetensors"
+    record_file = folder / "network.json"
+    missing = next((file for file in (record_file, weights_file) if not file.is_file()), None)
     if missing is not None:
         raise InputError(f"There is no {missing.name} in {folder}; name a folder that `panrecon lidar train` finished.")
-    content = read_json(about)
+    content = read_json(record_file)
     try:
         record = _record(content)
     except (KeyError, TypeError) as error:
-        raise InputError(f"{folder / 'network.json'} is no record of a LiDAR network: {error}; train again.") from error
-    network = PanopticNetwork(record.sizes, np.array(record.base_is_thing))
-    network.load_state_dict(load_file(path))
+        raise InputError(f"{record_file} is no record of a LiDAR network: {error}; train again.") from error
+    network = PanopticNetwork(record.network, np.array(record.base_is_thing))
+    network.load_state_dict(load_file(weights_file))
     return network.eval(), record
 
 
 def write_checkpoint(folder: Path, state: Mapping[str, Tensor], record: NetworkRecord) -> None:
-    """What training goes on from, if it is the same training."""
-    write_json(folder / "checkpoint.json", asdict(record))
+    """Writes the state that a training of the same record resumes from (`Trainer.state`)."""
+    write_json(folder / CHECKPOINT_RECORD, asdict(record))
     _write_tensors(folder / CHECKPOINT, state)
 
 
 def read_checkpoint(folder: Path, record: NetworkRecord) -> dict[str, Tensor] | None:
-    """The state that the same training left when it was stopped, `None` if it left none."""
-    path, about = folder / CHECKPOINT, folder / "checkpoint.json"
-    if not (path.is_file() and about.is_file()) or _record(read_json(about)) != record:
+    """The state to resume from; `None` where there is no checkpoint, or one of another training."""
+    state_file = folder / CHECKPOINT
+    record_file = folder / CHECKPOINT_RECORD
+    if not (state_file.is_file() and record_file.is_file()):
         return None
-    return load_file(path)
+    try:
+        is_same = _record(read_json(record_file)) == record
+    except (KeyError, TypeError):  # written by another version
+        return None
+    return load_file(state_file) if is_same else None
 
 
 def _record(content: Any) -> NetworkRecord:
-    sizes, encoder, grid = dict(content["sizes"]), content["sizes"]["encoder"], content["sizes"]["grid"]
-    sizes["grid"] = CylinderGrid(*(_tuple(grid[name]) for name in ("shape", "low", "high")))
-    sizes["encoder"] = EncoderSizes(**{name: _tuple(value) for name, value in encoder.items()})
+    network = dict(content["network"])
+    network["grid"] = CylinderGrid(*(_tuple(network["grid"][name]) for name in ("shape", "low", "high")))
+    network["encoder"] = EncoderSettings(**{name: _tuple(value) for name, value in network["encoder"].items()})
+    training = {name: _tuple(value) for name, value in content["training"].items()}
+    training["augmentation"] = AugmentationSettings(**training["augmentation"])
+    training["matching"] = MatchingSettings(**training["matching"])
     lists = {name: tuple(content[name]) for name in ("novel", "base_is_thing", "scans")}
-    settings = TrainingSettings(**{name: _tuple(value) for name, value in content["settings"].items()})
-    return NetworkRecord(**{**content, **lists, "sizes": NetworkSizes(**sizes), "settings": settings})
+    settings = {"network": NetworkSettings(**network), "training": TrainingSettings(**training)}
+    return NetworkRecord(**{**content, **lists, **settings})
 
 
 def _tuple(value: Any) -> Any:

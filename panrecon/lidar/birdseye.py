@@ -1,4 +1,4 @@
-"""Pictures of labelled LiDAR scans, seen from above: classes, objects, and where a prediction is wrong."""
+"""Bird's-eye images of labelled LiDAR scans: classes, objects, and where a prediction is wrong."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,26 +9,26 @@ from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from panrecon.evaluation.lidar import PointOutcome
-from panrecon.lidar.voxels import REACH
+from panrecon.lidar.voxels import MAX_RANGE
 from panrecon.structures import VOID, CategoryTable, Labels
 from panrecon.visualization import BACKGROUND, ResizedImage, RgbImage, legend, palette
 
-SIZE: Final = 720  # pixels of a picture each way
-RING: Final = 10.0  # m between two circles around the sensor
-SHOWN: Final = 99.0  # percent of the points lie within the last circle
-MARGIN: Final = 1.04  # from the last circle to the border of the picture
-LETTERS: Final = 14  # pixels
-COLUMNS: Final = 3  # of a legend
-NIGHT: Final = (24, 24, 24)  # the ground, from which objects stand out
-GREY: Final = (120, 120, 120)  # what has no label
-LINES: Final = (75, 75, 75)
-MUTED: Final = 0.7  # of a class's colour is left to stuff
-SHADES: Final = (1.0, 0.7, 0.85, 0.55)  # of the objects of a class, in turn
-FRAME: Final = 4.0  # pixels between an object's points and its frame
-GAP: Final = 8  # pixels at either side of a panel
-MEANING: Final = {
-    PointOutcome.UNSCORED: (GREY, "not scored"),
-    PointOutcome.CORRECT: ((62, 92, 70), "right"),
+SIZE: Final = 720  # px, width and height of one view
+RING_SPACING: Final = 10.0  # m between two circles around the sensor
+PERCENTILE: Final = 99.0  # of the points' distances lies within the outermost circle
+MARGIN: Final = 1.04  # from the outermost circle to the edge of the image
+FONT_SIZE: Final = 14  # px
+LEGEND_COLUMNS: Final = 3
+GROUND_COLOR: Final = (24, 24, 24)
+VOID_COLOR: Final = (120, 120, 120)
+RING_COLOR: Final = (75, 75, 75)
+STUFF_SATURATION: Final = 0.7  # share of its class's colour in that of stuff; the rest is the ground's
+OBJECT_SHADES: Final = (1.0, 0.7, 0.85, 0.55)  # of the objects of a class, in turn
+BOX_MARGIN: Final = 4.0  # px between an object's points and its box
+PANEL_GAP: Final = 8  # px at either side of a panel
+OUTCOME_STYLE: Final = {
+    PointOutcome.UNSCORED: (VOID_COLOR, "not scored"),
+    PointOutcome.CORRECT: ((62, 92, 70), "correct"),
     PointOutcome.FALSE: ((255, 50, 50), "false class or object"),
     PointOutcome.MISSED: ((255, 170, 0), "missed"),
 }
@@ -39,97 +39,104 @@ Entries = list[tuple[Color, str]]
 
 
 @dataclass(frozen=True)
-class View:
-    """A square around the sensor, x to the right and y upwards: its circles, and every point's pixel (column, row)."""
+class BirdsEyeView:
+    """A square around the sensor, x to the right and y up: its number of circles, and (column, row) of every point."""
 
     circles: int
     pixel: Float[np.ndarray, "n 2"]
 
     @property
     def radii(self) -> list[float]:
-        """Of the circles, pixels."""
-        return [number / self.circles * SIZE / 2 / MARGIN for number in range(1, self.circles + 1)]
+        """Radii of the circles, px."""
+        return [index / self.circles * SIZE / 2 / MARGIN for index in range(1, self.circles + 1)]
 
 
-def labelled_picture(
+def label_image(
     points: Float[np.ndarray, "n 4"], labels: Labels, table: CategoryTable, is_base: Bool[np.ndarray, " C"]
 ) -> ResizedImage:
-    """A scan from above: points in the colours of their classes, every object framed and in a shade of its own.
+    """A scan from above in the colours of its classes, every object in a box and a shade of its own, with a legend.
 
-    Circles are 10 m apart, the sensor in their middle; the legend tells classes that were only named to training.
+    Points are x, y, z (m) in the sensor's frame, and intensity. The sensor is in the middle, circles are 10 m apart;
+    the legend marks novel classes.
     """
-    return _labelled_panel("prediction", view_of(points), labels, table, is_base)
+    return _label_panel("prediction", birds_eye_view(points), labels, table, is_base)
 
 
-def judged_picture(
+def comparison_image(
     points: Float[np.ndarray, "n 4"],
     truth: Labels,
     prediction: Labels,
-    verdict: Int[np.ndarray, " n"],
+    outcome: Int[np.ndarray, " n"],
     table: CategoryTable,
     is_base: Bool[np.ndarray, " C"],
 ) -> ResizedImage:
-    """Truth and prediction, drawn alike, and a `PointOutcome` on every point, what is right dark; side by side."""
-    view = view_of(points)
+    """Truth, prediction and errors side by side; errors by the `PointOutcome` of every point, correct ones dark.
+
+    Points are x, y, z (m) in the sensor's frame, and intensity.
+    """
+    view = birds_eye_view(points)
     panels = [
-        _labelled_panel("truth", view, truth, table, is_base),
-        _labelled_panel("prediction", view, prediction, table, is_base),
-        _error_panel(view, truth, prediction, verdict, table),
+        _label_panel("truth", view, truth, table, is_base),
+        _label_panel("prediction", view, prediction, table, is_base),
+        _error_panel(view, truth, prediction, outcome, table),
     ]
-    row = np.full((max(map(len, panels)), len(panels), SIZE + 2 * GAP, 3), BACKGROUND, np.uint8)
-    for number, panel in enumerate(panels):
-        row[: len(panel), number, GAP:-GAP] = panel
-    return row.reshape(len(row), -1, 3)
+    image = np.full((max(map(len, panels)), len(panels), SIZE + 2 * PANEL_GAP, 3), BACKGROUND, np.uint8)
+    for index, panel in enumerate(panels):
+        image[: len(panel), index, PANEL_GAP:-PANEL_GAP] = panel
+    return image.reshape(len(image), -1, 3)
 
 
-def view_of(points: Float[np.ndarray, "n 4"]) -> View:
-    """The view of nearly all points, at most as far as the network sees."""
-    far = np.percentile(np.hypot(points[:, 0], points[:, 1]), SHOWN) if len(points) else 0.0
-    circles = int(np.clip(np.ceil(far / RING), 1, REACH / RING))
-    pixels_per_metre = SIZE / 2 / MARGIN / (circles * RING)
-    return View(circles, SIZE / 2 + points[:, :2].astype(np.float64) * (pixels_per_metre, -pixels_per_metre))
+def birds_eye_view(points: Float[np.ndarray, "n 4"]) -> BirdsEyeView:
+    """The view of 99 % of the points, in whole circles of 10 m, at most to the network's range."""
+    farthest = np.percentile(np.hypot(points[:, 0], points[:, 1]), PERCENTILE) if len(points) else 0.0
+    circles = int(np.clip(np.ceil(farthest / RING_SPACING), 1, MAX_RANGE / RING_SPACING))
+    pixels_per_metre = SIZE / 2 / MARGIN / (circles * RING_SPACING)
+    return BirdsEyeView(circles, SIZE / 2 + points[:, :2].astype(np.float64) * (pixels_per_metre, -pixels_per_metre))
 
 
 def class_colors(table: CategoryTable) -> Colors:
-    """Of every class, things bright and stuff muted; the last row, which `VOID` reads, is grey."""
+    """A colour for every class, bright for things and muted for stuff; the last, at index `VOID`, is grey."""
     colors = palette(len(table), seed=3)
-    colors[:-1][~table.is_thing] = MUTED * colors[:-1][~table.is_thing] + (1 - MUTED) * np.array(NIGHT)
-    colors[VOID] = GREY
+    stuff = colors[:-1][~table.is_thing]
+    colors[:-1][~table.is_thing] = STUFF_SATURATION * stuff + (1 - STUFF_SATURATION) * np.array(GROUND_COLOR)
+    colors[VOID] = VOID_COLOR
     return colors
 
 
 def point_colors(labels: Labels, table: CategoryTable) -> Colors:
-    """Its class's colour, of an object a shade of it."""
-    colors, is_object = class_colors(table)[labels.category], _is_object(labels, table)
-    _, number = np.unique(labels.instance[is_object], return_inverse=True)
-    shade = np.array(SHADES)[number.reshape(-1) % len(SHADES)]
+    """The colour of every point's class, in a shade of it for points of objects."""
+    colors = class_colors(table)[labels.category]
+    is_object = _is_object(labels, table)
+    _, object_index = np.unique(labels.instance[is_object], return_inverse=True)
+    shade = np.array(OBJECT_SHADES)[object_index.reshape(-1) % len(OBJECT_SHADES)]
     colors[is_object] = colors[is_object] * shade[:, None]
     return colors
 
 
-def _labelled_panel(
-    title: str, view: View, labels: Labels, table: CategoryTable, is_base: Bool[np.ndarray, " C"]
+def _label_panel(
+    title: str, view: BirdsEyeView, labels: Labels, table: CategoryTable, is_base: Bool[np.ndarray, " C"]
 ) -> ResizedImage:
-    height = (labels.category != VOID) + np.append(table.is_thing, False)[labels.category].astype(np.int64)
-    picture, colors = _painted(view, point_colors(labels, table), height), class_colors(table)
-    for row, mine in _objects(labels, table):
-        _frame(picture, view.pixel[mine], colors[row])
-    return _with_title_and_legend(title, view, picture, _class_entries(labels, table, is_base))
+    order = (labels.category != VOID) + np.append(table.is_thing, False)[labels.category].astype(np.int64)
+    image = _drawn_points(view, point_colors(labels, table), order)
+    colors = class_colors(table)
+    for category, points in _objects(labels, table):
+        _draw_box(image, view.pixel[points], colors[category])
+    return _with_title_and_legend(title, view, image, _class_entries(labels, table, is_base))
 
 
 def _error_panel(
-    view: View, truth: Labels, prediction: Labels, verdict: Int[np.ndarray, " n"], table: CategoryTable
+    view: BirdsEyeView, truth: Labels, prediction: Labels, outcome: Int[np.ndarray, " n"], table: CategoryTable
 ) -> ResizedImage:
-    """Objects without any right point are framed too."""
-    colors = np.array([MEANING[kind][0] for kind in PointOutcome], np.uint8)
-    picture = _painted(view, colors[verdict], verdict)
+    """Points by their outcome; objects without any correct point have a box."""
+    colors = np.array([OUTCOME_STYLE[kind][0] for kind in PointOutcome], np.uint8)
+    image = _drawn_points(view, colors[outcome], outcome)
     for labels, wrong in ((truth, PointOutcome.MISSED), (prediction, PointOutcome.FALSE)):
-        for _, mine in _objects(labels, table):
-            if wrong in verdict[mine] and PointOutcome.CORRECT not in verdict[mine]:
-                _frame(picture, view.pixel[mine], colors[wrong])
-    share = 100 * np.bincount(verdict, minlength=len(PointOutcome)) / max(len(verdict), 1)
-    entries = [(colors[kind], f"{MEANING[kind][1]}: {share[kind]:.1f} %") for kind in PointOutcome]
-    return _with_title_and_legend("errors", view, picture, entries)
+        for _, points in _objects(labels, table):
+            if wrong in outcome[points] and PointOutcome.CORRECT not in outcome[points]:
+                _draw_box(image, view.pixel[points], colors[wrong])
+    percent = 100 * np.bincount(outcome, minlength=len(PointOutcome)) / max(len(outcome), 1)
+    entries = [(colors[kind], f"{OUTCOME_STYLE[kind][1]}: {percent[kind]:.1f} %") for kind in PointOutcome]
+    return _with_title_and_legend("errors", view, image, entries)
 
 
 def _is_object(labels: Labels, table: CategoryTable) -> Bool[np.ndarray, " n"]:
@@ -140,48 +147,54 @@ def _objects(labels: Labels, table: CategoryTable) -> list[tuple[int, Int[np.nda
     """Class and points of every object."""
     point = np.flatnonzero(_is_object(labels, table))
     pairs = np.stack([labels.category[point], labels.instance[point]], axis=1)
-    found, object_of_point = np.unique(pairs, axis=0, return_inverse=True)
-    return [(int(row), point[object_of_point.reshape(-1) == number]) for number, (row, _) in enumerate(found)]
+    objects, object_of_point = np.unique(pairs, axis=0, return_inverse=True)
+    object_of_point = object_of_point.reshape(-1)
+    return [(int(category), point[object_of_point == index]) for index, (category, _) in enumerate(objects)]
 
 
-def _painted(view: View, colors: Colors, order: Int[np.ndarray, " n"]) -> RgbImage:
-    """Circles, and every point as a square of 3 pixels; the last of the order lie on top."""
-    picture = np.full((SIZE, SIZE, 3), NIGHT, np.uint8)
+def _drawn_points(view: BirdsEyeView, colors: Colors, order: Int[np.ndarray, " n"]) -> RgbImage:
+    """Circles, and every point as a square of 3 pixels; points of a higher order on top."""
+    image = np.full((SIZE, SIZE, 3), GROUND_COLOR, np.uint8)
     for radius in view.radii:
-        cv2.circle(picture, (SIZE // 2, SIZE // 2), round(radius), LINES, 1, cv2.LINE_AA)
+        cv2.circle(image, (SIZE // 2, SIZE // 2), round(radius), RING_COLOR, 1, cv2.LINE_AA)
     column, row = np.rint(view.pixel).astype(np.int64).T
-    seen = np.flatnonzero((np.minimum(column, row) >= 1) & (np.maximum(column, row) < SIZE - 1))
-    seen = seen[np.argsort(order[seen], kind="stable")]
+    inside = np.flatnonzero((np.minimum(column, row) >= 1) & (np.maximum(column, row) < SIZE - 1))
+    inside = inside[np.argsort(order[inside], kind="stable")]
     for down, right in np.ndindex(3, 3):
-        picture[row[seen] + down - 1, column[seen] + right - 1] = colors[seen]
-    return picture
+        image[row[inside] + down - 1, column[inside] + right - 1] = colors[inside]
+    return image
 
 
-def _frame(picture: RgbImage, pixel: Float[np.ndarray, "k 2"], color: Color) -> None:
-    """Draws the smallest rectangle that holds the pixels, and a little more."""
+def _draw_box(image: RgbImage, pixel: Float[np.ndarray, "k 2"], color: Color) -> None:
+    """Draws the smallest oriented rectangle around pixels, with a margin."""
     center, size, angle = cv2.minAreaRect(pixel.astype(np.float32))
-    corners = cv2.boxPoints((center, (size[0] + 2 * FRAME, size[1] + 2 * FRAME), angle))
-    cv2.polylines(picture, [np.rint(corners).astype(np.int32)], True, color.tolist(), 1, cv2.LINE_AA)
+    corners = cv2.boxPoints((center, (size[0] + 2 * BOX_MARGIN, size[1] + 2 * BOX_MARGIN), angle))
+    cv2.polylines(image, [np.rint(corners).astype(np.int32)], True, color.tolist(), 1, cv2.LINE_AA)
 
 
 def _class_entries(labels: Labels, table: CategoryTable, is_base: Bool[np.ndarray, " C"]) -> Entries:
-    """The classes that occur, and of things how many objects."""
-    counts = np.bincount([row for row, _ in _objects(labels, table)], minlength=len(table))
-    colors, entries = class_colors(table), list[tuple[Color, str]]()
-    for row in np.unique(labels.category[labels.category != VOID]):
-        novel, number = "" if is_base[row] else " (novel)", f" x{counts[row]}" if table[row].thing else ""
-        entries.append((colors[row], table[row].name + novel + number))
+    """Legend of the classes that occur, and how many objects a thing class has."""
+    count = np.bincount([category for category, _ in _objects(labels, table)], minlength=len(table))
+    colors = class_colors(table)
+    entries = list[tuple[Color, str]]()
+    for category in np.unique(labels.category[labels.category != VOID]):
+        novel = "" if is_base[category] else " (novel)"
+        objects = f" x{count[category]}" if table[category].thing else ""
+        entries.append((colors[category], table[category].name + novel + objects))
     return [*entries, (colors[VOID], "no label")] if (labels.category == VOID).any() else entries
 
 
-def _with_title_and_legend(title: str, view: View, picture: RgbImage, entries: Entries) -> ResizedImage:
-    """The picture with the sensor and the circles' radii marked, below its title and above its legend."""
-    cv2.drawMarker(picture, (SIZE // 2, SIZE // 2), (255, 255, 255), cv2.MARKER_CROSS, 12, 2)
-    page = Image.new("RGB", (SIZE, SIZE + 2 * LETTERS), NIGHT)
-    page.paste(Image.fromarray(picture), (0, 2 * LETTERS))
-    draw, small, large = ImageDraw.Draw(page), *map(ImageFont.load_default, (LETTERS, LETTERS + 4))
-    draw.text((SIZE / 2, LETTERS), title, fill="white", anchor="mm", font=large)
-    for number, radius in enumerate(view.radii, start=1):
-        place, text = (SIZE / 2, 2 * LETTERS + SIZE / 2 + radius), f"{number * RING:.0f} m"
-        draw.text(place, text, fill="white", anchor="mm", font=small, stroke_width=3, stroke_fill=NIGHT)
-    return np.concatenate([np.asarray(page), legend(entries, SIZE, COLUMNS, LETTERS)])
+def _with_title_and_legend(title: str, view: BirdsEyeView, image: RgbImage, entries: Entries) -> ResizedImage:
+    """The view with the sensor and the circles' radii marked, below its title and above its legend."""
+    cv2.drawMarker(image, (SIZE // 2, SIZE // 2), (255, 255, 255), cv2.MARKER_CROSS, 12, 2)
+    page = Image.new("RGB", (SIZE, SIZE + 2 * FONT_SIZE), GROUND_COLOR)
+    page.paste(Image.fromarray(image), (0, 2 * FONT_SIZE))
+    draw = ImageDraw.Draw(page)
+    small_font = ImageFont.load_default(FONT_SIZE)
+    title_font = ImageFont.load_default(FONT_SIZE + 4)
+    draw.text((SIZE / 2, FONT_SIZE), title, fill="white", anchor="mm", font=title_font)
+    for index, radius in enumerate(view.radii, start=1):
+        position = (SIZE / 2, 2 * FONT_SIZE + SIZE / 2 + radius)
+        text = f"{index * RING_SPACING:.0f} m"
+        draw.text(position, text, fill="white", anchor="mm", font=small_font, stroke_width=3, stroke_fill=GROUND_COLOR)
+    return np.concatenate([np.asarray(page), legend(entries, SIZE, LEGEND_COLUMNS, FONT_SIZE)])

@@ -1,111 +1,121 @@
-"""From masks and classes to one label a point: the surest query wins each voxel, and keeps it if enough is left."""
-
-from dataclasses import dataclass
-from typing import Final
+"""Panoptic inference: from masks and class probabilities to one class and instance for every point."""
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from panrecon.lidar.classify import Vocabulary
-from panrecon.lidar.network import Output, PanopticNetwork, ScanInput
+from panrecon.lidar.classify import TextEmbeddings
+from panrecon.lidar.network import NetworkOutput, PanopticNetwork, ScanInput
+from panrecon.lidar.settings import DEFAULT_INFERENCE, InferenceSettings
 from panrecon.structures import VOID, Labels
 
-THRESHOLD: Final = 0.4  # P3Former's (Xiao et al., 2023)
-THING_WEIGHT: Final = 2.0
-LEAST_LEFT: Final = 0.8  # of a mask, for its segment to stay
-SAME: Final = 0.5  # IoU of two masks, from which they show one object
-
-
-@dataclass(frozen=True)
-class Rule:
-    """Queries below `threshold` are dropped, scores of things counting `thing_weight` times; so are remnants."""
-
-    threshold: float = THRESHOLD
-    thing_weight: float = THING_WEIGHT
-    least_left: float = LEAST_LEFT
-
 
 @torch.no_grad()
-def segment_scan(network: PanopticNetwork, scan: ScanInput, words: Vocabulary, rule: Rule | None = None) -> Labels:
-    """The labels of a scan's points, rows of `words`; the network is to be in evaluation mode."""
-    output = network(scan)
-    last = output.predictions[-1]
-    probability = network.class_logits(last, words).sigmoid()
-    return labels_of_points(output, panoptic(probability, last.mask, words.is_thing, rule or Rule()))
-
-
-def labels_of_points(output: Output, of_voxel: Labels) -> Labels:
-    voxel = output.voxels.voxel_of_point.cpu().numpy()
-    return Labels(of_voxel.category[voxel], of_voxel.instance[voxel])
-
-
-@torch.no_grad()
-def panoptic(
-    probability: Float[Tensor, "Q C"], mask: Float[Tensor, "Q V"], is_thing: Bool[np.ndarray, " C"], rule: Rule
+def segment_scan(
+    network: PanopticNetwork,
+    scan: ScanInput,
+    text_embeddings: TextEmbeddings,
+    settings: InferenceSettings = DEFAULT_INFERENCE,
 ) -> Labels:
-    """Class and instance of voxels, `VOID` where no query stays. All segments of one stuff class are one.
+    """Labels of a scan's points by the classes of `text_embeddings`, `VOID` where no query is.
 
-    A query's score is that of its class times how sure its mask is (Mask2Former, Cheng et al., CVPR 2022). Of masks
-    that show the same object the one of the highest score counts: P3Former's queries compete until one is left, ours
-    do not for objects that training knew nothing of, which several start in.
+    The network has to be in evaluation mode, network, scan and embeddings on one device.
     """
-    empty = torch.full((mask.shape[1],), VOID, dtype=torch.long)
+    output = network(scan)
+    final = output.predictions[-1]
+    probability = network.class_logits(final, text_embeddings).sigmoid()
+    return labels_of_points(output, panoptic_labels(probability, final.mask, text_embeddings.is_thing, settings))
+
+
+def labels_of_points(output: NetworkOutput, labels_of_voxels: Labels) -> Labels:
+    """The label of the voxel of every point of a scan."""
+    voxel = output.voxels.voxel_of_point.cpu().numpy()
+    return Labels(labels_of_voxels.category[voxel], labels_of_voxels.instance[voxel])
+
+
+@torch.no_grad()
+def panoptic_labels(
+    probability: Float[Tensor, "Q C"],
+    mask: Float[Tensor, "Q V"],
+    is_thing: Bool[np.ndarray, " C"],
+    settings: InferenceSettings,
+) -> Labels:
+    """Class and instance of voxels, `VOID` where no query is; instances are numbered from 0, stuff has none.
+
+    A query's score is its class probability times its mask score (Mask2Former, Cheng et al., CVPR 2022). Every voxel is
+    of the query of the greatest score times mask probability; all queries of a stuff class are one segment, and a
+    segment that has won too little of its own mask is dropped (P3Former). Of thing masks that overlap as if of one
+    object only that of the highest score is used (ours): queries anchored in a novel object are not trained to compete.
+    """
     if not probability.numel():
-        return Labels(empty.numpy(), empty.numpy())
-    best, category = probability.max(dim=1)
-    things = torch.from_numpy(is_thing).to(mask.device)
-    score = best * torch.where(things[category], rule.thing_weight, 1.0) * _sureness(mask)
-    kept = torch.nonzero(score > rule.threshold).squeeze(1)
-    kept = _once(kept, score, mask, things[category])
-    # Queries of one stuff class are parts of one segment: they do not contest each other's voxels.
-    segment = torch.where(things[category], len(is_thing) + torch.arange(len(category)).to(mask.device), category)
-    kinds, number = torch.unique(segment[kept], return_inverse=True)
-    winner = _winners(score[kept], mask[kept], number, len(kinds), rule.least_left)
-    chosen = torch.cat([kinds, kinds.new_full((1,), VOID)])[winner]
-    is_object = chosen >= len(is_thing)
-    row = torch.where(is_object, category[(chosen - len(is_thing)).clamp(min=0)], chosen)
-    instance = torch.where(is_object, chosen, VOID)
-    return Labels(row.cpu().numpy(), _consecutive(instance.cpu().numpy()))
+        empty = np.full(mask.shape[1], VOID, dtype=np.int64)
+        return Labels(empty, empty.copy())
+    device = mask.device
+    classes = len(is_thing)
+    best_probability, category = probability.max(dim=1)
+    query_is_thing = torch.from_numpy(is_thing).to(device)[category]
+    score = best_probability * torch.where(query_is_thing, settings.thing_weight, 1.0) * _mask_score(mask)
+    query = torch.nonzero(score > settings.threshold).squeeze(1)
+    query = _without_duplicates(query, score, mask, query_is_thing, settings.duplicate_iou)
+    # Segments: stuff by class, then things by query.
+    segment_of_query = torch.where(query_is_thing, classes + torch.arange(len(category), device=device), category)
+    segments, segment_index = torch.unique(segment_of_query[query], return_inverse=True)
+    index_of_voxel = _argmax_segments(score[query], mask[query], segment_index, len(segments), settings.min_share_left)
+    segment = torch.cat([segments, segments.new_full((1,), VOID)])[index_of_voxel]
+    is_object = segment >= classes
+    category_of_voxel = torch.where(is_object, category[(segment - classes).clamp(min=0)], segment)
+    instance = torch.where(is_object, segment, VOID)
+    return Labels(category_of_voxel.cpu().numpy(), _consecutive(instance.cpu().numpy()))
 
 
-def _sureness(mask: Float[Tensor, "Q V"]) -> Float[Tensor, " Q"]:
-    """The mean probability inside each mask, above 0.5; 0 where it is empty."""
+def _mask_score(mask: Float[Tensor, "Q V"]) -> Float[Tensor, " Q"]:
+    """Mean probability inside each mask, above 0.5; 0 where it is empty."""
     inside = mask > 0
     return (mask.sigmoid() * inside).sum(dim=1) / inside.sum(dim=1).clamp(min=1)
 
 
-def _once(
-    kept: Int[Tensor, " k"], score: Float[Tensor, " Q"], mask: Float[Tensor, "Q V"], is_object: Bool[Tensor, " Q"]
+def _without_duplicates(
+    query: Int[Tensor, " k"],
+    score: Float[Tensor, " Q"],
+    mask: Float[Tensor, "Q V"],
+    is_thing: Bool[Tensor, " Q"],
+    max_iou: float,
 ) -> Int[Tensor, " u"]:
-    """The kept queries without those of an object that a surer one shows as well."""
-    order = kept[score[kept].argsort(descending=True, stable=True)]
+    """Greedy non-maximum suppression of thing masks by their IoU; queries by falling score."""
+    order = query[score[query].argsort(descending=True, stable=True)]
     inside = (mask[order] > 0).float()
-    common, size = inside @ inside.T, inside.sum(dim=1)
-    same = common > SAME * (size[:, None] + size - common)
-    rivals = same & is_object[order, None] & is_object[order]
-    stays = torch.ones(len(order), dtype=torch.bool, device=mask.device)
-    for row in range(1, len(order)):
-        stays[row] = ~(rivals[row, :row] & stays[:row]).any()
-    return order[stays]
+    intersection = inside @ inside.T
+    size = inside.sum(dim=1)
+    overlaps = intersection > max_iou * (size[:, None] + size - intersection)
+    is_duplicate = overlaps & is_thing[order, None] & is_thing[order]
+    kept = torch.ones(len(order), dtype=torch.bool, device=mask.device)
+    for rank in range(1, len(order)):
+        kept[rank] = ~(is_duplicate[rank, :rank] & kept[:rank]).any()
+    return order[kept]
 
 
-def _winners(
-    score: Float[Tensor, " q"], mask: Float[Tensor, "q V"], segment: Int[Tensor, " q"], count: int, least_left: float
+def _argmax_segments(
+    score: Float[Tensor, " q"],
+    mask: Float[Tensor, "q V"],
+    segment: Int[Tensor, " q"],
+    count: int,
+    min_share_left: float,
 ) -> Int[Tensor, " V"]:
-    """The segment of every voxel, `VOID` for none: that of the query of greatest score times mask, if it holds it."""
+    """The segment of every voxel by the greatest score times mask probability, `VOID` outside the segment's own masks
+    and where the segment is dropped."""
     if not len(score):
         return torch.full((mask.shape[1],), VOID, dtype=torch.long, device=mask.device)
-    winner = segment[(score[:, None] * mask.sigmoid()).argmax(dim=0)]
-    own = torch.zeros(count, mask.shape[1], dtype=torch.bool, device=mask.device)
-    own = own.index_put((segment,), mask > 0, accumulate=True)
-    mine = own & (winner == torch.arange(count, device=mask.device)[:, None])
-    stays = (mine.sum(dim=1) > 0) & (mine.sum(dim=1) >= least_left * own.sum(dim=1))
-    return torch.where((mine & stays[:, None]).any(dim=0), winner, VOID)
+    best_segment = segment[(score[:, None] * mask.sigmoid()).argmax(dim=0)]
+    own_mask = torch.zeros(count, mask.shape[1], dtype=torch.bool, device=mask.device)
+    own_mask = own_mask.index_put((segment,), mask > 0, accumulate=True)
+    won = own_mask & (best_segment == torch.arange(count, device=mask.device)[:, None])
+    won_size = won.sum(dim=1)
+    is_kept = (won_size > 0) & (won_size >= min_share_left * own_mask.sum(dim=1))
+    return torch.where((won & is_kept[:, None]).any(dim=0), best_segment, VOID)
 
 
-def _consecutive(number: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
-    """The numbers counted from 0, `VOID` as it is."""
-    kinds, index = np.unique(number, return_inverse=True)
-    return np.where(number == VOID, VOID, index.reshape(-1) - int(VOID in kinds)).astype(np.int64)
+def _consecutive(instance: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """Instances numbered from 0 in their order; `VOID` stays."""
+    distinct, index = np.unique(instance, return_inverse=True)
+    return np.where(instance == VOID, VOID, index.reshape(-1) - int(VOID in distinct)).astype(np.int64)

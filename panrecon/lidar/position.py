@@ -1,48 +1,49 @@
-"""Where a voxel is, said twice: in cells of the cylinder and in metres (P3Former, Xiao et al., 2023)."""
+"""Mixed position encoding of voxels: polar grid coordinates and Cartesian metres (P3Former, Xiao et al., 2023)."""
 
 from dataclasses import dataclass
-from typing import Final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from panrecon.lidar.voxels import REACH, Voxels, cartesian_coordinates
-
-SHORTEST: Final = 4.0  # m, the first wavelength; each is twice the one before
+from panrecon.lidar.settings import NetworkSettings
+from panrecon.lidar.voxels import MAX_RANGE, ScanVoxels, cartesian_coordinates
 
 
 @dataclass(frozen=True)
-class Placed:
-    """Features of voxels that know their place, and the encoding of the place alone."""
+class VoxelFeatures:
+    """Features of voxels with their position encoding added, that encoding alone, and the centres of the voxels."""
 
     features: Float[Tensor, "V C"]
-    position: Float[Tensor, "V C"]
-    places: Float[Tensor, "V 3"]  # x, y, z, m
+    position_encoding: Float[Tensor, "V C"]
+    xyz: Float[Tensor, "V 3"]  # m, in the sensor's frame
 
 
 class MixedPosition(nn.Module):
-    """Polar and Cartesian encodings, added to the features.
+    """Polar and Cartesian position encodings, added to the features.
 
-    With `waves`, Cartesian coordinates come with sine and cosine at that many wavelengths as well: a few scans do not
-    teach a linear layer to tell objects apart that are metres from each other in a hundred.
+    With `wavelengths` in the settings, Cartesian coordinates come with sine and cosine at that many wavelengths as well
+    (ours): from a few scans a linear layer does not learn to separate objects metres apart in a hundred.
     """
 
-    def __init__(self, width: int, waves: int = 0) -> None:
+    def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
-        self.register_buffer("lengths", SHORTEST * 2.0 ** torch.arange(waves), persistent=False)
+        width = settings.width
+        lengths = settings.shortest_wavelength * 2.0 ** torch.arange(settings.wavelengths)
+        self.register_buffer("wavelengths", lengths, persistent=False)
         self.polar = nn.Sequential(nn.Linear(3, width), nn.LayerNorm(width))
-        self.cartesian = nn.Sequential(nn.Linear(3 + 6 * waves, width), nn.LayerNorm(width))
+        self.cartesian = nn.Sequential(nn.Linear(3 + 6 * settings.wavelengths, width), nn.LayerNorm(width))
         self.shared = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width), nn.ReLU())
 
-    def forward(self, features: Float[Tensor, "V C"], voxels: Voxels) -> Placed:
-        share = voxels.index / torch.tensor(voxels.grid.shape, device=features.device)
-        polar = self.shared(self.polar(share.to(features.dtype)))
-        places = cartesian_coordinates(voxels.centers).to(features.dtype)
-        cartesian = self.shared(self.cartesian(self._waves(places)))
-        position = polar + cartesian
-        return Placed(self.shared(features) + position, position, places)
+    def forward(self, features: Float[Tensor, "V C"], voxels: ScanVoxels) -> VoxelFeatures:
+        """The features, passed through the layer that all three inputs share, with their position encoding."""
+        share_of_grid = voxels.index / torch.tensor(voxels.grid.shape, device=features.device)
+        polar = self.shared(self.polar(share_of_grid.to(features.dtype)))
+        xyz = cartesian_coordinates(voxels.centers).to(features.dtype)
+        cartesian = self.shared(self.cartesian(self._with_waves(xyz)))
+        encoding = polar + cartesian
+        return VoxelFeatures(self.shared(features) + encoding, encoding, xyz)
 
-    def _waves(self, places: Float[Tensor, "V 3"]) -> Float[Tensor, "V W"]:
-        phase = (2 * torch.pi * places[:, :, None] / self.get_buffer("lengths")).flatten(1)
-        return torch.cat([places / REACH, phase.sin(), phase.cos()], dim=1)
+    def _with_waves(self, xyz: Float[Tensor, "V 3"]) -> Float[Tensor, "V W"]:
+        phase = (2 * torch.pi * xyz[:, :, None] / self.get_buffer("wavelengths")).flatten(1)
+        return torch.cat([xyz / MAX_RANGE, phase.sin(), phase.cos()], dim=1)

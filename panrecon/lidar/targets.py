@@ -1,4 +1,4 @@
-"""What training is told of a scan: labels of base classes alone. Everything else is as if nobody had labelled it."""
+"""Training targets of a scan, from labels of base classes alone: everything else is treated as unlabelled."""
 
 from dataclasses import dataclass
 
@@ -7,70 +7,72 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from panrecon.lidar.voxels import Voxels, majority
+from panrecon.lidar.voxels import ScanVoxels, majority
 from panrecon.structures import VOID, Labels
 
 
 @dataclass(frozen=True)
 class Targets:
-    """Of voxels: the base class, `VOID` where unlabelled, and a mask for every segment, things first come.
+    """The base class of every voxel, `VOID` where unlabelled, and the masks that queries are to predict.
 
-    `fixed` are the masks of base stuff classes in the order of the fixed queries, empty where the scan has none.
+    `free_masks` are for free queries: one for every object, and for every stuff class where there are no fixed queries.
+    `fixed_masks` are those of the base stuff classes in the order of the fixed queries, empty where the scan has none.
     """
 
     category: Int[Tensor, " V"]
-    things: Bool[Tensor, "T V"]
-    thing_class: Int[Tensor, " T"]
-    fixed: Bool[Tensor, "K V"]
+    free_masks: Bool[Tensor, "T V"]
+    free_class: Int[Tensor, " T"]
+    fixed_masks: Bool[Tensor, "K V"]
 
     @property
-    def known(self) -> Bool[Tensor, " V"]:
+    def labelled(self) -> Bool[Tensor, " V"]:
+        """Voxels of a base class."""
         return self.category != VOID
 
 
 def base_labels(labels: Labels, is_base: Bool[np.ndarray, " C"]) -> Labels:
-    """The labels with rows of base classes alone, numbered among themselves; nothing is left of novel ones.
+    """The labels of base classes, numbered among base classes; `VOID` wherever a class is novel.
 
-    Instances are renumbered by where they first occur, so that not even their numbers tell of novel ones.
+    Instances are numbered anew by first occurrence, so that their numbers reveal nothing of novel ones either.
     """
-    row_of_base = np.full(len(is_base) + 1, VOID, dtype=np.int64)  # the last is VOID's
-    row_of_base[:-1][is_base] = np.arange(np.count_nonzero(is_base))
-    category = row_of_base[labels.category]
+    base_class = np.full(len(is_base) + 1, VOID, dtype=np.int64)  # the last is VOID's
+    base_class[:-1][is_base] = np.arange(np.count_nonzero(is_base))
+    category = base_class[labels.category]
     instance = np.where((category != VOID) & (labels.instance != VOID), labels.instance, VOID)
-    numbers, first, number = np.unique(instance, return_index=True, return_inverse=True)
-    order = np.full(len(numbers), VOID, dtype=np.int64)
-    real = np.flatnonzero(numbers != VOID)
-    order[real[np.argsort(first[real], kind="stable")]] = np.arange(len(real))
-    return Labels(category.astype(np.int64), order[number.reshape(-1)])
+    distinct, first, index = np.unique(instance, return_index=True, return_inverse=True)
+    is_instance = np.flatnonzero(distinct != VOID)
+    new_number = np.full(len(distinct), VOID, dtype=np.int64)
+    new_number[is_instance[np.argsort(first[is_instance], kind="stable")]] = np.arange(len(is_instance))
+    return Labels(category.astype(np.int64), new_number[index.reshape(-1)])
 
 
-def targets(
+def voxel_targets(
     category: Int[Tensor, " n"],
     instance: Int[Tensor, " n"],
-    voxels: Voxels,
+    voxels: ScanVoxels,
     is_thing: Bool[np.ndarray, " B"],
     fixed_queries: bool = True,
 ) -> Targets:
-    """Targets of voxels from base labels of points; a voxel is what most of its points are.
+    """Targets of voxels from base labels of points: a voxel has the segment of most of its points.
 
-    Points of things without an instance are unlabelled. Without fixed queries, stuff makes segments as things do.
+    Points of things without an instance are unlabelled. Without fixed queries, stuff classes are free masks too.
     """
     thing = torch.from_numpy(np.append(is_thing, False)).to(category.device)  # the last is VOID's
     is_stuff = (category != VOID) & ~thing[category]
-    counted = thing[category] & (instance != VOID)
-    highest = int(instance.max()) + 1 if len(instance) else 0
-    segment = torch.where(counted, instance, torch.where(is_stuff, highest + category, VOID))
-    of_voxel = majority(segment, voxels.voxel_of_point, len(voxels))
-    class_of_segment = torch.full((highest + len(is_thing) + 1,), VOID, dtype=torch.long, device=category.device)
-    class_of_segment[highest:-1] = torch.arange(len(is_thing), device=category.device)
-    class_of_segment[instance[counted]] = category[counted]
-    present = torch.unique(of_voxel)
-    whole = (present >= 0) & ((present < highest) | torch.tensor(not fixed_queries, device=present.device))
-    found = present[whole]
-    stuff = torch.from_numpy(np.flatnonzero(~is_thing) if fixed_queries else np.empty(0, np.int64)).to(found.device)
+    is_object = thing[category] & (instance != VOID)
+    first_stuff = int(instance.max()) + 1 if len(instance) else 0  # segments: objects by instance, then stuff classes
+    segment = torch.where(is_object, instance, torch.where(is_stuff, first_stuff + category, VOID))
+    segment_of_voxel = majority(segment, voxels.voxel_of_point, len(voxels))
+    class_of_segment = torch.full((first_stuff + len(is_thing) + 1,), VOID, dtype=torch.long, device=category.device)
+    class_of_segment[first_stuff:-1] = torch.arange(len(is_thing), device=category.device)
+    class_of_segment[instance[is_object]] = category[is_object]
+    present = torch.unique(segment_of_voxel)
+    is_free = (present >= 0) & ((present < first_stuff) | torch.tensor(not fixed_queries, device=present.device))
+    free = present[is_free]
+    stuff = torch.from_numpy(np.flatnonzero(~is_thing) if fixed_queries else np.empty(0, np.int64)).to(free.device)
     return Targets(
-        class_of_segment[of_voxel],
-        of_voxel == found[:, None],
-        class_of_segment[found],
-        of_voxel == highest + stuff[:, None],
+        class_of_segment[segment_of_voxel],
+        segment_of_voxel == free[:, None],
+        class_of_segment[free],
+        segment_of_voxel == first_stuff + stuff[:, None],
     )

@@ -1,11 +1,10 @@
 """Training of the network on scans with labels of base classes and vision features of all points.
 
-On a CPU one seed gives one result, bit for bit, also when training stops at a checkpoint and goes on from it.
+On a CPU one seed gives one result, bit for bit, also when training stops at a checkpoint and resumes from it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
 
 import numpy as np
 import torch
@@ -14,103 +13,48 @@ from torch import Tensor
 
 from panrecon.errors import InputError
 from panrecon.lidar import losses
-from panrecon.lidar.augment import LabelledScan, augmented, laser_mix, pasted, polar_mix
-from panrecon.lidar.classify import Vocabulary, typical_cosine
+from panrecon.lidar.augment import LabelledScan, augment, copy_paste, laser_mix, polar_mix
+from panrecon.lidar.classify import TextEmbeddings, between_class_cosine
 from panrecon.lidar.decoder import Prediction
 from panrecon.lidar.matching import match
-from panrecon.lidar.network import Output, PanopticNetwork, ScanInput
-from panrecon.lidar.settings import NetworkSizes
+from panrecon.lidar.network import NetworkOutput, PanopticNetwork, ScanInput
+from panrecon.lidar.settings import DEFAULT_MATCHING, LOSS_NAMES, MatchingSettings, NetworkSettings, TrainingSettings
 from panrecon.lidar.sparse import SparseBackend
-from panrecon.lidar.targets import Targets, base_labels, targets
+from panrecon.lidar.targets import Targets, base_labels, voxel_targets
 from panrecon.structures import VOID, Labels, PointFeatures
 from panrecon.threads import one_thread
 
-TERMS: Final = ("class", "mask", "dice", "position", "trespass", "semantic", "lovasz", "object", "voxel")
-DICE_WEIGHT: Final = 2.0  # P3Former (Xiao et al., 2023)
-POSITION_WEIGHT: Final = 0.4
-
 State = dict[str, Tensor]
-Unlabelled = Literal["ignored", "not_stuff", "negative"]
-UNHEARD: Final = -30.0  # a logit that no mask loss feels
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How to train. `object_weight` and `voxel_weight` are those of the two distillations.
-
-    The rate falls to a tenth at each share of the steps in `milestones`. `unlabelled` voxels are ignored by masks,
-    or are "negative" to all of them as in P3Former, which teaches masks to avoid what is novel, or are "not_stuff":
-    negative to fixed queries only, right where everything of a base stuff class is labelled (ours). `mixed`: share of
-    scans mixed with another, by PolarMix or LaserMix.
-    `trespass_weight`: of keeping queries without a segment off voxels that are labelled, which belong to others (ours).
-    `shared`: masks that overlap share a voxel in the second distillation; `balanced`: every mask counts alike in it,
-    however small (both ours). `class_focus`: the exponent of the focal loss of classes. `pasted`: share of scans among
-    which the labelled objects of another are put.
-    """
-
-    steps: int
-    scans_per_step: int = 1
-    rate: float = 8e-4
-    weight_decay: float = 0.01
-    milestones: tuple[float, ...] = (0.6, 0.9)
-    object_weight: float = 1.0
-    voxel_weight: float = 0.1
-    distance: losses.Distance = "l1"
-    shared: bool = False
-    balanced: bool = False
-    trespass_weight: float = 0.0
-    class_focus: float = losses.CLASS_FOCUS
-    unlabelled: Unlabelled = "ignored"
-    mixed: float = 0.0
-    pasted: float = 0.0
-    checkpoint_every: int = 100
-    seed: int = 0
-
-    def rate_at(self, step: int) -> float:
-        return float(self.rate * 0.1 ** sum(step >= share * self.steps for share in self.milestones))
-
-    @property
-    def weights(self) -> dict[str, float]:
-        weights = {"dice": DICE_WEIGHT, "position": POSITION_WEIGHT, "object": self.object_weight}
-        weights |= {"trespass": self.trespass_weight}
-        return dict.fromkeys(TERMS, 1.0) | weights | {"voxel": self.voxel_weight}
-
-
-def small_training(steps: int, seed: int) -> TrainingSettings:
-    """What suits the small network and a handful of scans."""
-    return TrainingSettings(
-        steps,
-        rate=2e-3,
-        milestones=(0.7, 0.9),
-        voxel_weight=1.0,
-        shared=True,
-        balanced=True,
-        unlabelled="not_stuff",
-        trespass_weight=0.3,
-        class_focus=2.0,
-        pasted=0.5,
-        seed=seed,
-    )
+IGNORED_LOGIT = -30.0  # of a voxel that does not supervise a mask: gradient and loss of its target 0 vanish
 
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """The network, and the unweighted value of every loss at every step."""
+    """A network in evaluation mode, and the unweighted value of every loss at every step by its name."""
 
     network: PanopticNetwork
     losses: Mapping[str, Float[np.ndarray, " steps"]]
 
 
 def labelled_scan(
-    points: Float[np.ndarray, "n 4"], features: PointFeatures, labels: Labels, words: Vocabulary
+    points: Float[np.ndarray, "n 4"], features: PointFeatures, labels: Labels, text_embeddings: TextEmbeddings
 ) -> LabelledScan:
-    """A scan to train on. Labels of novel classes end here: nothing behind this line can know of them."""
-    known = base_labels(labels, words.is_base)
-    return LabelledScan(scan_input(points, features), *map(torch.from_numpy, (known.category, known.instance)))
+    """A training scan. Labels of novel classes are removed here, so that nothing in training can depend on them.
+
+    Raises:
+        InputError: points and features are not as many.
+    """
+    base = base_labels(labels, text_embeddings.is_base)
+    scan = scan_input(points, features)
+    return LabelledScan(scan, torch.from_numpy(base.category), torch.from_numpy(base.instance))
 
 
 def scan_input(points: Float[np.ndarray, "n 4"], features: PointFeatures) -> ScanInput:
-    """A scan with the vision features of its points, as the network takes it."""
+    """A scan (x, y, z in metres in the sensor's frame, and intensity) with its vision features as the network's input.
+
+    Raises:
+        InputError: points and features are not as many.
+    """
     if len(points) != len(features.values):
         raise InputError(
             f"The scan has {len(points)} points and its vision features {len(features.values)}; make both anew."
@@ -122,8 +66,8 @@ def scan_input(points: Float[np.ndarray, "n 4"], features: PointFeatures) -> Sca
 @one_thread()
 def train(
     scans: Sequence[LabelledScan],
-    words: Vocabulary,
-    sizes: NetworkSizes,
+    text_embeddings: TextEmbeddings,
+    network: NetworkSettings,
     settings: TrainingSettings,
     resume: Mapping[str, Tensor] | None = None,
     on_step: Callable[[int, Mapping[str, float]], None] | None = None,
@@ -131,152 +75,177 @@ def train(
     device: torch.device | None = None,
     backend: SparseBackend | None = None,
 ) -> TrainedNetwork:
-    """A network trained on the scans, from the start or from a checkpoint's state; in evaluation mode.
+    """A network trained on the scans, from scratch or from a checkpoint's state.
 
-    `on_step` hears the number of every finished step and its losses, `on_checkpoint` the number of finished steps and
-    a state to resume from. Of `words`, training takes the base classes only.
+    `on_step` takes the index of every finished step and its losses by name, `on_checkpoint` the number of finished
+    steps and a state to resume from. Only the base classes of `text_embeddings` are used.
 
     Raises:
         InputError: there is no scan, or no base class.
-        FloatingPointError: a loss is not finite; the message names step and term.
+        FloatingPointError: a loss is not finite; the message names step and loss.
     """
-    training = Training(scans, words, sizes, settings, device, backend)
+    trainer = Trainer(scans, text_embeddings, network, settings, device, backend)
     if resume is not None:
-        training.load(resume)
-    for step in training.remaining():
-        values = training.step(step)
+        trainer.load(resume)
+    for step in trainer.remaining():
+        values = trainer.step(step)
         if on_step is not None:
             on_step(step, values)
         if on_checkpoint is not None and (step + 1) % settings.checkpoint_every == 0:
-            on_checkpoint(step + 1, training.state())
-    history = training.history.numpy()
-    return TrainedNetwork(training.network.eval(), {term: history[:, i] for i, term in enumerate(TERMS)})
+            on_checkpoint(step + 1, trainer.state())
+    history = trainer.history.numpy()
+    return TrainedNetwork(trainer.network.eval(), {name: history[:, i] for i, name in enumerate(LOSS_NAMES)})
 
 
-class Training:
-    """Everything that changes while a network is trained."""
+class Trainer:
+    """The state of a training: network, optimizer, random generator and history of losses.
+
+    Raises:
+        InputError: there is no scan, or no base class.
+    """
 
     def __init__(
         self,
         scans: Sequence[LabelledScan],
-        words: Vocabulary,
-        sizes: NetworkSizes,
+        text_embeddings: TextEmbeddings,
+        network: NetworkSettings,
         settings: TrainingSettings,
         device: torch.device | None = None,
         backend: SparseBackend | None = None,
     ) -> None:
         if not scans:
             raise InputError("There is no scan to train on; name at least one.")
-        if not words.is_base.any():
+        if not text_embeddings.is_base.any():
             raise InputError("All classes are novel; training needs at least one base class.")
-        self.scans, self.settings = scans, settings
+        self.scans = scans
+        self.settings = settings
         self.device = device or torch.device("cpu")
-        self.words = words.base.to(self.device)
+        self.text_embeddings = text_embeddings.base.to(self.device)
         self.generator = torch.Generator().manual_seed(settings.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            self.network = (
-                PanopticNetwork(sizes, self.words.is_thing, backend, typical_cosine(self.words)).to(self.device).train()
-            )
+            cosine = between_class_cosine(self.text_embeddings)
+            untrained = PanopticNetwork(network, self.text_embeddings.is_thing, backend, cosine)
+        self.network = untrained.to(self.device).train()
         parameters = self.network.parameters()
         self.optimizer = torch.optim.AdamW(parameters, settings.rate, weight_decay=settings.weight_decay)
         self.finished = 0
-        self.history = torch.full((settings.steps, len(TERMS)), torch.nan)
+        self.history = torch.full((settings.steps, len(LOSS_NAMES)), torch.nan)
 
     def remaining(self) -> Iterator[int]:
+        """Indices of the steps that are not done."""
         return iter(range(self.finished, self.settings.steps))
 
     def step(self, step: int) -> Mapping[str, float]:
-        """Trains on the next scans; the unweighted mean of every loss."""
+        """One optimizer step on `scans_per_step` random scans; the unweighted mean of every loss by its name.
+
+        Raises:
+            FloatingPointError: a loss is not finite; the weights are left as they were.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.rate_at(step)
         self.optimizer.zero_grad(set_to_none=True)
-        weights, values = self.settings.weights, torch.zeros(len(TERMS))
+        weights = self.settings.weights
+        values = torch.zeros(len(LOSS_NAMES))
         for _ in range(self.settings.scans_per_step):
-            terms = self.terms(self.draw())
-            total = torch.stack([weights[name] * term for name, term in terms.items() if weights[name]]).sum()
+            loss = self.losses(self.draw_scan())
+            total = torch.stack([weights[name] * value for name, value in loss.items() if weights[name]]).sum()
             torch.autograd.backward(total / self.settings.scans_per_step)
-            values += torch.stack([terms[name].detach().cpu() for name in TERMS]) / self.settings.scans_per_step
-        for name, value in zip(TERMS, values.tolist(), strict=True):
+            values += torch.stack([loss[name].detach().cpu() for name in LOSS_NAMES]) / self.settings.scans_per_step
+        for name, value in zip(LOSS_NAMES, values.tolist(), strict=True):
             if not np.isfinite(value):
                 raise FloatingPointError(f"The loss {name!r} is {value} at step {step}; look for what is not finite.")
         self.optimizer.step()
         self.history[step] = values
         self.finished = step + 1
-        return dict(zip(TERMS, values.tolist(), strict=True))
+        return dict(zip(LOSS_NAMES, values.tolist(), strict=True))
 
-    def draw(self) -> LabelledScan:
-        """A training scan, augmented."""
+    def draw_scan(self) -> LabelledScan:
+        """A random training scan, augmented."""
+        settings = self.settings.augmentation
         first, second = (int(i) for i in torch.randint(len(self.scans), (2,), generator=self.generator))
-        sample = augmented(self.scans[first], self.generator)
-        if float(torch.rand(1, generator=self.generator)) < self.settings.mixed:
-            mix = laser_mix if float(torch.rand(1, generator=self.generator)) < 0.5 else polar_mix
-            sample = mix(sample, augmented(self.scans[second], self.generator), self.generator)
-        if float(torch.rand(1, generator=self.generator)) < self.settings.pasted:
-            sample = pasted(sample, augmented(self.scans[second], self.generator))
-        return sample
+        labelled = augment(self.scans[first], self.generator, settings)
+        if self._random() < settings.mix_probability:
+            is_laser_mix = self._random() < 0.5
+            other = augment(self.scans[second], self.generator, settings)
+            if is_laser_mix:
+                labelled = laser_mix(labelled, other, self.generator, settings)
+            else:
+                labelled = polar_mix(labelled, other, self.generator)
+        if self._random() < settings.copy_paste_probability:
+            labelled = copy_paste(labelled, augment(self.scans[second], self.generator, settings))
+        return labelled
 
-    def terms(self, sample: LabelledScan) -> dict[str, Float[Tensor, ""]]:
-        """The losses of one scan, those of all layers added."""
-        output = self.network(sample.scan.to(self.device))
-        wanted = self.wanted(sample, output)
-        layers = [self.layer_terms(output, prediction, wanted) for prediction in output.predictions]
-        terms = {name: torch.stack([layer[name] for layer in layers]).sum() for name in layers[0]}
-        terms["semantic"] = losses.semantic_loss(output.semantic, wanted.category)
-        terms["lovasz"] = losses.lovasz_loss(output.semantic, wanted.category)
-        return terms
+    def _random(self) -> float:
+        return float(torch.rand(1, generator=self.generator))
 
-    def wanted(self, sample: LabelledScan, output: Output) -> Targets:
-        """What the network should have said of a scan."""
-        category, instance = sample.category.to(self.device), sample.instance.to(self.device)
-        fixed = self.network.sizes.fixed_queries
-        return targets(category, instance, output.voxels, self.words.is_thing, fixed)
+    def losses(self, labelled: LabelledScan) -> dict[str, Float[Tensor, ""]]:
+        """The unweighted losses of one scan by name, summed over the layers of the decoder."""
+        output = self.network(labelled.scan.to(self.device))
+        targets = self.targets(labelled, output)
+        of_layers = [self.layer_losses(output, prediction, targets) for prediction in output.predictions]
+        loss = {name: torch.stack([of_layer[name] for of_layer in of_layers]).sum() for name in of_layers[0]}
+        loss["semantic"] = losses.semantic_loss(output.semantic, targets.category)
+        loss["lovasz"] = losses.lovasz_loss(output.semantic, targets.category)
+        return loss
 
-    def heard(self, wanted: Targets) -> Bool[Tensor, " V"]:
-        """The voxels that teach masks."""
-        return torch.ones_like(wanted.known) if self.settings.unlabelled == "negative" else wanted.known
+    def targets(self, labelled: LabelledScan, output: NetworkOutput) -> Targets:
+        """Targets of a scan's voxels."""
+        category = labelled.category.to(self.device)
+        instance = labelled.instance.to(self.device)
+        fixed_queries = self.network.settings.fixed_queries
+        return voxel_targets(category, instance, output.voxels, self.text_embeddings.is_thing, fixed_queries)
 
-    def assigned(self, prediction: Prediction, wanted: Targets, seed: Int[Tensor, " Q"]) -> "Assigned":
-        logits = self.network.class_logits(prediction, self.words)
+    def supervised(self, targets: Targets) -> Bool[Tensor, " V"]:
+        """Voxels that supervise the masks of free queries: labelled ones, or all with `unlabelled="negative"`."""
+        return torch.ones_like(targets.labelled) if self.settings.unlabelled == "negative" else targets.labelled
+
+    def assign(self, prediction: Prediction, targets: Targets, anchor: Int[Tensor, " Q"]) -> "Assignment":
+        """The target mask and class of every query, by one layer's predictions."""
+        logits = self.network.class_logits(prediction, self.text_embeddings)
         fixed_classes = self.network.queries.get_buffer("fixed_classes")
-        is_object = torch.from_numpy(self.words.is_thing)[wanted.thing_class.cpu()].to(self.device)
-        return assign(logits, prediction.mask, wanted, self.heard(wanted), fixed_classes, seed, is_object)
+        is_object = torch.from_numpy(self.text_embeddings.is_thing)[targets.free_class.cpu()].to(self.device)
+        supervised = self.supervised(targets)
+        matching = self.settings.matching
+        return assign(logits, prediction.mask, targets, supervised, fixed_classes, anchor, is_object, matching)
 
-    def layer_terms(self, output: Output, prediction: Prediction, wanted: Targets) -> dict[str, Float[Tensor, ""]]:
-        """The losses of the predictions after one layer."""
-        logits = self.network.class_logits(prediction, self.words)
-        assigned = self.assigned(prediction, wanted, output.seed)
-        truth = assigned.mask
-        heard = self.heard(wanted).expand_as(truth)
-        if self.settings.unlabelled == "not_stuff":
-            heard = heard | (assigned.query < self.network.queries.fixed)[:, None]
-        mask, position = (
-            torch.where(heard, logits_of[assigned.query], UNHEARD)
-            for logits_of in (prediction.mask, prediction.position_mask)
-        )
+    def layer_losses(
+        self, output: NetworkOutput, prediction: Prediction, targets: Targets
+    ) -> dict[str, Float[Tensor, ""]]:
+        """The unweighted losses, by name, of the predictions at one layer."""
+        settings = self.settings
+        logits = self.network.class_logits(prediction, self.text_embeddings)
+        assignment = self.assign(prediction, targets, output.anchor)
+        query = assignment.query
+        truth = assignment.mask
+        supervised = self.supervised(targets).expand_as(truth)
+        if settings.unlabelled == "not_stuff":
+            supervised = supervised | (query < self.network.queries.fixed)[:, None]
+        mask = torch.where(supervised, prediction.mask[query], IGNORED_LOGIT)
+        position_mask = torch.where(supervised, prediction.position_mask[query], IGNORED_LOGIT)
         vision = output.vision
         return {
-            "class": losses.class_loss(logits, assigned.query_class, self.settings.class_focus),
-            "mask": losses.mask_focal_loss(mask, truth),
+            "class": losses.class_loss(logits, assignment.query_class, settings.class_focus),
+            "mask": losses.mask_focal_loss(mask, truth, settings.mask_focus),
             "dice": losses.dice_loss(mask, truth),
-            "position": losses.dice_loss(position, truth),
-            "trespass": losses.trespass_loss(prediction.mask[assigned.unmatched], wanted.known),
+            "position": losses.dice_loss(position_mask, truth),
+            "false_mask": losses.false_mask_loss(prediction.mask[assignment.unmatched], targets.labelled),
             "object": losses.object_distillation(
-                prediction.embedding[assigned.query], prediction.mask[assigned.query], vision.values, vision.valid
+                prediction.embedding[query], prediction.mask[query], vision.values, vision.valid
             ),
             "voxel": losses.voxel_distillation(
                 prediction.mask,
                 prediction.embedding,
                 vision.values,
                 vision.valid,
-                self.settings.distance,
-                self.settings.shared,
-                self.settings.balanced,
+                settings.distance,
+                settings.normalize_masks,
+                settings.balance_masks,
             ),
         }
 
     def state(self) -> State:
-        """A copy of everything training needs to go on, by name: contiguous tensors, ready for safetensors."""
+        """A copy of everything needed to resume, by name: contiguous CPU tensors, ready for safetensors."""
         state = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         for name, parameter in self.network.named_parameters():
             moments = self.optimizer.state.get(parameter, {})
@@ -285,7 +254,7 @@ class Training:
         return {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Takes up training where `state` left it; sizes and settings must be the same."""
+        """Resumes from a state of a training with the same settings, scans and classes."""
         prefix = "network."
         weights = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
         self.network.load_state_dict(weights)
@@ -302,8 +271,11 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Assigned:
-    """Queries that have a segment with its mask, and the base class of every query, `VOID` for none."""
+class Assignment:
+    """Queries with a target and their target masks, and the base class of every query, `VOID` for none.
+
+    Several queries may have the same target.
+    """
 
     query: Int[Tensor, " m"]
     mask: Bool[Tensor, "m V"]
@@ -311,48 +283,50 @@ class Assigned:
 
     @property
     def unmatched(self) -> Int[Tensor, " u"]:
+        """Queries without a target."""
         return (self.query_class == VOID).nonzero().squeeze(1)
 
 
 def assign(
     logits: Float[Tensor, "Q B"],
     mask: Float[Tensor, "Q V"],
-    wanted: Targets,
-    heard: Bool[Tensor, " V"],
+    targets: Targets,
+    supervised: Bool[Tensor, " V"],
     fixed_classes: Int[Tensor, " K"],
-    seed: Int[Tensor, " Q"],
+    anchor: Int[Tensor, " Q"],
     is_object: Bool[Tensor, " T"],
-) -> Assigned:
-    """Which segment every query is to become.
+    matching: MatchingSettings = DEFAULT_MATCHING,
+) -> Assignment:
+    """The target of every query.
 
-    Fixed queries have their own class where the scan has it. Free ones that start from a voxel of an object are for
-    it (ours; Hungarian matching alone lets one of them become it and tells the others, which are as near, that they
-    are nothing). Those that start from no voxel are matched with the segments that are left.
+    Fixed queries have that of their own class where the scan has the class. Free queries anchored in an object have
+    that object (ours: Hungarian matching alone gives it to one of them and makes negatives of others just as near).
+    Free queries without an anchor are matched with the targets that are left; all others have none.
     """
-    present = wanted.fixed.any(dim=1).nonzero().squeeze(1)
-    begun, segment = starting_inside(seed, wanted.things & is_object[:, None])
-    left = torch.ones(len(wanted.things), dtype=torch.bool, device=mask.device)
-    left[segment] = False
-    left_over = left.nonzero().squeeze(1)
+    present = targets.fixed_masks.any(dim=1).nonzero().squeeze(1)
+    anchored_query, anchored_target = anchored_inside(anchor, targets.free_masks & is_object[:, None])
+    is_left = torch.ones(len(targets.free_masks), dtype=torch.bool, device=mask.device)
+    is_left[anchored_target] = False
+    left = is_left.nonzero().squeeze(1)
     free = torch.arange(len(fixed_classes), len(logits), device=mask.device)
-    free = free[seed[free] == VOID]
-    found = match(logits[free], mask[free], wanted.things[left_over], wanted.thing_class[left_over], heard)
-    segment = torch.cat([segment, left_over[found.segment]])
-    of_thing = torch.cat([begun, free[found.query]])
+    free = free[anchor[free] == VOID]
+    matched = match(logits[free], mask[free], targets.free_masks[left], targets.free_class[left], supervised, matching)
+    target = torch.cat([anchored_target, left[matched.segment]])
+    query = torch.cat([anchored_query, free[matched.query]])
     query_class = torch.full((len(logits),), VOID, dtype=torch.long, device=logits.device)
     query_class[present] = fixed_classes[present]
-    query_class[of_thing] = wanted.thing_class[segment]
-    masks = torch.cat([wanted.fixed[present], wanted.things[segment]])
-    return Assigned(torch.cat([present, of_thing]), masks, query_class)
+    query_class[query] = targets.free_class[target]
+    masks = torch.cat([targets.fixed_masks[present], targets.free_masks[target]])
+    return Assignment(torch.cat([present, query]), masks, query_class)
 
 
-def starting_inside(
-    seed: Int[Tensor, " Q"], segments: Bool[Tensor, "T V"]
+def anchored_inside(
+    anchor: Int[Tensor, " Q"], segments: Bool[Tensor, "T V"]
 ) -> tuple[Int[Tensor, " m"], Int[Tensor, " m"]]:
-    """The queries that start from a voxel of a segment, and which segment it is."""
-    of_voxel = torch.full((segments.shape[1] + 1,), VOID, dtype=torch.long, device=segments.device)
-    number, voxel = segments.nonzero(as_tuple=True)
-    of_voxel[voxel] = number
-    segment = of_voxel[seed]  # the last voxel, which is none, stands for VOID
-    begun = (segment != VOID).nonzero().squeeze(1)
-    return begun, segment[begun]
+    """The queries anchored at a voxel of a segment, and the segment of each."""
+    segment_of_voxel = torch.full((segments.shape[1] + 1,), VOID, dtype=torch.long, device=segments.device)
+    segment_index, voxel = segments.nonzero(as_tuple=True)
+    segment_of_voxel[voxel] = segment_index
+    segment = segment_of_voxel[anchor]  # the last entry, of no voxel, is read by VOID
+    query = (segment != VOID).nonzero().squeeze(1)
+    return query, segment[query]

@@ -1,52 +1,49 @@
-"""The full method and what it is compared with: one thing left out each, and the baseline of frozen features."""
+"""The full method and what it is compared with: ablations of one part each, and the baseline of frozen features."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from panrecon.errors import InputError
-from panrecon.lidar.pfc import baseline_sizes
-from panrecon.lidar.settings import NetworkSizes
-from panrecon.lidar.train import TrainingSettings
+from panrecon.lidar.pfc import baseline_network
+from panrecon.lidar.settings import NetworkSettings, TrainingSettings
 
 
 @dataclass(frozen=True)
-class Variant:
-    """A network and how it is trained; with `ensemble`, scans are labelled by `segment_scan_by_ensemble`."""
+class LidarVariant:
+    """A network and its training; with `ensemble`, scans are labelled by `segment_scan_by_ensemble`."""
 
-    sizes: NetworkSizes
-    settings: TrainingSettings
+    network: NetworkSettings
+    training: TrainingSettings
     ensemble: bool = False
 
 
-def _baseline(full: Variant) -> Variant:
-    return Variant(
-        baseline_sizes(full.sizes),
-        replace(full.settings, object_weight=0.0, voxel_weight=0.0, trespass_weight=0.0),
-        True,
-    )
+def _baseline(full: LidarVariant) -> LidarVariant:
+    training = replace(full.training, object_weight=0.0, voxel_weight=0.0, false_mask_weight=0.0)
+    return LidarVariant(baseline_network(full.network), training, ensemble=True)
 
 
-CHANGES: Final[dict[str, Callable[[Variant], Variant]]] = {
+VARIANTS: Final[dict[str, Callable[[LidarVariant], LidarVariant]]] = {
     "full": lambda full: full,
-    "no_object": lambda full: replace(full, settings=replace(full.settings, object_weight=0.0)),
-    "no_voxel": lambda full: replace(full, settings=replace(full.settings, voxel_weight=0.0)),
-    "no_fusion": lambda full: replace(full, sizes=replace(full.sizes, vision=False)),
-    "negative": lambda full: replace(full, settings=replace(full.settings, unlabelled="negative")),
-    "no_looks": lambda full: replace(full, sizes=replace(full.sizes, looks=False)),
-    "no_seeds": lambda full: replace(full, sizes=replace(full.sizes, sampled_queries=0)),
+    "no_object": lambda full: replace(full, training=replace(full.training, object_weight=0.0)),
+    "no_voxel": lambda full: replace(full, training=replace(full.training, voxel_weight=0.0)),
+    "no_fusion": lambda full: replace(full, network=replace(full.network, vision=False)),
+    "negative": lambda full: replace(full, training=replace(full.training, unlabelled="negative")),
+    "no_appearance": lambda full: replace(full, network=replace(full.network, appearance=False)),
+    "no_anchors": lambda full: replace(full, network=replace(full.network, anchored_queries=0)),
     "pfc": _baseline,
 }
-"""`negative` teaches masks to avoid what is unlabelled, as P3Former does; `no_looks` and `no_seeds` are without what is
-ours in the queries; `pfc` is the baseline."""
+"""`no_object` and `no_voxel` are without that distillation loss, `no_fusion` without vision features in the network;
+`negative` treats unlabelled voxels as negatives, as P3Former; `no_appearance` and `no_anchors` are without our
+additions to the queries; `pfc` is the baseline."""
 
 
-def variant(name: str, full: Variant) -> Variant:
-    """The full method changed as the name says.
+def variant(name: str, full: LidarVariant) -> LidarVariant:
+    """The variant of that name of the full method.
 
     Raises:
         InputError: there is no such variant.
     """
-    if name not in CHANGES:
-        raise InputError(f"There is no variant {name!r} of the LiDAR method; there are {', '.join(CHANGES)}.")
-    return CHANGES[name](full)
+    if name not in VARIANTS:
+        raise InputError(f"There is no variant {name!r} of the LiDAR method; there are {', '.join(VARIANTS)}.")
+    return VARIANTS[name](full)

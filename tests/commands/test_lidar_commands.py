@@ -16,8 +16,9 @@ from panrecon.datasets.lidar import LABELLED, LidarDataset, lidar_dataset, read_
 from panrecon.errors import InputError
 from panrecon.io.images import read_size
 from panrecon.io.lidar import read_network
+from panrecon.lidar import settings as network_settings
 from panrecon.lidar import train as training
-from panrecon.lidar.train import small_training
+from panrecon.lidar.settings import small_training
 from panrecon.structures import VOID, Labels
 
 STREET = ["--length", "20", "--frames", "2", "--width", "96", "--beams", "16", "--columns", "128", "--features"]
@@ -36,7 +37,7 @@ def street(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return request.param, folder
 
 
-def test_a_data_set_says_what_it_is(street: tuple[str, Path]) -> None:
+def test_a_data_set_counts_the_points_that_the_benchmark_scores(street: tuple[str, Path]) -> None:
     data = lidar_dataset(*street)
     assert isinstance(data, LidarDataset)
     assert len(data.scans()) == 2
@@ -80,14 +81,14 @@ def test_train_infer_evaluate(street: tuple[str, Path], tmp_path: Path) -> None:
     predictions = [path for path in out.rglob("*") if path.is_file() and path not in pictures]
     assert len(predictions) == 2
     assert any(path.name.startswith(pictures[0].stem) for path in predictions)
-    judge = ["lidar", "evaluate", str(folder), "--layout", layout, "--prediction", str(out), "--json", str(record)]
-    judged = panrecon(*judge, "--pictures-to", str(tmp_path / "judged"), "--pictures", "1")
-    assert judged.exit_code == 0, judged.stderr
-    assert "novel things" in judged.stdout
+    evaluate = ["lidar", "evaluate", str(folder), "--layout", layout, "--prediction", str(out), "--json", str(record)]
+    evaluated = panrecon(*evaluate, "--pictures-to", str(tmp_path / "compared"), "--pictures", "1")
+    assert evaluated.exit_code == 0, evaluated.stderr
+    assert "novel things" in evaluated.stdout
     assert json.loads(record.read_text())["scans"] == 2
-    (beside,) = (tmp_path / "judged").rglob("*.png")
-    assert beside.name == pictures[0].name
-    assert read_size(beside)[0] > 3 * read_size(pictures[0])[0]
+    (comparison,) = (tmp_path / "compared").rglob("*.png")
+    assert comparison.name == pictures[0].name
+    assert read_size(comparison)[0] > 3 * read_size(pictures[0])[0]
 
 
 def test_the_truth_scores_100(street: tuple[str, Path], tmp_path: Path) -> None:
@@ -98,9 +99,19 @@ def test_the_truth_scores_100(street: tuple[str, Path], tmp_path: Path) -> None:
         assert scan.labels is not None
         data.write_prediction(tmp_path, reference, scan, scan.labels)
     record = tmp_path / "scores.json"
-    judge = ["lidar", "evaluate", str(folder), "--layout", layout, "--prediction", str(tmp_path), "--json", str(record)]
-    judged = panrecon(*judge)
-    assert judged.exit_code == 0, judged.stderr
+    evaluate = [
+        "lidar",
+        "evaluate",
+        str(folder),
+        "--layout",
+        layout,
+        "--prediction",
+        str(tmp_path),
+        "--json",
+        str(record),
+    ]
+    evaluated = panrecon(*evaluate)
+    assert evaluated.exit_code == 0, evaluated.stderr
     content = json.loads(record.read_text())
     assert content["groups"]["all"]["pq"] == pytest.approx(1.0)
     assert content["miou"] == pytest.approx(1.0)
@@ -128,7 +139,7 @@ def test_wrong_input_is_told_in_a_sentence(street: tuple[str, Path], tmp_path: P
 def test_scans_of_a_drive_are_labelled_in_its_own_classes_and_become_masks(
     street: tuple[str, Path], tmp_path: Path
 ) -> None:
-    """Classes that training never heard of, some of them."""
+    """Some of its classes are not among those of training."""
     layout, folder = street
     network, drive, out = tmp_path / "network", tmp_path / "drive", tmp_path / "prediction"
     assert panrecon("simulate", "street", str(drive), "--layout", "kitti360", *STREET).exit_code == 0
@@ -157,29 +168,29 @@ def test_tensorboard_shows_the_losses_also_of_a_training_that_was_stopped(
 ) -> None:
     layout, folder = street
     settings = replace(small_training(5, 0), checkpoint_every=2)
-    monkeypatch.setattr(training, "small_training", lambda steps, seed: settings)
+    monkeypatch.setattr(network_settings, "small_training", lambda steps, seed: settings)
     train = ["lidar", "train", str(folder), "--layout", layout, "--out", str(tmp_path), "--steps", "5", "--tensorboard"]
     with monkeypatch.context() as power:
-        whole = training.Training.step
-        power.setattr(training.Training, "step", lambda self, step: whole(self, step) if step < 3 else 1 / 0)
+        whole = training.Trainer.step
+        power.setattr(training.Trainer, "step", lambda self, step: whole(self, step) if step < 3 else 1 / 0)
         assert isinstance(panrecon(*train).exception, ZeroDivisionError)
     resumed = panrecon(*train)
     assert resumed.exit_code == 0, resumed.stderr
-    assert "goes on after step 2" in resumed.stderr
+    assert "resumes after step 2" in resumed.stderr
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     names, *rows = (line.split(",") for line in (tmp_path / "losses.csv").read_text().splitlines())
     table = np.array(rows, np.float64).T
-    told = {
+    logged = {
         name: np.array([(event.step, event.value) for event in events.Scalars(name)]).T
         for name in events.Tags()["scalars"]
     }
-    assert told.keys() == {*(f"loss/{name}" for name in names[1:]), "loss/total", "rate"}
-    assert all(steps.tolist() == [0, 1, 2, 3, 4] for steps, _ in told.values())
+    assert logged.keys() == {*(f"loss/{name}" for name in names[1:]), "loss/total", "rate"}
+    assert all(steps.tolist() == [0, 1, 2, 3, 4] for steps, _ in logged.values())
     for name, values in zip(names[1:], table[1:], strict=True):
-        np.testing.assert_allclose(told[f"loss/{name}"][1], values, rtol=1e-5)
+        np.testing.assert_allclose(logged[f"loss/{name}"][1], values, rtol=1e-5)
     total = sum(settings.weights[name] * values for name, values in zip(names[1:], table[1:], strict=True))
-    np.testing.assert_allclose(told["loss/total"][1], total, rtol=1e-5)
-    np.testing.assert_allclose(told["rate"][1], [settings.rate_at(step) for step in range(5)], rtol=1e-6)
+    np.testing.assert_allclose(logged["loss/total"][1], total, rtol=1e-5)
+    np.testing.assert_allclose(logged["rate"][1], [settings.rate_at(step) for step in range(5)], rtol=1e-6)
 
 
 def test_tensorboard_that_is_missing_is_told_before_anything_is_read(

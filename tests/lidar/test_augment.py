@@ -8,13 +8,14 @@ import torch
 from torch import Generator, Tensor
 
 from panrecon.lidar import train
-from panrecon.lidar.augment import BANDS, LabelledScan, augmented, laser_mix, pasted, polar_mix
-from panrecon.lidar.classify import Vocabulary
-from panrecon.lidar.train import Training, TrainingSettings, labelled_scan
+from panrecon.lidar.augment import LabelledScan, augment, copy_paste, laser_mix, polar_mix
+from panrecon.lidar.classify import TextEmbeddings
+from panrecon.lidar.settings import AugmentationSettings, TrainingSettings
+from panrecon.lidar.train import Trainer, labelled_scan
 from panrecon.structures import VOID
 from tests.lidar.test_targets import relabelled
 
-from .conftest import TINY, ToyScan, emptied, toy_scan
+from .conftest import TINY, ToyScan, first_points, toy_scan
 
 Mix = Callable[[LabelledScan, LabelledScan, Generator], LabelledScan]
 MIXES = pytest.mark.parametrize("mix", [laser_mix, polar_mix])
@@ -24,14 +25,14 @@ def seeded(seed: int) -> Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def sample(scan: ToyScan, words: Vocabulary) -> LabelledScan:
-    return labelled_scan(scan.points, scan.features, scan.labels, words)
+def sample(scan: ToyScan, text: TextEmbeddings) -> LabelledScan:
+    return labelled_scan(scan.points, scan.features, scan.labels, text)
 
 
 @pytest.fixture(scope="module")
 def pair(request: pytest.FixtureRequest) -> tuple[LabelledScan, LabelledScan]:
-    words = request.getfixturevalue("words")
-    return sample(toy_scan(0), words), sample(toy_scan(1), words)
+    text = request.getfixturevalue("text")
+    return sample(toy_scan(0), text), sample(toy_scan(1), text)
 
 
 def place_in(points: Tensor, mixed: LabelledScan) -> Tensor:
@@ -73,19 +74,19 @@ def test_bands_of_inclination_alternate_between_the_two_scans(pair: tuple[Labell
             owners.append(torch.where(place_in(source.scan.points, mixed) == VOID, 1 - number, number))
         order = torch.cat(angles).argsort()
         angle, owner = torch.cat(angles)[order], torch.cat(owners)[order]
-        borders = (owner.diff() != 0).nonzero().squeeze(1)
-        heights = angle[borders].diff()
+        boundaries = (owner.diff() != 0).nonzero().squeeze(1)
+        heights = angle[boundaries].diff()
         assert float(heights.max() - heights.min()) < 0.02
-        counts.add(len(borders) + 1)
-    assert counts == set(range(BANDS[0], BANDS[1] + 1))
+        counts.add(len(boundaries) + 1)
+    assert counts == set(range(3, 7))
 
 
 @MIXES
 @pytest.mark.parametrize("how", ["deleted", "swapped", "permuted"])
-def test_labels_of_novel_classes_change_nothing_of_a_mixed_scan(words: Vocabulary, mix: Mix, how: str) -> None:
+def test_labels_of_novel_classes_change_nothing_of_a_mixed_scan(text: TextEmbeddings, mix: Mix, how: str) -> None:
     first, second = toy_scan(0), toy_scan(1)
-    one = mix(sample(first, words), sample(second, words), seeded(2))
-    other = mix(sample(relabelled(first, how), words), sample(relabelled(second, how), words), seeded(2))
+    one = mix(sample(first, text), sample(second, text), seeded(2))
+    other = mix(sample(relabelled(first, how), text), sample(relabelled(second, how), text), seeded(2))
     assert one.category.equal(other.category)
     assert one.instance.equal(other.instance)
     for name in ("points", "features", "valid"):
@@ -94,49 +95,49 @@ def test_labels_of_novel_classes_change_nothing_of_a_mixed_scan(words: Vocabular
 
 @MIXES
 @pytest.mark.parametrize("kept", [(0, 0), (0, 1), (1, 0), (1, 1), (0, 1380)])
-def test_scans_of_nothing_mix_too(words: Vocabulary, mix: Mix, kept: tuple[int, int]) -> None:
-    first, second = (sample(emptied(toy_scan(), count), words) for count in kept)
+def test_scans_of_nothing_mix_too(text: TextEmbeddings, mix: Mix, kept: tuple[int, int]) -> None:
+    first, second = (sample(first_points(toy_scan(), count), text) for count in kept)
     mixed = mix(first, second, seeded(0))
     assert len(mixed.scan.points) == len(mixed.instance) <= sum(kept)
 
 
-def drawn(words: Vocabulary, mixed: float, count: int) -> tuple[Training, list[LabelledScan]]:
-    scans = [sample(toy_scan(seed), words) for seed in range(3)]
-    training = Training(scans, words, TINY, TrainingSettings(1, mixed=mixed))
-    return training, [training.draw() for _ in range(count)]
+def drawn(text: TextEmbeddings, mixed: float, count: int) -> tuple[Trainer, list[LabelledScan]]:
+    scans = [sample(toy_scan(seed), text) for seed in range(3)]
+    trainer = Trainer(scans, text, TINY, TrainingSettings(1, augmentation=AugmentationSettings(mix_probability=mixed)))
+    return trainer, [trainer.draw_scan() for _ in range(count)]
 
 
-def test_either_mix_comes_as_often_as_the_other(words: Vocabulary, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_either_mix_comes_as_often_as_the_other(text: TextEmbeddings, monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[Mix] = []
 
-    def heard(mix: Mix) -> Mix:
+    def recorded(mix: Mix) -> Mix:
         return lambda *given: called.append(mix) or mix(*given)  # type: ignore[func-returns-value]
 
-    monkeypatch.setattr(train, "laser_mix", heard(laser_mix))
-    monkeypatch.setattr(train, "polar_mix", heard(polar_mix))
-    drawn(words, mixed=1.0, count=80)
+    monkeypatch.setattr(train, "laser_mix", recorded(laser_mix))
+    monkeypatch.setattr(train, "polar_mix", recorded(polar_mix))
+    drawn(text, mixed=1.0, count=80)
     assert len(called) == 80
     assert 25 < called.count(laser_mix) < 55
     called.clear()
-    drawn(words, mixed=0.5, count=80)
+    drawn(text, mixed=0.5, count=80)
     assert 25 < len(called) < 55
 
 
-def test_without_mixing_only_what_augments_is_drawn(words: Vocabulary) -> None:
+def test_without_mixing_only_what_augments_is_drawn(text: TextEmbeddings) -> None:
     """So that trainings of before mixing, or of another mix, come out as they did."""
-    training, samples = drawn(words, mixed=0.0, count=3)
+    trainer, samples = drawn(text, mixed=0.0, count=3)
     generator = seeded(0)
     for found in samples:
         first = int(torch.randint(3, (2,), generator=generator)[0])
-        same = augmented(training.scans[first], generator)
+        same = augment(trainer.scans[first], generator)
         torch.rand(2, generator=generator)
         assert found.scan.points.equal(same.scan.points)
-    assert np.array_equal(training.generator.get_state().numpy(), generator.get_state().numpy())
+    assert np.array_equal(trainer.generator.get_state().numpy(), generator.get_state().numpy())
 
 
-def test_pasted_objects_come_whole_and_with_numbers_of_their_own(words: Vocabulary) -> None:
-    first, second = drawn(words, mixed=0.0, count=2)[1]
-    both = pasted(first, second)
+def test_copied_objects_come_whole_and_with_instances_of_their_own(text: TextEmbeddings) -> None:
+    first, second = drawn(text, mixed=0.0, count=2)[1]
+    both = copy_paste(first, second)
     added = len(both.category) - len(first.category)
     assert both.scan.points[:-added].equal(first.scan.points)
     objects = second.instance != VOID

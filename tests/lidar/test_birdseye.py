@@ -10,21 +10,21 @@ from numpy.testing import assert_array_equal
 from panrecon.evaluation.lidar import PointOutcome, point_outcomes
 from panrecon.io.categories import find_table, read_categories
 from panrecon.lidar.birdseye import (
-    GREY,
-    LINES,
-    MEANING,
-    NIGHT,
+    GROUND_COLOR,
+    OUTCOME_STYLE,
+    RING_COLOR,
     SIZE,
+    VOID_COLOR,
+    birds_eye_view,
     class_colors,
-    judged_picture,
-    labelled_picture,
+    comparison_image,
+    label_image,
     point_colors,
-    view_of,
 )
 from panrecon.structures import VOID, Labels
 from panrecon.visualization import ResizedImage
 
-from .conftest import NOVEL, TABLE, emptied, toy_scan
+from .conftest import NOVEL, TABLE, first_points, toy_scan
 
 CAR, ROAD = 0, 1
 IS_BASE = np.array([category.name not in NOVEL for category in TABLE])
@@ -49,7 +49,7 @@ def where(picture: ResizedImage, color: np.ndarray) -> Float[np.ndarray, "2"]:
 
 
 def test_x_is_right_y_is_up_and_circles_are_ten_metres_apart() -> None:
-    view = view_of(at((10, 0), (0, 10), (-20, 0), (0, -30)))
+    view = birds_eye_view(at((10, 0), (0, 10), (-20, 0), (0, -30)))
     assert view.circles == 3
     radii = np.array(view.radii)[[0, 0, 1, 2], None]
     directions = np.array([(1, 0), (0, -1), (-1, 0), (0, 1)])  # rows of a picture go down
@@ -59,16 +59,16 @@ def test_x_is_right_y_is_up_and_circles_are_ten_metres_apart() -> None:
 
 @pytest.mark.parametrize(("far", "circles"), [(0.0, 1), (9.0, 1), (10.5, 2), (44.0, 5), (300.0, 5)])
 def test_the_view_reaches_to_the_farthest_points_but_not_beyond_the_network(far: float, circles: int) -> None:
-    assert view_of(at(*[(far, 0.0)] * 20)).circles == circles
-    assert view_of(at()).circles == 1
+    assert birds_eye_view(at(*[(far, 0.0)] * 20)).circles == circles
+    assert birds_eye_view(at()).circles == 1
 
 
 @pytest.mark.parametrize("name", ["nuscenes", "semantic_kitti", "kitti360", "street"])
 def test_classes_differ_in_colour_and_none_is_the_ground_or_no_label(name: str) -> None:
     table = read_categories(find_table(name))
     colors = class_colors(table)
-    assert len(np.unique([*colors.tolist(), NIGHT, LINES], axis=0)) == len(table) + 3
-    assert tuple(colors[VOID]) == GREY
+    assert len(np.unique([*colors.tolist(), GROUND_COLOR, RING_COLOR], axis=0)) == len(table) + 3
+    assert tuple(colors[VOID]) == VOID_COLOR
     mean = colors[:-1].mean(axis=1)
     assert mean[table.is_thing].mean() > mean[~table.is_thing].mean() + 20
 
@@ -85,26 +85,24 @@ def test_objects_have_shades_of_their_class_and_stuff_has_none() -> None:
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 2, 0]])
 def test_a_thing_lies_on_stuff_and_stuff_on_what_has_no_label(order: list[int]) -> None:
     points, rows = at((8, 4), (8, 4), (-6, -6)), np.array([CAR, ROAD, VOID])
-    picture = labelled_picture(
-        points[order], Labels(rows[order], np.where(rows[order] == CAR, 0, VOID)), TABLE, IS_BASE
-    )
+    picture = label_image(points[order], Labels(rows[order], np.where(rows[order] == CAR, 0, VOID)), TABLE, IS_BASE)
     scan = picture[: SIZE + 28]  # above the legend
     car = where(scan, class_colors(TABLE)[CAR])
     assert car[0] > 0 > car[1] - 14
     assert not holds(scan, tuple(class_colors(TABLE)[ROAD]))
-    assert holds(scan, GREY)
+    assert holds(scan, VOID_COLOR)
 
 
 def test_an_object_is_framed_and_stuff_is_not() -> None:
     points = at((8, 4), (8, 4.5), (9, 4))
 
     def drawn(row: int, instance: int) -> ResizedImage:
-        return labelled_picture(points, labels([row] * 3, [instance] * 3), TABLE, IS_BASE)[: SIZE + 28]
+        return label_image(points, labels([row] * 3, [instance] * 3), TABLE, IS_BASE)[: SIZE + 28]
 
     assert_array_equal(drawn(ROAD, 3), drawn(ROAD, VOID))
     row, column = np.nonzero((drawn(CAR, 3) != drawn(CAR, VOID)).any(axis=2))
     framed = np.array([column, row - 28]).T
-    pixel = view_of(points).pixel
+    pixel = birds_eye_view(points).pixel
     assert len(framed) > 60
     assert (framed.min(axis=0) < pixel.min(axis=0)).all() and (framed.max(axis=0) > pixel.max(axis=0)).all()
     assert np.abs(framed - pixel.mean(axis=0)).max() < 40
@@ -116,14 +114,17 @@ def test_errors_show_as_their_colours_and_nothing_else_does() -> None:
     without = replace(scan.labels, category=np.where(car, ROAD, scan.labels.category))
     shown = {}
     for name, prediction in (("same", scan.labels), ("missed", without)):
-        verdict = point_outcomes(prediction, scan.labels, TABLE, 15)
-        picture = judged_picture(scan.points, scan.labels, prediction, verdict, TABLE, IS_BASE)
+        outcome = point_outcomes(prediction, scan.labels, TABLE, 15)
+        picture = comparison_image(scan.points, scan.labels, prediction, outcome, TABLE, IS_BASE)
         errors = picture[28 : SIZE + 28, 2 * picture.shape[1] // 3 :]
-        shown[name] = {kind for kind in PointOutcome if holds(errors, MEANING[kind][0])}
+        shown[name] = {kind for kind in PointOutcome if holds(errors, OUTCOME_STYLE[kind][0])}
     assert shown == {"same": {PointOutcome.CORRECT}, "missed": {PointOutcome.CORRECT, PointOutcome.MISSED}}
-    hues = {kind: MEANING[kind][0] for kind in PointOutcome}
+    hues = {kind: OUTCOME_STYLE[kind][0] for kind in PointOutcome}
     assert (
-        max(hues[PointOutcome.CORRECT]) < 100 < GREY[0] < min(hues[PointOutcome.FALSE][0], hues[PointOutcome.MISSED][0])
+        max(hues[PointOutcome.CORRECT])
+        < 100
+        < VOID_COLOR[0]
+        < min(hues[PointOutcome.FALSE][0], hues[PointOutcome.MISSED][0])
     )
     assert hues[PointOutcome.FALSE][1] < 100 < hues[PointOutcome.MISSED][1] < 200  # red and orange
 
@@ -132,7 +133,7 @@ def test_only_objects_that_are_wrong_all_over_are_framed_among_the_errors() -> N
     points, car = at((8, 4), (8, 6), (10, 4)), labels([CAR] * 3, [0] * 3)
     silent = labels([VOID] * 3, [VOID] * 3)
     lost, found = (
-        judged_picture(points, car, silent, np.array([first, 3, 3]), TABLE, IS_BASE)[28 : SIZE + 28]
+        comparison_image(points, car, silent, np.array([first, 3, 3]), TABLE, IS_BASE)[28 : SIZE + 28]
         for first in (PointOutcome.MISSED, PointOutcome.CORRECT)
     )
     assert np.count_nonzero((lost != found).any(axis=2)) > 60
@@ -145,8 +146,8 @@ def test_numbers_of_predicted_objects_change_no_error() -> None:
         prediction = replace(
             scan.labels, instance=np.where(scan.labels.instance == VOID, VOID, shift + scan.labels.instance)
         )
-        verdict = point_outcomes(prediction, scan.labels, TABLE, 15)
-        picture = judged_picture(scan.points, scan.labels, prediction, verdict, TABLE, IS_BASE)
+        outcome = point_outcomes(prediction, scan.labels, TABLE, 15)
+        picture = comparison_image(scan.points, scan.labels, prediction, outcome, TABLE, IS_BASE)
         thirds.append(np.split(picture, 3, axis=1))
     assert_array_equal(thirds[0][0], thirds[1][0])
     assert_array_equal(thirds[0][2], thirds[1][2])
@@ -154,7 +155,7 @@ def test_numbers_of_predicted_objects_change_no_error() -> None:
 
 def test_the_legend_tells_the_classes_that_occur() -> None:
     points = at((5, 5), (6, 6))
-    few, more = (labelled_picture(points, labels(rows, [VOID, VOID]), TABLE, IS_BASE) for rows in ([1, 1], [1, 4]))
+    few, more = (label_image(points, labels(rows, [VOID, VOID]), TABLE, IS_BASE) for rows in ([1, 1], [1, 4]))
     colors = class_colors(TABLE)
     assert not holds(few[SIZE + 28 :], tuple(colors[4]))
     assert holds(few[SIZE + 28 :], tuple(colors[1]))
@@ -163,8 +164,8 @@ def test_the_legend_tells_the_classes_that_occur() -> None:
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_scans_of_nothing_have_a_picture(count: int) -> None:
-    scan = emptied(toy_scan(), count)
-    verdict = point_outcomes(scan.labels, scan.labels, TABLE, 15)
-    picture = judged_picture(scan.points, scan.labels, scan.labels, verdict, TABLE, IS_BASE)
+    scan = first_points(toy_scan(), count)
+    outcome = point_outcomes(scan.labels, scan.labels, TABLE, 15)
+    picture = comparison_image(scan.points, scan.labels, scan.labels, outcome, TABLE, IS_BASE)
     assert picture.shape[1] > 3 * SIZE
-    assert labelled_picture(scan.points, scan.labels, TABLE, IS_BASE).shape[1] == SIZE
+    assert label_image(scan.points, scan.labels, TABLE, IS_BASE).shape[1] == SIZE

@@ -1,26 +1,26 @@
-"""Laws of the training's terms."""
+"""Laws of the losses."""
 
 import pytest
 import torch
 from torch import Tensor
 
 from panrecon.lidar.losses import (
-    Distance,
     class_loss,
     dice,
     dice_loss,
+    false_mask_loss,
     lovasz_loss,
-    mask_features,
     mask_focal_loss,
+    mask_pooling,
     object_distillation,
     semantic_loss,
-    trespass_loss,
     voxel_distillation,
 )
+from panrecon.lidar.settings import Distance
 from panrecon.structures import VOID
 
 SURE = 40.0
-SEEN = torch.ones(5, dtype=torch.bool)
+VALID = torch.ones(5, dtype=torch.bool)
 
 
 def one_mask() -> Tensor:
@@ -31,25 +31,25 @@ def test_object_distillation_is_0_for_parallel_and_2_for_opposite_vectors() -> N
     vision = torch.randn(5, 8)
     inside = vision[:3].mean(dim=0, keepdim=True)
     for factor, expected in ((0.1, 0.0), (7.0, 0.0), (-3.0, 2.0)):
-        loss = object_distillation(factor * inside, one_mask(), vision, SEEN)
+        loss = object_distillation(factor * inside, one_mask(), vision, VALID)
         assert float(loss) == pytest.approx(expected, abs=1e-5)
 
 
 def test_object_distillation_is_above_0_unless_parallel() -> None:
     vision = torch.eye(5, 8)
-    assert float(object_distillation(vision[:1], one_mask(), vision, SEEN)) > 0.1
+    assert float(object_distillation(vision[:1], one_mask(), vision, VALID)) > 0.1
 
 
-def test_object_distillation_hears_only_voxels_that_a_camera_saw() -> None:
+def test_object_distillation_counts_only_valid_voxels() -> None:
     vision, valid = torch.randn(5, 8), torch.tensor([True, False, False, True, True])
     loss = object_distillation(vision[:1], one_mask(), vision, valid)
     assert float(loss) == pytest.approx(0.0, abs=1e-5)
 
 
-def test_object_distillation_says_nothing_of_masks_nobody_saw() -> None:
+def test_object_distillation_does_not_count_masks_without_valid_voxels() -> None:
     embedding = torch.randn(2, 8, requires_grad=True)
     empty = -SURE * torch.ones(2, 5)
-    loss = object_distillation(embedding, empty, torch.randn(5, 8), SEEN)
+    loss = object_distillation(embedding, empty, torch.randn(5, 8), VALID)
     torch.autograd.backward(loss)
     assert float(loss) == 0
     assert embedding.grad is not None
@@ -59,50 +59,52 @@ def test_object_distillation_says_nothing_of_masks_nobody_saw() -> None:
 def test_voxel_distillation_is_0_for_one_hot_masks_with_the_voxels_own_features() -> None:
     vision, mask = torch.randn(5, 8), SURE * (2 * torch.eye(5) - 1)
     for distance in ("l1", "cosine"):
-        loss = voxel_distillation(mask, 3.0 * vision, vision, SEEN, _distance(distance))
+        loss = voxel_distillation(mask, 3.0 * vision, vision, VALID, _distance(distance))
         assert float(loss) == pytest.approx(0.0, abs=1e-5)
-        assert float(voxel_distillation(mask, vision.roll(1, 0), vision, SEEN, _distance(distance))) > 0.1
+        assert float(voxel_distillation(mask, vision.roll(1, 0), vision, VALID, _distance(distance))) > 0.1
 
 
-def test_voxel_distillation_wants_every_voxel_explained() -> None:
+def test_voxel_distillation_is_least_where_every_voxel_is_reconstructed() -> None:
     vision, mask = torch.randn(5, 8), SURE * (2 * torch.eye(5) - 1)
     lacking = mask.clone()
     lacking[2, 2] = -SURE
-    assert float(voxel_distillation(lacking, vision, vision, SEEN)) > 0.05
+    assert float(voxel_distillation(lacking, vision, vision, VALID)) > 0.05
 
 
-def test_voxel_distillation_wants_every_voxel_explained_once() -> None:
+def test_voxel_distillation_is_least_where_every_voxel_is_reconstructed_once() -> None:
     vision, mask = torch.randn(5, 8), SURE * (2 * torch.eye(5) - 1)
-    twice = voxel_distillation(mask.repeat(2, 1), vision.repeat(2, 1), vision, SEEN)
+    twice = voxel_distillation(mask.repeat(2, 1), vision.repeat(2, 1), vision, VALID)
     assert float(twice) > 0.5
-    shared = voxel_distillation(mask.repeat(2, 1), vision.repeat(2, 1), vision, SEEN, shared=True)
-    assert float(shared) == pytest.approx(0.0, abs=1e-5)
-    assert float(voxel_distillation(-mask, vision, vision, SEEN, shared=True)) > 0.5
+    normalized = voxel_distillation(mask.repeat(2, 1), vision.repeat(2, 1), vision, VALID, normalize_masks=True)
+    assert float(normalized) == pytest.approx(0.0, abs=1e-5)
+    assert float(voxel_distillation(-mask, vision, vision, VALID, normalize_masks=True)) > 0.5
 
 
-def test_every_mask_counts_alike_in_balanced_voxel_distillation() -> None:
-    """A mask of one voxel that is wrong costs as much as one of four; without balance, a quarter."""
+def test_every_mask_has_the_same_weight_in_balanced_voxel_distillation() -> None:
+    """A wrong mask of one voxel costs as much as one of four; without balance, a quarter."""
     vision, embedding = torch.eye(2)[[0, 1, 1, 1, 1]], torch.eye(2)
     mask = SURE * torch.tensor([[1.0, -1, -1, -1, -1], [-1, 1, 1, 1, 1]])
     for balanced, share in ((True, 0.5), (False, 0.2)):
         losses = [
-            float(voxel_distillation(mask, told, vision, SEEN, shared=True, balanced=balanced))
-            for told in (embedding[[1, 1]], embedding[[0, 0]], embedding[[1, 0]])
+            float(voxel_distillation(mask, embeddings, vision, VALID, normalize_masks=True, balance_masks=balanced))
+            for embeddings in (embedding[[1, 1]], embedding[[0, 0]], embedding[[1, 0]])
         ]
         assert losses[0] == pytest.approx(share * losses[2], rel=1e-5)
         assert losses[0] + losses[1] == pytest.approx(losses[2], rel=1e-5)
 
 
-def test_balance_itself_moves_no_mask() -> None:
-    """Two queries that mean the same explain voxels alike, whatever their masks."""
+def test_balance_itself_gives_masks_no_gradient() -> None:
+    """Two queries of the same class embedding reconstruct the same features, whatever their masks."""
     mask, vision = torch.tensor([[3.0, 2, 1, 4, 2], [1.0, 3, 2, 2, 5]], requires_grad=True), torch.randn(5, 8)
-    meaning = torch.randn(1, 8).repeat(2, 1)
-    torch.autograd.backward(voxel_distillation(mask, meaning, vision, SEEN, shared=True, balanced=True))
+    embedding = torch.randn(1, 8).repeat(2, 1)
+    torch.autograd.backward(
+        voxel_distillation(mask, embedding, vision, VALID, normalize_masks=True, balance_masks=True)
+    )
     assert mask.grad is not None
     torch.testing.assert_close(mask.grad, torch.zeros(2, 5), atol=1e-6, rtol=0)
 
 
-def test_voxel_distillation_hears_only_voxels_that_a_camera_saw() -> None:
+def test_voxel_distillation_counts_only_valid_voxels() -> None:
     vision, mask = torch.randn(5, 8), SURE * (2 * torch.eye(5) - 1)
     hidden = torch.tensor([True, True, False, True, True])
     changed = vision.clone()
@@ -113,7 +115,7 @@ def test_voxel_distillation_hears_only_voxels_that_a_camera_saw() -> None:
 def test_frozen_vision_receives_no_gradient() -> None:
     vision = torch.randn(5, 8, requires_grad=True)
     embedding, mask = torch.randn(1, 8, requires_grad=True), one_mask().requires_grad_()
-    terms = object_distillation(embedding, mask, vision, SEEN) + voxel_distillation(mask, embedding, vision, SEEN)
+    terms = object_distillation(embedding, mask, vision, VALID) + voxel_distillation(mask, embedding, vision, VALID)
     torch.autograd.backward(terms)
     assert vision.grad is None
     assert embedding.grad is not None
@@ -121,7 +123,7 @@ def test_frozen_vision_receives_no_gradient() -> None:
 
 def test_object_distillation_does_not_move_masks() -> None:
     mask, embedding = one_mask().requires_grad_(), torch.randn(1, 8, requires_grad=True)
-    torch.autograd.backward(object_distillation(embedding, mask, torch.randn(5, 8), SEEN))
+    torch.autograd.backward(object_distillation(embedding, mask, torch.randn(5, 8), VALID))
     assert mask.grad is None
 
 
@@ -133,12 +135,12 @@ def test_a_perfect_mask_costs_nothing_and_a_wrong_one_much() -> None:
     assert float(mask_focal_loss(-one_mask(), target)) > 5
 
 
-def test_trespassing_is_the_share_of_a_mask_on_labelled_voxels() -> None:
-    known = torch.tensor([True, False, False, False, True])
-    assert float(trespass_loss(one_mask(), known)) == pytest.approx(1 / 4)
-    assert float(trespass_loss(one_mask(), ~SEEN)) == 0
-    assert float(trespass_loss(-SURE * torch.ones(2, 5), known)) == pytest.approx(0.0, abs=1e-6)
-    assert float(trespass_loss(torch.zeros(0, 5), known)) == 0
+def test_the_false_mask_loss_is_the_share_of_a_mask_on_labelled_voxels() -> None:
+    labelled = torch.tensor([True, False, False, False, True])
+    assert float(false_mask_loss(one_mask(), labelled)) == pytest.approx(1 / 4)
+    assert float(false_mask_loss(one_mask(), ~VALID)) == 0
+    assert float(false_mask_loss(-SURE * torch.ones(2, 5), labelled)) == pytest.approx(0.0, abs=1e-6)
+    assert float(false_mask_loss(torch.zeros(0, 5), labelled)) == 0
 
 
 def test_class_loss_falls_as_the_right_class_rises() -> None:
@@ -157,7 +159,7 @@ def test_lovasz_is_one_less_the_mean_iou_of_sure_predictions() -> None:
     assert float(lovasz_loss(logits, category)) == pytest.approx(expected, abs=1e-5)
 
 
-def test_what_is_unlabelled_teaches_the_semantic_head_nothing() -> None:
+def test_unlabelled_voxels_give_the_semantic_head_no_gradient() -> None:
     logits, category = torch.randn(4, 3, requires_grad=True), torch.tensor([0, VOID, 2, VOID])
     torch.autograd.backward(semantic_loss(logits, category) + lovasz_loss(logits, category))
     assert logits.grad is not None
@@ -172,12 +174,12 @@ def test_nothing_to_learn_from_is_0_and_not_nan() -> None:
     assert float(mask_focal_loss(none, none.bool())) == 0
     assert float(semantic_loss(flat, nothing)) == 0
     assert float(lovasz_loss(flat, nothing)) == 0
-    assert float(object_distillation(torch.zeros(0, 8), none, torch.randn(5, 8), SEEN)) == 0
-    assert float(voxel_distillation(torch.randn(2, 5), torch.randn(2, 8), torch.randn(5, 8), ~SEEN)) == 0
+    assert float(object_distillation(torch.zeros(0, 8), none, torch.randn(5, 8), VALID)) == 0
+    assert float(voxel_distillation(torch.randn(2, 5), torch.randn(2, 8), torch.randn(5, 8), ~VALID)) == 0
     assert float(class_loss(torch.zeros(0, 3), torch.zeros(0, dtype=torch.long))) == 0
     empty = -SURE * torch.ones(1, 5)
     assert torch.isfinite(dice_loss(empty, empty > 0))
-    assert torch.isfinite(mask_features(empty, torch.randn(5, 8), SEEN)[0]).all()
+    assert torch.isfinite(mask_pooling(empty, torch.randn(5, 8), VALID)[0]).all()
 
 
 def _distance(name: str) -> Distance:

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from panrecon.errors import InputError
-from panrecon.lidar.sparse import Sites, Size, SparseBackend, TorchBackend
+from panrecon.lidar.sparse import Sites, Size3, SparseBackend, TorchBackend
 from panrecon.lidar.spconv_backend import SpconvBackend
 from panrecon.lidar.voxels import unflat_index
 
 SHAPE = (7, 6, 5)
-KERNELS: list[Size] = [(3, 3, 3), (1, 3, 3), (3, 1, 3), (3, 1, 1), (1, 1, 3)]
-STRIDES: list[Size] = [(2, 2, 2), (2, 2, 1)]
+KERNELS: list[Size3] = [(3, 3, 3), (1, 3, 3), (3, 1, 3), (3, 1, 1), (1, 1, 3)]
+STRIDES: list[Size3] = [(2, 2, 2), (2, 2, 1)]
 
 
 def sites(count: int = 60) -> Sites:
@@ -33,12 +33,12 @@ def kernel_of(layer: nn.Module) -> Tensor:
     return weight.permute(0, 4, 1, 2, 3)
 
 
-def padding(kernel: Size) -> Size:
+def padding(kernel: Size3) -> Size3:
     return kernel[0] // 2, kernel[1] // 2, kernel[2] // 2
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_a_submanifold_convolution_is_the_dense_one_read_at_its_sites(kernel: Size) -> None:
+def test_a_submanifold_convolution_is_the_dense_one_read_at_its_sites(kernel: Size3) -> None:
     where, layer = sites(), TorchBackend().submanifold(4, 3, kernel, "")
     values = torch.randn(len(where), 4)
     full = nn.functional.conv3d(dense(values, where), kernel_of(layer), padding=padding(kernel))
@@ -46,7 +46,7 @@ def test_a_submanifold_convolution_is_the_dense_one_read_at_its_sites(kernel: Si
 
 
 @pytest.mark.parametrize("stride", STRIDES)
-def test_a_strided_convolution_is_the_dense_one_wherever_that_reaches(stride: Size) -> None:
+def test_a_strided_convolution_is_the_dense_one_wherever_that_reaches(stride: Size3) -> None:
     where, layer = sites(12), TorchBackend().strided(4, 3, (3, 3, 3), stride, "")
     values = torch.randn(len(where), 4)
     found, coarser = layer(values, where)
@@ -58,7 +58,7 @@ def test_a_strided_convolution_is_the_dense_one_wherever_that_reaches(stride: Si
 
 
 @pytest.mark.parametrize("stride", STRIDES)
-def test_the_inverse_is_the_transposed_dense_convolution_at_the_sites(stride: Size) -> None:
+def test_the_inverse_is_the_transposed_dense_convolution_at_the_sites(stride: Size3) -> None:
     where = sites(20)
     coarser, _ = where.coarser((3, 3, 3), stride)
     layer = TorchBackend().inverse(4, 3, (3, 3, 3), stride, "")
@@ -95,7 +95,7 @@ def test_gathering_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) ->
     where, layer = sites(), TorchBackend().submanifold(4, 3, (3, 3, 3), "")
     values = torch.randn(len(where), 4)
     whole = layer(values, where)
-    monkeypatch.setattr("panrecon.lidar.sparse.GATHERED", 7 * 27 * 4)
+    monkeypatch.setattr("panrecon.lidar.sparse.MAX_GATHERED", 7 * 27 * 4)
     torch.testing.assert_close(layer(values, where), whole)
 
 
