@@ -5,29 +5,43 @@ API, profiling and benchmarks call these functions and compose nothing themselve
 (`scan`, `masks`, `quality`) get what was read through small protocols.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from panrecon.config import FeaturesSettings, FieldSettings, GraphSettings, MeshSettings, SemanticsSettings
+from panrecon.config import (
+    FeaturesSettings,
+    FieldSettings,
+    GraphSettings,
+    MeshSettings,
+    PanopticSettings,
+    SemanticsSettings,
+)
 from panrecon.evaluation.metrics.views import mean_view_quality, view_quality
 from panrecon.evaluation.report.record import ObjectConfidence
 from panrecon.evaluation.scene import EvaluationSettings, SceneResult, evaluate_mesh, step_record
 from panrecon.features.projection import Projection, fit_projection
+from panrecon.field.field import PanopticField, SceneBox
 from panrecon.field.fit import FittedField, State, fit
+from panrecon.field.inference import field_surface, query
 from panrecon.field.sampling import FieldData
+from panrecon.field.scene_renderer import SceneImages, SceneRenderer
 from panrecon.field.supervision import TaughtFrame, Teacher, field_data, held_out, scene_box
 from panrecon.fusion.tsdf import fuse
+from panrecon.geometry.mesh import vertex_normals
 from panrecon.graph.adjacency import superface_adjacency
 from panrecon.graph.correction import corrected_labels
 from panrecon.graph.instances import GraphResult, infer_instances
 from panrecon.graph.observation import FrameObservation, observe
+from panrecon.graph.parameters import GraphParameters
 from panrecon.graph.superfaces import superfaces
 from panrecon.masks.base import Segmenter
 from panrecon.progress import Progress, no_progress, track
+from panrecon.refinement.parameters import RefinementParameters
+from panrecon.refinement.refine import RefinedLabels, refine
 from panrecon.semantics.classifier import FittedClassifier, fit_classifier, predict
 from panrecon.semantics.lifting import lift_features
 from panrecon.semantics.propagation import propagate
@@ -95,6 +109,7 @@ def graph_stage(
     table: CategoryTable,
     settings: GraphSettings,
     progress: Progress = no_progress,
+    parameters: GraphParameters = GraphParameters(),
 ) -> GraphResult:
     """Objects with one id across all frames: the masks of all frames vote on the superfaces of the mesh.
 
@@ -113,7 +128,7 @@ def graph_stage(
         adjacency = superface_adjacency(mesh, superface_of_vertex)
         advance(2)
     with progress("objects", 1) as advance:
-        result = infer_instances(observations, superface_of_vertex, adjacency, table, settings)
+        result = infer_instances(observations, superface_of_vertex, adjacency, table, settings, parameters)
         advance(1)
     return result
 
@@ -230,6 +245,63 @@ def field_stage(
             data, settings, resume=resume, on_step=lambda step, _: advance(step + 1), on_checkpoint=on_checkpoint
         )
     return FieldResult(fitted, data, tuple(views.names[index] for index in kept_back))
+
+
+def panoptic_stage(
+    views: Views,
+    mesh: TriangleMesh,
+    field: PanopticField,
+    box: SceneBox,
+    prior: Labels,
+    objects: Sequence[SceneObject],
+    labels_of_view: Callable[[View], Labels],
+    table: CategoryTable,
+    settings: PanopticSettings,
+    parameters: RefinementParameters,
+    progress: Progress = no_progress,
+) -> RefinedLabels:
+    """The panoptic mesh: class and object of every vertex by the field, the labels it has already, and all masks.
+
+    `labels_of_view` gives a view's corrected masks (`labels_on_surfaces`), and is called from several threads.
+    """
+    if settings.surface == "field":
+        mesh, nearest = field_surface(field, box, mesh, parameters.voxel_size)
+        prior = prior.at(nearest)
+    with progress("query", 1) as advance:
+        answer = query(field, mesh.vertices, vertex_normals(mesh.vertices, mesh.faces))
+        advance(1)
+    return refine(
+        mesh,
+        answer.category_probability,
+        answer.instance_probability,
+        prior,
+        objects,
+        table,
+        views,
+        labels_of_view,
+        parameters,
+        boundary_projection=settings.boundary_projection,
+        fine_structures=settings.fine_structures,
+        thin_structures=settings.thin_structures,
+        progress=progress,
+    )
+
+
+def render_views(
+    views: Views,
+    names: Collection[str],
+    panoptic: PanopticMesh,
+    field: PanopticField,
+    box: SceneBox,
+    table: CategoryTable,
+    progress: Progress = no_progress,
+) -> Iterator[tuple[View, SceneImages]]:
+    """The views of these names as recorded, and what the field and the panoptic mesh show from the same place."""
+    renderer = SceneRenderer(field, box, panoptic, table.background)
+    indices = [index for index, name in enumerate(views.names) if name in names]
+    for index in track(indices, progress, "render", len(indices)):
+        view = views.read(index)
+        yield view, renderer.images(view.camera, view.world_from_camera)
 
 
 def quality_stage(

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from panrecon.field.field import FieldSample, PanopticField, SceneBox
 from panrecon.field.rendering import heaviest_samples, render, render_probability, render_weights
 from panrecon.field.sampling import FieldData, Rays, box_depths, camera_rays, near_depths
+from panrecon.fusion.cleaning import keep_faces
 from panrecon.geometry.isosurface import zero_level_set
+from panrecon.geometry.mesh import nearest_vertex
 from panrecon.geometry.projective import transform, unproject
 from panrecon.structures import VOID, Camera, TriangleMesh
 from panrecon.threads import one_thread
@@ -23,6 +25,7 @@ COARSE_SAMPLES: Final = 96  # per ray, to find a surface that nothing else tells
 NEAR_SAMPLES: Final = 5
 HEAVIEST: Final = 2
 MINIMUM_OPACITY: Final = 0.5  # rays that let more than half pass see nothing
+SURFACE_DISTANCE: Final = 3.0  # voxels, at most, between the field's surface and the fused mesh
 SEEN_PIXEL_STEP: Final = 2  # every second pixel and row suffices to mark the cells a depth image saw
 
 
@@ -224,3 +227,17 @@ def _tensor(field: PanopticField, values: np.ndarray) -> Tensor:
 
 def _as_bytes(color: Float[Tensor, "n 3"]) -> UInt8[np.ndarray, "n 3"]:
     return (color.clamp(0, 1) * 255 + 0.5).to(torch.uint8).cpu().numpy()
+
+
+def field_surface(
+    field: PanopticField, box: SceneBox, fused: TriangleMesh, voxel_size: float
+) -> tuple[TriangleMesh, Int[np.ndarray, " V"]]:
+    """The field's zero level within `SURFACE_DISTANCE` voxels (of `voxel_size` m) of the fused mesh.
+
+    And for each of its vertices the nearest fused one.
+    """
+    zero_surface = surface(field, box, voxel_size)
+    radius = SURFACE_DISTANCE * voxel_size
+    nearest = nearest_vertex(zero_surface.vertices, fused.vertices, radius)
+    confirmed = keep_faces(zero_surface, (nearest[zero_surface.faces] != VOID).all(axis=1))
+    return confirmed, nearest_vertex(confirmed.vertices, fused.vertices, radius)
