@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from panrecon.config import (
@@ -26,7 +26,7 @@ from panrecon.evaluation.scene import EvaluationSettings, SceneResult, evaluate_
 from panrecon.features.projection import Projection, fit_projection
 from panrecon.field.field import PanopticField, SceneBox
 from panrecon.field.fit import FittedField, State, fit
-from panrecon.field.inference import field_surface, query
+from panrecon.field.inference import RenderedView, field_surface, query, render_view
 from panrecon.field.sampling import FieldData
 from panrecon.field.scene_renderer import SceneImages, SceneRenderer
 from panrecon.field.supervision import TaughtFrame, Teacher, field_data, held_out, scene_box
@@ -62,6 +62,7 @@ from panrecon.structures import (
     with_categories,
 )
 from panrecon.threads import in_parallel
+from panrecon.visualization import evenly_spaced
 
 
 def mesh_stage(views: Views, settings: MeshSettings, progress: Progress = no_progress) -> TriangleMesh:
@@ -220,11 +221,11 @@ def field_stage(
     settings: FieldSettings,
     progress: Progress = no_progress,
     resume: Mapping[str, Tensor] | None = None,
-    on_checkpoint: Callable[[int, State], None] | None = None,
+    save: Callable[[State], None] | None = None,
 ) -> FieldResult:
     """One hash-encoded field of distance, colour, class and instance, optimised on all frames but the held-out ones.
 
-    `resume` is a state that `on_checkpoint` was given.
+    `save` is given a state now and then, of which `resume` is the last.
 
     Raises:
         InputError: `settings.encoding` does not run on the device.
@@ -242,9 +243,23 @@ def field_stage(
     data = field_data(frames, scene_box(supervision.mesh.vertices, settings.truncation), len(table), len(objects))
     with progress("fit", settings.steps) as advance:
         fitted = fit(
-            data, settings, resume=resume, on_step=lambda step, _: advance(step + 1), on_checkpoint=on_checkpoint
+            data,
+            settings,
+            resume=resume,
+            on_step=lambda step, _: advance(step + 1),
+            on_checkpoint=None if save is None else lambda _, state: save(state),
         )
     return FieldResult(fitted, data, tuple(views.names[index] for index in kept_back))
+
+
+def rendered_training_views(
+    result: FieldResult, count: int
+) -> Iterator[tuple[UInt8[np.ndarray, "h w 3"], RenderedView]]:
+    """Colour at training size of at most `count` training views, evenly spaced, and what the field shows there."""
+    data = result.data
+    for index in evenly_spaced(len(data.color), count):
+        pose, depth = data.world_from_camera[index], data.depth[index]
+        yield data.color[index], render_view(result.fitted.field, data.box, data.camera, pose, depth)
 
 
 def panoptic_stage(

@@ -2,9 +2,6 @@
 
 from functools import partial
 
-import numpy as np
-
-from panrecon.field.inference import render_view
 from panrecon.io.categories import read_categories
 from panrecon.io.features import read_features
 from panrecon.io.field import read_checkpoint, remove_checkpoint, write_checkpoint, write_field
@@ -13,9 +10,9 @@ from panrecon.io.images import write_image
 from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan, scan_views
 from panrecon.io.semantics import read_point_semantics, read_superface_labels
-from panrecon.pipeline import FieldSupervision, field_stage
+from panrecon.pipeline import FieldSupervision, field_stage, rendered_training_views
 from panrecon.structures import Labels
-from panrecon.visualization import contact_sheet, depth_image, evenly_spaced, label_colors
+from panrecon.visualization import contact_sheet, depth_image, label_colors
 from panrecon.workflow.script import Stage, run_stage
 
 
@@ -30,28 +27,16 @@ def main(stage: Stage) -> None:
     resume = read_checkpoint(stage.output)
     if resume is not None:
         stage.say(f"resumes at step {int(resume['step'])}")
-    result = field_stage(
-        views,
-        supervision,
-        table,
-        objects,
-        stage.settings.field,
-        stage.progress,
-        resume,
-        lambda _, state: write_checkpoint(stage.output, state),
-    )
-    write_field(stage.output, result.fitted, result.data, stage.settings.field, result.held_out)
-
-    data, rows = result.data, []
-    for index in evenly_spaced(len(data.color), 4):
-        pose, depth = data.world_from_camera[index], data.depth[index]
-        rendered = render_view(result.fitted.field, data.box, data.camera, pose, depth)
-        colors = label_colors(Labels(rendered.category, rendered.instance), table)
-        rows += [data.color[index], rendered.color, depth_image(rendered.depth), colors]
+    settings, save = stage.settings.field, partial(write_checkpoint, stage.output)
+    result = field_stage(views, supervision, table, objects, settings, stage.progress, resume, save)
+    write_field(stage.output, result.fitted, result.data, settings, result.held_out)
+    rows = []
+    for color, rendered in rendered_training_views(result, count=4):
+        label_image = label_colors(Labels(rendered.category, rendered.instance), table)
+        rows += [color, rendered.color, depth_image(rendered.depth), label_image]
     write_image(stage.output / "field.jpg", contact_sheet(rows, columns=4))
     remove_checkpoint(stage.output)
-    losses = {name: values[-1] for name, values in result.fitted.losses.items() if len(values)}
-    stage.say(", ".join(f"{name} {loss:.3g}" for name, loss in losses.items() if np.isfinite(loss)))
+    stage.say(", ".join(f"{name} {loss:.3g}" for name, loss in result.fitted.last_losses.items()))
 
 
 if __name__ == "__main__":

@@ -54,6 +54,12 @@ class FittedField:
     field: PanopticField
     losses: Mapping[str, Float[np.ndarray, " steps"]]
 
+    @property
+    def last_losses(self) -> dict[str, float]:
+        """The value at the last step of every loss that was in use then."""
+        last = {name: float(values[-1]) for name, values in self.losses.items() if len(values)}
+        return {name: value for name, value in last.items() if np.isfinite(value)}
+
 
 def passes(settings: FieldSettings) -> tuple[Pass, Pass, Pass]:
     """The schedule: geometry alone, the rest with the surface frozen, all together."""
