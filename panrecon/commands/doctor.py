@@ -77,7 +77,7 @@ def diagnose(folder: Path, settings: "ScanSettings") -> "list[Finding]":
     reader = ScanNet()
     lenient = settings.model_copy(update={"skip_invalid_poses": True})
     scan = reader.scan(folder, lenient)
-    stated = reader.stated_poses(folder)
+    stated = reader.raw_poses(folder)
     findings = _invalid_poses(scan, stated, settings)
     found = {
         kind: {frame.name: read_size(path) for frame in scan.frames for path in (getattr(frame, kind),)}

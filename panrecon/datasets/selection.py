@@ -21,7 +21,7 @@ def in_groups(items: Sequence[T], settings: ScanSettings) -> Iterator[Sequence[T
     return (items[start : start + step] for start in range(0, len(items), step))
 
 
-def one_of_each(groups: Iterable[Sequence[Frame]], settings: ScanSettings) -> list[Frame]:
+def choose_frames(groups: Iterable[Sequence[Frame]], settings: ScanSettings) -> list[Frame]:
     """The first frame of every group or, of several, the sharpest that has a pose; none of a group without any."""
     if settings.sharpest and settings.frame_stride > 1:
         return [frame for chosen in in_parallel(_sharpest, groups) for frame in chosen]

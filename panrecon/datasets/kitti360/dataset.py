@@ -20,7 +20,7 @@ from panrecon.datasets.kitti360 import ground_truth as truth
 from panrecon.datasets.kitti360.depth import AccumulatedDepth, Place
 from panrecon.datasets.kitti360.format import CAMERAS, read_calibration, read_vehicle_poses
 from panrecon.datasets.label_images import LabelFrames, in_order
-from panrecon.datasets.selection import in_groups, one_of_each
+from panrecon.datasets.selection import choose_frames, in_groups
 from panrecon.errors import InputError
 from panrecon.io.images import read_ids
 from panrecon.structures import CategoryTable, Frame, PanopticMesh, Scan
@@ -56,7 +56,7 @@ class KITTI360:
                 ]
                 for group in in_groups(_images(place, name), settings)
             ]
-            frames += one_of_each(usable, settings)
+            frames += choose_frames(usable, settings)
         if not frames:
             raise InputError(
                 f"No image of {place.images(settings.cameras[0])} has a pose in {place.poses}"

@@ -27,19 +27,18 @@ class LabelMap:
         A class that lists `raw_ids` means exactly these; its synonyms, which are a detector's words, add none. Any
         other class means the ids that its name or a synonym is a word of.
         """
-        found = dict(table.index_of_raw_id)
+        index_of_raw_id = dict(table.index_of_raw_id)
         for raw_id, words in self.words_of_raw_id.items():
-            rows = (table.index_of(word) for word in words)
-            row = next((row for row in rows if row != VOID and not table[row].raw_ids), VOID)
-            if row != VOID:
-                found.setdefault(raw_id, row)
-        return found
+            indices = [index for index in map(table.index_of, words) if index != VOID and not table[index].raw_ids]
+            if indices:
+                index_of_raw_id.setdefault(raw_id, indices[0])
+        return index_of_raw_id
 
 
 def find_label_map(folder: Path) -> Path | None:
     """The label map in a folder or up to three folders above it."""
-    place = folder.absolute()
-    candidates = (above / FILE_NAME for above in (place, *place.parents[:PARENTS_SEARCHED]))
+    start = folder.absolute()
+    candidates = (above / FILE_NAME for above in (start, *start.parents[:PARENTS_SEARCHED]))
     return next((path for path in candidates if path.is_file()), None)
 
 
@@ -52,9 +51,9 @@ def read_label_map(path: Path) -> LabelMap:
     if not path.is_file():
         raise InputError(f"The label map {path} does not exist; name ScanNet's {FILE_NAME}.")
     try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), delimiter="\t"))
-        ids = [int(row["id"]) for row in rows]
-        columns = [[normalised(row[column] or "") for row in rows] for column in WORD_COLUMNS]
+        records = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), delimiter="\t"))
+        ids = [int(record["id"]) for record in records]
+        columns = [[normalised(record[column] or "") for record in records] for column in WORD_COLUMNS]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"The label map {path} is not ScanNet's ({error}); name {FILE_NAME}.") from error
     raw_id_of_word: dict[str, int] = {}
@@ -64,4 +63,5 @@ def read_label_map(path: Path) -> LabelMap:
     for column in columns:
         for raw_id, word in zip(ids, column, strict=True):
             words[raw_id][word] = None
-    return LabelMap(raw_id_of_word, {raw_id: tuple(word for word in found if word) for raw_id, found in words.items()})
+    words_of_raw_id = {raw_id: tuple(word for word in distinct if word) for raw_id, distinct in words.items()}
+    return LabelMap(raw_id_of_word, words_of_raw_id)
