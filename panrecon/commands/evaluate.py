@@ -139,7 +139,7 @@ def _scenes(
 ) -> "list[Files]":
     """The files of every scene, each under a name of its own."""
     from panrecon.commands.evaluate_scene import Files
-    from panrecon.datasets.ground_truth import usual_table
+    from panrecon.datasets.ground_truth import default_class_table
     from panrecon.io.categories import find_table
 
     given_once = {"names": names, "objects files": objects, "class tables": [] if len(classes) == 1 else classes}
@@ -155,7 +155,7 @@ def _scenes(
     if len(set(called)) < len(called):
         raise InputError(f"Two scenes are called {max(called, key=called.count)!r}; give each its own --name.")
     evidence: Sequence[Path | None] = objects or [None] * len(predictions)
-    tables = [find_table(name) for name in classes] or [usual_table(path) for path in ground_truths]
+    tables = [find_table(name) for name in classes] or [default_class_table(path) for path in ground_truths]
     tables = tables * len(predictions) if len(tables) == 1 else tables
     rows = zip(called, predictions, ground_truths, tables, evidence, strict=True)
     return [Files(called, p, g, table, label_map, told) for called, p, g, table, told in rows]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from panrecon.datasets.ground_truth import LabelledShare, frames, labelled_share, points
+from panrecon.datasets.ground_truth import LabelledShare, annotated_frames, annotated_points, labelled_share
 from panrecon.datasets.label_images import LabelFrames, both_sides, first_ids, read_label_frames
 from panrecon.datasets.scannet.label_map import find_label_map
 from panrecon.errors import InputError
@@ -49,7 +49,7 @@ def evaluate_scene(files: Files, settings: EvaluationSettings) -> SceneResult:
 
 
 def _evaluate_mesh(files: Files, settings: EvaluationSettings) -> SceneResult:
-    truth = points(files.ground_truth, settings.table, files.label_map, settings.visible_only)
+    truth = annotated_points(files.ground_truth, settings.table, files.label_map, settings.visible_only)
     if settings.by_area and not len(truth.mesh.faces):
         raise InputError(f"{files.ground_truth} is a cloud, its points have no area; leave --by-area out.")
     labelled = labelled_share(truth.labels.category, settings.table, "vertices")
@@ -68,7 +68,7 @@ def _predicted_mesh(files: Files, table: CategoryTable) -> PanopticMesh:
 
 def _evaluate_images(files: Files, settings: EvaluationSettings) -> SceneResult:
     predicted = read_label_frames(files.prediction, settings.table)
-    true = frames(files.ground_truth, settings.table, files.label_map)
+    true = annotated_frames(files.ground_truth, settings.table, files.label_map)
     _say_unknown(files, first_ids(predicted), settings.table)
     count = len(predicted.files)
     pairs = (

@@ -46,7 +46,7 @@ def _detections_of_frames(
     import numpy as np
 
     from panrecon.config import ScanSettings
-    from panrecon.datasets.kitti360.dataset import KITTI360, find_place
+    from panrecon.datasets.kitti360.dataset import KITTI360, drive_of_scene
     from panrecon.datasets.kitti360.format import read_calibration, read_vehicle_poses
     from panrecon.datasets.points import read_points
     from panrecon.datasets.semantic_kitti.format import read_labels
@@ -54,9 +54,10 @@ def _detections_of_frames(
     from panrecon.geometry.projective import invert, transform
     from panrecon.lidar.detections import detections_of_scan, merge_detections
 
-    place, scan = find_place(drive), KITTI360().scan(drive, ScanSettings())
-    vehicle_from_lidar = read_calibration(place.root / "calibration").vehicle_from_lidar
-    poses = read_vehicle_poses(place.poses)
+    sequence = drive_of_scene(drive)
+    scan = KITTI360().scan(drive, ScanSettings())
+    vehicle_from_lidar = read_calibration(sequence.root / "calibration").vehicle_from_lidar
+    poses = read_vehicle_poses(sequence.poses)
     label_file = {frame.name: prediction / f"{frame.depth.stem}.label" for frame in scan.frames}
     if not any(path.is_file() for path in label_file.values()):
         raise InputError(

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from panrecon.config import ScanSettings
-from panrecon.datasets.kitti360.dataset import KITTI360, find_place
+from panrecon.datasets.kitti360.dataset import KITTI360, drive_of_scene
 from panrecon.datasets.kitti360.format import read_calibration, read_vehicle_poses
 from panrecon.datasets.points import read_points
 from panrecon.geometry.projective import transform
@@ -32,10 +32,10 @@ def write_drive_features(folder: Path, out: Path | None, seed: int) -> tuple[int
     reader = KITTI360()
     scan = reader.scan(folder, ScanSettings())
     label_frames = reader.label_frames(folder, table)
-    place = find_place(folder)
-    target = out or place.scan_file(0).parents[2] / FEATURES
-    vehicle_from_lidar = read_calibration(place.root / "calibration").vehicle_from_lidar
-    world_from_vehicle = read_vehicle_poses(place.poses)
+    drive = drive_of_scene(folder)
+    target = out or drive.scans.parents[1] / FEATURES
+    vehicle_from_lidar = read_calibration(drive.root / "calibration").vehicle_from_lidar
+    world_from_vehicle = read_vehicle_poses(drive.poses)
     embedding_of_category = simulated_text_embeddings([*(category.name for category in table), UNLABELLED])
     write_class_embeddings(target, table)
     labelled = [frame for frame in scan.frames if label_frames.matching_frame(frame.name)]

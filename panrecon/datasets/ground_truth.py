@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from panrecon.config import Settings
 from panrecon.datasets.base import dataset
 from panrecon.datasets.kitti360 import ground_truth as kitti360
+from panrecon.datasets.kitti360.format import SEMANTICS_2D, SEMANTICS_3D
 from panrecon.datasets.label_images import LabelFrames, has_label_images, read_label_frames
 from panrecon.datasets.scannet.dataset import ScanNet
 from panrecon.errors import InputError
@@ -24,7 +25,7 @@ OWN = "ground_truth"  # the folder of a scan's own annotation
 class LabelledShare:
     """How much of a truth is labelled: points in all, of a class of the table, and of an evaluated class.
 
-    The rest is `void` to a score: neither a miss nor an error.
+    `noun` says what is counted: points, vertices, pixels.
     """
 
     total: int
@@ -34,6 +35,7 @@ class LabelledShare:
 
     @property
     def void(self) -> int:
+        """Points that a score ignores: neither a miss nor an error."""
         return self.total - self.evaluated
 
     @property
@@ -57,27 +59,26 @@ def labelled_share(
     noun: str = "points",
     count: Float[np.ndarray, "*points"] | None = None,
 ) -> LabelledShare:
-    """How much of a truth of these categories is labelled; `noun` says what is counted, `count` how many each is."""
-    each = np.ones(category.shape) if count is None else count
-    evaluated = np.append(table.is_evaluated, False)[category]
-    annotated = each[category != VOID].sum()
-    return LabelledShare(int(each.sum()), int(annotated), int(each[evaluated].sum()), noun)
+    """How much of a truth of these categories is labelled; `count` is how many points each entry stands for, else 1."""
+    weight = np.ones(category.shape) if count is None else count
+    is_evaluated = np.append(table.is_evaluated, False)[category]
+    annotated = weight[category != VOID].sum()
+    return LabelledShare(int(weight.sum()), int(annotated), int(weight[is_evaluated].sum()), noun)
 
 
-def usual_table(path: Path) -> Path:
-    """The class table that belongs to a truth: `classes.csv` with it, else its data set's.
+def default_class_table(path: Path) -> Path:
+    """The file of the class table of a truth: `classes.csv` in its folder or the one above, else its data set's.
 
     Raises:
         InputError: there is none.
     """
     if not path.exists():
-        raise InputError(f"The ground truth {path} does not exist.")
+        raise InputError(f"The ground truth {path} does not exist; name another.")
     folder = path if path.is_dir() else path.parent
-    own = [place / "classes.csv" for place in (folder, folder.parent)]
-    found = next((table for table in own if table.is_file()), None)
-    if found:
-        return found
-    drives = (kitti360.find_drive(path, semantics) for semantics in (kitti360.SEMANTICS_2D, kitti360.SEMANTICS_3D))
+    for table in (folder / "classes.csv", folder.parent / "classes.csv"):
+        if table.is_file():
+            return table
+    drives = (kitti360.find_drive(path, part) for part in (SEMANTICS_2D, SEMANTICS_3D))
     if is_outdoors(path) or (path.is_dir() and any(drive is not None for drive in drives)):
         return find_table("kitti360")
     if path.is_dir() and (_is_scan(path.absolute()) or (path / "label-filt").is_dir()):
@@ -86,13 +87,15 @@ def usual_table(path: Path) -> Path:
 
 
 def is_outdoors(path: Path) -> bool:
-    """Whether the truth at a path is of streets, whose surfaces are measured less finely than those of rooms."""
+    """Whether the truth at a path is KITTI-360's, whose surfaces are measured less finely than those of rooms."""
     if path.is_file():
         return path.suffix.lower() == ".ply" and kitti360.is_window(path)
-    return path.is_dir() and kitti360.find_drive(path, kitti360.SEMANTICS_3D) is not None
+    return path.is_dir() and kitti360.find_drive(path, SEMANTICS_3D) is not None
 
 
-def points(path: Path, table: CategoryTable, label_map: Path | None = None, visible_only: bool = False) -> PanopticMesh:
+def annotated_points(
+    path: Path, table: CategoryTable, label_map: Path | None = None, visible_only: bool = False
+) -> PanopticMesh:
     """The labelled mesh or points of a ScanNet scan, a KITTI-360 drive, a labelled PLY or a folder that holds one.
 
     `label_map` is ScanNet's, where it does not lie with the scan; with `visible_only`, the points of KITTI-360 that no
@@ -105,18 +108,18 @@ def points(path: Path, table: CategoryTable, label_map: Path | None = None, visi
         is_window = kitti360.is_window(path)
         return kitti360.window_points(path, table, visible_only) if is_window else read_panoptic_mesh(path, table)
     if path.is_dir():
-        place = path.absolute()  # the name of the folder is the scan's, of `.` too
-        if ScanNet().annotation_files(place) or _is_scan(place):
-            return ScanNet().annotation(place, table, label_map=label_map)
-        if (place / "labelled.ply").is_file():
-            return read_panoptic_mesh(place / "labelled.ply", table)
-        drive = kitti360.find_drive(path, kitti360.SEMANTICS_3D)
+        folder = path.absolute()  # the name of the folder is the scan's, of `.` too
+        if ScanNet().annotation_files(folder) or _is_scan(folder):
+            return ScanNet().annotation(folder, table, label_map=label_map)
+        if (folder / "labelled.ply").is_file():
+            return read_panoptic_mesh(folder / "labelled.ply", table)
+        drive = kitti360.find_drive(path, SEMANTICS_3D)
         if drive is not None:
             return kitti360.drive_points(drive, table, visible_only)
     raise _unknown(path, "labelled points", "a labelled PLY (integer vertex properties category and instance)")
 
 
-def frames(path: Path, table: CategoryTable, label_map: Path | None = None) -> LabelFrames:
+def annotated_frames(path: Path, table: CategoryTable, label_map: Path | None = None) -> LabelFrames:
     """The label images of a ScanNet scan, a KITTI-360 drive or a folder of `semantic/` (`label/`) and `instance/`.
 
     `label_map` is ScanNet's, where it does not lie with the scan.
@@ -127,7 +130,7 @@ def frames(path: Path, table: CategoryTable, label_map: Path | None = None) -> L
     if (path / "label-filt").is_dir():
         return ScanNet().label_frames(path, table, label_map)
     if path.is_dir():
-        drive = kitti360.find_drive(path, kitti360.SEMANTICS_2D)
+        drive = kitti360.find_drive(path, SEMANTICS_2D)
         if drive is not None:
             return kitti360.label_frames(drive, table)
     for folder in (path, path / OWN):
@@ -142,7 +145,7 @@ def _is_scan(folder: Path) -> bool:
 
 def _unknown(path: Path, what: str, own: str) -> InputError:
     if not path.exists():
-        return InputError(f"The ground truth {path} does not exist.")
+        return InputError(f"The ground truth {path} does not exist; name another.")
     return InputError(
         f"{path} holds no {what} known here; name a ScanNet scan folder, {own}, or of KITTI-360 the root of one drive, "
         "its folder in data_2d_semantics/train or data_3d_semantics/train, or one of its static PLYs."

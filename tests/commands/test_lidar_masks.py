@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from panrecon.cli import app
 from panrecon.commands.lidar_masks import masks
 from panrecon.config import ScanSettings
-from panrecon.datasets.kitti360.dataset import KITTI360, find_place
+from panrecon.datasets.kitti360.dataset import KITTI360, drive_of_scene
 from panrecon.datasets.kitti360.format import read_calibration, read_vehicle_poses
 from panrecon.datasets.points import read_points
 from panrecon.datasets.semantic_kitti.format import write_raw_labels
@@ -35,12 +35,13 @@ def drive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def labelled(drive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The scans with the labels of the nearest true points; what moves has none."""
-    folder, place = tmp_path_factory.mktemp("labels"), find_place(drive)
+    folder = tmp_path_factory.mktemp("labels")
+    sequence = drive_of_scene(drive)
     truth = KITTI360().annotation(drive, TABLE)
     tree, ids = cKDTree(truth.mesh.vertices), np.append(TABLE.ids, 0)
     vehicle_from_lidar = read_calibration(drive / "calibration").vehicle_from_lidar
-    for number, pose in read_vehicle_poses(place.poses).items():
-        points = read_points(place.scan_file(number))[:, :3].astype(np.float64)
+    for number, pose in read_vehicle_poses(sequence.poses).items():
+        points = read_points(sequence.scan_file(number))[:, :3].astype(np.float64)
         world = points @ (pose @ vehicle_from_lidar)[:3, :3].T + (pose @ vehicle_from_lidar)[:3, 3]
         distance, nearest = tree.query(world)
         row = np.where(distance < 0.2, truth.labels.category[nearest], VOID)

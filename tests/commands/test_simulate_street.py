@@ -10,10 +10,8 @@ from scipy.spatial import cKDTree
 from typer.testing import CliRunner
 
 from panrecon.cli import app
+from panrecon.datasets.kitti360.format import SEMANTICS_2D, SEMANTICS_3D, Drive
 from panrecon.datasets.kitti360.ground_truth import (
-    SEMANTICS_2D,
-    SEMANTICS_3D,
-    Drive,
     drive_points,
     find_drive,
     label_frames,

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from panrecon.datasets.ground_truth import LabelledShare, frames, labelled_share, points, usual_table
+from panrecon.datasets.ground_truth import (
+    LabelledShare,
+    annotated_frames,
+    annotated_points,
+    default_class_table,
+    labelled_share,
+)
 from panrecon.datasets.scannet.format import AnnotatedMesh, write_scene
 from panrecon.errors import InputError
 from panrecon.io.images import write_ids
@@ -45,7 +51,7 @@ def test_a_labelled_ply_is_read_by_its_own_or_its_folders_name(
 ) -> None:
     write_panoptic_mesh(tmp_path / name, labelled, table)
     path = tmp_path / name.split("/")[0]
-    assert_array_equal(points(path, table).labels.category, CATEGORY)
+    assert_array_equal(annotated_points(path, table).labels.category, CATEGORY)
 
 
 def test_a_scan_is_read_as_scannets_even_from_inside(
@@ -56,10 +62,10 @@ def test_a_scan_is_read_as_scannets_even_from_inside(
     write_scene(scene, camera, AnnotatedMesh(labelled.mesh, labelled.labels, np.arange(5)), table)
     for name, ids in {"label-filt": [[3, 2, 0]], "instance-filt": [[1, 2, 0]]}.items():
         write_ids(scene / name / "7.png", np.array(ids, np.int32))
-    assert_array_equal(points(scene, table).labels.category, CATEGORY)
-    assert_array_equal(frames(scene, table).read("7").category, [[1, 2, VOID]])
+    assert_array_equal(annotated_points(scene, table).labels.category, CATEGORY)
+    assert_array_equal(annotated_frames(scene, table).read("7").category, [[1, 2, VOID]])
     monkeypatch.chdir(scene)
-    assert_array_equal(points(Path(), table).labels.category, CATEGORY)
+    assert_array_equal(annotated_points(Path(), table).labels.category, CATEGORY)
 
 
 def test_a_scan_whose_annotation_lacks_a_file_says_which(
@@ -70,14 +76,14 @@ def test_a_scan_whose_annotation_lacks_a_file_says_which(
     write_scene(scene, camera, AnnotatedMesh(labelled.mesh, labelled.labels, np.arange(5)), table)
     (scene / "scene0.aggregation.json").unlink()
     with pytest.raises(InputError, match=r"scene0\.aggregation\.json does not exist"):
-        points(scene, table)
+        annotated_points(scene, table)
 
 
 @pytest.mark.parametrize("semantic", ["semantic", "label"])
 @pytest.mark.parametrize("place", [".", "ground_truth"])
 def test_a_folder_of_label_images_is_read(tmp_path: Path, table: CategoryTable, semantic: str, place: str) -> None:
     write_images(tmp_path / place, semantic)
-    labels = frames(tmp_path, table).read("7")
+    labels = annotated_frames(tmp_path, table).read("7")
     assert_array_equal(labels.category, [[0, 2, VOID]])
     assert_array_equal(labels.instance, [[VOID, 2, VOID]])
 
@@ -89,35 +95,35 @@ def test_kitti360_is_told_by_its_layout(tmp_path: Path, table: CategoryTable) ->
     window = tmp_path / "data_3d_semantics" / DRIVE / "static" / "7_9.ply"
     write_window(window)
     for path in (tmp_path, images, images.parent, window.parent):
-        labels = frames(path, table).read("7")
+        labels = annotated_frames(path, table).read("7")
         assert_array_equal(labels.category, [[0, 2, VOID]])  # by raw ids: 2 is a chair's
         assert_array_equal(labels.instance, [[VOID, 2002, VOID]])
     copied = Path(shutil.copy(window, tmp_path / "copied.ply"))
     for path in (tmp_path, images, window.parent, window, copied):
-        found = points(path, table).labels
+        found = annotated_points(path, table).labels
         assert_array_equal(found.instance, [VOID, 5002, 5002])
-        assert_array_equal(points(path, table, visible_only=True).labels.instance, [VOID, 5002, VOID])
+        assert_array_equal(annotated_points(path, table, visible_only=True).labels.instance, [VOID, 5002, VOID])
 
 
 def test_what_is_no_truth_is_an_error_that_lists_what_is(tmp_path: Path, table: CategoryTable) -> None:
-    for read in (points, frames):
+    for read in (annotated_points, annotated_frames):
         with pytest.raises(InputError, match=r"nowhere does not exist"):
             read(tmp_path / "nowhere", table)
         with pytest.raises(InputError, match=r"ScanNet scan folder.*KITTI-360.*static PLYs\.$"):
             read(tmp_path, table)
     (tmp_path / "truth.txt").write_text("no truth")
     with pytest.raises(InputError, match=r"truth\.txt holds no labelled points.*a labelled PLY"):
-        points(tmp_path / "truth.txt", table)
+        annotated_points(tmp_path / "truth.txt", table)
     with pytest.raises(InputError, match=r"truth\.txt holds no label images.*semantic/"):
-        frames(tmp_path / "truth.txt", table)
+        annotated_frames(tmp_path / "truth.txt", table)
 
 
 def test_a_truth_that_is_not_there_is_missed_before_its_class_table(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere does not exist"):
-        usual_table(tmp_path / "nowhere")
+        default_class_table(tmp_path / "nowhere")
     (tmp_path / "truth.ply").touch()
     with pytest.raises(InputError, match=r"No class table lies with .*truth\.ply; name one with --classes"):
-        usual_table(tmp_path / "truth.ply")
+        default_class_table(tmp_path / "truth.ply")
 
 
 def test_coverage_counts_and_adds(table: CategoryTable) -> None:

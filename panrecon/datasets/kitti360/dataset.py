@@ -1,8 +1,8 @@
 """Drives of KITTI-360 (Liao, Xie, Geiger, PAMI 2022) as scans: cameras see, the LiDAR measures.
 
 calibration/  data_poses/<drive>/  data_2d_raw/<drive>/image_0{0,1}/data_rect/<frame>.png
-data_3d_raw/<drive>/velodyne_points/data/<frame>.bin      (panrecon/io/kitti360.py)
-data_2d_semantics/  data_3d_semantics/                    annotation (kitti360_truth.py)
+data_3d_raw/<drive>/velodyne_points/data/<frame>.bin      (format.py)
+data_2d_semantics/  data_3d_semantics/                    annotation (ground_truth.py)
 
 A scene is the folder of a data set of one drive, or, beside `calibration/`, a name that need be no folder:
 <drive> or <drive>_<first>_<last>, a window of frames as the accumulated points of the annotation are named.
@@ -17,8 +17,8 @@ from jaxtyping import Bool, Float
 
 from panrecon.config import ScanSettings
 from panrecon.datasets.kitti360 import ground_truth as truth
-from panrecon.datasets.kitti360.depth import AccumulatedDepth, Place
-from panrecon.datasets.kitti360.format import CAMERAS, read_calibration, read_vehicle_poses
+from panrecon.datasets.kitti360.depth import AccumulatedDepth
+from panrecon.datasets.kitti360.format import CAMERAS, SEMANTICS_3D, Drive, read_calibration, read_vehicle_poses
 from panrecon.datasets.label_images import LabelFrames, in_order
 from panrecon.datasets.selection import choose_frames, in_groups
 from panrecon.errors import InputError
@@ -33,34 +33,34 @@ class KITTI360:
     """One drive, or a window of its frames."""
 
     def check(self, folder: Path) -> None:
-        find_place(folder)
+        drive_of_scene(folder)
 
     def files(self, folder: Path) -> list[Path]:
-        place = find_place(folder)
-        fixed = [*sorted((place.root / "calibration").glob("*.txt")), place.poses]
-        images = [path for camera in _cameras(place) for path in _images(place, camera)]
-        return [*fixed, *images, *(place.scan_file(int(path.stem)) for path in images), *_own_mask(folder)]
+        drive = drive_of_scene(folder)
+        fixed = [*sorted((drive.root / "calibration").glob("*.txt")), drive.poses]
+        images = [path for camera in _cameras(drive) for path in _images(drive, camera)]
+        return [*fixed, *images, *(drive.scan_file(int(path.stem)) for path in images), *_own_mask(folder)]
 
     def scan(self, folder: Path, settings: ScanSettings) -> Scan:
-        place = find_place(folder)
-        rig, poses = read_calibration(place.root / "calibration"), read_vehicle_poses(place.poses)
+        drive = drive_of_scene(folder)
+        rig, poses = read_calibration(drive.root / "calibration"), read_vehicle_poses(drive.poses)
         frames = []
         for name in settings.cameras:
             mounted = rig.vehicle_from_rectified[CAMERAS.index(name)]
             usable = [
                 [
-                    Frame(_frame_name(number, name), path, place.scan_file(number), poses[number] @ mounted)
+                    Frame(_frame_name(number, name), path, drive.scan_file(number), poses[number] @ mounted)
                     for path in group
                     for number in [int(path.stem)]
                     if number in poses and _frame_name(number, name) not in settings.skip_frames
                 ]
-                for group in in_groups(_images(place, name), settings)
+                for group in in_groups(_images(drive, name), settings)
             ]
             frames += choose_frames(usable, settings)
         if not frames:
             raise InputError(
-                f"No image of {place.images(settings.cameras[0])} has a pose in {place.poses}"
-                f"{_of_window(place)}; compare their frame numbers."
+                f"No image of {drive.images(settings.cameras[0])} has a pose in {drive.poses}"
+                f"{_of_window(drive)}; compare their frame numbers."
             )
         missing = next((frame.depth for frame in frames if not frame.depth.is_file()), None)
         if missing is not None:
@@ -69,24 +69,23 @@ class KITTI360:
         return Scan(folder.name, rig.camera, rig.camera, DEPTH_SCALE, tuple(ordered))
 
     def depths(self, folder: Path, scan: Scan, settings: ScanSettings) -> AccumulatedDepth:
-        return AccumulatedDepth(find_place(folder), scan, settings, _mask(folder, scan, settings))
+        return AccumulatedDepth(drive_of_scene(folder), scan, settings, _mask(folder, scan, settings))
 
     def alignment(self, folder: Path, settings: ScanSettings) -> Float[np.ndarray, "4 4"]:
         return np.eye(4)
 
     def annotation_files(self, folder: Path) -> list[Path]:
-        return truth_windows(find_place(folder))
+        return annotated_windows(drive_of_scene(folder))
 
     def annotation(self, folder: Path, table: CategoryTable, visible_only: bool = False) -> PanopticMesh:
-        windows = truth_windows(find_place(folder))
-        return truth.joined([truth.window_points(path, table, visible_only) for path in windows])
+        windows = annotated_windows(drive_of_scene(folder))
+        return truth.concatenated([truth.window_points(path, table, visible_only) for path in windows])
 
     def label_frames(self, folder: Path, table: CategoryTable) -> LabelFrames:
-        place = find_place(folder)
-        return truth.label_frames(truth.Drive(place.root, place.drive), table)
+        return truth.label_frames(drive_of_scene(folder), table)
 
 
-def find_place(folder: Path) -> Place:
+def drive_of_scene(folder: Path) -> Drive:
     """The drive, and the window of it, that a scene's folder or name means.
 
     Raises:
@@ -98,7 +97,7 @@ def find_place(folder: Path) -> Place:
         if len(drives) != 1:
             example = f"; name one as SCENE with DATA={folder}, such as {drives[0]}" if drives else ""
             raise InputError(f"{folder / 'data_2d_raw'} has {len(drives)} drives{example}.")
-        return Place(folder, drives[0])
+        return Drive(folder, drives[0])
     root, name = folder.parent, folder.name
     window = WINDOW.fullmatch(name)
     wanted = window["drive"] if window else name
@@ -108,34 +107,34 @@ def find_place(folder: Path) -> Place:
             f"{folder} is no scene of KITTI-360: neither has it calibration/ and data_2d_raw/ of one drive, nor is "
             f"{name!r} a drive (or <drive>_<first>_<last>) of a data set in {root}."
         )
-    first, last = (int(window["first"]), int(window["last"])) if window else (Place.first, Place.last)
-    return Place(root, drives[0], first, last)
+    first, last = (int(window["first"]), int(window["last"])) if window else (Drive.first, Drive.last)
+    return Drive(root, drives[0], first, last)
 
 
-def truth_windows(place: Place) -> list[Path]:
+def annotated_windows(drive: Drive) -> list[Path]:
     """The accumulated, annotated points that share frames with the place; those of its very name, if there are any."""
-    folder = truth.Drive(place.root, place.drive).folder(truth.SEMANTICS_3D) / "static"
-    found = []
+    folder = drive.semantics(SEMANTICS_3D) / "static"
+    overlapping = []
     for path in sorted(folder.glob("*.ply")):
         ends = re.fullmatch(r"(\d+)_(\d+)", path.stem)
-        if ends and (int(ends[1]), int(ends[2])) == (place.first, place.last):
+        if ends and (int(ends[1]), int(ends[2])) == (drive.first, drive.last):
             return [path]
-        if ends and int(ends[1]) <= place.last and int(ends[2]) >= place.first:
-            found.append(path)
-    return found
+        if ends and int(ends[1]) <= drive.last and int(ends[2]) >= drive.first:
+            overlapping.append(path)
+    return overlapping
 
 
-def _cameras(place: Place) -> list[str]:
-    return [camera for camera in CAMERAS if place.images(camera).is_dir()]
+def _cameras(drive: Drive) -> list[str]:
+    return [camera for camera in CAMERAS if drive.images(camera).is_dir()]
 
 
 def _drives(root: Path) -> list[str]:
     return sorted(path.name for path in (root / "data_2d_raw").glob("*") if path.is_dir())
 
 
-def _images(place: Place, camera: str) -> list[Path]:
-    paths = in_order(path for path in place.images(camera).glob("*.png") if path.stem.isdecimal())
-    return [path for path in paths if place.holds(int(path.stem))]
+def _images(drive: Drive, camera: str) -> list[Path]:
+    paths = in_order(path for path in drive.images(camera).glob("*.png") if path.stem.isdecimal())
+    return [path for path in paths if drive.contains(int(path.stem))]
 
 
 def _frame_name(number: int, camera: str) -> str:
@@ -143,8 +142,8 @@ def _frame_name(number: int, camera: str) -> str:
     return f"{number:010d}" if camera == "image_00" else f"{number:010d}_{camera.removeprefix('image_')}"
 
 
-def _of_window(place: Place) -> str:
-    return "" if place.first == Place.first else f" between {place.first} and {place.last}"
+def _of_window(drive: Drive) -> str:
+    return "" if drive.first == Drive.first else f" between {drive.first} and {drive.last}"
 
 
 def _own_mask(folder: Path) -> list[Path]:

@@ -1,8 +1,6 @@
 """Depth images of a drive of KITTI-360, from its accumulated LiDAR scans."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 from typing import Final
 
@@ -14,7 +12,7 @@ from panrecon.accumulation.deskewing import deskewed, is_motion_distorted
 from panrecon.accumulation.motion import PosedScan, dynamic_points, range_image
 from panrecon.accumulation.parameters import AccumulationParameters
 from panrecon.config import ScanSettings
-from panrecon.datasets.kitti360.format import read_calibration, read_vehicle_poses
+from panrecon.datasets.kitti360.format import Drive, read_calibration, read_vehicle_poses
 from panrecon.datasets.points import read_points
 from panrecon.geometry.projective import invert, transform
 from panrecon.structures import Frame, Scan
@@ -26,29 +24,6 @@ NEIGHBOURS: Final = 5  # scans before and after one whose rays test its points
 PAIRS_COMPARED: Final = 6  # pairs of scans that show whether the vehicle's motion distorts them
 
 
-@dataclass(frozen=True)
-class Place:
-    """Which drive of which data set, and which of its frames (both ends belong to it)."""
-
-    root: Path
-    drive: str
-    first: int = 0
-    last: int = 10**10
-
-    def images(self, camera: str) -> Path:
-        return self.root / "data_2d_raw" / self.drive / camera / "data_rect"
-
-    def scan_file(self, number: int) -> Path:
-        return self.root / "data_3d_raw" / self.drive / "velodyne_points" / "data" / f"{number:010d}.bin"
-
-    @property
-    def poses(self) -> Path:
-        return self.root / "data_poses" / self.drive / "poses.txt"
-
-    def holds(self, number: int) -> bool:
-        return self.first <= number <= self.last
-
-
 class AccumulatedDepth:
     """Depth images of a drive, by camera: the scans along some metres of the way, without dynamic points.
 
@@ -57,25 +32,34 @@ class AccumulatedDepth:
 
     def __init__(
         self,
-        place: Place,
+        drive: Drive,
         scan: Scan,
         settings: ScanSettings,
         mask: Bool[np.ndarray, "h w"],
         parameters: AccumulationParameters = AccumulationParameters(),
     ) -> None:
-        self._place = place
+        """`mask`: pixels of the vehicle itself, which have no depth.
+
+        Raises:
+            InputError: poses, calibration or a LiDAR scan are missing or damaged.
+        """
+        self._drive = drive
         self._camera = scan.camera
         self._mask = mask
         self._settings = settings
         self._parameters = parameters
-        poses = read_vehicle_poses(place.poses)
-        self._vehicle_from_lidar = read_calibration(place.root / "calibration").vehicle_from_lidar
-        self._world_from_vehicle = {n: pose for n, pose in poses.items() if place.scan_file(n).is_file()}
-        self._numbers = np.array(sorted(self._world_from_vehicle))
-        positions = np.stack([self._world_from_vehicle[n][:3, 3] for n in self._numbers.tolist()])
+        poses = read_vehicle_poses(drive.poses)
+        self._vehicle_from_lidar = read_calibration(drive.root / "calibration").vehicle_from_lidar
+        self._world_from_vehicle = {
+            frame_index: pose for frame_index, pose in poses.items() if drive.scan_file(frame_index).is_file()
+        }
+        self._frame_indices = np.array(sorted(self._world_from_vehicle))
+        positions = np.stack(
+            [self._world_from_vehicle[frame_index][:3, 3] for frame_index in self._frame_indices.tolist()]
+        )
         steps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
         self._travelled = np.concatenate([[0.0], np.cumsum(steps)])
-        _, self._apart = np.unique(np.floor(self._travelled / SPACING), return_index=True)
+        _, self._spaced = np.unique(np.floor(self._travelled / SPACING), return_index=True)
         self._lock = Lock()
         self._scans: OrderedDict[int, PosedScan] = OrderedDict()
         self._ranges: OrderedDict[int, Float32[np.ndarray, "rows columns"]] = OrderedDict()
@@ -84,10 +68,11 @@ class AccumulatedDepth:
 
     def __call__(self, frame: Frame) -> Float32[np.ndarray, "h w"]:
         """Depth along the optical axis (m); 0 where not measured, behind dynamic points, or on the vehicle itself."""
-        at, held = self._at(frame), self._held(frame)
+        at = self._at(frame)
+        window = self._window(frame)
         with self._lock:
-            self._forget(len(held))
-            parts = [self._separated(index) for index in held]
+            self._forget(len(window))
+            parts = [self._separated(index) for index in window]
             own_dynamic = self._separated(at)[1]
         camera_from_world = invert(frame.world_from_camera)
         origin = frame.world_from_camera[:3, 3]
@@ -96,28 +81,28 @@ class AccumulatedDepth:
         depth = depth_image(self._camera, static, dynamic, parameters=self._parameters.depth_image)
         return np.where(self._mask, np.float32(0), depth)
 
-    def scans_of(self, frame: Frame) -> list[int]:
-        """The numbers of the scans that a frame's depth is made of, its own among them."""
-        return [int(self._numbers[index]) for index in self._held(frame)]
+    def scans_accumulated(self, frame: Frame) -> list[int]:
+        """The frame indices of the scans that a frame's depth is made of, its own among them."""
+        return [int(self._frame_indices[index]) for index in self._window(frame)]
 
     def _at(self, frame: Frame) -> int:
-        return int(np.searchsorted(self._numbers, int(frame.depth.stem)))
+        return int(np.searchsorted(self._frame_indices, int(frame.depth.stem)))
 
-    def _held(self, frame: Frame) -> list[int]:
+    def _window(self, frame: Frame) -> list[int]:
         at = self._at(frame)
-        away = np.abs(self._travelled[self._apart] - self._travelled[at])
-        return sorted({at, *self._apart[away <= self._settings.accumulate].tolist()})
+        distance = np.abs(self._travelled[self._spaced] - self._travelled[at])
+        return sorted({at, *self._spaced[distance <= self._settings.accumulate].tolist()})
 
-    def _forget(self, window: int) -> None:
+    def _forget(self, size: int) -> None:
         """No more scans are held than a frame and its neighbours need."""
         for held in (self._scans, self._ranges, self._parts):
-            while len(held) > window + 4 * NEIGHBOURS:
+            while len(held) > size + 4 * NEIGHBOURS:
                 held.popitem(last=False)
 
     def _separated(self, index: int) -> tuple[Float32[np.ndarray, "n 3"], Float32[np.ndarray, "m 3"]]:
         """World points of a scan: static and dynamic ones."""
         if index not in self._parts:
-            first, last = max(index - NEIGHBOURS, 0), min(index + NEIGHBOURS + 1, len(self._numbers))
+            first, last = max(index - NEIGHBOURS, 0), min(index + NEIGHBOURS + 1, len(self._frame_indices))
             others = [(self._scan(i), self._range(i)) for i in range(first, last) if i != index]
             scan = self._scan(index)
             is_dynamic = dynamic_points(scan, others, self._parameters.dynamic_points, self._parameters.range_image)
@@ -141,18 +126,18 @@ class AccumulatedDepth:
 
     def _raw(self, index: int) -> Float32[np.ndarray, "n 3"]:
         """The points of a scan as they are stored, those on the vehicle left out."""
-        points = read_points(self._place.scan_file(int(self._numbers[index])))[:, :3]
+        points = read_points(self._drive.scan_file(int(self._frame_indices[index])))[:, :3]
         on_vehicle = ((points > VEHICLE[0]) & (points < VEHICLE[1])).all(axis=1)
         return np.ascontiguousarray(points[~on_vehicle])
 
     def _world_from_lidar(self, index: int) -> Float[np.ndarray, "4 4"]:
-        return np.asarray(self._world_from_vehicle[int(self._numbers[index])] @ self._vehicle_from_lidar)
+        return np.asarray(self._world_from_vehicle[int(self._frame_indices[index])] @ self._vehicle_from_lidar)
 
     def _next_from(self, index: int) -> Float[np.ndarray, "4 4"]:
         """The sensor's motion in one turn, by the pose of the next scan, else of the previous one."""
-        numbers = self._numbers
+        indices = self._frame_indices
         for here, there in ((index, index + 1), (index - 1, index)):
-            if here >= 0 and there < len(numbers) and numbers[there] == numbers[here] + 1:
+            if here >= 0 and there < len(indices) and indices[there] == indices[here] + 1:
                 return np.asarray(invert(self._world_from_lidar(there)) @ self._world_from_lidar(here))
         return np.eye(4)
 

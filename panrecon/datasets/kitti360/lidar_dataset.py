@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from panrecon.datasets.kitti360.dataset import find_place
+from panrecon.datasets.kitti360.dataset import drive_of_scene
 from panrecon.datasets.kitti360.format import CAMERAS, read_calibration
 from panrecon.datasets.lidar import HDL_64E_GAP_DEG, ScanReference, instance_ids_within_class
 from panrecon.datasets.points import read_points
@@ -24,8 +24,8 @@ class Kitti360Lidar:
     beam_gap_deg = HDL_64E_GAP_DEG
 
     def __init__(self, root: Path) -> None:
-        self._place = find_place(root)
-        self.root = self._place.root
+        self._drive = drive_of_scene(root)
+        self.root = self._drive.root
         self.table = read_categories(find_table("kitti360"))
 
     def scans(self) -> tuple[ScanReference, ...]:
@@ -34,11 +34,11 @@ class Kitti360Lidar:
         Raises:
             InputError: there is none.
         """
-        folder = self._place.scan_file(0).parent
-        names = [path.stem for path in sorted(folder.glob("*.bin")) if self._place.holds(int(path.stem))]
+        folder = self._drive.scans
+        names = [path.stem for path in sorted(folder.glob("*.bin")) if self._drive.contains(int(path.stem))]
         if not names:
             raise InputError(f"There is no scan <frame>.bin in {folder}; put the sequence's scans there.")
-        return tuple(ScanReference(folder.parents[1], self._place.drive, name) for name in names)
+        return tuple(ScanReference(folder.parents[1], self._drive.name, name) for name in names)
 
     def read(self, reference: ScanReference) -> LidarScan:
         """The scan, without labels, and the images of both cameras where they exist.
@@ -46,8 +46,8 @@ class Kitti360Lidar:
         Raises:
             InputError: the scan or the calibration is missing or damaged.
         """
-        points = read_points(self._place.scan_file(int(reference.key)))
-        path_of_camera = {name: self._place.images(name) / f"{reference.key}.png" for name in CAMERAS}
+        points = read_points(self._drive.scan_file(int(reference.key)))
+        path_of_camera = {name: self._drive.images(name) / f"{reference.key}.png" for name in CAMERAS}
         images = [self._image(name, path) for name, path in path_of_camera.items() if path.is_file()]
         return LidarScan(reference.key, points, None, tuple(images))
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from panrecon.accumulation.deskewing import deskewed
 from panrecon.cli import app
 from panrecon.config import ScanSettings, Settings
-from panrecon.datasets.kitti360.dataset import KITTI360, find_place
+from panrecon.datasets.kitti360.dataset import KITTI360, drive_of_scene
 from panrecon.datasets.kitti360.format import read_calibration, read_vehicle_poses
 from panrecon.datasets.points import read_points, write_points
 from panrecon.errors import InputError
@@ -140,8 +140,8 @@ def test_a_window_is_part_of_the_drive(street: Path, scan: Scan) -> None:
 
 @pytest.mark.parametrize("name", ["street", f"street/{DRIVE}", "street/drive_9003"])
 def test_a_drive_is_found_by_its_data_set_or_its_name(street: Path, name: str) -> None:
-    place = find_place(street.parent / name)
-    assert (place.root, place.drive) == (street, DRIVE)
+    drive = drive_of_scene(street.parent / name)
+    assert (drive.root, drive.name) == (street, DRIVE)
 
 
 def test_the_calibration_reads_back_as_it_was_written(street: Path) -> None:
@@ -178,14 +178,14 @@ def test_frames_are_left_out_by_name(street: Path, scan: Scan) -> None:
 
 def test_depth_is_made_of_scans_along_the_way_however_long_the_vehicle_rests(copy: Path, scan: Scan) -> None:
     near = KITTI360().depths(copy, scan, ScanSettings(accumulate=2.5))
-    assert near.scans_of(scan.frames[4]) == [2, 3, 4, 5, 6]
-    assert near.scans_of(scan.frames[0]) == [0, 1, 2]
+    assert near.scans_accumulated(scan.frames[4]) == [2, 3, 4, 5, 6]
+    assert near.scans_accumulated(scan.frames[0]) == [0, 1, 2]
     poses = copy / "data_poses" / DRIVE / "poses.txt"
     lines = poses.read_text().splitlines()
     rest = [f"{number} {lines[2].split(' ', 1)[1]}" for number in range(3, 7)]
     poses.write_text("\n".join([*lines[:3], *rest, lines[7]]))
     resting = KITTI360().depths(copy, scan, ScanSettings(accumulate=2.5))
-    assert resting.scans_of(scan.frames[5]) == [0, 1, 2, 5]
+    assert resting.scans_accumulated(scan.frames[5]) == [0, 1, 2, 5]
 
 
 def test_the_vehicle_itself_is_masked(copy: Path, scan: Scan) -> None:

@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from panrecon.datasets.kitti360.format import SEMANTICS_2D, SEMANTICS_3D, Drive
 from panrecon.datasets.kitti360.ground_truth import (
-    SEMANTICS_2D,
-    SEMANTICS_3D,
-    Drive,
     drive_points,
     find_drive,
     is_window,
@@ -98,7 +96,7 @@ def test_points_that_no_camera_saw_count_unless_they_are_left_out(classes: Categ
 def test_the_points_of_a_drive_are_those_of_its_windows_in_order(drive: Drive, classes: CategoryTable) -> None:
     found = drive_points(drive, classes)
     assert_array_equal(found.mesh.vertices[:, 0], np.concatenate([np.arange(8), 100 + np.arange(8)]))
-    one = window_points(drive.folder(SEMANTICS_3D) / "static" / "0000000090_0000000200.ply", classes)
+    one = window_points(drive.semantics(SEMANTICS_3D) / "static" / "0000000090_0000000200.ply", classes)
     assert_array_equal(found.labels.category, np.tile(one.labels.category, 2))
     assert_array_equal(found.labels.instance, np.tile(one.labels.instance, 2))
     assert found.mesh.faces.shape == (0, 3)
@@ -126,14 +124,14 @@ def test_pixels_and_points_agree(drive: Drive, classes: CategoryTable) -> None:
 def test_any_folder_of_a_drive_means_it(drive: Drive, place: str, semantics: str) -> None:
     found = find_drive(drive.root / place, semantics)
     assert found is not None
-    assert found.folder(semantics) == drive.folder(semantics)
+    assert found.semantics(semantics) == drive.semantics(semantics)
 
 
 def test_several_drives_are_an_error_that_lists_them(drive: Drive) -> None:
     write_drive(drive.root, "2013_05_28_drive_0003_sync")
     with pytest.raises(InputError, match=rf"2 drives: 2013_05_28_drive_0003_sync, {NAME}; .*train/2013"):
         find_drive(drive.root, SEMANTICS_3D)
-    assert find_drive(drive.folder(SEMANTICS_3D), SEMANTICS_3D) == drive
+    assert find_drive(drive.semantics(SEMANTICS_3D), SEMANTICS_3D) == drive
 
 
 def test_other_folders_are_no_drive(tmp_path: Path) -> None:
@@ -151,7 +149,7 @@ def test_windows_are_told_from_other_point_clouds(tmp_path: Path) -> None:
 def test_a_drive_without_windows_or_a_window_without_labels_is_an_error(drive: Drive, classes: CategoryTable) -> None:
     with pytest.raises(InputError, match=r"no window .*static"):
         drive_points(Drive(drive.root, "2013_05_28_drive_0003_sync"), classes)
-    path = drive.folder(SEMANTICS_3D) / "static" / "0000000002_0000000100.ply"
+    path = drive.semantics(SEMANTICS_3D) / "static" / "0000000002_0000000100.ply"
     write_window(path, without="semantic")  # as the test windows are published
     with pytest.raises(InputError, match=r"0000000100\.ply .* lacks 'category'"):
         drive_points(drive, classes)
