@@ -44,7 +44,8 @@ def main(shared: SharedOption = None) -> None:
 
 
 def measure(scene: BenchScene, run: Path) -> list[Outcome]:
-    scan, mesh = read_scan(run / "scan"), read_mesh(run / "mesh" / "mesh.ply")
+    scan = read_scan(run / "scan")
+    mesh = read_mesh(run / "mesh" / "mesh.ply")
     built = build_scene(scene.raw, scan, mesh, read_views(scan))
     result = []
     for group, path in mask_files(scene):
@@ -58,7 +59,8 @@ def measure(scene: BenchScene, run: Path) -> list[Outcome]:
 
 
 def calibration(outcomes: list[Outcome]) -> Calibration:
-    said, is_right = np.array([one[1] for one in outcomes]), np.array([one[2] for one in outcomes])
+    said = np.array([one[1] for one in outcomes])
+    is_right = np.array([one[2] for one in outcomes])
     return expected_calibration_error(said, is_right, BINS)
 
 

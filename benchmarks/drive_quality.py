@@ -55,7 +55,8 @@ def street(seed: int, data: Path) -> Path:
 
 def scored(folder: Path, runs: Path) -> dict[str, Any]:
     """All stages of a drive, with detections and features that are made where its run lies."""
-    run, made = runs / "bench" / DATASET / folder.name, (runs / "bench" / "drives" / folder.name).resolve()
+    run = runs / "bench" / DATASET / folder.name
+    made = (runs / "bench" / "drives" / folder.name).resolve()
     if not (made / "features" / "features.json").is_file():
         panrecon("simulate", "detections", str(folder), "--out", str(made / "detections.json"))
         panrecon("simulate", "features", str(folder), "--out", str(made / "features"))

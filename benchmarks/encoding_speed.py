@@ -94,7 +94,8 @@ class NerfstudioFormulation(nn.Module):
 
     def forward(self, positions: Float[Tensor, "N 3"]) -> Float[Tensor, "N E"]:
         scaled = positions[:, None] * self.scalings
-        far, near = torch.ceil(scaled).int(), torch.floor(scaled).int()
+        far = torch.ceil(scaled).int()
+        near = torch.floor(scaled).int()
         offset = scaled - near
         x, y, z = (offset[..., axis : axis + 1] for axis in range(3))
 
@@ -127,7 +128,8 @@ def main(quick: Annotated[bool, typer.Option(help="a table of 2^14 rows and few 
 def encodings(points: int) -> list[Timing]:
     """One volume, then four: features, slope, and gradients into the table."""
     torch.manual_seed(0)
-    positions, direction = ray_points(points), torch.randn(LEVELS * FEATURES)
+    positions = ray_points(points)
+    direction = torch.randn(LEVELS * FEATURES)
     resolutions = level_resolutions(LEVELS, 16, FINEST)
     plain, fast = (kind(resolutions, FEATURES, LOG2_TABLE) for kind in (HashVolumes, FastHashVolumes))
     peers = [NerfstudioFormulation() for _ in range(VOLUMES)]
@@ -177,7 +179,8 @@ def learn(slope: Tensor, features: list[Tensor]) -> None:
 def ray_points(count: int) -> Float[Tensor, "N 3"]:
     """Points along rays through the unit cube, ray by ray, as training sees them."""
     rays = RAYS
-    origin, direction = torch.rand(rays, 1, 3), torch.nn.functional.normalize(torch.randn(rays, 1, 3), dim=2)
+    origin = torch.rand(rays, 1, 3)
+    direction = torch.nn.functional.normalize(torch.randn(rays, 1, 3), dim=2)
     depth = torch.linspace(0, 0.5, count // rays)[None, :, None]
     return (origin + depth * direction).clamp(0, 1).reshape(-1, 3)
 
@@ -237,11 +240,13 @@ def box_scene() -> FieldData:
     camera = Camera(160, 120, 120.0, 120.0, 79.5, 59.5)
     angles = np.arange(8) * np.pi / 4
     poses = np.stack([look_at(np.zeros(3), np.array([np.cos(a), np.sin(a), 0.0])) for a in angles])
-    shape, rng = (8, 120, 160), np.random.default_rng(0)
+    shape = (8, 120, 160)
+    rng = np.random.default_rng(0)
     category = rng.integers(0, 20, shape).astype(np.int32)
     instance = rng.integers(0, 64, shape).astype(np.int32)
     color = rng.integers(0, 255, (*shape, 3)).astype(np.uint8)
-    depth, weight = np.full(shape, 1.2, np.float32), np.ones(shape, np.float32)
+    depth = np.full(shape, 1.2, np.float32)
+    weight = np.ones(shape, np.float32)
     box = SceneBox(np.full(3, -1.35), np.full(3, 2.7))
     return FieldData(camera, poses, color, depth, category, instance, weight, None, 20, 64, box)
 

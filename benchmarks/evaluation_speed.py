@@ -91,7 +91,8 @@ def points_by_panrecon(count: int, repeats: int) -> Measured:
 
 
 def points_by_torchmetrics(count: int, repeats: int) -> Measured:
-    things, stuff = set(range(STUFF, THINGS + STUFF)), set(range(STUFF))
+    things = set(range(STUFF, THINGS + STUFF))
+    stuff = set(range(STUFF))
     stacked = [
         torch.from_numpy(np.stack([side.category, side.instance + 1], axis=-1).astype(np.int64))[None]
         for side in labelled_points(count)
@@ -120,7 +121,8 @@ def first(frames: LabelFrames, count: int) -> LabelFrames:
 
 
 def measured(what: str, points: int, repeats: int, run: Callable[[], float]) -> Measured:
-    seconds, found = [], 0.0
+    seconds = []
+    found = 0.0
     for _ in range(repeats):
         started = time.perf_counter()
         found = run()
@@ -130,7 +132,8 @@ def measured(what: str, points: int, repeats: int, run: Callable[[], float]) -> 
 
 def extra_memory(run: Callable[[], float]) -> int:
     """The most that a run holds beyond what the process held before it (bytes), looked at every millisecond."""
-    process, stop = psutil.Process(), threading.Event()
+    process = psutil.Process()
+    stop = threading.Event()
     before = most = process.memory_info().rss
 
     def watch() -> None:

@@ -47,7 +47,8 @@ def main(
 
 def measure(scene: BenchScene, run: Path, chosen: list[str], quick: bool) -> list[Point]:
     """All points of one scene."""
-    scan, mesh = read_scan(run / "scan"), read_mesh(run / "mesh" / "mesh.ply")
+    scan = read_scan(run / "scan")
+    mesh = read_mesh(run / "mesh" / "mesh.ply")
     built = build_scene(scene.raw, scan, mesh, read_views(scan))
     points: list[Point] = []
     for seed in seeds_of(scene, quick):

@@ -120,7 +120,8 @@ def _after(step: str, run: Path, mesh: TriangleMesh, table: CategoryTable) -> Pa
 
 def _fuse(run: Path, settings: MeshSettings) -> Baseline:
     started = time.perf_counter()
-    scan, mesh = read_scan(run / "scan"), read_mesh(run / "mesh" / "mesh.ply")
+    scan = read_scan(run / "scan")
+    mesh = read_mesh(run / "mesh" / "mesh.ply")
     table = read_categories(run / "scan" / "classes.csv")
     detections = read_detections(run / "masks" / "detections.json", table)
     voxels = surface_voxels(mesh.vertices, settings.voxel_size)

@@ -66,7 +66,8 @@ class Row:
 def main() -> None:
     """Three tables: growth with frames, where the time of a frame goes, and the drive."""
     load = os.getloadavg()[0]
-    scan, drive = BenchScene("room", ROOMS / "long_scan"), BenchScene("drive", ROOMS / "long_drive")
+    scan = BenchScene("room", ROOMS / "long_scan")
+    drive = BenchScene("drive", ROOMS / "long_drive")
     write_once(scan, long_scan)
     write_once(drive, long_drive)
     grown = [
@@ -128,7 +129,8 @@ def cost_table(rows: Sequence[Row]) -> str:
 
 def times_of_a_frame(scene: BenchScene, run: Path) -> dict[str, float]:
     """Median seconds of what both stages do with a frame."""
-    raw, scan = dataset(DATASET).scan(scene.raw, ScanSettings()), read_scan(run / "scan")
+    raw = dataset(DATASET).scan(scene.raw, ScanSettings())
+    scan = read_scan(run / "scan")
     chosen = np.linspace(0, len(scan.frames) - 1, SAMPLED).astype(int)
     colors = [read_color(raw.frames[number].color) for number in chosen]
     registered = [resample(color, raw.source_camera, raw.camera) for color in colors]
@@ -170,7 +172,8 @@ def long_scan(folder: Path) -> None:
     """DISTINCT rendered frames, each linked REPEATS times; colour enlarged to what ScanNet's camera gives."""
     source = folder.with_name(f"{folder.name}_source")
     panrecon("simulate", "room", str(source), "--frames", str(DISTINCT), "--width", "640")
-    scan, rng = dataset(DATASET).scan(source, ScanSettings()), np.random.default_rng(0)
+    scan = dataset(DATASET).scan(source, ScanSettings())
+    rng = np.random.default_rng(0)
     for number, frame in enumerate(scan.frames):
         large = cv2.resize(read_color(frame.color), COLOR_SIZE, interpolation=cv2.INTER_CUBIC)
         write_image(folder / "color" / f"{number}.jpg", large)
@@ -218,7 +221,8 @@ def street() -> TriangleMesh:
     rng = np.random.default_rng(0)
     for x in range(-40, LENGTH + 60, 12):
         for side in (-1, 1):
-            height, setback = rng.uniform(8, 16), rng.uniform(0, 2)
+            height = rng.uniform(8, 16)
+            setback = rng.uniform(0, 2)
             boxes.append(((x + 6.0, side * (14 + setback), height / 2), (11.0, 8.0, height)))
             boxes.append(((x + 3.0, side * (9.6 + setback), 4.0), (2.5, 1.0, 2.0)))
             boxes.append(((x + rng.uniform(2, 8), side * 7.0, 0.75), (4.2, 1.8, 1.5)))

@@ -105,7 +105,8 @@ def study_table(points: Sequence[Point]) -> str:
         cells = []
         for method in methods:
             mine = chosen(points, disturbance, level, method)
-            (pq, spread), (things, _) = mean_and_spread(mine, "pq"), mean_and_spread(mine, "pq_things")
+            pq, spread = mean_and_spread(mine, "pq")
+            things, _ = mean_and_spread(mine, "pq_things")
             cells.append(f"{pq:.1f} ± {spread:.1f} / {things:.1f}")
         rows.append([disturbance, f"{level:g}", *cells])
     return table_of(["disturbance", "level", *(f"{method}: PQ / things" for method in methods)], rows)

@@ -51,10 +51,14 @@ def main(shared: SharedOption = None) -> None:
 
 
 def measure(scene: BenchScene, run: Path) -> list[Row]:
-    scan, mesh = read_scan(run / "scan"), read_mesh(run / "mesh" / "mesh.ply")
+    scan = read_scan(run / "scan")
+    mesh = read_mesh(run / "mesh" / "mesh.ply")
     built = build_scene(scene.raw, scan, mesh, read_views(scan))
-    truth, edges = true_region(built), mesh_edges(mesh.faces)
-    normals, colors, depth = dihedral_weight(mesh, edges), color_step(mesh, edges), depth_edges(built, edges)
+    truth = true_region(built)
+    edges = mesh_edges(mesh.faces)
+    normals = dihedral_weight(mesh, edges)
+    colors = color_step(mesh, edges)
+    depth = depth_edges(built, edges)
 
     def by(weight: Float[np.ndarray, " E"], k: float) -> Int[np.ndarray, " V"]:
         return felzenszwalb_huttenlocher(edges, weight, len(mesh.vertices), k, SETTINGS.superface_min_vertices)
@@ -81,7 +85,8 @@ def measure(scene: BenchScene, run: Path) -> list[Row]:
         ]
         for name, segment in ways.items()
     ]
-    at_borders, everywhere = 100 * depth[border].mean(), 100 * depth.mean()
+    at_borders = 100 * depth[border].mean()
+    everywhere = 100 * depth.mean()
     note = f"views with a depth edge: {at_borders:.2f} % at true borders, {everywhere:.2f} % everywhere"
     return [*result, [scene.name, note, "", "", "", "", ""]]
 

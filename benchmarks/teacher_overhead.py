@@ -84,7 +84,8 @@ class Timed:
             self.network.decode(embedding, box / 4)
             yy, xx = np.mgrid[:SIDE:4, :SIDE:4]
             x0, y0, x1, y1 = (box[:, side, None, None] for side in range(4))
-            across, along = (2 * xx - x0 - x1) / (x1 - x0), (2 * yy - y0 - y1) / (y1 - y0)
+            across = (2 * xx - x0 - x1) / (x1 - x0)
+            along = (2 * yy - y0 - y1) / (y1 - y0)
             return (1 - across**2 - along**2).astype(np.float32)
 
 
@@ -99,7 +100,8 @@ def boxes() -> np.ndarray:
 def main(frames: Annotated[int, typer.Option(help="frames to segment")] = 24) -> None:
     """Prints a table, writes it and JSON."""
     with tempfile.TemporaryDirectory() as folder:
-        scan, networks = scan_of(Path(folder), frames), networks_in(Path(folder))
+        scan = scan_of(Path(folder), frames)
+        networks = networks_in(Path(folder))
         wall, ours = segmenting(scan, networks, Path(folder))
         theirs = transformers_way(scan, networks)
     rows = {"ours, images to files": ours, "transformers' processors, images to masks": theirs}
@@ -135,19 +137,24 @@ def networks_in(folder: Path) -> tuple[Detector, Masker]:
 def segmenting(scan: Scan, networks: tuple[Detector, Masker], folder: Path) -> tuple[float, float]:
     """Median seconds of a batch, by frame: as they pass, and without what the networks took."""
     batch = 4
-    detector, masker = Timed(networks[0]), Timed(networks[1])
+    detector = Timed(networks[0])
+    masker = Timed(networks[1])
     rules = Rules(box_threshold=0.25, text_threshold=0.25, duplicate_iou=0.8, min_area=25)
     segmenter = GroundedSam(detector, masker, lambda frame: read_color(frame.color), rules, batch, print)
-    wall, ours = [], []
-    started, before = time.perf_counter(), 0.0
+    wall = []
+    ours = []
+    started = time.perf_counter()
+    before = 0.0
     for number, found in enumerate(segmenter.segment(scan, TABLE)):
         assert len(found) == DETECTIONS, f"{len(found)} detections"
         write_frame(folder / "frames", scan.frames[number].name, found, TABLE)
         if number % batch == batch - 1:
-            passed, network = time.perf_counter() - started, detector.seconds + masker.seconds - before
+            passed = time.perf_counter() - started
+            network = detector.seconds + masker.seconds - before
             wall.append(passed / batch)
             ours.append((passed - network) / batch)
-            started, before = time.perf_counter(), detector.seconds + masker.seconds
+            started = time.perf_counter()
+            before = detector.seconds + masker.seconds
     return float(np.median(wall)), float(np.median(ours))
 
 
@@ -155,13 +162,16 @@ def transformers_way(scan: Scan, networks: tuple[Detector, Masker]) -> float:
     """Median seconds a frame: preparing by its processors, boxes and masks by their post-processing."""
     from transformers import GroundingDinoImageProcessor, SamImageProcessor, SamProcessor
 
-    detecting, masking = GroundingDinoImageProcessor(), SamProcessor(SamImageProcessor())
+    detecting = GroundingDinoImageProcessor()
+    masking = SamProcessor(SamImageProcessor())
     (prompt,) = build_prompts(words_of(TABLE))
-    detector, masker = Timed(networks[0]), Timed(networks[1])
+    detector = Timed(networks[0])
+    masker = Timed(networks[1])
     places = [(boxes() * [WIDTH, HEIGHT, WIDTH, HEIGHT]).tolist()]
     seconds = []
     for frame in scan.frames:
-        started, before = time.perf_counter(), detector.seconds + masker.seconds
+        started = time.perf_counter()
+        before = detector.seconds + masker.seconds
         image = Image.open(frame.color).convert("RGB")
         detector.detect(detecting(images=image, return_tensors="pt")["pixel_values"], prompt)
         prepared = masking(images=image, input_boxes=places, return_tensors="pt")

@@ -56,7 +56,8 @@ class Open3DFusion:
     def __init__(self, settings: MeshSettings) -> None:
         self._o3d: Any = import_open3d()
         self._settings = settings
-        scalar, color = self._o3d.core.SizeVector([1]), self._o3d.core.SizeVector([3])
+        scalar = self._o3d.core.SizeVector([1])
+        color = self._o3d.core.SizeVector([3])
         self._grid = self._o3d.t.geometry.VoxelBlockGrid(
             attr_names=("tsdf", "weight", "color"),
             attr_dtypes=(self._o3d.core.float32,) * 3,
@@ -67,7 +68,8 @@ class Open3DFusion:
         )
 
     def integrate(self, view: View) -> None:
-        o3d, settings = self._o3d, self._settings
+        o3d = self._o3d
+        settings = self._settings
         depth = np.where(view.depth <= settings.depth_max, view.depth, 0.0).astype(np.float32)
         depth_image = o3d.t.geometry.Image(o3d.core.Tensor(depth))
         color_image = o3d.t.geometry.Image(o3d.core.Tensor(view.color.astype(np.float32) / 255))
