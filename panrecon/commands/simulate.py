@@ -58,7 +58,8 @@ def room(
         built = build_room(seed)
         focal = 0.82 * width  # 63 degrees across, as ScanNet's structure sensor
         camera = Camera(width, width * 3 // 4, focal, focal, width / 2 - 0.5, width * 3 / 8 - 0.5)
-        renderer, views = RoomCamera(built), []
+        renderer = RoomCamera(built)
+        views = []
         for number, pose in enumerate(track(hand_held_path(built, frames, seed), "render", frames)):
             seen = renderer.render(camera, pose, seed=seed, frame=number)
             view = View(str(number), camera, seen.world_from_camera, seen.color, seen.depth)
@@ -98,8 +99,10 @@ def street(
     with exit_on_input_error():
         if frames * spacing > length:
             raise InputError(f"{frames} frames {spacing:g} m apart leave a street of {length:g} m; raise --length.")
-        built, surround = build_street(seed, length), layout == StreetLayout.nuscenes
-        size, rays = width or (480 if surround else 1408), beams or (32 if surround else 64)
+        built = build_street(seed, length)
+        surround = layout == StreetLayout.nuscenes
+        size = width or (480 if surround else 1408)
+        rays = beams or (32 if surround else 64)
         recording = simulate_street.StreetRecording(built, frames, size, rays, columns, features, spacing)
         match layout:
             case StreetLayout.kitti360:
@@ -164,7 +167,8 @@ def _write_detections(folder: Path, out: Path, level: float, fault: list[str], s
 
     table, frames = _truth(folder)
     faults = DetectionFaults(**(vars(DetectionFaults.at_level(level)) | _rates(fault)))
-    found, exact = [], []
+    found = []
+    exact = []
     for number, (name, truth) in enumerate(frames):
         detected = simulated_detections(truth, table, faults, seed=seed, frame=number)
         found.append((name, detected))

@@ -20,15 +20,21 @@ from panrecon.io.features import write_point_features
 from panrecon.io.files import write_json
 from panrecon.simulation.predictions.point_features import simulated_point_features, simulated_text_embeddings
 from panrecon.simulation.street.benchmark_labels import Benchmark, benchmark_labels, benchmark_names
-from panrecon.simulation.street.drive import Accumulation, DriveFrame, driven
 from panrecon.simulation.street.lidar import HDL_32E, HDL_64E, LidarModel
+from panrecon.simulation.street.sequence import SequenceFrame, StaticPointAccumulator, simulated_sequence
 from panrecon.simulation.street.street import Street
-from panrecon.simulation.street.vehicle import UNIT_HEIGHT, Sensors, kitti360_rig, stereo_sensors, surround_sensors
+from panrecon.simulation.street.vehicle import (
+    IMU_HEIGHT,
+    VehicleSensors,
+    kitti360_rig,
+    stereo_sensors,
+    surround_sensors,
+)
 from panrecon.structures import Labels
 from panrecon.terminal import track
 
 # nuScenes' ego frame lies on the road, x forward, y left, z up; its LiDAR has x right, y forward, z up.
-_EGO_FROM_VEHICLE: Final = np.array([[1.0, 0, 0, 0], [0, -1, 0, 0], [0, 0, -1, UNIT_HEIGHT], [0, 0, 0, 1]])
+_EGO_FROM_VEHICLE: Final = np.array([[1.0, 0, 0, 0], [0, -1, 0, 0], [0, 0, -1, IMU_HEIGHT], [0, 0, 0, 1]])
 _NUSCENES_FROM_LIDAR: Final = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
 
 
@@ -47,10 +53,12 @@ class StreetRecording:
     features: bool
     spacing: float = 1.0
 
-    def sequence(self, sensors: Sensors, halves_deg: tuple[float, float, float, float]) -> Iterator[DriveFrame]:
+    def sequence(
+        self, sensors: VehicleSensors, halves_deg: tuple[float, float, float, float]
+    ) -> Iterator[SequenceFrame]:
         """The frames, with a progress bar; `halves_deg` as in `LidarModel`."""
         lidar = LidarModel(self.beams, self.columns, halves_deg=halves_deg)
-        return track(driven(self.street, sensors, lidar, self.frames, self.spacing), "drive", self.frames)
+        return track(simulated_sequence(self.street, sensors, lidar, self.frames, self.spacing), "drive", self.frames)
 
 
 def write_kitti360(folder: Path, recording: StreetRecording) -> None:
@@ -70,12 +78,12 @@ def write_kitti360(folder: Path, recording: StreetRecording) -> None:
     drive = f"2013_05_28_drive_{9000 + street.seed}_sync"
     writer = KITTI360Writer(folder, drive, rig)
     features = PointFeatureWriter(folder / "data_3d_raw" / drive / FEATURES, recording, "kitti360")
-    static = Accumulation(street)
+    static = StaticPointAccumulator(street)
     for frame in recording.sequence(stereo_sensors(rig), HDL_64E):
         images = [view.color for view in frame.views]
         ids_of_pixels = ids(frame.views[0].truth)
-        writer.add(frame.number, frame.time, frame.world_from_vehicle, images, frame.scan.points, ids_of_pixels)
-        features.add(kitti360.frame_name(frame.number), frame)
+        writer.add(frame.index, frame.time, frame.world_from_vehicle, images, frame.scan.points, ids_of_pixels)
+        features.add(kitti360.frame_name(frame.index), frame)
         static.add(frame)
     points = static.result()
     writer.finish(kitti360.StaticPoints(points.points, points.colors, ids(points.labels), points.visible))
@@ -94,7 +102,7 @@ def write_semantic_kitti(folder: Path, recording: StreetRecording) -> None:
     writer = SemanticKITTIWriter(sequence, rig)
     features = PointFeatureWriter(sequence / FEATURES, recording, "semantic_kitti")
     for frame in recording.sequence(stereo_sensors(rig), HDL_64E):
-        name = semantic_kitti.frame_name(frame.number)
+        name = semantic_kitti.frame_name(frame.index)
         images = [view.color for view in frame.views]
         semantic, instance = labels.raw_ids(frame.scan.truth)
         writer.add(name, frame.time, frame.world_from_vehicle, images, frame.scan.points, semantic, instance)
@@ -141,16 +149,16 @@ class PointFeatureWriter:
             metadata = {"source": "panrecon simulate street", "simulated": True, "seed": self._seed}
             write_json(folder / "features.json", metadata)
 
-    def add(self, name: str, frame: DriveFrame) -> None:
+    def add(self, name: str, frame: SequenceFrame) -> None:
         """Writes the features of one frame's points as `name`.npz."""
         if self._enabled:
             features = simulated_point_features(
-                frame.scan.exact, frame.views, self._embedding_of_category, seed=self._seed, frame=frame.number
+                frame.scan.exact, frame.views, self._embedding_of_category, seed=self._seed, frame=frame.index
             )
             write_point_features(self._folder, name, features)
 
 
-def _nuscenes_sensors(sensors: Sensors) -> NuScenesSensors:
+def _nuscenes_sensors(sensors: VehicleSensors) -> NuScenesSensors:
     return NuScenesSensors(
         {mounted.name: mounted.camera for mounted in sensors.cameras},
         {mounted.name: _EGO_FROM_VEHICLE @ mounted.vehicle_from_camera for mounted in sensors.cameras},
@@ -158,7 +166,7 @@ def _nuscenes_sensors(sensors: Sensors) -> NuScenesSensors:
     )
 
 
-def _nuscenes_points(frame: DriveFrame, beams: int) -> Float[np.ndarray, "n 5"]:
+def _nuscenes_points(frame: SequenceFrame, beams: int) -> Float[np.ndarray, "n 5"]:
     """x right, y forward, z up (m), intensity up to 255, ring from below."""
     x, y, z, intensity = frame.scan.points.T
     ring = (beams - 1 - frame.scan.beam).astype(np.float32)

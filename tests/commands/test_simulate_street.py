@@ -24,8 +24,8 @@ from panrecon.io.categories import find_table, read_categories
 from panrecon.io.features import read_point_features, read_text_embeddings
 from panrecon.io.files import read_json
 from panrecon.io.images import read_color
-from panrecon.simulation.street.drive import driven
 from panrecon.simulation.street.lidar import HDL_32E, LidarModel
+from panrecon.simulation.street.sequence import simulated_sequence
 from panrecon.simulation.street.street import BENCHMARK_IDS, build_street
 from panrecon.simulation.street.vehicle import kitti360_rig, stereo_sensors, surround_sensors
 from panrecon.structures import VOID, LidarScan
@@ -240,7 +240,7 @@ def test_points_fall_on_pixels_of_their_own_class(layout: str, request: pytest.F
     else:
         scans, sensors = nuscenes_scans(folder), surround_sensors(160)
         model = LidarModel(16, 256, halves_deg=HDL_32E)
-    for scan, frame in zip(scans, driven(build_street(5), sensors, model, len(scans)), strict=True):
+    for scan, frame in zip(scans, simulated_sequence(build_street(5), sensors, model, len(scans)), strict=True):
         assert scan.labels is not None
         views = {mounted.name: view for mounted, view in zip(sensors.cameras, frame.views, strict=True)}
         for image in scan.images:

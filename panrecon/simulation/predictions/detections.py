@@ -222,7 +222,8 @@ def _swallowing(scene: _Frame, segment: _Segment, mask: Mask, rng: np.random.Gen
 
 def _named(scene: _Frame, segment: _Segment, *, repeated: bool) -> int:
     """The class the segmenter gives: mostly the right one, for some objects mostly one fixed wrong one."""
-    fixed, view = scene.object_rng(segment, 5), scene.view_rng(segment, 6 + repeated)
+    fixed = scene.object_rng(segment, 5)
+    view = scene.view_rng(segment, 6 + repeated)
     confuser = _confuser(scene, segment, fixed)
     if fixed.uniform() < scene.faults.confused_objects and view.uniform() < scene.faults.confused_views:
         return confuser

@@ -77,7 +77,8 @@ def _signal(
     dimensions: int,
 ) -> Float[np.ndarray, " D"]:
     """What a segment adds to the features of its cells; zero for void."""
-    category, instance = int(segment[0]), int(segment[1])
+    category = int(segment[0])
+    instance = int(segment[1])
     if category == VOID:
         return np.zeros(dimensions)
     name = zlib.crc32(normalised(categories[category].name).encode())
@@ -93,5 +94,6 @@ def _position_waves(rows: int, columns: int, seed: int, dimensions: int) -> Floa
     """Waves over the image that are the same in every frame, of unit deviation."""
     rng = np.random.default_rng([seed, 64])
     y, x = np.meshgrid(np.linspace(0, 1, rows), np.linspace(0, 1, columns), indexing="ij")
-    frequency, phase = rng.normal(0, 3, (2, dimensions)), rng.uniform(0, 2 * np.pi, dimensions)
+    frequency = rng.normal(0, 3, (2, dimensions))
+    phase = rng.uniform(0, 2 * np.pi, dimensions)
     return np.sqrt(2) * np.sin(y[..., None] * frequency[0] + x[..., None] * frequency[1] + phase)

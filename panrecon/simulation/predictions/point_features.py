@@ -71,7 +71,8 @@ def simulated_text_embeddings(words: Sequence[str], dimensions: int = 64) -> Flo
 def _embedding(word: str, axes: Float[np.ndarray, "D D"]) -> Float[np.ndarray, " D"]:
     """Parts along the axis of all words, along that of the word's family and along its own."""
     rng = np.random.default_rng([_LANGUAGE, zlib.crc32(word.encode())])
-    common, family = rng.uniform(0.25, 0.3), rng.uniform(0.35, 0.4)
+    common = rng.uniform(0.25, 0.3)
+    family = rng.uniform(0.35, 0.4)
     if word in _SYNONYMS:
         mixture = _embedding(_SYNONYMS[word], axes) + 0.5 * _embedding(f"the word {word}", axes)
         return mixture / np.linalg.norm(mixture)

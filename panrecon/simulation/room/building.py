@@ -97,11 +97,14 @@ def _papered(x: tuple[float, float], z: tuple[float, float], paper: Material) ->
 
 
 def _wall(shell: Shell, wall: str, paper: Material) -> list[Part]:
-    length, height = shell.wall_length(wall), shell.size[2]
+    length = shell.wall_length(wall)
+    height = shell.size[2]
     if wall != shell.window.wall:
         parts = [_papered((0.0, length), (0.0, height), paper)]
     else:
-        (left, right), bottom, top = shell.window.span, shell.window.bottom, shell.window.top
+        left, right = shell.window.span
+        bottom = shell.window.bottom
+        top = shell.window.top
         around: list[tuple[tuple[float, float], tuple[float, float]]] = [
             ((0.0, left), (0.0, height)),
             ((right, length), (0.0, height)),
@@ -115,8 +118,13 @@ def _wall(shell: Shell, wall: str, paper: Material) -> list[Part]:
 def _reveal(window: Opening) -> list[Part]:
     """The four inner sides of the window's opening."""
     white = Material("plaster", (0.9, 0.9, 0.88))
-    (left, right), bottom, top = window.span, window.bottom, window.top
-    width, height, middle, half = right - left, top - bottom, (bottom + top) / 2, REVEAL / 2
+    left, right = window.span
+    bottom = window.bottom
+    top = window.top
+    width = right - left
+    height = top - bottom
+    middle = (bottom + top) / 2
+    half = REVEAL / 2
     return [
         panel((width, REVEAL), white, pose((window.middle, half, bottom))),
         panel((width, REVEAL), white, pose((window.middle, half, top), pitch=np.pi)),
@@ -127,7 +135,9 @@ def _reveal(window: Opening) -> list[Part]:
 
 def _skirting(shell: Shell, wall: str) -> list[Part]:
     white = Material("plain", (0.9, 0.89, 0.86))
-    length, height, thickness = shell.wall_length(wall), 0.08, 0.014
+    length = shell.wall_length(wall)
+    height = 0.08
+    thickness = 0.014
     spans = [(0.0, length)]
     if wall == shell.door.wall:
         left, right = shell.door.span
@@ -142,8 +152,12 @@ def _window(window: Opening) -> list[Part]:
     """A pane with the view outside, a frame with a cross bar, and a sill."""
     white = Material("plain", (0.93, 0.93, 0.92))
     view = Material("outdoors", (0.45, 0.68, 0.95), (0.24, 0.34, 0.17), seed=round(window.middle * 100), glow=1.0)
-    (left, right), bottom, top = window.span, window.bottom, window.top
-    middle, y, edge = (bottom + top) / 2, REVEAL - 0.03, 0.06
+    left, right = window.span
+    bottom = window.bottom
+    top = window.top
+    middle = (bottom + top) / 2
+    y = REVEAL - 0.03
+    edge = 0.06
     pane = _upright((left, right), (bottom, top), REVEAL, view)
     bars = [box((window.width, 0.05, edge), (window.middle, y, z), white) for z in (bottom + edge / 2, top - edge / 2)]
     posts = [
@@ -157,7 +171,9 @@ def _window(window: Opening) -> list[Part]:
 
 def _door(door: Opening, wood: Material) -> list[Part]:
     """A panelled door in its frame, just before the wall, with a handle."""
-    (left, right), top, frame = door.span, door.top, Material("plain", (0.92, 0.91, 0.89))
+    left, right = door.span
+    top = door.top
+    frame = Material("plain", (0.92, 0.91, 0.89))
     leaf = box((door.width, 0.024, top), (door.middle, -0.012, top / 2), wood)
     posts = [
         box((0.07, 0.045, top + 0.07), (x, -0.0225, (top + 0.07) / 2), frame) for x in (left - 0.035, right + 0.035)

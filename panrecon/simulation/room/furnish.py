@@ -79,7 +79,8 @@ class Furnisher:
         return [*items, Item("lamp", tuple(moved(make.hanging_lamp(drop, shade), pose(spot.at(self.shell.size[2])))))]
 
     def _chairs(self, spot: Spot, length: float, width: float) -> list[Item]:
-        wood, seat = self.wood(), self.cloth(("fabric", "stripes", "checks"))
+        wood = self.wood()
+        seat = self.cloth(("fabric", "stripes", "checks"))
         far = 0.29
         sides = [(0.0, 1), (np.pi, 1)] if length < 1.25 or self.rng.uniform() < 0.3 else [(0.0, 2), (np.pi, 2)]
         if self.rng.uniform() < 0.8:
@@ -124,7 +125,8 @@ class Furnisher:
         return [Item("sofa", _standing(parts, spot))]
 
     def shelf(self) -> list[Item]:
-        width, boards = float(self.rng.uniform(0.95, 1.3)), int(self.rng.integers(5, 7))
+        width = float(self.rng.uniform(0.95, 1.3))
+        boards = int(self.rng.integers(5, 7))
         spot = self.plan.against_wall(width, 0.31, self.walls_without(self.shell.window))
         items = [Item("shelf", _standing(make.shelf(width, boards, self.wood()), spot))]
         for z in make.shelf_heights(boards)[:-1]:
@@ -133,17 +135,22 @@ class Furnisher:
 
     def _on_board(self, width: float, z: float) -> list[tuple[str, list[Part]]]:
         """Books, vases and boxes side by side on one board, with gaps."""
-        x, result = -width / 2 + float(self.rng.uniform(0, 0.05)), []
+        x = -width / 2 + float(self.rng.uniform(0, 0.05))
+        result = []
         while x < width / 2 - 0.15:
-            room, kind = width / 2 - x, float(self.rng.uniform())
+            room = width / 2 - x
+            kind = float(self.rng.uniform())
             if kind < 0.55:
-                name, need = "book", min(float(self.rng.uniform(0.24, 0.45)), room)
+                name = "book"
+                need = min(float(self.rng.uniform(0.24, 0.45)), room)
                 parts = make.standing_books(need, self.rng)
             elif kind < 0.78:
                 need = 0.2
-                name, parts = "vase", make.vase(float(self.rng.uniform(0.2, 0.29)), self.glaze())
+                name = "vase"
+                parts = make.vase(float(self.rng.uniform(0.2, 0.29)), self.glaze())
             else:
-                name, need = "box", float(self.rng.uniform(0.2, 0.3))
+                name = "box"
+                need = float(self.rng.uniform(0.2, 0.3))
                 parts = make.carton(need, 0.2, float(self.rng.uniform(0.12, 0.22)))
             if need <= room:
                 result.append((name, make.standing_on(parts, x + need / 2, -0.02, z)))
@@ -158,7 +165,8 @@ class Furnisher:
         return [Item("bed", _standing(parts, spot))]
 
     def cabinet(self) -> list[Item]:
-        width, height = float(self.rng.uniform(1.1, 1.6)), float(self.rng.uniform(0.72, 0.88))
+        width = float(self.rng.uniform(1.1, 1.6))
+        height = float(self.rng.uniform(0.72, 0.88))
         spot = self.plan.against_wall(width + 0.02, 0.45, WALLS)
         front = (
             self.wood() if self.rng.uniform() < 0.5 else Material("plain", PLASTERS[self.rng.integers(len(PLASTERS))])
@@ -183,7 +191,8 @@ class Furnisher:
     def plants(self) -> list[Item]:
         items = []
         for _ in range(int(self.rng.integers(1, 3))):
-            height, pot = float(self.rng.uniform(0.85, 1.15)), self.glaze()
+            height = float(self.rng.uniform(0.85, 1.15))
+            pot = self.glaze()
             parts = make.plant(height, self.rng, pot)
             low, high = bounds(parts)
             spot = self.plan.in_corner(2 * float(np.abs([low[:2], high[:2]]).max()), 0.05)
@@ -200,14 +209,16 @@ class Furnisher:
         low, high = bounds([part for item in items if item.category == "table" for part in item.parts])
         x, y = (low[0] + high[0]) / 2, (low[1] + high[1]) / 2
         size = (float(high[0] - low[0] + 1.0), float(high[1] - low[1] + 0.95), 0.012)
-        color, accent = CLOTHS[self.rng.integers(len(CLOTHS))], LIGHT_CLOTHS[self.rng.integers(len(LIGHT_CLOTHS))]
+        color = CLOTHS[self.rng.integers(len(CLOTHS))]
+        accent = LIGHT_CLOTHS[self.rng.integers(len(LIGHT_CLOTHS))]
         return Item("rug", (box(size, (float(x), float(y), 0.006), Material("carpet", color, accent)),))
 
     def pictures(self, items: Sequence[Item]) -> list[Item]:
         """Pictures on free stretches of wall, above whatever stands there."""
         hung: list[Item] = []
         for _ in range(60):
-            width, height = float(self.rng.uniform(0.4, 0.9)), float(self.rng.uniform(0.4, 0.65))
+            width = float(self.rng.uniform(0.4, 0.9))
+            height = float(self.rng.uniform(0.4, 0.65))
             wall = WALLS[self.rng.integers(4)]
             middle = float(self.rng.uniform(0.2 + width / 2, self.shell.wall_length(wall) - 0.2 - width / 2))
             z = float(self.rng.uniform(1.5, 1.65))
@@ -286,5 +297,6 @@ def _lamp_light(lamp: Item) -> Light:
 
 
 def _apart(a: Item, b: Item, gap: float) -> bool:
-    first, second = bounds(a.parts), bounds(b.parts)
+    first = bounds(a.parts)
+    second = bounds(b.parts)
     return bool(((first[0] - second[1] > gap) | (second[0] - first[1] > gap)).any())

@@ -206,7 +206,8 @@ def standing_books(width: float, rng: np.random.Generator) -> list[Part]:
     x = -width / 2
     while x + 0.022 < width / 2:
         thickness = min(rng.uniform(0.022, 0.05), width / 2 - x)
-        height, depth = rng.uniform(0.2, 0.28), rng.uniform(0.15, 0.2)
+        height = rng.uniform(0.2, 0.28)
+        depth = rng.uniform(0.15, 0.2)
         cover = Material("book", book_color(rng), (0.88, 0.8, 0.6), seed=int(rng.integers(1000)))
         parts.append(box((thickness - 0.001, depth, height), (x + thickness / 2, depth / 2 - 0.1, height / 2), cover))
         x += thickness

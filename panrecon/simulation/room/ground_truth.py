@@ -44,7 +44,8 @@ def ground_truth_mesh(room: Room, views: Sequence[SimulatedView], edge: float = 
     kept = np.unique(mesh.faces[kept_face])
     number = np.full(len(mesh.vertices), -1, dtype=np.int32)
     number[kept] = np.arange(len(kept))
-    vertices, face = mesh.vertices[kept], face_of_vertex[kept]
+    vertices = mesh.vertices[kept]
+    face = face_of_vertex[kept]
     colors = np.rint(255 * room.texture(vertices, face)).astype(np.uint8)
     return GroundTruth(
         TriangleMesh(vertices, number[mesh.faces[kept_face]], colors),

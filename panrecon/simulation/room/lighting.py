@@ -143,7 +143,8 @@ def _seen_faces(
     """The faces that each vertex sees along cosine-distributed directions, and whether it is buried in a solid."""
     local = _cosine_directions(BOUNCE_DIRECTIONS).astype(np.float32)
     step = max(1, _CHUNK // BOUNCE_DIRECTIONS)
-    faces, buried = [], []
+    faces = []
+    buried = []
     for start in range(0, len(origins), step):
         some = slice(start, start + step)
         directions = np.einsum("vij,rj->vri", _frames(normals[some]).astype(np.float32), local)
@@ -162,7 +163,8 @@ def _mean_seen(radiance: Float[np.ndarray, "F 3"], seen: Int[np.ndarray, "V R"])
 def _cosine_directions(count: int) -> Float[np.ndarray, "R 3"]:
     """Directions about +z spread evenly over the projected disc (a sunflower)."""
     index = np.arange(count) + 0.5
-    radius, angle = np.sqrt(index / count), index * np.pi * (3 - np.sqrt(5))
+    radius = np.sqrt(index / count)
+    angle = index * np.pi * (3 - np.sqrt(5))
     return np.stack([radius * np.cos(angle), radius * np.sin(angle), np.sqrt(1 - radius**2)], axis=1)
 
 

@@ -138,7 +138,8 @@ def _choices(last: Float[np.ndarray, "2"] | None) -> Float[np.ndarray, "c 2"]:
 
 
 def _directions(angles: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 3"]:
-    yaw, pitch = angles[:, 0], angles[:, 1]
+    yaw = angles[:, 0]
+    pitch = angles[:, 1]
     return np.stack([np.cos(pitch) * np.cos(yaw), np.cos(pitch) * np.sin(yaw), np.sin(pitch)], axis=1)
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from panrecon.simulation.room.furnish import furnished
 from panrecon.simulation.room.items import Item, Light
 from panrecon.simulation.scene.shapes import Part
-from panrecon.simulation.scene.surface import Paint, joined, unit_normals
+from panrecon.simulation.scene.surface import PartTextures, joined, unit_normals
 from panrecon.structures import VOID, Category, CategoryTable, Labels, TriangleMesh
 
 _STUFF: Final = {
@@ -95,12 +95,12 @@ class Room:
         return result
 
     @cached_property
-    def _paint(self) -> Paint:
-        return Paint.of(self.parts)
+    def _textures(self) -> PartTextures:
+        return PartTextures.of(self.parts)
 
     def texture(self, points: Float[np.ndarray, "n 3"], face: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n 3"]:
-        """The unlit colour, RGB in [0, 1], of world points on these faces."""
-        return self._paint.at(points, self._unit_normals[face], self.part_of_face[face])
+        """The albedo, RGB in [0, 1], of world points on these faces."""
+        return self._textures.color_at(points, self._unit_normals[face], self.part_of_face[face])
 
     @cached_property
     def _unit_normals(self) -> Float[np.ndarray, "F 3"]:

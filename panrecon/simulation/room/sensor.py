@@ -167,7 +167,8 @@ def _depth_edges(
 ) -> tuple[Bool[np.ndarray, "h w"], Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]]:
     """Pixels beside a jump of depth, and the nearest and farthest depth around each."""
     window = np.ones((3, 3), np.uint8)
-    nearest, farthest = cv2.erode(depth, window), cv2.dilate(depth, window)
+    nearest = cv2.erode(depth, window)
+    farthest = cv2.dilate(depth, window)
     return (farthest - nearest > 0.04 + 0.03 * nearest), nearest, farthest
 
 

@@ -1,4 +1,4 @@
-"""Surfaces put together from parts: one mesh, and the colour of any point of it."""
+"""Surfaces composed of parts: one mesh, and the colour of any point of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from jaxtyping import Float, Int
 
 from panrecon.geometry.mesh import face_normals
 from panrecon.simulation.scene.shapes import Part
-from panrecon.simulation.scene.textures import PATTERNS, Points, surface_points
+from panrecon.simulation.scene.textures import PATTERNS, texture_coordinates
 from panrecon.structures import TriangleMesh
 
 
 @dataclass(frozen=True)
-class Paint:
+class PartTextures:
     """Materials and frames of all parts as arrays."""
 
     rotation: Float[np.ndarray, "P 3 3"]
@@ -26,7 +26,8 @@ class Paint:
     pattern: Int[np.ndarray, " P"]
 
     @classmethod
-    def of(cls, parts: Sequence[Part]) -> "Paint":
+    def of(cls, parts: Sequence[Part]) -> "PartTextures":
+        """The textures of these parts, by their index."""
         names = list(PATTERNS)
         return cls(
             rotation=np.array([part.world_from_part[:3, :3].T for part in parts], dtype=np.float32),
@@ -39,35 +40,38 @@ class Paint:
             pattern=np.array([names.index(part.material.pattern) for part in parts]),
         )
 
-    def at(
+    def color_at(
         self, points: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"], part: Int[np.ndarray, " n"]
     ) -> Float[np.ndarray, "n 3"]:
-        """The unlit colour, RGB in [0, 1], of world points of these parts with their unit normals."""
-        local = np.einsum("nij,nj->ni", self.rotation[part], points.astype(np.float32) - self.origin[part])
-        turned = np.einsum("nij,nj->ni", self.rotation[part], normals)
+        """The albedo, RGB in [0, 1], of world points on these parts with their unit normals."""
+        part_points = np.einsum("nij,nj->ni", self.rotation[part], points.astype(np.float32) - self.origin[part])
+        part_normals = np.einsum("nij,nj->ni", self.rotation[part], normals)
         result = np.empty((len(points), 3), dtype=np.float32)
-        for number, name in enumerate(PATTERNS):
-            chosen = np.flatnonzero(self.pattern[part] == number)
-            if len(chosen):
-                result[chosen] = PATTERNS[name](self._places(part[chosen], local[chosen], turned[chosen]))
+        for pattern_index, pattern in enumerate(PATTERNS.values()):
+            index = np.flatnonzero(self.pattern[part] == pattern_index)
+            if len(index):
+                part_of_point = part[index]
+                coordinates = texture_coordinates(
+                    part_points[index],
+                    part_normals[index],
+                    self.extent[part_of_point],
+                    self.color[part_of_point],
+                    self.accent[part_of_point],
+                    self.scale[part_of_point],
+                    self.seed[part_of_point],
+                )
+                result[index] = pattern(coordinates)
         return np.clip(result, 0.0, 1.0)
-
-    def _places(
-        self, part: Int[np.ndarray, " n"], local: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"]
-    ) -> Points:
-        return surface_points(
-            local, normals, self.extent[part], self.color[part], self.accent[part], self.scale[part], self.seed[part]
-        )
 
 
 def unit_normals(mesh: TriangleMesh) -> Float[np.ndarray, "F 3"]:
-    """Normals of the faces."""
+    """Unit normals of the faces, as float32."""
     normals = face_normals(mesh.vertices, mesh.faces)
     return (normals / np.linalg.norm(normals, axis=1, keepdims=True)).astype(np.float32)
 
 
 def joined(parts: Sequence[Part]) -> TriangleMesh:
-    """All parts as one mesh, their faces in order, coloured by their materials' first colour."""
+    """All parts as one mesh, faces in their order, coloured by the first colour of their materials."""
     offsets = np.cumsum([0] + [len(part.vertices) for part in parts])
     vertices = np.concatenate([part.vertices for part in parts])
     faces = np.concatenate([part.faces + offset for part, offset in zip(parts, offsets[:-1], strict=True)])

@@ -1,4 +1,4 @@
-"""Procedural materials: the colour of any point of a surface, in the frame of the part it belongs to."""
+"""Procedural textures: the albedo of any point of a surface, in the frame of the part it belongs to."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,10 @@ Colors = Float[np.ndarray, "n 3"]
 
 @dataclass(frozen=True)
 class Material:
-    """How a surface looks: the pattern's name, two colours (RGB in [0, 1]), its size and number, and its own light."""
+    """A pattern by its name in `PATTERNS`, with two colours (RGB in [0, 1]), a scale factor and a seed.
+
+    `glow` is the light that the surface emits (1 = as bright as white paper in the room).
+    """
 
     pattern: str
     color: RGB
@@ -27,11 +30,12 @@ class Material:
 
 
 @dataclass(frozen=True)
-class Points:
-    """Points of surfaces of one pattern.
+class TextureCoordinates:
+    """Points of surfaces that share a pattern.
 
-    `u` and `v` are metres along the surface (v up on upright surfaces), `relative` the point in the part's box
-    (-0.5 .. 0.5 along each axis), `axis` the part's axis that the surface faces and `lengthwise` whether u is longer.
+    `u` and `v` are metres along the surface (v up on vertical surfaces), `relative` the point in the part's box
+    (-0.5 .. 0.5 along each axis), `axis` the part's axis nearest to the surface normal, `lengthwise` whether the part
+    is longer along u than along v.
     """
 
     u: Values
@@ -44,7 +48,7 @@ class Points:
     seed: Int[np.ndarray, " n"]
 
 
-def surface_points(
+def texture_coordinates(
     points: Float[np.ndarray, "n 3"],
     normals: Float[np.ndarray, "n 3"],
     extent: Float[np.ndarray, "n 3"],
@@ -52,17 +56,18 @@ def surface_points(
     accent: Colors,
     scale: Values,
     seed: Int[np.ndarray, " n"],
-) -> Points:
-    """Texture coordinates of points and normals given in their part's frame."""
+) -> TextureCoordinates:
+    """The coordinates of points (m) and normals that are given in their part's frame."""
     axis = np.abs(normals).argmax(axis=1)
-    first, second = np.where(axis == 0, 1, 0), np.where(axis == 2, 1, 2)
-    row = np.arange(len(points))
-    return Points(
-        u=points[row, first] / scale,
-        v=points[row, second] / scale,
+    u_axis = np.where(axis == 0, 1, 0)
+    v_axis = np.where(axis == 2, 1, 2)
+    point = np.arange(len(points))
+    return TextureCoordinates(
+        u=points[point, u_axis] / scale,
+        v=points[point, v_axis] / scale,
         relative=points / np.maximum(extent, 1e-6),
         axis=axis,
-        lengthwise=extent[row, first] >= extent[row, second],
+        lengthwise=extent[point, u_axis] >= extent[point, v_axis],
         color=color,
         accent=accent,
         seed=seed,
@@ -70,15 +75,15 @@ def surface_points(
 
 
 def noise(u: Values, v: Values, seed: Int[np.ndarray, " n"]) -> Values:
-    """Smooth noise of unit deviation whose blobs are about one unit wide."""
+    """Smooth noise of standard deviation 1 that is correlated over about one unit of u and v."""
     tile = _noise_tile()
     column = np.floor(16 * (u + 17.31 * seed)).astype(np.int64) & (len(tile) - 1)
     row = np.floor(16 * (v + 9.17 * seed)).astype(np.int64) & (len(tile) - 1)
     return tile[row, column]
 
 
-def cell(i: Values, j: Values, seed: Int[np.ndarray, " n"]) -> Values:
-    """A random number in [0, 1) for every integer cell."""
+def random_of_cell(i: Values, j: Values, seed: Int[np.ndarray, " n"]) -> Values:
+    """A random number in [0, 1) for every integer cell (i, j), the same at every call."""
     hashed = i.astype(np.int64) * 73856093 ^ j.astype(np.int64) * 19349663 ^ seed.astype(np.int64) * 83492791
     hashed = (hashed ^ (hashed >> 13)) * 1274126177
     return ((hashed ^ (hashed >> 16)) & 0xFFFF) / 65536.0
@@ -105,39 +110,45 @@ def _line(position: Values, width: float) -> Values:
     return np.clip(1.5 - distance / width, 0.0, 1.0)
 
 
-def plain(p: Points) -> Colors:
+def plain(p: TextureCoordinates) -> Colors:
+    """A single colour with slight variation."""
     return _shaded(p.color, 1 + 0.025 * noise(8 * p.u, 8 * p.v, p.seed))
 
 
-def plaster(p: Points) -> Colors:
-    fine, broad = noise(45 * p.u, 45 * p.v, p.seed), noise(1.3 * p.u, 1.3 * p.v, p.seed + 1)
+def plaster(p: TextureCoordinates) -> Colors:
+    """A painted wall: a fine grain over broad, faint patches."""
+    fine = noise(45 * p.u, 45 * p.v, p.seed)
+    broad = noise(1.3 * p.u, 1.3 * p.v, p.seed + 1)
     return _shaded(p.color, 1 + 0.012 * fine + 0.012 * broad)
 
 
-def wallpaper(p: Points) -> Colors:
+def wallpaper(p: TextureCoordinates) -> Colors:
     """Broad soft stripes with a lattice of small diamonds."""
     stripe = 0.5 + 0.5 * np.tanh(6 * np.sin(2 * np.pi * p.u / 0.36))
     column = np.floor(p.u / 0.18)
-    a, b = p.u / 0.18 - column - 0.5, (p.v / 0.26 + 0.5 * (column % 2)) % 1.0 - 0.5
-    diamond = np.clip(8 * (0.22 - np.abs(a) - 1.1 * np.abs(b)), 0, 1)
+    across = p.u / 0.18 - column - 0.5
+    up = (p.v / 0.26 + 0.5 * (column % 2)) % 1.0 - 0.5
+    diamond = np.clip(8 * (0.22 - np.abs(across) - 1.1 * np.abs(up)), 0, 1)
     base = _blend(p.color, p.accent, 0.18 * stripe + 0.45 * diamond)
     return _shaded(base, 1 + 0.015 * noise(30 * p.u, 30 * p.v, p.seed))
 
 
-def wood(p: Points) -> Colors:
-    along, across = np.where(p.lengthwise, p.u, p.v), np.where(p.lengthwise, p.v, p.u)
+def wood(p: TextureCoordinates) -> Colors:
+    """Growth rings and grain along the longer side of the part."""
+    along = np.where(p.lengthwise, p.u, p.v)
+    across = np.where(p.lengthwise, p.v, p.u)
     bend = across + 0.012 * noise(2.5 * along, 5 * across, p.seed)
     rings = np.sin(2 * np.pi * (bend * 16 + 0.7 * noise(0.8 * along, 3 * bend, p.seed + 3)))
     grain = noise(6 * along, 130 * across, p.seed + 5)
     return _shaded(_blend(p.color, p.accent, 0.3 + 0.22 * rings), 1 + 0.05 * grain)
 
 
-def planks(p: Points) -> Colors:
+def planks(p: TextureCoordinates) -> Colors:
     """Floor boards of 14 cm with staggered joints."""
     row = np.floor(p.v / 0.14)
-    shifted = p.u / 1.1 + cell(row, row, p.seed)
+    shifted = p.u / 1.1 + random_of_cell(row, row, p.seed)
     column = np.floor(shifted)
-    tone = cell(row, column, p.seed + 1)
+    tone = random_of_cell(row, column, p.seed + 1)
     shift = 7.3 * tone
     rings = np.sin(2 * np.pi * (8 * p.v + noise(1.1 * p.u + shift, 9 * p.v, p.seed + 2)))
     grain = noise(7 * p.u + shift, 110 * p.v, p.seed + 3)
@@ -146,7 +157,7 @@ def planks(p: Points) -> Colors:
     return _shaded(base, (1 + 0.05 * grain) * (1 - 0.55 * gap))
 
 
-def carpet(p: Points) -> Colors:
+def carpet(p: TextureCoordinates) -> Colors:
     """A woven rug: field with a lattice of lozenges, double border."""
     edge = np.minimum(*(0.5 - np.abs(p.relative[:, i]) for i in (0, 1)))
     lozenge = np.abs((p.u / 0.34) % 1 - 0.5) + np.abs((p.v / 0.34) % 1 - 0.5)
@@ -156,30 +167,31 @@ def carpet(p: Points) -> Colors:
     return _shaded(base, 1 + 0.07 * noise(120 * p.u, 120 * p.v, p.seed) + 0.03 * np.sin(2 * np.pi * p.v / 0.012))
 
 
-def fabric(p: Points) -> Colors:
+def fabric(p: TextureCoordinates) -> Colors:
+    """Plain cloth with a weave of 14 mm."""
     weave = np.sin(2 * np.pi * p.u / 0.014) * np.sin(2 * np.pi * p.v / 0.014)
     return _shaded(p.color, 1 + 0.05 * weave + 0.04 * noise(9 * p.u, 9 * p.v, p.seed))
 
 
-def stripes(p: Points) -> Colors:
+def stripes(p: TextureCoordinates) -> Colors:
     """Cloth with bands across."""
     band = (np.abs((p.u / 0.11) % 1 - 0.5) < 0.17) | (np.abs((p.u / 0.11) % 1 - 0.02) < 0.03)
     return _shaded(_blend(p.color, p.accent, 0.85 * band), 1 + 0.04 * noise(70 * p.u, 70 * p.v, p.seed))
 
 
-def checks(p: Points) -> Colors:
+def checks(p: TextureCoordinates) -> Colors:
     """Cloth with a tartan of two colours."""
     share = 0.45 * ((p.u / 0.16) % 1 < 0.45) + 0.45 * ((p.v / 0.16) % 1 < 0.45)
     return _shaded(_blend(p.color, p.accent, share), 1 + 0.04 * noise(70 * p.u, 70 * p.v, p.seed))
 
 
-def ceramic(p: Points) -> Colors:
+def ceramic(p: TextureCoordinates) -> Colors:
     """Glaze with two painted rings."""
     ring = (np.abs(p.relative[:, 2] - 0.78) < 0.05) | (np.abs(p.relative[:, 2] - 0.62) < 0.02)
     return _blend(p.color, p.accent, 0.9 * ring)
 
 
-def cardboard(p: Points) -> Colors:
+def cardboard(p: TextureCoordinates) -> Colors:
     """Brown card with a strip of tape over the middle and a label in front."""
     tape = (np.abs(p.relative[:, 0]) < 0.09) & ((p.axis == 2) | (p.relative[:, 2] > 0.3))
     label = (p.axis == 1) & (np.abs(p.relative[:, 0] - 0.2) < 0.15) & (np.abs(p.relative[:, 2] + 0.1) < 0.15)
@@ -187,9 +199,10 @@ def cardboard(p: Points) -> Colors:
     return _shaded(base, 1 + 0.03 * noise(20 * p.u, 3 * p.v, p.seed))
 
 
-def book(p: Points) -> Colors:
+def book(p: TextureCoordinates) -> Colors:
     """Cloth cover with a title plate on the spine (facing -y) and bands; paper at top and bottom."""
-    height, side = p.relative[:, 2], p.relative[:, 0]
+    height = p.relative[:, 2]
+    side = p.relative[:, 0]
     bands = (np.abs(np.abs(height) - 0.4) < 0.018) | (np.abs(height + 0.25) < 0.012)
     plate = (np.abs(height - 0.12) < 0.14) & (np.abs(side) < 0.32)
     print_lines = plate & (np.abs((height * 34) % 1 - 0.5) < 0.22) & (np.abs(side) < 0.22)
@@ -200,106 +213,120 @@ def book(p: Points) -> Colors:
     return np.where(pages[:, None], paper, cover)
 
 
-def leafy(p: Points) -> Colors:
+def leafy(p: TextureCoordinates) -> Colors:
     """A leaf with a light midrib and side veins."""
     rib = np.clip(1 - np.abs(p.relative[:, 0]) / 0.05, 0, 1)
     vein = 0.35 * _line((p.relative[:, 1] + 0.5 * np.abs(p.relative[:, 0])) * 9, 0.12)
     return _shaded(_blend(p.color, p.accent, np.maximum(rib, vein)), 1 + 0.06 * noise(25 * p.u, 25 * p.v, p.seed))
 
 
-def soil(p: Points) -> Colors:
+def soil(p: TextureCoordinates) -> Colors:
+    """Earth of strong, fine variation."""
     return _shaded(p.color, 1 + 0.25 * noise(90 * p.u, 90 * p.v, p.seed))
 
 
-def outdoors(p: Points) -> Colors:
+def outdoors(p: TextureCoordinates) -> Colors:
     """The view through a window: sky with clouds over hills and trees."""
-    x, y = p.u, p.relative[:, 1]
+    x = p.u
+    y = p.relative[:, 1]
     sky = _blend(np.full_like(p.color, 0.93), p.color, 0.25 + 1.3 * y)
     cloud = np.clip(0.6 * noise(2.2 * x, 5 * y, p.seed) + 0.3 * noise(6 * x, 13 * y, p.seed + 1), 0, 1)
     sky = _blend(sky, np.full_like(sky, 0.99), cloud)
     hill = y < -0.12 + 0.05 * np.sin(2.7 * x + p.seed) + 0.02 * np.sin(7.1 * x)
     tree = y < -0.3 + 0.045 * noise(5 * x, 0 * x, p.seed + 2)
     green = _shaded(p.accent, 1 + 0.22 * noise(14 * x, 14 * y, p.seed + 3))
-    far = 0.5 * p.accent + np.array([0.24, 0.3, 0.36])
-    return np.where(tree[:, None], 0.75 * green, np.where(hill[:, None], far, sky))
+    hazy_green = 0.5 * p.accent + np.array([0.24, 0.3, 0.36])
+    return np.where(tree[:, None], 0.75 * green, np.where(hill[:, None], hazy_green, sky))
 
 
-def keyboard(p: Points) -> Colors:
+def keyboard(p: TextureCoordinates) -> Colors:
     """The upper side of a laptop: rows of keys and a touch pad."""
-    x, y = p.relative[:, 0], p.relative[:, 1]
+    x = p.relative[:, 0]
+    y = p.relative[:, 1]
     keys = (np.abs(x) < 0.44) & (y > -0.12) & (y < 0.4) & (_line(x * 16, 0.09) < 0.5) & (_line(y * 11, 0.09) < 0.5)
     pad = (np.abs(x) < 0.16) & (y < -0.18) & (y > -0.42)
     dark = (keys | pad) & (p.axis == 2)
     return _blend(p.color, p.accent, np.where(keys, 0.9, 0.35) * dark)
 
 
-def screen(p: Points) -> Colors:
+def screen(p: TextureCoordinates) -> Colors:
     """A laptop's lid: a lit page with a title bar and lines of text on the side that faces -y."""
     x, z = p.relative[:, 0], p.relative[:, 2]
     glass = (p.axis == 1) & (np.abs(x) < 0.46) & (np.abs(z) < 0.45)
-    text = (np.abs(x + 0.1) < 0.3 * cell(np.floor(z * 22), np.floor(z * 22), p.seed) + 0.05) & ((z * 22) % 1 < 0.5)
+    text = (np.abs(x + 0.1) < 0.3 * random_of_cell(np.floor(z * 22), np.floor(z * 22), p.seed) + 0.05) & (
+        (z * 22) % 1 < 0.5
+    )
     page = np.where((z > 0.32)[:, None], p.accent, np.where(text[:, None], 0.35, 0.93))
     return np.where(glass[:, None], page, p.color)
 
 
-def asphalt(p: Points) -> Colors:
+def asphalt(p: TextureCoordinates) -> Colors:
     """A road along x: worn tar with broad patches, and a dashed line in its middle."""
-    fine, broad = noise(14 * p.u, 14 * p.v, p.seed), noise(0.5 * p.u, 0.9 * p.v, p.seed + 1)
+    fine = noise(14 * p.u, 14 * p.v, p.seed)
+    broad = noise(0.5 * p.u, 0.9 * p.v, p.seed + 1)
     dash = (np.abs(p.relative[:, 1]) < 0.008) & ((p.u / 6) % 1 < 0.5)
     return _blend(_shaded(p.color, 1 + 0.09 * fine + 0.08 * broad), p.accent, 0.9 * dash)
 
 
-def paving(p: Points) -> Colors:
-    """Slabs of 50 cm with joints, every one in a tone of its own."""
-    column, row = np.floor(p.u / 0.5), np.floor(p.v / 0.5)
+def paving(p: TextureCoordinates) -> Colors:
+    """Slabs of 50 cm with joints, each of a different brightness."""
+    column = np.floor(p.u / 0.5)
+    row = np.floor(p.v / 0.5)
     joint = np.maximum(_line(p.u / 0.5, 0.03), _line(p.v / 0.5, 0.03))
-    return _shaded(p.color, (0.92 + 0.14 * cell(column, row, p.seed)) * (1 - 0.35 * joint))
+    return _shaded(p.color, (0.92 + 0.14 * random_of_cell(column, row, p.seed)) * (1 - 0.35 * joint))
 
 
-def greenery(p: Points) -> Colors:
+def greenery(p: TextureCoordinates) -> Colors:
     """Grass or leaves: blades and tufts of two greens."""
-    tuft, blade = noise(1.5 * p.u, 1.5 * p.v, p.seed), noise(9 * p.u, 9 * p.v, p.seed + 1)
+    tuft = noise(1.5 * p.u, 1.5 * p.v, p.seed)
+    blade = noise(9 * p.u, 9 * p.v, p.seed + 1)
     return _shaded(_blend(p.color, p.accent, 0.5 + 0.3 * tuft), 1 + 0.16 * blade)
 
 
-def bark(p: Points) -> Colors:
+def bark(p: TextureCoordinates) -> Colors:
+    """Bark of a trunk, with vertical fissures."""
     return _shaded(p.color, 1 + 0.2 * noise(30 * p.u, 4 * p.v, p.seed))
 
 
-def facade(p: Points) -> Colors:
+def facade(p: TextureCoordinates) -> Colors:
     """Upright walls with a grid of dark windows in light frames, 3 m a storey; bricks or plaster between them."""
     storey = p.relative[:, 2] + 0.5  # windows count from the ground, whatever the height
-    x, z = (p.u / 2.4) % 1 - 0.5, (p.v / 3.0) % 1 - 0.5
+    x = (p.u / 2.4) % 1 - 0.5
+    z = (p.v / 3.0) % 1 - 0.5
     framed = (np.abs(x) < 0.24) & (np.abs(z) < 0.29) & (p.axis != 2) & (storey > 0.05) & (storey < 0.97)
     glass = framed & (np.abs(x) < 0.21) & (np.abs(z) < 0.26) & (np.abs(x) > 0.012)
     brick = np.maximum(_line(p.v / 0.25, 0.06), _line(p.u / 0.5 + 0.5 * (np.floor(p.v / 0.25) % 2), 0.03))
     wall = _shaded(p.color, (1 + 0.04 * noise(4 * p.u, 4 * p.v, p.seed)) * (1 - 0.22 * brick * (p.seed % 2)))
-    pane = 0.55 * p.accent * (0.5 + 0.5 * cell(np.floor(p.u / 2.4), np.floor(p.v / 3.0), p.seed))[:, None]
+    pane = 0.55 * p.accent * (0.5 + 0.5 * random_of_cell(np.floor(p.u / 2.4), np.floor(p.v / 3.0), p.seed))[:, None]
     return np.where(glass[:, None], pane, np.where(framed[:, None], 0.85, wall))
 
 
-def tiles(p: Points) -> Colors:
+def tiles(p: TextureCoordinates) -> Colors:
     """A roof in rows of tiles."""
     return _shaded(p.color, (1 + 0.06 * noise(6 * p.u, 6 * p.v, p.seed)) * (1 - 0.3 * _line(p.v / 0.35, 0.09)))
 
 
-def signboard(p: Points) -> Colors:
+def signboard(p: TextureCoordinates) -> Colors:
     """A plate in two colours, rim with bar and field, on the side that faces +z; its back is grey."""
-    across, up = np.abs(p.relative[:, 1]), np.abs(p.relative[:, 0])
+    across = np.abs(p.relative[:, 1])
+    up = np.abs(p.relative[:, 0])
     field = (np.hypot(across, up) < 0.39) & ((up > 0.09) | (across > 0.3))
     front = _blend(p.color, p.accent, field.astype(np.float32))
     return np.where(((p.axis == 2) & (p.relative[:, 2] > 0.3))[:, None], front, 0.55)
 
 
-def painting(p: Points) -> Colors:
-    """A picture in a mount; the seed chooses among a landscape, blocks, discs, waves and a flower."""
-    x, y = p.relative[:, 0], p.relative[:, 1]
+def painting(p: TextureCoordinates) -> Colors:
+    """A picture in a mount; the seed decides whether a landscape, blocks, discs, waves or a flower."""
+    x = p.relative[:, 0]
+    y = p.relative[:, 1]
     inside = (np.abs(x) < 0.4) & (np.abs(y) < 0.4)
-    motif = p.seed % len(_MOTIFS)
+    motif_of_point = p.seed % len(_MOTIFS)
     image = np.empty_like(p.color)
-    for number, draw in enumerate(_MOTIFS):
-        chosen = motif == number
-        image[chosen] = draw(2.5 * x[chosen], 2.5 * y[chosen], p.color[chosen], p.accent[chosen], p.seed[chosen])
+    for motif_index, motif in enumerate(_MOTIFS):
+        has_motif = motif_of_point == motif_index
+        image[has_motif] = motif(
+            2.5 * x[has_motif], 2.5 * y[has_motif], p.color[has_motif], p.accent[has_motif], p.seed[has_motif]
+        )
     return np.where(inside[:, None], image, np.array([0.94, 0.93, 0.9]))
 
 
@@ -316,17 +343,17 @@ def _landscape(x: Values, y: Values, a: Colors, b: Colors, seed: Int[np.ndarray,
 
 def _blocks(x: Values, y: Values, a: Colors, b: Colors, seed: Int[np.ndarray, " n"]) -> Colors:
     column = np.floor(2.2 * (x + 1 + 0.3 * np.sin(seed)))
-    row = np.floor(2.6 * (y + 1) + 2 * cell(column, column, seed))
-    pick = cell(column, row, seed + 2)[:, None]
-    image = np.where(pick < 0.3, a, np.where(pick < 0.55, b, np.where(pick < 0.75, 0.95, [0.93, 0.72, 0.2])))
+    row = np.floor(2.6 * (y + 1) + 2 * random_of_cell(column, column, seed))
+    share = random_of_cell(column, row, seed + 2)[:, None]
+    image = np.where(share < 0.3, a, np.where(share < 0.55, b, np.where(share < 0.75, 0.95, [0.93, 0.72, 0.2])))
     bars = (_line(2.2 * (x + 1 + 0.3 * np.sin(seed)), 0.05) > 0.5)[:, None]
     return np.where(bars, 0.1, image)
 
 
 def _discs(x: Values, y: Values, a: Colors, b: Colors, seed: Int[np.ndarray, " n"]) -> Colors:
-    far = np.hypot(x + 0.2 * np.sin(seed), y + 0.1)
-    image = _blend(a, b, 1.0 * ((5 * far).astype(np.int64) % 2))
-    return np.where((far < 0.12)[:, None], [0.95, 0.55, 0.2], np.where((far > 0.85)[:, None], 0.92, image))
+    radius = np.hypot(x + 0.2 * np.sin(seed), y + 0.1)
+    image = _blend(a, b, 1.0 * ((5 * radius).astype(np.int64) % 2))
+    return np.where((radius < 0.12)[:, None], [0.95, 0.55, 0.2], np.where((radius > 0.85)[:, None], 0.92, image))
 
 
 def _waves(x: Values, y: Values, a: Colors, b: Colors, seed: Int[np.ndarray, " n"]) -> Colors:
@@ -335,18 +362,19 @@ def _waves(x: Values, y: Values, a: Colors, b: Colors, seed: Int[np.ndarray, " n
 
 
 def _flower(x: Values, y: Values, a: Colors, b: Colors, seed: Int[np.ndarray, " n"]) -> Colors:
-    far, angle = np.hypot(x, y - 0.25), np.arctan2(y - 0.25, x)
-    petal = far < 0.32 + 0.16 * np.cos(6 * angle + seed)
+    radius = np.hypot(x, y - 0.25)
+    angle = np.arctan2(y - 0.25, x)
+    petal = radius < 0.32 + 0.16 * np.cos(6 * angle + seed)
     stem = (np.abs(x + 0.08 * np.sin(3 * y)) < 0.03) & (y < 0.2)
     image = np.where(stem[:, None], [0.25, 0.45, 0.22], np.where(petal[:, None], a, 0.25 * b + 0.7))
-    return np.where((far < 0.13)[:, None], [0.95, 0.78, 0.25], image)
+    return np.where((radius < 0.13)[:, None], [0.95, 0.78, 0.25], image)
 
 
 _MOTIFS: Final = (_landscape, _blocks, _discs, _waves, _flower)
 
-PATTERNS: Final[dict[str, Callable[[Points], Colors]]] = {
-    draw.__name__: draw
-    for draw in (
+PATTERNS: Final[dict[str, Callable[[TextureCoordinates], Colors]]] = {
+    pattern.__name__: pattern
+    for pattern in (
         plain, plaster, wallpaper, wood, planks, carpet, fabric, stripes, checks, ceramic, cardboard, book, leafy, soil,
         outdoors, keyboard, screen, painting, asphalt, paving, greenery, bark, facade, tiles, signboard,
     )

@@ -8,19 +8,21 @@ from jaxtyping import Float, UInt8
 
 from panrecon.geometry.projective import pixel_directions
 from panrecon.geometry.raycasting import Raycaster
-from panrecon.simulation.street.street import Surface
+from panrecon.simulation.street.street import StreetSurface
 from panrecon.structures import VOID, Camera, CategoryTable, Labels, SurfaceImage
 
-SUN: Final = np.array([0.35, -0.55, 0.76], dtype=np.float32)  # towards it
-SUNLIGHT, SKYLIGHT = np.array([0.8, 0.76, 0.68], np.float32), np.array([0.52, 0.56, 0.63], np.float32)
-HAZE: Final = 260.0  # m after which about a third of a colour is left
-HORIZON, ZENITH = np.array([0.86, 0.9, 0.94], np.float32), np.array([0.42, 0.6, 0.86], np.float32)
-_NOISE: Final = 0.012
+SUN_DIRECTION: Final = np.array([0.35, -0.55, 0.76], dtype=np.float32)  # world frame, towards the sun
+SUNLIGHT: Final = np.array([0.8, 0.76, 0.68], np.float32)  # linear RGB, as are the three below
+SKYLIGHT: Final = np.array([0.52, 0.56, 0.63], np.float32)
+HORIZON: Final = np.array([0.86, 0.9, 0.94], np.float32)
+ZENITH: Final = np.array([0.42, 0.6, 0.86], np.float32)
+HAZE_DISTANCE: Final = 260.0  # m after which 1/e of a colour is left
+NOISE: Final = 0.012  # standard deviation of colours in [0, 1]
 
 
 @dataclass(frozen=True)
 class StreetView:
-    """One image: colour in RGB, exact depth (m along the axis, 0 = sky), and what is there at every pixel."""
+    """One image: RGB, exact depth (m along the optical axis, 0 = sky), and the true labels of every pixel."""
 
     camera: Camera
     world_from_camera: Float[np.ndarray, "4 4"]
@@ -30,7 +32,7 @@ class StreetView:
 
 
 def render(
-    surface: Surface,
+    surface: StreetSurface,
     raycaster: Raycaster,
     camera: Camera,
     world_from_camera: Float[np.ndarray, "4 4"],
@@ -39,37 +41,42 @@ def render(
     seed: int = 0,
     frame: int = 0,
 ) -> StreetView:
-    """The surface that `raycaster` holds, seen from a pose; pixels that see nothing are sky."""
-    seen = raycaster.cast(camera, world_from_camera)
-    color = _light(surface, camera, world_from_camera, seen)
+    """The image of a surface, whose mesh `raycaster` holds; rays that hit nothing are sky.
+
+    Noise depends on `seed` and `frame` alone.
+    """
+    surface_image = raycaster.cast(camera, world_from_camera)
+    radiance = _radiance(surface, camera, world_from_camera, surface_image)
     rng = np.random.default_rng([seed, frame, 83])
-    color += _NOISE * rng.standard_normal(color.shape, dtype=np.float32)
-    labels = surface.labels.at(seen.face)
-    category = np.where(seen.face == VOID, categories.index_of("sky"), labels.category).astype(np.int32)
-    picture = np.rint(255 * np.clip(color, 0, 1)).astype(np.uint8)
-    return StreetView(camera, world_from_camera, picture, seen.depth, Labels(category, labels.instance))
+    radiance += NOISE * rng.standard_normal(radiance.shape, dtype=np.float32)
+    labels = surface.labels.at(surface_image.face)
+    category = np.where(surface_image.face == VOID, categories.index_of("sky"), labels.category).astype(np.int32)
+    color = np.rint(255 * np.clip(radiance, 0, 1)).astype(np.uint8)
+    return StreetView(camera, world_from_camera, color, surface_image.depth, Labels(category, labels.instance))
 
 
-def _light(
-    surface: Surface, camera: Camera, world_from_camera: Float[np.ndarray, "4 4"], seen: SurfaceImage
+def _radiance(
+    surface: StreetSurface, camera: Camera, world_from_camera: Float[np.ndarray, "4 4"], surface_image: SurfaceImage
 ) -> Float[np.ndarray, "h w 3"]:
-    """Colours in [0, 1]: lambertian surfaces under sun and sky, fading into haze; sky above."""
+    """RGB, about 1 for sunlit white: Lambertian surfaces under sun and sky, fading into haze; sky above."""
     directions = (pixel_directions(camera) @ world_from_camera[:3, :3].T).astype(np.float32)
-    hit = seen.face != VOID
-    face, depth = seen.face[hit], seen.depth[hit]
+    hit = surface_image.face != VOID
+    face = surface_image.face[hit]
+    depth = surface_image.depth[hit]
     points = world_from_camera[:3, 3].astype(np.float32) + directions[hit] * depth[:, None]
     normals = surface.normals[face]
-    towards = np.where(np.einsum("ni,ni->n", normals, directions[hit]) > 0, -1, 1).astype(np.float32)
-    sun = np.clip(towards * (normals @ (SUN / np.linalg.norm(SUN))), 0, None)
-    sky = 0.75 + 0.25 * towards * normals[:, 2]
+    is_back_face = np.einsum("ni,ni->n", normals, directions[hit]) > 0
+    sign = np.where(is_back_face, -1, 1).astype(np.float32)
+    sun = np.clip(sign * (normals @ (SUN_DIRECTION / np.linalg.norm(SUN_DIRECTION))), 0, None)
+    sky = 0.75 + 0.25 * sign * normals[:, 2]
     light = sun[:, None] * SUNLIGHT + sky[:, None] * SKYLIGHT
-    clear = np.exp(-depth / HAZE)[:, None]
+    transmittance = np.exp(-depth / HAZE_DISTANCE)[:, None]
     result = _sky(directions)
-    result[hit] = clear * surface.texture(points, face) * light + (1 - clear) * HORIZON
+    result[hit] = transmittance * surface.texture(points, face) * light + (1 - transmittance) * HORIZON
     return result
 
 
 def _sky(directions: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
-    up = directions[..., 2] / np.linalg.norm(directions, axis=-1)
-    share = np.sqrt(np.clip(2 * up, 0, 1))[..., None]
-    return (1 - share) * HORIZON + share * ZENITH
+    sine_of_elevation = directions[..., 2] / np.linalg.norm(directions, axis=-1)
+    zenith_weight = np.sqrt(np.clip(2 * sine_of_elevation, 0, 1))[..., None]
+    return (1 - zenith_weight) * HORIZON + zenith_weight * ZENITH

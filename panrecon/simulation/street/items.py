@@ -32,7 +32,10 @@ def wheel(radius: float, x: float, y: float, width: float = 0.2) -> list[Part]:
 
 def car(paint: Material, length: float, width: float, height: float, *, van: bool = False) -> list[Part]:
     """A car: body with bonnet and boot, a cabin of glass under a roof, four wheels, lights."""
-    h, front, back, w = 0.56 * height, length / 2, -length / 2, width - 0.06
+    h = 0.56 * height
+    front = length / 2
+    back = -length / 2
+    w = width - 0.06
     body = prism(
         [(back + 0.06, 0.22), (front - 0.1, 0.22), (front, 0.42), (front - 0.06, h - 0.12), (front - 0.9, h),
          (back, h)],
@@ -112,7 +115,9 @@ def bicycle(paint: Material, *, motor: bool = False) -> list[Part]:
         for x in (-half, half)
         for dx, dz in ((radius * np.cos(angle), radius * np.sin(angle)) for angle in (0.3, 1.35, 2.4))
     ]
-    top, crank, head = (-0.18, 0.0, 0.82), (-0.05, 0.0, 0.3), (0.38, 0.0, 0.86)
+    top = (-0.18, 0.0, 0.82)
+    crank = (-0.05, 0.0, 0.3)
+    head = (0.38, 0.0, 0.86)
     tubes = [(top, crank), (top, head), (crank, head), (crank, (-half, 0.0, radius)), (top, (-half, 0.0, radius)),
              ((half, 0.0, radius), (0.36, 0.0, 1.0))]  # fmt: skip
     frame = [rod(start, end, thick, paint) for start, end in tubes]
@@ -212,14 +217,15 @@ def fence(length: float, height: float, wood: Material) -> list[Part]:
     return [*posts, box((length, 0.05, height - 0.15), (0, 0, height / 2 + 0.05), wood)]
 
 
-def bin_(paint: Material) -> list[Part]:
+def litter_bin(paint: Material) -> list[Part]:
     """A litter bin on the pavement."""
     return [cylinder(0.27, 0.95, (0, 0, 0), paint, top_radius=0.31), cylinder(0.33, 0.08, (0, 0, 0.95), RUBBER)]
 
 
 def cone() -> list[Part]:
     """A traffic cone with a white ring."""
-    orange, white = Material("plain", (0.95, 0.35, 0.08)), Material("plain", (0.95, 0.95, 0.95))
+    orange = Material("plain", (0.95, 0.35, 0.08))
+    white = Material("plain", (0.95, 0.95, 0.95))
     foot = box((0.4, 0.4, 0.04), (0, 0, 0.02), orange)
     rings = [(0.16, 0.11, 0.04, 0.25, orange), (0.11, 0.07, 0.29, 0.18, white), (0.07, 0.03, 0.47, 0.25, orange)]
     return [foot, *(cylinder(a, height, (0, 0, z), material, top_radius=b) for a, b, z, height, material in rings)]

@@ -10,7 +10,7 @@ from panrecon.simulation.scene.shapes import Part, Point, box
 from panrecon.simulation.scene.textures import RGB, Material
 from panrecon.simulation.street import items as build
 
-METRE_TIME: Final = 0.1  # s that a metre driven takes; KITTI-360's frames are about a metre apart in towns
+METRE_TIME: Final = 0.1  # s that a driven metre takes; KITTI-360's frames are about a metre apart in towns
 LANE: Final = 3.5  # m, the width of each of the two lanes
 STRIP: Final = 2.3  # m, for parked vehicles on either side
 PAVEMENT: Final = 2.6  # m
@@ -47,7 +47,7 @@ class StreetItem:
     velocity: Point = (0.0, 0.0, 0.0)
 
 
-def laid_out(rng: np.random.Generator, length: float) -> list[StreetItem]:
+def street_items(rng: np.random.Generator, length: float) -> list[StreetItem]:
     """The items of a street whose drive goes from x = 0 to `length` (m); classes that are rare elsewhere all occur."""
     return [
         *_ground(length),
@@ -62,7 +62,8 @@ def laid_out(rng: np.random.Generator, length: float) -> list[StreetItem]:
 
 
 def _ground(length: float) -> Iterator[StreetItem]:
-    long, middle = length + BEHIND + AHEAD, (length + AHEAD - BEHIND) / 2
+    long = length + BEHIND + AHEAD
+    middle = (length + AHEAD - BEHIND) / 2
 
     def slab(category: str, material: Material, low: float, high: float, top: float, side: int) -> StreetItem:
         size = (long, high - low, 0.3)
@@ -70,7 +71,8 @@ def _ground(length: float) -> Iterator[StreetItem]:
 
     asphalt = Material("asphalt", (0.3, 0.3, 0.32), (0.92, 0.92, 0.9))
     gravel = Material("plain", (0.4, 0.38, 0.38))
-    stone, grass = Material("paving", (0.62, 0.6, 0.57)), Material("greenery", (0.25, 0.4, 0.13), (0.4, 0.5, 0.2))
+    stone = Material("paving", (0.62, 0.6, 0.57))
+    grass = Material("greenery", (0.25, 0.4, 0.13), (0.4, 0.5, 0.2))
     yield StreetItem("road", (box((long, 2 * LANE, 0.3), (middle, 0.0, -0.15), asphalt),))
     for side in (-1, 1):
         yield slab("parking", gravel, LANE, CURB_Y, 0.0, side)
@@ -85,7 +87,8 @@ def _houses(rng: np.random.Generator, length: float) -> Iterator[StreetItem]:
     for side in (-1, 1):
         x = -BEHIND + rng.uniform(0, 4)
         while x < length + AHEAD - 8:
-            wide, deep = float(rng.uniform(8, 16)), float(rng.uniform(8, 12))
+            wide = float(rng.uniform(8, 16))
+            deep = float(rng.uniform(8, 12))
             gable = bool(rng.uniform() < 0.6)
             height = float(rng.uniform(5, 7) if gable else 3 * rng.integers(2, 5) + 0.5)
             wall = Material("facade", _pick(rng, WALLS), (0.3, 0.38, 0.46), seed=int(rng.integers(100)))
@@ -118,7 +121,8 @@ def _gardens(rng: np.random.Generator, length: float) -> Iterator[StreetItem]:
 
 
 def _tree(rng: np.random.Generator, x: float, y: float) -> Iterator[StreetItem]:
-    height, radius = float(rng.uniform(4.5, 8.0)), float(rng.uniform(1.2, 2.0))
+    height = float(rng.uniform(4.5, 8.0))
+    radius = float(rng.uniform(1.2, 2.0))
     bottom = float(rng.uniform(1.9, 2.5))
     yield StreetItem("trunk", build.placed(build.trunk(bottom + 0.8, float(rng.uniform(0.11, 0.2))), x, y, KERB - 0.02))
     yield StreetItem("vegetation", build.placed(build.crown(height, radius, bottom, _green(rng), rng), x, y, KERB))
@@ -139,7 +143,7 @@ def _kerbside(rng: np.random.Generator, length: float) -> Iterator[StreetItem]:
                     yield from _sign(rng, x, side * y)
                 case "bin":
                     paint = Material("plain", (0.1, 0.35, 0.2))
-                    yield StreetItem("trash bin", build.placed(build.bin_(paint), x, side * y, KERB))
+                    yield StreetItem("trash bin", build.placed(build.litter_bin(paint), x, side * y, KERB))
                 case "tree":
                     yield from _tree(rng, x, side * (y + 0.2))
                 case _:
@@ -153,7 +157,8 @@ def _kerbside(rng: np.random.Generator, length: float) -> Iterator[StreetItem]:
 
 def _sign(rng: np.random.Generator, x: float, y: float) -> Iterator[StreetItem]:
     color, accent, round_plate = SIGNS[int(rng.integers(len(SIGNS)))]
-    bottom, size = float(rng.uniform(2.0, 2.3)), float(rng.uniform(0.6, 0.8))
+    bottom = float(rng.uniform(2.0, 2.3))
+    size = float(rng.uniform(0.6, 0.8))
     plate = build.sign_plate(size, bottom, color, accent, round_plate=round_plate)
     yield StreetItem("pole", build.placed(build.post(bottom + size), x, y, KERB))
     yield StreetItem("traffic sign", build.placed(plate, x, y, KERB))
@@ -163,26 +168,30 @@ def _parked(rng: np.random.Generator, length: float) -> Iterator[StreetItem]:
     """Cars, a truck and a bus at the kerbs; every street has a truck and a bus that the drive passes."""
     special = dict(zip(rng.permutation([-1, 1]).tolist(), ("truck", "bus"), strict=True))
     for side in (-1, 1):
-        y, waiting, turn = side * (LANE + STRIP / 2 + 0.05), True, 0.0 if side < 0 else np.pi
+        y = side * (LANE + STRIP / 2 + 0.05)
+        waiting = True
+        turn = 0.0 if side < 0 else np.pi
         place = float(rng.uniform(0.3, 0.7)) * length
         x = -BEHIND + float(rng.uniform(1, 5))
         while x < length + AHEAD - 14:
             yaw = turn + float(rng.normal(0, 0.02))
             if waiting and x > place:
-                waiting, long = False, 8.0 if special[side] == "truck" else 11.0
+                waiting = False
+                long = 8.0 if special[side] == "truck" else 11.0
                 paint = Material("plain", _pick(rng, build.BODY_COLORS))
                 cargo = Material("stripes", (0.8, 0.8, 0.78), _pick(rng, build.BODY_COLORS), scale=6.0)
                 parts = build.truck(paint, cargo, long) if special[side] == "truck" else build.bus(paint, long)
                 yield StreetItem(special[side], build.placed(parts, x + long / 2, y, 0.0, yaw))
             else:
-                parts, long = _some_car(rng)
+                parts, long = _random_car(rng)
                 yield StreetItem("car", build.placed(parts, x + long / 2, y, 0.0, yaw))
             x += long + float(rng.uniform(1.0, 2.5) if rng.uniform() < 0.6 else rng.uniform(5, 12))
 
 
-def _some_car(rng: np.random.Generator) -> tuple[list[Part], float]:
+def _random_car(rng: np.random.Generator) -> tuple[list[Part], float]:
     """A car of any kind, and its length."""
-    paint, van = Material("plain", _pick(rng, build.BODY_COLORS)), bool(rng.uniform() < 0.2)
+    paint = Material("plain", _pick(rng, build.BODY_COLORS))
+    van = bool(rng.uniform() < 0.2)
     long = float(rng.uniform(4.6, 5.1) if van else rng.uniform(3.7, 4.7))
     high = float(rng.uniform(1.9, 2.1) if van else rng.uniform(1.4, 1.65))
     return build.car(paint, long, float(rng.uniform(1.68, 1.85)), high, van=van), long
@@ -202,15 +211,15 @@ def _people(rng: np.random.Generator, length: float) -> Iterator[StreetItem]:
     for x in _along(rng, 0.0, length + 15, 8.0, 16.0):
         y = float(rng.choice([-1, 1])) * (CURB_Y + float(rng.uniform(1.1, 1.55)))
         for i in range(int(rng.integers(1, 3))):
-            parts = _someone(rng)
+            parts = _random_person(rng)
             yield StreetItem("person", build.placed(parts, x + 1.0 * i, y, KERB, float(rng.uniform(-3, 3))))
-    walk = build.placed(_someone(rng), 26.0, CURB_Y + 2.3, KERB, np.pi)
+    walk = build.placed(_random_person(rng), 26.0, CURB_Y + 2.3, KERB, np.pi)
     yield StreetItem("person", walk, (-1.4, 0.0, 0.0))
-    cross = build.placed(_someone(rng), 44.0, -LANE + 0.9, 0.0, np.pi / 2)  # behind one car, before the other
+    cross = build.placed(_random_person(rng), 44.0, -LANE + 0.9, 0.0, np.pi / 2)  # behind one car, before the other
     yield StreetItem("person", cross, (0.0, 1.4, 0.0))
 
 
-def _someone(rng: np.random.Generator) -> list[Part]:
+def _random_person(rng: np.random.Generator) -> list[Part]:
     shirt, trousers = (Material("fabric", _pick(rng, build.BODY_COLORS)) for _ in range(2))
     skin = Material("plain", _pick(rng, ((0.85, 0.65, 0.52), (0.55, 0.38, 0.28), (0.93, 0.76, 0.65))))
     return build.person(float(rng.uniform(1.55, 1.9)), shirt, trousers, skin)
@@ -218,9 +227,9 @@ def _someone(rng: np.random.Generator) -> list[Part]:
 
 def _traffic(rng: np.random.Generator) -> Iterator[StreetItem]:
     """A car that drives ahead and draws away, and one that comes towards."""
-    ahead, _ = _some_car(rng)
+    ahead, _ = _random_car(rng)
     yield StreetItem("car", build.placed(ahead, 14.0, -LANE / 2), (11.0, 0.0, 0.0))
-    towards, _ = _some_car(rng)
+    towards, _ = _random_car(rng)
     yield StreetItem("car", build.placed(towards, 54.0, LANE / 2, 0.0, np.pi), (-8.0, 0.0, 0.0))
 
 

@@ -12,13 +12,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from panrecon.simulation.scene.shapes import Part, Point, moved, pose
-from panrecon.simulation.scene.surface import Paint, joined, unit_normals
-from panrecon.simulation.street.layout import StreetItem, laid_out
+from panrecon.simulation.scene.surface import PartTextures, joined, unit_normals
+from panrecon.simulation.street.layout import StreetItem, street_items
 from panrecon.structures import VOID, Category, CategoryTable, Labels, TriangleMesh
 
 
 class BenchmarkIds(NamedTuple):
-    """What the benchmarks call a class: SemanticKITTI has ids of their own for what moves; 0 is unlabelled."""
+    """The benchmarks' raw ids of a class: SemanticKITTI has ids of their own for what moves; 0 is unlabelled."""
 
     kitti360: int
     semantic_kitti: int
@@ -57,17 +57,17 @@ def street_categories() -> CategoryTable:
     """The classes of every built-in street; `raw_ids` are KITTI-360's. Sky is where nothing is."""
     return CategoryTable(
         tuple(
-            Category(id=number, name=name, thing=thing, raw_ids=(ids.kitti360,))
-            for number, (name, (thing, ids)) in enumerate(_CLASSES.items(), start=1)
+            Category(id=category_id, name=name, thing=thing, raw_ids=(ids.kitti360,))
+            for category_id, (name, (thing, ids)) in enumerate(_CLASSES.items(), start=1)
         )
     )
 
 
 @dataclass(frozen=True)
-class Surface:
-    """All that is solid in the street at one moment.
+class StreetSurface:
+    """All that is solid in the street at one moment, in the world frame.
 
-    `labels` and `part_of_face` belong to the faces of `mesh`; what is not numbered has the instance `VOID`.
+    `labels` and `part_of_face` are per face of `mesh`; stuff has the instance `VOID`.
     """
 
     mesh: TriangleMesh
@@ -81,19 +81,19 @@ class Surface:
         return unit_normals(self.mesh)
 
     @cached_property
-    def _paint(self) -> Paint:
-        return Paint.of(self.parts)
+    def _textures(self) -> PartTextures:
+        return PartTextures.of(self.parts)
 
     def texture(self, points: Float[np.ndarray, "n 3"], face: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n 3"]:
-        """The unlit colour, RGB in [0, 1], of world points on these faces."""
-        return self._paint.at(points, self.normals[face], self.part_of_face[face])
+        """The albedo, RGB in [0, 1], of world points on these faces."""
+        return self._textures.color_at(points, self.normals[face], self.part_of_face[face])
 
 
 @dataclass(frozen=True)
 class Street:
     """A street of `length` metres to drive along, with what lies beside, before and behind it.
 
-    Things are numbered in the order of `items`.
+    Instances are the things among `items`, in their order.
     """
 
     seed: int
@@ -104,37 +104,41 @@ class Street:
     @cached_property
     def labels(self) -> Labels:
         """Category and instance of every item."""
-        rows = np.array([self.categories.index_of(item.category) for item in self.items], dtype=np.int32)
-        is_thing = self.categories.is_thing[rows]
-        return Labels(rows, np.where(is_thing, np.cumsum(is_thing) - 1, VOID).astype(np.int32))
+        category = np.array([self.categories.index_of(item.category) for item in self.items], dtype=np.int32)
+        is_thing = self.categories.is_thing[category]
+        return Labels(category, np.where(is_thing, np.cumsum(is_thing) - 1, VOID).astype(np.int32))
 
     @cached_property
-    def moves(self) -> Bool[np.ndarray, " items"]:
+    def is_dynamic_item(self) -> Bool[np.ndarray, " items"]:
+        """Whether an item moves during the drive; a parked car does not."""
         return np.array([any(item.velocity) for item in self.items])
 
     @cached_property
-    def is_moving_instance(self) -> Bool[np.ndarray, " I"]:
-        return self.moves[self.labels.instance != VOID]
+    def is_dynamic_instance(self) -> Bool[np.ndarray, " I"]:
+        """Whether an instance moves during the drive."""
+        return self.is_dynamic_item[self.labels.instance != VOID]
 
     @cached_property
     def category_of_instance(self) -> Int[np.ndarray, " I"]:
+        """The class index of every instance."""
         return self.labels.category[self.labels.instance != VOID]
 
-    def at(self, time: float) -> Surface:
-        """The street at a time (s from the first frame)."""
+    def surface_at(self, time: float) -> StreetSurface:
+        """The surface at a time (s from the first frame); faces keep their indices at all times."""
         parts: list[Part] = []
         item_of_part: list[int] = []
-        for number, item in enumerate(self.items):
+        for item_index, item in enumerate(self.items):
             shift = pose(_scaled(item.velocity, time))
-            parts.extend(moved(item.parts, shift) if self.moves[number] else item.parts)
-            item_of_part.extend([number] * len(item.parts))
+            parts.extend(moved(item.parts, shift) if self.is_dynamic_item[item_index] else item.parts)
+            item_of_part.extend([item_index] * len(item.parts))
         part_of_face = np.repeat(np.arange(len(parts)), [len(part.faces) for part in parts]).astype(np.int32)
-        return Surface(joined(parts), self.labels.at(np.array(item_of_part)[part_of_face]), part_of_face, tuple(parts))
+        labels = self.labels.at(np.array(item_of_part)[part_of_face])
+        return StreetSurface(joined(parts), labels, part_of_face, tuple(parts))
 
 
 def build_street(seed: int, length: float = 60.0) -> Street:
     """The street of this seed; the same seed and length give the same bytes."""
-    return assemble_street(seed, length, laid_out(np.random.default_rng([seed, 80]), length))
+    return assemble_street(seed, length, street_items(np.random.default_rng([seed, 80]), length))
 
 
 def assemble_street(seed: int, length: float, items: Iterable[StreetItem]) -> Street:

@@ -1,6 +1,6 @@
-"""The car that measures a street: its drive, and where its sensors sit, as on KITTI-360's car (Liao et al., 2022).
+"""The recording vehicle: its path, and the mounting of its sensors as on KITTI-360's car (Liao et al., 2022).
 
-The vehicle's frame is that of its inertial unit (`panrecon.structures.Rig`).
+The vehicle frame is that of its inertial unit, x forward, y right, z down (`panrecon.structures.Rig`).
 """
 
 from dataclasses import dataclass
@@ -10,15 +10,17 @@ import numpy as np
 from jaxtyping import Float
 
 from panrecon.geometry.projective import invert
+from panrecon.simulation.scene.shapes import axis_rotation
 from panrecon.simulation.street.layout import LANE, METRE_TIME
 from panrecon.structures import Camera, Rig
 
-UNIT_HEIGHT: Final = 0.93  # m of the inertial unit above the road
+IMU_HEIGHT: Final = 0.93  # m of the inertial unit above the road
 BASELINE: Final = 0.6  # m between the two cameras
-IMAGE_SIZE: Final = (1408, 376)
-FOCAL_LENGTH, CENTRE = 552.554261, (682.049453, 238.769549)  # px, of KITTI-360's rectified images
-_RECTIFYING_DEG: Final = ((0.19, -0.01, 0.41), (-0.12, -0.99, 0.69))  # small turns, for readers must not forget them
-_SURROUND: Final = (  # name, degrees to the left, field of view
+IMAGE_SIZE: Final = (1408, 376)  # px, as the two below: of KITTI-360's rectified images
+FOCAL_LENGTH: Final = 552.554261
+PRINCIPAL_POINT: Final = (682.049453, 238.769549)
+_RECTIFICATION_DEG: Final = ((0.19, -0.01, 0.41), (-0.12, -0.99, 0.69))  # not 0: a reader that forgets it must fail
+_SURROUND: Final = (  # channel, degrees to the left, horizontal field of view (degrees)
     ("CAM_FRONT", 0.0, 65.0),
     ("CAM_FRONT_RIGHT", -55.0, 65.0),
     ("CAM_FRONT_LEFT", 55.0, 65.0),
@@ -39,8 +41,8 @@ _LIDAR_FROM_CAMERA: Final = (
 
 
 @dataclass(frozen=True)
-class Mounted:
-    """A camera on the vehicle; images are named after it."""
+class MountedCamera:
+    """A camera on the vehicle; `name` is its folder or channel in the data set."""
 
     name: str
     camera: Camera
@@ -48,23 +50,26 @@ class Mounted:
 
 
 @dataclass(frozen=True)
-class Sensors:
-    """What a drive records with: cameras, and one LiDAR."""
+class VehicleSensors:
+    """The cameras and the one LiDAR of the recording vehicle."""
 
-    cameras: tuple[Mounted, ...]
+    cameras: tuple[MountedCamera, ...]
     vehicle_from_lidar: Float[np.ndarray, "4 4"]
 
 
-def stereo_sensors(rig: Rig) -> Sensors:
+def stereo_sensors(rig: Rig) -> VehicleSensors:
     """The rectified cameras and the LiDAR of a rig."""
-    cameras = tuple(Mounted(f"image_0{side}", rig.camera, pose) for side, pose in enumerate(rig.vehicle_from_rectified))
-    return Sensors(cameras, rig.vehicle_from_lidar)
+    cameras = tuple(
+        MountedCamera(f"image_0{side}", rig.camera, vehicle_from_camera)
+        for side, vehicle_from_camera in enumerate(rig.vehicle_from_rectified)
+    )
+    return VehicleSensors(cameras, rig.vehicle_from_lidar)
 
 
-def surround_sensors(width: int) -> Sensors:
-    """Six cameras that look all around and a LiDAR on the roof, about as on nuScenes' cars (Caesar et al., 2020).
+def surround_sensors(width: int) -> VehicleSensors:
+    """Six cameras that cover 360 degrees and a LiDAR on the roof, about as on nuScenes' cars (Caesar et al., 2020).
 
-    Images are `width` pixels wide, 16 : 9; those ahead and aside see 65 degrees, the one behind 90.
+    Images are `width` pixels wide, 16 : 9; the rear camera has a field of view of 90 degrees, the others of 65.
     """
     height = width * 9 // 16
     cameras = []
@@ -72,79 +77,84 @@ def surround_sensors(width: int) -> Sensors:
         focal = width / 2 / np.tan(np.radians(view_deg) / 2)
         camera = Camera(width, height, focal, focal, width / 2 - 0.5, height / 2 - 0.5)
         yaw = np.radians(yaw_deg)
-        place = np.array([0.9 * np.cos(yaw) + 0.3, -0.5 * np.sin(yaw), UNIT_HEIGHT - 1.5])
-        cameras.append(Mounted(name, camera, _outwards(place, -yaw)))
-    lidar = np.diag([1.0, -1.0, -1.0, 1.0])
-    lidar[:3, 3] = 0.3, 0.0, UNIT_HEIGHT - 1.84
-    return Sensors(tuple(cameras), lidar)
+        position = np.array([0.9 * np.cos(yaw) + 0.3, -0.5 * np.sin(yaw), IMU_HEIGHT - 1.5])
+        cameras.append(MountedCamera(name, camera, _vehicle_from_level_camera(position, -yaw)))
+    vehicle_from_lidar = np.diag([1.0, -1.0, -1.0, 1.0])
+    vehicle_from_lidar[:3, 3] = 0.3, 0.0, IMU_HEIGHT - 1.84
+    return VehicleSensors(tuple(cameras), vehicle_from_lidar)
 
 
-def _outwards(place: Float[np.ndarray, "3"], turn_right: float) -> Float[np.ndarray, "4 4"]:
-    """A camera at a place of the vehicle that looks level, `turn_right` (rad) of straight ahead."""
+def _vehicle_from_level_camera(position: Float[np.ndarray, "3"], azimuth: float) -> Float[np.ndarray, "4 4"]:
+    """The pose of a camera with a level optical axis, `azimuth` (rad) to the right of straight ahead."""
     result = np.eye(4)
-    ahead = np.array([np.cos(turn_right), np.sin(turn_right), 0.0])
-    right = np.array([-np.sin(turn_right), np.cos(turn_right), 0.0])
-    result[:3, :3] = np.stack([right, [0.0, 0.0, 1.0], ahead], axis=1)
-    result[:3, 3] = place
+    forward = np.array([np.cos(azimuth), np.sin(azimuth), 0.0])
+    right = np.array([-np.sin(azimuth), np.cos(azimuth), 0.0])
+    result[:3, :3] = np.stack([right, [0.0, 0.0, 1.0], forward], axis=1)
+    result[:3, 3] = position
     return result
 
 
 def kitti360_rig(width: int = IMAGE_SIZE[0], baseline: float = BASELINE) -> Rig:
-    """KITTI-360's mounting, with images `width` pixels wide of its field of view."""
-    full = Camera(*IMAGE_SIZE, FOCAL_LENGTH, FOCAL_LENGTH, *CENTRE)
+    """KITTI-360's mounting, with images of its field of view that are `width` pixels wide; `baseline` in metres."""
+    full = Camera(*IMAGE_SIZE, FOCAL_LENGTH, FOCAL_LENGTH, *PRINCIPAL_POINT)
     height = round(IMAGE_SIZE[1] * width / IMAGE_SIZE[0])
     scale = width / IMAGE_SIZE[0]  # one focal length: square pixels, as rectified images have
-    x, y = (scale * (centre + 0.5) - 0.5 for centre in CENTRE)
-    camera = full if scale == 1 else Camera(width, height, scale * FOCAL_LENGTH, scale * FOCAL_LENGTH, x, y)
-    turns = tuple(_turn(degrees) for degrees in _RECTIFYING_DEG)
-    left = _rigid(_VEHICLE_FROM_CAMERA)
-    aside = np.eye(4)
-    aside[0, 3] = baseline
-    right = left @ invert(turns[0]) @ aside @ turns[1]
-    return Rig(camera, baseline, (left, right), (turns[0], turns[1]), _rigid(_LIDAR_FROM_CAMERA))
+    cx, cy = (scale * (centre + 0.5) - 0.5 for centre in PRINCIPAL_POINT)
+    camera = full if scale == 1 else Camera(width, height, scale * FOCAL_LENGTH, scale * FOCAL_LENGTH, cx, cy)
+    rectified_from_left = _rotation(_RECTIFICATION_DEG[0])
+    rectified_from_right = _rotation(_RECTIFICATION_DEG[1])
+    shift = np.eye(4)
+    shift[0, 3] = baseline
+    vehicle_from_left = _rigid(_VEHICLE_FROM_CAMERA)
+    vehicle_from_right = vehicle_from_left @ invert(rectified_from_left) @ shift @ rectified_from_right
+    return Rig(
+        camera,
+        baseline,
+        (vehicle_from_left, vehicle_from_right),
+        (rectified_from_left, rectified_from_right),
+        _rigid(_LIDAR_FROM_CAMERA),
+    )
 
 
-def driven_path(frames: int, seed: int, spacing: float = 1.0) -> Float[np.ndarray, "n 4 4"]:
-    """`world_from_vehicle` every `spacing` m along the right lane, with the sway and nod of a car on a real road."""
+def vehicle_path(frames: int, seed: int, spacing: float = 1.0) -> Float[np.ndarray, "n 4 4"]:
+    """`world_from_vehicle` every `spacing` m along the right lane: it weaves by 25 cm, pitches and rolls."""
     rng = np.random.default_rng([seed, 81])
-    phase, x = rng.uniform(0, 2 * np.pi, 4), spacing * np.arange(frames, dtype=np.float64)
-    wave = 2 * np.pi / 37.0  # 1/m
-    y = -LANE / 2 + 0.25 * np.sin(wave * x + phase[0])
-    yaw = np.arctan(0.25 * wave * np.cos(wave * x + phase[0]))
-    pitch, roll = 0.005 * np.sin(x / 2.3 + phase[1]), 0.008 * np.sin(x / 3.1 + phase[2])
-    z = UNIT_HEIGHT + 0.015 * np.sin(x / 1.9 + phase[3])
-    return np.stack([_vehicle_pose(*values) for values in zip(x, y, z, yaw, pitch, roll, strict=True)])
+    phase = rng.uniform(0, 2 * np.pi, 4)
+    x = spacing * np.arange(frames, dtype=np.float64)
+    wave_number = 2 * np.pi / 37.0  # rad/m
+    y = -LANE / 2 + 0.25 * np.sin(wave_number * x + phase[0])
+    yaw = np.arctan(0.25 * wave_number * np.cos(wave_number * x + phase[0]))
+    pitch = 0.005 * np.sin(x / 2.3 + phase[1])
+    roll = 0.008 * np.sin(x / 3.1 + phase[2])
+    z = IMU_HEIGHT + 0.015 * np.sin(x / 1.9 + phase[3])
+    return np.stack([_world_from_vehicle(*values) for values in zip(x, y, z, yaw, pitch, roll, strict=True)])
 
 
 def frame_times(frames: int, spacing: float = 1.0) -> Float[np.ndarray, " n"]:
-    """Seconds from the first frame."""
+    """Seconds from the first frame, for frames `spacing` m apart."""
     return METRE_TIME * spacing * np.arange(frames)
 
 
-def _vehicle_pose(x: float, y: float, z: float, yaw: float, pitch: float, roll: float) -> Float[np.ndarray, "4 4"]:
+def _world_from_vehicle(
+    x: float, y: float, z: float, yaw: float, pitch: float, roll: float
+) -> Float[np.ndarray, "4 4"]:
+    z_down_from_z_up = np.diag([1.0, -1.0, -1.0])
     result = np.eye(4)
-    result[:3, :3] = _about(2, yaw) @ _about(1, pitch) @ _about(0, roll) @ np.diag([1.0, -1.0, -1.0])
+    result[:3, :3] = axis_rotation(2, yaw) @ axis_rotation(1, pitch) @ axis_rotation(0, roll) @ z_down_from_z_up
     result[:3, 3] = x, y, z
     return result
 
 
-def _about(axis: int, angle: float) -> Float[np.ndarray, "3 3"]:
-    i, j = (axis + 1) % 3, (axis + 2) % 3
-    result = np.eye(3)
-    result[i, i] = result[j, j] = np.cos(angle)
-    result[j, i], result[i, j] = np.sin(angle), -np.sin(angle)
-    return result
-
-
-def _turn(degrees: tuple[float, float, float]) -> Float[np.ndarray, "4 4"]:
+def _rotation(degrees: tuple[float, float, float]) -> Float[np.ndarray, "4 4"]:
+    """Rotations about z, y and x, one after the other."""
+    about_x, about_y, about_z = np.radians(degrees).tolist()
     result = np.eye(4)
-    a, b, c = np.radians(degrees).tolist()
-    result[:3, :3] = _about(0, a) @ _about(1, b) @ _about(2, c)
+    result[:3, :3] = axis_rotation(0, about_x) @ axis_rotation(1, about_y) @ axis_rotation(2, about_z)
     return result
 
 
 def _rigid(rows: tuple[tuple[float, ...], ...]) -> Float[np.ndarray, "4 4"]:
-    """The rows as a rigid motion; printed digits of a rotation are made one exactly."""
+    """The rigid transform of three printed rows, whose rotation is made orthonormal to all digits."""
     result = np.eye(4)
     result[:3] = rows
     u, _, v = np.linalg.svd(result[:3, :3])

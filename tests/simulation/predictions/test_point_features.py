@@ -11,8 +11,8 @@ from panrecon.simulation.predictions.point_features import (
     simulated_point_features,
     simulated_text_embeddings,
 )
-from panrecon.simulation.street.drive import DriveFrame, driven
 from panrecon.simulation.street.lidar import LidarModel
+from panrecon.simulation.street.sequence import SequenceFrame, simulated_sequence
 from panrecon.simulation.street.street import build_street
 from panrecon.simulation.street.vehicle import kitti360_rig, stereo_sensors
 from panrecon.structures import VOID
@@ -24,9 +24,9 @@ EMBEDDINGS = simulated_text_embeddings([category.name for category in build_stre
 
 
 @pytest.fixture(scope="module")
-def frame() -> DriveFrame:
+def frame() -> SequenceFrame:
     sensors = stereo_sensors(kitti360_rig(704))
-    return next(driven(build_street(4), sensors, LidarModel(beams=32, columns=512), 1))
+    return next(simulated_sequence(build_street(4), sensors, LidarModel(beams=32, columns=512), 1))
 
 
 def test_all_cosines_are_positive_and_those_of_like_things_are_great() -> None:
@@ -72,7 +72,7 @@ def test_an_embedding_depends_on_the_word_alone() -> None:
         simulated_text_embeddings(["bus"], 8)
 
 
-def test_perfect_features_are_the_embedding_of_the_points_class_but_for_edges(frame: DriveFrame) -> None:
+def test_perfect_features_are_the_embedding_of_the_points_class_but_for_edges(frame: SequenceFrame) -> None:
     found = simulated_point_features(frame.scan.exact, frame.views[:1], EMBEDDINGS, PERFECT)
     exact = (np.abs(found.values - EMBEDDINGS[frame.scan.truth.category]).max(axis=1) < 1e-4)[found.valid]
     assert 0.3 < exact.mean() < 1
@@ -80,7 +80,7 @@ def test_perfect_features_are_the_embedding_of_the_points_class_but_for_edges(fr
     assert near[found.valid].mean() > 0.9
 
 
-def test_points_outside_all_images_are_zero_and_not_valid(frame: DriveFrame) -> None:
+def test_points_outside_all_images_are_zero_and_not_valid(frame: SequenceFrame) -> None:
     found = simulated_point_features(frame.scan.exact, frame.views, EMBEDDINGS)
     behind = frame.scan.points[:, 0] < 0
     assert not found.valid[behind].any() and found.valid[~behind].any()
@@ -88,7 +88,7 @@ def test_points_outside_all_images_are_zero_and_not_valid(frame: DriveFrame) -> 
     assert (np.abs(found.values[found.valid]).max(axis=1) > 0).all()
 
 
-def test_two_cameras_give_the_mean(frame: DriveFrame) -> None:
+def test_two_cameras_give_the_mean(frame: SequenceFrame) -> None:
     both = simulated_point_features(frame.scan.exact, frame.views, EMBEDDINGS, PERFECT)
     one, other = (simulated_point_features(frame.scan.exact, [view], EMBEDDINGS, PERFECT) for view in frame.views)
     assert_array_equal(both.valid, one.valid | other.valid)
@@ -98,7 +98,7 @@ def test_two_cameras_give_the_mean(frame: DriveFrame) -> None:
     assert_allclose(both.values[one.valid & ~other.valid], one.values[one.valid & ~other.valid], atol=1e-6)
 
 
-def test_faults_make_classes_harder_to_tell(frame: DriveFrame) -> None:
+def test_faults_make_classes_harder_to_tell(frame: SequenceFrame) -> None:
     def accuracy(faults: VisionFaults) -> float:
         found = simulated_point_features(frame.scan.exact, frame.views, EMBEDDINGS, faults, seed=4)
         named = (found.values @ EMBEDDINGS.T).argmax(axis=1)
@@ -115,7 +115,7 @@ def test_faults_make_classes_harder_to_tell(frame: DriveFrame) -> None:
     assert mistaken < perfect - 0.1
 
 
-def test_features_depend_on_seed_and_frame_alone(frame: DriveFrame) -> None:
+def test_features_depend_on_seed_and_frame_alone(frame: SequenceFrame) -> None:
     def values(seed: int, number: int) -> bytes:
         found = simulated_point_features(frame.scan.exact, frame.views, EMBEDDINGS, seed=seed, frame=number)
         return found.values.tobytes()

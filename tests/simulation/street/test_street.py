@@ -14,10 +14,10 @@ from panrecon.geometry.raycasting import Raycaster
 from panrecon.io.categories import find_table, read_categories
 from panrecon.simulation.scene.shapes import bounds, prism
 from panrecon.simulation.scene.textures import Material
-from panrecon.simulation.street.drive import Accumulation, DriveFrame, StreetPoints, driven
-from panrecon.simulation.street.lidar import LidarModel, scan
+from panrecon.simulation.street.lidar import LidarModel, simulated_scan
+from panrecon.simulation.street.sequence import SequenceFrame, StaticPointAccumulator, StreetPoints, simulated_sequence
 from panrecon.simulation.street.street import Street, build_street
-from panrecon.simulation.street.vehicle import driven_path, frame_times, kitti360_rig, stereo_sensors
+from panrecon.simulation.street.vehicle import frame_times, kitti360_rig, stereo_sensors, vehicle_path
 from panrecon.structures import VOID, Labels, Rig
 
 SEEDS = range(3)
@@ -29,15 +29,15 @@ FRAMES = 8
 class Drive:
     street: Street
     rig: Rig
-    frames: Sequence[DriveFrame]
+    frames: Sequence[SequenceFrame]
     truth: StreetPoints
 
 
 @pytest.fixture(scope="module")
 def drive() -> Drive:
     street, rig = built(2), kitti360_rig(352)
-    frames = list(driven(street, stereo_sensors(rig), FEW, FRAMES))
-    gathered = Accumulation(street)
+    frames = list(simulated_sequence(street, stereo_sensors(rig), FEW, FRAMES))
+    gathered = StaticPointAccumulator(street)
     for frame in frames:
         gathered.add(frame)
     return Drive(street, rig, frames, gathered.result())
@@ -53,7 +53,9 @@ def names(street: Street) -> list[str]:
 
 
 def test_same_seed_gives_the_same_bytes_and_another_another_street() -> None:
-    first, again, other = (street.at(0.3).mesh.vertices.tobytes() for street in (built(1), build_street(1), built(2)))
+    first, again, other = (
+        street.surface_at(0.3).mesh.vertices.tobytes() for street in (built(1), build_street(1), built(2))
+    )
     assert first == again
     assert first != other
 
@@ -62,7 +64,7 @@ def test_same_seed_gives_the_same_bytes_and_another_another_street() -> None:
 def test_every_street_has_all_classes_but_the_sky(seed: int) -> None:
     street = built(seed)
     assert {item.category for item in street.items} == {category.name for category in street.categories} - {"sky"}
-    assert (street.at(0.0).labels.category != VOID).all()
+    assert (street.surface_at(0.0).labels.category != VOID).all()
 
 
 def test_ids_of_the_classes_are_those_of_kitti_360() -> None:
@@ -88,14 +90,14 @@ def test_vehicles_and_people_do_not_overlap(seed: int) -> None:
 
 
 def test_a_drive_is_the_same_however_far_its_frames_are_apart() -> None:
-    np.testing.assert_allclose(driven_path(3, 0, 8.0), driven_path(17, 0)[::8])
+    np.testing.assert_allclose(vehicle_path(3, 0, 8.0), vehicle_path(17, 0)[::8])
     np.testing.assert_allclose(frame_times(3, 8.0), frame_times(17)[::8])
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_vehicle_hits_nothing(seed: int) -> None:
     street = built(seed)
-    for frame, pose in enumerate(driven_path(40, seed)):
+    for frame, pose in enumerate(vehicle_path(40, seed)):
         for item in street.items:
             if item.category in {"road", "terrain", "parking", "sidewalk"}:
                 continue
@@ -106,13 +108,13 @@ def test_the_vehicle_hits_nothing(seed: int) -> None:
 
 def test_faces_are_numbered_alike_at_all_times() -> None:
     street = built(1)
-    early, late = street.at(0.0), street.at(2.0)
+    early, late = street.surface_at(0.0), street.surface_at(2.0)
     assert_array_equal(early.labels.instance, late.labels.instance)
-    moving = np.append(street.is_moving_instance, False)[early.labels.instance]
+    moving = np.append(street.is_dynamic_instance, False)[early.labels.instance]
     shift = np.abs(late.mesh.vertices[late.mesh.faces] - early.mesh.vertices[early.mesh.faces]).max(axis=(1, 2))
     assert (shift[moving] > 1).all() and (shift[~moving] == 0).all()
     assert {"car", "person"} <= {
-        name for name, moves in zip(names(street), street.is_moving_instance, strict=True) if moves
+        name for name, moves in zip(names(street), street.is_dynamic_instance, strict=True) if moves
     }
 
 
@@ -127,7 +129,7 @@ def test_a_prism_is_closed_and_faces_outwards() -> None:
 
 def test_points_lie_on_the_surface_within_the_noise(drive: Drive) -> None:
     for frame in drive.frames[:2]:
-        raycaster = Raycaster(drive.street.at(frame.time).mesh)
+        raycaster = Raycaster(drive.street.surface_at(frame.time).mesh)
         local = frame.scan.points[:, :3].astype(np.float64)
         ranges = np.linalg.norm(local, axis=1)
         directions = (local / ranges[:, None]) @ frame.scan.world_from_lidar[:3, :3].T
@@ -136,20 +138,20 @@ def test_points_lie_on_the_surface_within_the_noise(drive: Drive) -> None:
         same = face == frame.scan.face  # rounding may turn a ray past an edge
         assert same.mean() > 0.99
         off = ranges[same] - distance[same]
-        assert np.abs(off).max() < 6 * FEW.noise
-        assert_allclose(off.std(), FEW.noise, rtol=0.1)
+        assert np.abs(off).max() < 6 * FEW.range_noise
+        assert_allclose(off.std(), FEW.range_noise, rtol=0.1)
         assert_allclose(off.mean(), 0, atol=0.002)
 
 
 def test_a_perfect_lidar_measures_the_exact_points() -> None:
     street, rig = built(0), kitti360_rig(64)
-    surface = street.at(0.0)
-    model = LidarModel(beams=8, columns=64, noise=0.0, lost=0.0)
-    pose = driven_path(1, 0)[0] @ rig.vehicle_from_lidar
-    found = scan(surface, Raycaster(surface.mesh), model, pose)
-    assert_allclose(transform(pose, found.points[:, :3].astype(np.float64)), found.exact, atol=1e-4)
-    assert ((found.points[:, 3] >= 0) & (found.points[:, 3] <= 1)).all()
-    assert found.beam.max() < 8
+    surface = street.surface_at(0.0)
+    model = LidarModel(beams=8, columns=64, range_noise=0.0, dropout=0.0)
+    pose = vehicle_path(1, 0)[0] @ rig.vehicle_from_lidar
+    measured = simulated_scan(surface, Raycaster(surface.mesh), model, pose)
+    assert_allclose(transform(pose, measured.points[:, :3].astype(np.float64)), measured.exact, atol=1e-4)
+    assert ((measured.points[:, 3] >= 0) & (measured.points[:, 3] <= 1)).all()
+    assert measured.beam.max() < 8
 
 
 def test_beams_are_those_of_an_hdl_64e() -> None:
@@ -165,7 +167,7 @@ def test_a_point_has_the_class_of_its_pixel(drive: Drive) -> None:
     assert np.mean(agree) > 0.97
 
 
-def _agreement(frame: DriveFrame, side: int) -> float:
+def _agreement(frame: SequenceFrame, side: int) -> float:
     view = frame.views[side]
     pixels, depth = project(view.camera, transform(invert(view.world_from_camera), frame.scan.exact))
     column, row, inside = nearest_pixel(view.camera, pixels)
@@ -196,7 +198,7 @@ def test_sky_is_where_nothing_is_hit(drive: Drive) -> None:
 
 
 def test_what_moves_is_in_scans_and_images_but_not_in_the_static_truth(drive: Drive) -> None:
-    moving = np.flatnonzero(drive.street.is_moving_instance)
+    moving = np.flatnonzero(drive.street.is_dynamic_instance)
     assert np.isin(np.concatenate([frame.scan.truth.instance for frame in drive.frames]), moving).any()
     assert any(np.isin(frame.views[0].truth.instance, moving).any() for frame in drive.frames)
     assert not np.isin(drive.truth.labels.instance, moving).any()
@@ -219,6 +221,6 @@ def test_visible_points_are_before_the_camera_and_hidden_ones_are_not_visible(dr
 
 
 def test_frames_do_not_depend_on_how_many_there_are(drive: Drive) -> None:
-    fewer = list(driven(drive.street, stereo_sensors(drive.rig), FEW, 2))[1]
+    fewer = list(simulated_sequence(drive.street, stereo_sensors(drive.rig), FEW, 2))[1]
     assert fewer.scan.points.tobytes() == drive.frames[1].scan.points.tobytes()
     assert fewer.views[1].color.tobytes() == drive.frames[1].views[1].color.tobytes()
