@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from typer.testing import CliRunner, Result
 
 from panrecon.cli import app
-from panrecon.commands.lidar_features import Sources
+from panrecon.commands.lidar_features import FeatureSources
 from panrecon.datasets.lidar import LAYOUTS, LidarDataset, lidar_dataset, read_sample
 from panrecon.features.points import visible
 from panrecon.io.features import read_point_features, read_text_embeddings, write_text_embeddings
@@ -64,7 +64,7 @@ def files(folder: Path) -> dict[Path, bytes]:
 
 
 def write_coordinates(maps: Path, data: LidarDataset, dimensions: int = 3) -> None:
-    """Of every image a map that says where it was read, on a ninth of a circle: (u, v) as two angles."""
+    """Writes a feature map of every image whose features are the pixel's own coordinates, as two small angles."""
     for scan in scans_of(data):
         for image in scan.images:
             u, v = np.meshgrid(np.arange(image.camera.width) / 300, np.arange(image.camera.height) / 300)
@@ -74,19 +74,19 @@ def write_coordinates(maps: Path, data: LidarDataset, dimensions: int = 3) -> No
             np.save(path, values.astype(np.float16))
 
 
-def write_words(folder: Path, data: LidarDataset, dimensions: int = 3) -> None:
-    words = [word for category in data.table for word in (category.name, *category.synonyms)]
+def write_text(folder: Path, data: LidarDataset, dimensions: int = 3) -> None:
+    names = [name for category in data.table for name in (category.name, *category.synonyms)]
     rng = np.random.default_rng(0)
-    write_text_embeddings(folder, words, 2 * rng.standard_normal((len(words), dimensions)))
+    write_text_embeddings(folder, names, 2 * rng.standard_normal((len(names), dimensions)))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_features_are_those_of_the_pixels_that_points_fall_on(layout: str, streets: Path, tmp_path: Path) -> None:
-    """Where one camera sees a point; by any layout's calibration, from maps made elsewhere."""
+    """For points in one image, by each layout's calibration, from precomputed maps."""
     folder = shutil.copytree(streets / layout, tmp_path / "street")
     data = lidar_dataset(layout, folder)
     write_coordinates(tmp_path / "maps", data)
-    write_words(tmp_path / "text", data)
+    write_text(tmp_path / "text", data)
     done(folder, "--maps", tmp_path / "maps", "--text", tmp_path / "text", layout=layout)
     for reference in data.scans():
         scan, part = read_sample(data, reference, "vision_features")
@@ -100,8 +100,8 @@ def test_features_are_those_of_the_pixels_that_points_fall_on(layout: str, stree
             alone = count[point] == 1
             read = found.values[point[alone]]
             assert_allclose(300 * read[:, :2] / read[:, 2:], pixels[alone], atol=1.0)
-    words = read_text_embeddings(data.scans()[0].folder / "vision_features")
-    assert_allclose(np.linalg.norm(list(words.values()), axis=1), 1, atol=1e-6)
+    text_embeddings = read_text_embeddings(data.scans()[0].folder / "vision_features")
+    assert_allclose(np.linalg.norm(list(text_embeddings.values()), axis=1), 1, atol=1e-6)
 
 
 @pytest.mark.parametrize("layout", ["semantic_kitti", "nuscenes"])
@@ -119,20 +119,20 @@ def test_clips_features_are_what_training_reads(layout: str, streets: Path, clip
     assert result.exit_code == 0, result.stderr
 
 
-def test_it_goes_on_to_the_same_bytes_and_does_nothing_twice(street: Path, clip: Path) -> None:
+def test_it_resumes_to_the_same_bytes_and_repeats_nothing(street: Path, clip: Path) -> None:
     done(street, "--clip", clip, "--side", 12)
     target = street / "sequences/00/vision_features"
     whole = files(target)
     (target / "000001.npz").unlink()
     result = features(street, "--clip", clip, "--side", 12)
-    assert "1 are there, 1 scans x" in result.stderr
+    assert "1 exist, 1 scans x" in result.stderr
     assert files(target) == whole
     times = [path.stat().st_mtime_ns for path in sorted(target.iterdir())]
     assert "all 2 scans have vision_features already" in features(street, "--clip", clip, "--side", 12).stderr
     assert times == [path.stat().st_mtime_ns for path in sorted(target.iterdir())]
 
 
-def test_other_settings_are_never_mixed_in(street: Path, clip: Path, tmp_path: Path) -> None:
+def test_features_of_other_settings_are_refused(street: Path, clip: Path, tmp_path: Path) -> None:
     done(street, "--clip", clip, "--side", 12, "--every", 2)
     before = files(street)
     other = tiny_clip.save(tmp_path / "other", tiny_clip.clip(seed=1))
@@ -153,17 +153,17 @@ def test_other_settings_are_never_mixed_in(street: Path, clip: Path, tmp_path: P
     )
 
 
-def test_points_that_are_hidden_read_nothing_where_it_is_asked(street: Path, clip: Path) -> None:
+def test_occluded_points_have_no_feature_if_asked(street: Path, clip: Path) -> None:
     done(street, "--clip", clip, "--side", 12, "--name", "all")
-    done(street, "--clip", clip, "--side", 12, "--name", "unhidden", "--occlusion")
+    done(street, "--clip", clip, "--side", 12, "--name", "visible", "--occlusion")
     valid = {
         name: np.concatenate(
             [read_point_features(street / "sequences/00" / name, frame).valid for frame in ("000000", "000001")]
         )
-        for name in ("all", "unhidden")
+        for name in ("all", "visible")
     }
-    assert not (valid["unhidden"] & ~valid["all"]).any()
-    assert 0 < valid["unhidden"].sum() < valid["all"].sum()
+    assert not (valid["visible"] & ~valid["all"]).any()
+    assert 0 < valid["visible"].sum() < valid["all"].sum()
 
 
 def refused(street: Path, sentence: str, *options: object) -> None:
@@ -175,12 +175,12 @@ def refused(street: Path, sentence: str, *options: object) -> None:
     assert sorted(street.rglob("*")) == before
 
 
-def test_what_is_missing_or_does_not_fit_is_told_and_leaves_nothing(street: Path, clip: Path, tmp_path: Path) -> None:
+def test_missing_or_unfitting_input_is_refused_and_nothing_is_written(street: Path, clip: Path, tmp_path: Path) -> None:
     data = lidar_dataset("semantic_kitti", street)
     maps, text, narrow = (tmp_path / name for name in ("maps", "text", "narrow"))
     write_coordinates(maps, data)
-    write_words(text, data)
-    write_words(narrow, data, 2)
+    write_text(text, data)
+    write_text(narrow, data, 2)
     refused(street, "have 3 dimensions, the text embeddings 24; take both", "--maps", maps, "--clip", clip)
     refused(
         street, "have 24 dimensions, the text embeddings 3; take both", "--clip", clip, "--text", text, "--side", 12
@@ -202,19 +202,21 @@ def test_what_is_missing_or_does_not_fit_is_told_and_leaves_nothing(street: Path
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({}, "features of images; name --clip, or --maps"),
-        ({"text": "t"}, "features of images; name --clip, or --maps"),
-        ({"maps": "m"}, "words; name --clip, --open-clip, or --text"),
+        ({}, "image features; name --clip, or --maps"),
+        ({"text": "t"}, "image features; name --clip, or --maps"),
+        ({"maps": "m"}, "text embeddings; name --clip, --open-clip, or --text"),
         ({"maps": "m", "text": "t", "open_clip": "o=f"}, "asked for twice"),
-        ({"clip": "c", "maps": "m", "text": "t"}, "Nothing is left to do for c"),
+        ({"clip": "c", "maps": "m", "text": "t"}, "c is not used"),
         ({"clip": "c", "open_clip": "o=f"}, "no common space"),
     ],
 )
-def test_what_is_asked_for_twice_or_of_nobody_is_told(given: dict[str, str], sentence: str, street: Path) -> None:
+def test_image_features_and_text_embeddings_need_one_source_each(
+    given: dict[str, str], sentence: str, street: Path
+) -> None:
     refused(street, sentence, *[word for key, value in given.items() for word in (f"--{key.replace('_', '-')}", value)])
 
 
-def test_a_disk_that_is_too_small_is_told_before_the_start(
+def test_a_disk_that_is_too_small_is_refused_before_the_start(
     street: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage: Any = shutil.disk_usage(street)
@@ -222,7 +224,7 @@ def test_a_disk_that_is_too_small_is_told_before_the_start(
     refused(street, "are needed; make room", "--clip", clip, "--side", 12)
 
 
-def test_an_image_of_another_size_is_told(streets: Path, clip: Path, tmp_path: Path) -> None:
+def test_an_image_of_another_size_is_refused(streets: Path, clip: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(streets / "nuscenes", tmp_path / "street")
     table = folder / "v1.0-mini/sample_data.json"
     table.write_text(table.read_text().replace('"width": 96', '"width": 97'))
@@ -231,7 +233,7 @@ def test_an_image_of_another_size_is_told(streets: Path, clip: Path, tmp_path: P
     assert not (folder / "vision_features").exists()
 
 
-def test_one_way_for_each_is_enough() -> None:
+def test_one_source_each_is_accepted() -> None:
     here = Path()
     for given in (
         (here, None, None, None),
@@ -240,4 +242,4 @@ def test_one_way_for_each_is_enough() -> None:
         (None, here, here, None),
         (None, here, None, "model=file"),
     ):
-        assert astuple(Sources(*given)) == given
+        assert astuple(FeatureSources(*given)) == given
