@@ -7,11 +7,9 @@ left out; and the features of the pipeline against colour statistics and none.
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Final, Literal, assert_never
-from unittest.mock import patch
 
 import numpy as np
 import typer
@@ -28,10 +26,10 @@ from panrecon.errors import InputError
 from panrecon.evaluation.report.record import nan_to_null
 from panrecon.evaluation.transfer import transfer_labels
 from panrecon.features.color import color_statistics
-from panrecon.field import losses, supervision
 from panrecon.field.fit import fit
 from panrecon.field.inference import PointField, query
-from panrecon.field.supervision import Teacher, field_data, scene_box, taught_and_held_out
+from panrecon.field.parameters import FieldParameters, LossWeights
+from panrecon.field.supervision import SurfaceSupervision, field_data, scene_box, split_frames
 from panrecon.geometry.mesh import vertex_normals
 from panrecon.io.categories import read_categories
 from panrecon.io.features import read_features
@@ -53,18 +51,18 @@ WHOLE: Final = "field and look (default)"
 FAULTS: Final = {"faults 1": "faults1", "faults 2": "faults2"}
 FEATURES: Final = RUNS / RUN / "features"
 Scores = dict[str, float]
+TRAINING: Final = FieldParameters()
 REFINEMENT: Final = RefinementParameters(Settings().mesh.voxel_size)
 ALL_OBJECTS: Final = replace(REFINEMENT, min_detection_rate=0.0)  # none is rejected
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What is changed of the default: first in what the field is taught, then in what is made of it."""
+    """What is changed of the default: first in the field's training, then in what is made of it."""
 
     features: Literal["own", "color", "none"] = "own"
-    weights: Mapping[str, float] = field(default_factory=dict)  # of losses
+    parameters: FieldParameters = TRAINING
     propagation: bool = True
-    disputed: float = supervision.DISPUTED
     settings: Mapping[str, int] = field(default_factory=dict)  # of the field
     refinement: RefinementParameters = REFINEMENT
     boundary_projection: bool = True
@@ -72,7 +70,7 @@ class Variant:
     thin_structures: bool = True
 
     @property
-    def taught(self) -> "Variant":
+    def training(self) -> "Variant":
         """The same field, and the default decision."""
         return replace(
             self,
@@ -93,9 +91,14 @@ VARIANTS: Final = {
     "boundaries alone": Variant(
         refinement=ALL_OBJECTS, boundary_projection=False, fine_structures=False, thin_structures=False
     ),
-    **{f"without the loss of {name}": Variant(weights={name: 0.0}) for name in losses.WEIGHTS},
+    **{
+        f"without the loss of {name}": Variant(
+            parameters=FieldParameters(loss_weights=LossWeights(**{**LossWeights().by_term(), name: 0.0}))
+        )
+        for name in LossWeights().by_term()
+    },
     "without the classifier's labels": Variant(propagation=False),
-    "disputed masks count in full": Variant(disputed=1.0),
+    "masks that 3D labels contradict count in full": Variant(parameters=FieldParameters(disagreement_weight=1.0)),
     "35 samples a ray (the paper's)": Variant(settings={"near_samples": 10, "free_samples": 25, "label_samples": 35}),
     "features: colour statistics": Variant(features="color"),
     "features: none": Variant(features="none"),
@@ -151,23 +154,24 @@ class Bench:
         return Semantics(objects, labels.at(self.superface), told.confidence * variant.propagation, maps)
 
     def asked(self, variant: Variant, before: Semantics) -> PointField:
-        """The stage `field`, without files: what a field so taught says of every vertex. One is trained once."""
-        key = repr(variant.taught)
+        """The stage `field`, without files: the field so trained at every vertex. One is trained once."""
+        key = repr(variant.training)
         if key not in self._answers:
             self._answers[key] = self._fitted(variant, before)
         return self._answers[key]
 
     def _fitted(self, variant: Variant, before: Semantics) -> PointField:
-        teacher = Teacher(self.mesh, before.known, before.confidence, Settings().field.truncation)
-        frames, _ = taught_and_held_out(self.scan.frames, Settings().field.held_out_frames)
+        truncation, parameters = Settings().field.truncation, variant.parameters
+        surface = SurfaceSupervision(self.mesh, before.known, before.confidence, truncation, parameters)
+        training, _ = split_frames(len(self.scan.frames), Settings().field.held_out_frames)
+        frames = [self.scan.frames[index] for index in training]
         names = {frame.name for frame in frames}
         pairs = [pair for pair in zip(self.views, before.maps, strict=True) if pair[0].name in names]
-        taught = [teacher.teach(view, self._masks(view, before.objects), values) for view, values in pairs]
-        data = field_data(
-            taught, scene_box(self.mesh.vertices, Settings().field.truncation), len(self.table), len(before.objects)
-        )
+        views = [surface.training_view(view, self._masks(view, before.objects), values) for view, values in pairs]
+        box = scene_box(self.mesh.vertices, truncation, parameters)
+        data = field_data(views, box, len(self.table), len(before.objects))
         settings = Settings().field.model_copy(update=dict(variant.settings))
-        fitted = fit(data if variant.features != "none" else replace(data, features=None), settings)
+        fitted = fit(data if variant.features != "none" else replace(data, features=None), settings, parameters)
         return query(fitted.field, self.mesh.vertices, vertex_normals(self.mesh.vertices, self.mesh.faces))
 
     def knows_nothing(self, before: Semantics) -> PointField:
@@ -217,13 +221,10 @@ def ablation(bench: Bench, wanted: list[str]) -> Iterator[tuple[str, Scores]]:
     for name in wanted:
         variant = VARIANTS[name]
         same = (variant.features, variant.propagation) == ("own", True)
-        with ExitStack() as stack:
-            stack.enter_context(patch.dict(losses.WEIGHTS, variant.weights))
-            stack.enter_context(patch.object(supervision, "DISPUTED", variant.disputed))
-            before = usual if same else bench.semantics(variant)
-            started = time.perf_counter()
-            final = bench.decided(bench.asked(variant, before), before, variant)
-            yield name, bench.scores(final) | {"seconds": time.perf_counter() - started}
+        before = usual if same else bench.semantics(variant)
+        started = time.perf_counter()
+        final = bench.decided(bench.asked(variant, before), before, variant)
+        yield name, bench.scores(final) | {"seconds": time.perf_counter() - started}
 
 
 def main(

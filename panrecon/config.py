@@ -210,7 +210,7 @@ class FieldSettings(StageSettings):
     checkpoint_every: PositiveInt = Field(100, description="steps between resumable checkpoints")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where there is one")
     held_out_frames: NonNegativeInt = Field(
-        4, description="frames that are not taught but rendered and compared with, evenly spread; at most one in five"
+        4, description="frames left out of training and compared with renderings, evenly spread; at most one in five"
     )
     seed: int = 0
 

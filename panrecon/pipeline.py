@@ -27,9 +27,10 @@ from panrecon.features.projection import Projection, fit_projection
 from panrecon.field.field import PanopticField, SceneBox
 from panrecon.field.fit import FittedField, State, fit
 from panrecon.field.inference import RenderedView, field_surface, query, render_view
+from panrecon.field.parameters import FieldParameters
 from panrecon.field.sampling import FieldData
 from panrecon.field.scene_renderer import SceneImages, SceneRenderer
-from panrecon.field.supervision import TaughtFrame, Teacher, field_data, held_out, scene_box
+from panrecon.field.supervision import SurfaceSupervision, TrainingView, field_data, scene_box, split_frames
 from panrecon.fusion.tsdf import fuse
 from panrecon.geometry.mesh import vertex_normals
 from panrecon.graph.adjacency import superface_adjacency
@@ -222,6 +223,7 @@ def field_stage(
     progress: Progress = no_progress,
     resume: Mapping[str, Tensor] | None = None,
     save: Callable[[State], None] | None = None,
+    parameters: FieldParameters = FieldParameters(),
 ) -> FieldResult:
     """One hash-encoded field of distance, colour, class and instance, optimised on all frames but the held-out ones.
 
@@ -231,25 +233,28 @@ def field_stage(
         InputError: `settings.encoding` does not run on the device.
         FloatingPointError: the optimisation diverged.
     """
-    kept_back = held_out(len(views.names), settings.held_out_frames)
-    teacher = Teacher(supervision.mesh, supervision.labels, supervision.confidence, settings.truncation)
-    training = [index for index in range(len(views.names)) if index not in kept_back]
+    training, held_out = split_frames(len(views.names), settings.held_out_frames)
+    surface = SurfaceSupervision(
+        supervision.mesh, supervision.labels, supervision.confidence, settings.truncation, parameters
+    )
 
-    def supervised(index: int) -> TaughtFrame:
+    def supervised(index: int) -> TrainingView:
         view = views.read(index)
-        return teacher.teach(view, supervision.labels_of_view(view), supervision.features_of_frame(view.name))
+        return surface.training_view(view, supervision.labels_of_view(view), supervision.features_of_frame(view.name))
 
     frames = list(track(map(supervised, training), progress, "labels", len(training)))
-    data = field_data(frames, scene_box(supervision.mesh.vertices, settings.truncation), len(table), len(objects))
+    box = scene_box(supervision.mesh.vertices, settings.truncation, parameters)
+    data = field_data(frames, box, len(table), len(objects))
     with progress("fit", settings.steps) as advance:
         fitted = fit(
             data,
             settings,
+            parameters,
             resume=resume,
             on_step=lambda step, _: advance(step + 1),
             on_checkpoint=None if save is None else lambda _, state: save(state),
         )
-    return FieldResult(fitted, data, tuple(views.names[index] for index in kept_back))
+    return FieldResult(fitted, data, tuple(views.names[index] for index in held_out))
 
 
 def rendered_training_views(

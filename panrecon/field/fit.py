@@ -19,16 +19,13 @@ from panrecon.field import losses
 from panrecon.field.cpu.adam import TableAdam
 from panrecon.field.cpu.hash_encoding import FastHashVolumes
 from panrecon.field.field import FieldSample, PanopticField, build_field
+from panrecon.field.parameters import FieldParameters, LossWeights
 from panrecon.field.rendering import heaviest_samples, render, render_probability, render_weights
 from panrecon.field.sampling import FieldData, PixelBatch, PixelSampler, guided_depths
 from panrecon.threads import one_thread
 
-TABLE_RATE: Final = 1e-2
-HEAD_RATE: Final = 6e-3  # thirty times the authors': we take a fifth of their steps; labels of small objects need it
-JOINT_SHARE: Final = 0.3  # of the rates, where the last pass begins: it polishes what the first two found
 ADAM: Final[dict[str, Any]] = {"betas": (0.9, 0.99), "eps": 1e-15}
-FINAL_RATE: Final = 0.1  # learning rates fall to this share over each pass
-TERMS: Final = tuple(losses.WEIGHTS)
+TERMS: Final = tuple(LossWeights().by_term())
 
 State = dict[str, Tensor]
 
@@ -41,10 +38,10 @@ class Pass:
     geometry: bool
     heads: bool
 
-    def rate_at(self, step: int) -> float:
+    def rate_share(self, step: int, parameters: FieldParameters) -> float:
         """The share of the learning rates at a step."""
-        start = JOINT_SHARE if self.geometry and self.heads else 1.0
-        return float(start * FINAL_RATE ** ((step - self.steps.start) / len(self.steps)))
+        start = parameters.joint_rate_share if self.geometry and self.heads else 1.0
+        return float(start * parameters.final_rate_share ** ((step - self.steps.start) / len(self.steps)))
 
 
 @dataclass(frozen=True)
@@ -73,21 +70,22 @@ def passes(settings: FieldSettings) -> tuple[Pass, Pass, Pass]:
 def fit(
     data: FieldData,
     settings: FieldSettings,
+    parameters: FieldParameters = FieldParameters(),
     resume: Mapping[str, Tensor] | None = None,
     on_step: Callable[[int, Mapping[str, float]], None] | None = None,
     on_checkpoint: Callable[[int, State], None] | None = None,
 ) -> FittedField:
     """A field trained on the data, from the start or from a checkpoint's state.
 
-    `on_step` hears the number of every finished step and its losses, `on_checkpoint` the number of finished steps and
-    a state to resume from: contiguous tensors by name, ready for safetensors.
+    `on_step` takes the index of every finished step and its losses, `on_checkpoint` the number of finished steps and a
+    state to resume from: contiguous tensors by name, ready for safetensors.
 
     Raises:
         InputError: `settings.encoding` does not run on the device.
         FloatingPointError: a loss or, at a checkpoint, a parameter is not finite; the message names step, term and the
             last checkpoint, which is.
     """
-    training = Training(data, settings)
+    training = Training(data, settings, parameters)
     if resume is not None:
         training.load(resume)
     for step in training.remaining():
@@ -105,8 +103,11 @@ def fit(
 class Training:
     """Everything that changes while a field is trained."""
 
-    def __init__(self, data: FieldData, settings: FieldSettings) -> None:
+    def __init__(
+        self, data: FieldData, settings: FieldSettings, parameters: FieldParameters = FieldParameters()
+    ) -> None:
         self.settings = settings
+        self.parameters = parameters
         self.device = _device(settings)
         self.generator = torch.Generator().manual_seed(settings.seed)
         with torch.random.fork_rng(devices=[]):
@@ -127,7 +128,7 @@ class Training:
         """Trains one batch; the unweighted value of every loss in use."""
         part = next(part for part in passes(self.settings) if step in part.steps)
         optimizer = self._optimizer_at(step, part)
-        batch = self.sampler.draw(self.settings.rays, self.generator).to(self.device)
+        batch = self.sampler.draw(self.settings.rays, self.generator, self.parameters.labelled_share).to(self.device)
         terms = self.terms(batch, part)
         values = dict(zip(terms, torch.stack(list(terms.values())).tolist(), strict=True))
         for name, value in values.items():
@@ -135,7 +136,8 @@ class Training:
                 raise FloatingPointError(f"The loss {name!r} is {value} at step {step}; {self._way_out()}")
         optimizer.zero_grad(set_to_none=True)
         self.field.encoding.clear_gradient()
-        torch.autograd.backward(torch.stack([losses.WEIGHTS[name] * term for name, term in terms.items()]).sum())
+        weights = self.parameters.loss_weights.by_term()
+        torch.autograd.backward(torch.stack([weights[name] * term for name, term in terms.items()]).sum())
         optimizer.step()
         self.history[step] = torch.tensor([values.get(name, torch.nan) for name in TERMS])
         self.finished = step + 1
@@ -154,7 +156,14 @@ class Training:
     def terms(self, batch: PixelBatch, part: Pass) -> dict[str, Float[Tensor, ""]]:
         """The losses of a pass on one batch of pixels."""
         free = self.settings.free_samples if part.geometry else 0
-        depth = guided_depths(batch.depth, self.settings.truncation, self.settings.near_samples, free, self.generator)
+        depth = guided_depths(
+            batch.depth,
+            self.settings.truncation,
+            self.settings.near_samples,
+            free,
+            self.parameters.min_depth,
+            self.generator,
+        )
         points = batch.rays.at(depth).flatten(0, 1)
         everywhere = self._sample_everywhere(batch, points, part)
         with torch.set_grad_enabled(part.geometry):
@@ -164,7 +173,7 @@ class Training:
         terms: dict[str, Float[Tensor, ""]] = {}
         if part.geometry:
             gradient = geometry.gradient.view(*depth.shape, 3)
-            terms |= _geometry_terms(batch, depth, sdf, gradient, weights, self.settings.truncation)
+            terms |= self._geometry_terms(batch, depth, sdf, gradient, weights)
         if part.heads:
             heaviest = heaviest_samples(weights, self.settings.label_samples)
             directions = _directions(batch, heaviest.shares.shape[1])
@@ -179,6 +188,26 @@ class Training:
         if part.geometry and part.heads and self.settings.label_samples >= samples:
             return self.field(points, _directions(batch, samples))
         return None
+
+    def _geometry_terms(
+        self,
+        batch: PixelBatch,
+        depth: Float[Tensor, "n S"],
+        sdf: Float[Tensor, "n S"],
+        gradient: Float[Tensor, "n S 3"],
+        weights: Float[Tensor, "n S"],
+    ) -> dict[str, Float[Tensor, ""]]:
+        """Losses of the surface itself."""
+        truncation, parameters = self.settings.truncation, self.parameters
+        band = parameters.surface_band * truncation
+        along_ray = losses.distance_along_ray(batch.depth, depth, batch.rays.direction)
+        cosine = losses.incidence_cosine(batch.rays.direction, gradient, parameters.min_incidence_cosine)
+        return {
+            "depth": losses.depth_loss((weights * depth).sum(dim=1), batch.depth),
+            "surface": losses.surface_loss(sdf, along_ray, cosine, band),
+            "free_space": losses.free_space_loss(sdf, along_ray, band, parameters.free_space_decay / truncation),
+            "eikonal": losses.eikonal_loss(sdf, gradient, parameters.eikonal_floor * truncation),
+        }
 
     def _head_terms(
         self, batch: PixelBatch, shares: Float[Tensor, "n k"], sample: FieldSample
@@ -201,8 +230,9 @@ class Training:
         """
         if self.optimizer is None or step == part.steps.start:
             self.optimizer = self._new_optimizer(part)
-        for group, rate in zip(self.optimizer.param_groups, (TABLE_RATE, HEAD_RATE), strict=True):
-            group["lr"] = rate * part.rate_at(step)
+        rates = self.parameters.table_rate, self.parameters.head_rate
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * part.rate_share(step, self.parameters)
         return self.optimizer
 
     def _new_optimizer(self, part: Pass) -> torch.optim.Adam:
@@ -255,24 +285,6 @@ class Training:
 def _directions(batch: PixelBatch, samples: int) -> Float[Tensor, "m 3"]:
     """The unit direction of every sample."""
     return nn.functional.normalize(batch.rays.direction, dim=1).repeat_interleave(samples, dim=0)
-
-
-def _geometry_terms(
-    batch: PixelBatch,
-    depth: Float[Tensor, "n S"],
-    sdf: Float[Tensor, "n S"],
-    gradient: Float[Tensor, "n S 3"],
-    weights: Float[Tensor, "n S"],
-    truncation: float,
-) -> dict[str, Float[Tensor, ""]]:
-    along_ray = losses.distance_along_ray(batch.depth, depth, batch.rays.direction)
-    cosine = losses.incidence_cosine(batch.rays.direction, gradient)
-    return {
-        "depth": losses.depth_loss((weights * depth).sum(dim=1), batch.depth),
-        "surface": losses.surface_loss(sdf, along_ray, cosine, truncation),
-        "free_space": losses.free_space_loss(sdf, along_ray, truncation),
-        "eikonal": losses.eikonal_loss(sdf, gradient, truncation),
-    }
 
 
 def _device(settings: FieldSettings) -> torch.device:

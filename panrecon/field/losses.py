@@ -1,7 +1,6 @@
 """The terms of the field's loss, each a mean over pixels or samples (PanopticRecon, Yu et al. 2024).
 
-`truncation` is `field.truncation` (m). `confidence` weighs pixels, targets of `VOID` are ignored, and a term without
-any target is 0 with gradient 0.
+Confidences weigh pixels, targets of `VOID` are ignored, and a term without any target is 0 with gradient 0.
 """
 
 from typing import Final
@@ -12,20 +11,6 @@ from torch import Tensor
 
 from panrecon.structures import VOID
 
-WEIGHTS: Final = {  # the authors' released settings
-    "depth": 2.5,
-    "surface": 30.0,
-    "free_space": 10.0,
-    "eikonal": 1.0,
-    "color": 30.0,
-    "category": 80.0,
-    "instance": 80.0,
-    "feature": 80.0,
-}
-SURFACE_BAND: Final = 1.5  # truncations along the ray: so near to a measured surface its distance is the target
-FREE_SPACE_DECAY: Final = 0.5  # per truncation: how steeply negative distance in free space is punished
-EIKONAL_FLOOR: Final = 0.1  # truncations: weight of a sample on the surface itself
-SMALLEST_COSINE: Final = 0.2  # more grazing rays are treated as if they met the surface at 78 degrees
 SMALLEST_PROBABILITY: Final = 1e-6
 
 
@@ -44,38 +29,44 @@ def distance_along_ray(
     return (measured[:, None] - depth) * torch.linalg.vector_norm(directions, dim=1, keepdim=True)
 
 
-def incidence_cosine(directions: Float[Tensor, "n 3"], gradient: Float[Tensor, "n S 3"]) -> Float[Tensor, "n S"]:
-    """|cos| between ray and the field's own normal, at least `SMALLEST_COSINE`; detached.
+def incidence_cosine(
+    directions: Float[Tensor, "n 3"], gradient: Float[Tensor, "n S 3"], min_cosine: float
+) -> Float[Tensor, "n S"]:
+    """|cos| between ray and the field's own normal, at least `min_cosine`; detached.
 
     It turns distance along a ray into distance from a locally flat surface. The field's normal is used because it
     averages all views: normals of a single depth image at 3 m are mostly noise.
     """
     along = torch.nn.functional.normalize(directions, dim=1)[:, :, None]
     cosine = (torch.nn.functional.normalize(gradient.detach(), dim=2) @ along).squeeze(2)
-    return cosine.abs().clamp(min=SMALLEST_COSINE)
+    return cosine.abs().clamp(min=min_cosine)
 
 
 def surface_loss(
-    sdf: Float[Tensor, "n S"], along_ray: Float[Tensor, "n S"], cosine: Float[Tensor, "n S"], truncation: float
+    sdf: Float[Tensor, "n S"], along_ray: Float[Tensor, "n S"], cosine: Float[Tensor, "n S"], band: float
 ) -> Float[Tensor, ""]:
-    """Mean |sdf - distance from the measured surface| of samples within the surface band, m."""
+    """Mean |sdf - distance from the measured surface| of samples within `band` (m along the ray) of that surface, m."""
     distance = along_ray * cosine
-    return _masked_mean((sdf - distance).abs(), along_ray.abs() <= SURFACE_BAND * truncation)
+    return _masked_mean((sdf - distance).abs(), along_ray.abs() <= band)
 
 
-def free_space_loss(sdf: Float[Tensor, "n S"], along_ray: Float[Tensor, "n S"], truncation: float) -> Float[Tensor, ""]:
-    """Mean max(exp(-k s) - 1, s - b, 0) of samples in front of the surface band; nothing is claimed behind a surface.
+def free_space_loss(
+    sdf: Float[Tensor, "n S"], along_ray: Float[Tensor, "n S"], band: float, decay: float
+) -> Float[Tensor, ""]:
+    """Mean max(exp(-k s) - 1, s - b, 0) of samples more than `band` (m along the ray) in front of the surface.
+
+    k is `decay` (1/m). Nothing is known behind a surface.
 
     The distance b along the ray bounds the signed distance from above, whatever the angle of incidence.
     """
-    inside = torch.expm1((-FREE_SPACE_DECAY / truncation * sdf).clamp(max=5.0))
+    inside = torch.expm1((-decay * sdf).clamp(max=5.0))
     violation = torch.maximum(inside, sdf - along_ray).clamp(min=0)
-    return _masked_mean(violation, along_ray > SURFACE_BAND * truncation)
+    return _masked_mean(violation, along_ray > band)
 
 
-def eikonal_loss(sdf: Float[Tensor, "n S"], gradient: Float[Tensor, "n S 3"], truncation: float) -> Float[Tensor, ""]:
-    """Mean (|gradient| - 1)^2, weighted by |sdf| + a tenth of the truncation (IGR, Gropp et al. 2020)."""
-    weight = sdf.detach().abs() + EIKONAL_FLOOR * truncation
+def eikonal_loss(sdf: Float[Tensor, "n S"], gradient: Float[Tensor, "n S 3"], floor: float) -> Float[Tensor, ""]:
+    """Mean (|gradient| - 1)^2, weighted by |sdf| + `floor` (m) (IGR, Gropp et al. 2020)."""
+    weight = sdf.detach().abs() + floor
     length = gradient.square().sum(dim=2).add(1e-12).sqrt()
     return (weight * (length - 1).square()).mean()
 
@@ -95,15 +86,15 @@ def label_loss(
     weight = confidence * (target != VOID)
     if probability.shape[1] == 0:
         return probability.sum()
-    row = target.clamp(min=0)
+    known_target = target.clamp(min=0)
     if class_weight is not None:
-        weight = weight * class_weight[row]
-    certainty = probability.gather(1, row[:, None]).squeeze(1)
-    return _weighted_mean(-torch.log(certainty.clamp(max=1) + SMALLEST_PROBABILITY), weight)
+        weight = weight * class_weight[known_target]
+    target_probability = probability.gather(1, known_target[:, None]).squeeze(1)
+    return _weighted_mean(-torch.log(target_probability.clamp(max=1) + SMALLEST_PROBABILITY), weight)
 
 
 def feature_loss(rendered: Float[Tensor, "n D"], feature: Float[Tensor, "n D"]) -> Float[Tensor, ""]:
-    """Mean squared error of distilled features; 0 without features."""
+    """Mean squared error of rendered features; 0 without features."""
     if feature.shape[1] == 0:
         return rendered.sum()
     return (rendered - feature).square().mean()

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
 
 import numpy as np
 import torch
@@ -12,12 +11,10 @@ from torch import Tensor
 from panrecon.field.field import SceneBox
 from panrecon.structures import VOID, Camera
 
-FREE_START: Final = 0.3  # m: nothing is nearer to a camera
-
 
 @dataclass(frozen=True)
 class FieldData:
-    """What a field learns from: n posed images and their labels.
+    """The training data of a field: n posed images and their labels.
 
     Depth in metres, 0 where not measured. Void category: the pixel has no label. Void instance on a labelled pixel:
     it belongs to none. `weight` is the confidence of a label in [0, 1]. `features` lie on a coarser grid: cell
@@ -75,8 +72,8 @@ class PixelBatch:
     feature: Float[Tensor, "n D"]
 
     def to(self, device: torch.device) -> "PixelBatch":
-        rest = (self.depth, self.color, self.category, self.instance, self.confidence, self.feature)
-        return PixelBatch(self.rays.to(device), *(values.to(device) for values in rest))
+        values = (self.depth, self.color, self.category, self.instance, self.confidence, self.feature)
+        return PixelBatch(self.rays.to(device), *(value.to(device) for value in values))
 
 
 def camera_rays(
@@ -99,11 +96,19 @@ def near_depths(
 
 
 def guided_depths(
-    surface: Float[Tensor, " n"], truncation: float, near: int, free: int, generator: torch.Generator | None = None
+    surface: Float[Tensor, " n"],
+    truncation: float,
+    near: int,
+    free: int,
+    min_depth: float,
+    generator: torch.Generator | None = None,
 ) -> Float[Tensor, "n S"]:
-    """Rising sample depths guided by the measured surface: a few in free space, most within `truncation` (m) of it."""
+    """Rising sample depths: `free` ones from `min_depth` (m) on, then `near` ones within `truncation` (m) of a surface.
+
+    `surface` is its measured depth, m. Without a generator samples lie in the middles of their strata.
+    """
     end = (surface - truncation).clamp(min=0)[:, None]
-    start = end.clamp(max=FREE_START)
+    start = end.clamp(max=min_depth)
     before = start + (end - start) * _strata(surface, free, generator)
     return torch.cat([before, near_depths(surface, truncation, near, generator)], dim=1)
 
@@ -130,9 +135,10 @@ def _strata(rays: Float[Tensor, " n"], count: int, generator: torch.Generator | 
 
 
 class PixelSampler:
-    """Draws pixels with measured depth: half of a batch among the labelled ones, the rest among all.
+    """Draws pixels with measured depth: some of a batch among the labelled ones, the others among all.
 
-    Raises ValueError if no pixel has a depth: there is nothing to learn a surface from.
+    Raises:
+        ValueError: no pixel has a depth, so there is no surface to fit.
     """
 
     def __init__(self, data: FieldData) -> None:
@@ -151,9 +157,9 @@ class PixelSampler:
         none = np.zeros((len(data.depth), 1, 1, 0), np.float16)
         self._features = torch.from_numpy(none if data.features is None else data.features)
 
-    def draw(self, count: int, generator: torch.Generator) -> PixelBatch:
-        """`count` pixels at random, with replacement."""
-        labelled = count // 2 if len(self._labelled) else 0
+    def draw(self, count: int, generator: torch.Generator, labelled_share: float) -> PixelBatch:
+        """`count` pixels at random, with replacement; that share of them among the labelled ones, if there are any."""
+        labelled = int(labelled_share * count) if len(self._labelled) else 0
         parts = [_draw(self._labelled, labelled, generator), _draw(self._measured, count - labelled, generator)]
         return self.at(torch.cat(parts))
 

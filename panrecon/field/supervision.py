@@ -1,4 +1,4 @@
-"""What the field is taught: the frames at training size, with the labels of masks where there are any, else of 3D."""
+"""The supervision of a field: training views with the labels of their masks where there are any, else of 3D."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,20 +7,16 @@ import numpy as np
 from jaxtyping import Float
 
 from panrecon.field.field import SceneBox
+from panrecon.field.parameters import FieldParameters
 from panrecon.field.sampling import FieldData
 from panrecon.geometry.raycasting import Raycaster, confirmed_faces
 from panrecon.geometry.resizing import resize_labels, resize_view, scale_to_side
-from panrecon.structures import VOID, FeatureMap, Frame, Labels, TriangleMesh, View
-
-LONGEST_SIDE = 320  # pixels of a training image's longer side
-MARGIN = 1.0  # truncations of empty space around the scene in the box
-DEPTH_TOLERANCE = 0.5  # truncations between measured depth and the mesh whose labels a pixel takes
-DISPUTED = 0.3  # weight of a mask's label where the 3D labels say otherwise
+from panrecon.structures import VOID, FeatureMap, Labels, TriangleMesh, View
 
 
 @dataclass(frozen=True)
-class TaughtFrame:
-    """One frame's images and labels, all at training size; `weight` is the confidence of a label in [0, 1]."""
+class TrainingView:
+    """A view and its labels at training size, with the confidence of each label in [0, 1], and its feature map."""
 
     view: View
     labels: Labels
@@ -28,74 +24,96 @@ class TaughtFrame:
     features: FeatureMap
 
 
-class Teacher:
-    """Labels frames by their masks and by the surface they see: V vertices with a label and its confidence each.
+class SurfaceSupervision:
+    """The labels of V vertices, and their confidence in [0, 1], as supervision of any view.
 
-    `truncation` is `field.truncation` (m).
+    `truncation` is the field's (m).
     """
 
     def __init__(
-        self, mesh: TriangleMesh, labels: Labels, confidence: Float[np.ndarray, " V"], truncation: float
+        self,
+        mesh: TriangleMesh,
+        labels: Labels,
+        confidence: Float[np.ndarray, " V"],
+        truncation: float,
+        parameters: FieldParameters = FieldParameters(),
     ) -> None:
-        self._raycaster, self._first_vertex = Raycaster(mesh), mesh.faces[:, 0]
-        self._labels, self._confidence = labels, confidence
-        self._tolerance = DEPTH_TOLERANCE * truncation
+        self._raycaster = Raycaster(mesh)
+        self._first_vertex = mesh.faces[:, 0]
+        self._labels = labels
+        self._confidence = confidence
+        self._depth_tolerance = parameters.depth_tolerance * truncation
+        self._parameters = parameters
 
-    def teach(self, full: View, of_masks: Labels, features: FeatureMap) -> TaughtFrame:
-        """The view at training size; `of_masks` are its own corrected masks at full size, void where there is none."""
-        view = resize_view(full, scale_to_side(full.camera.width, full.camera.height, LONGEST_SIDE))
-        surface = self._raycaster.cast(view.camera, view.world_from_camera)
-        face = confirmed_faces(surface, view, self._tolerance)
+    def training_view(self, view: View, mask_labels: Labels, features: FeatureMap) -> TrainingView:
+        """The view at training size, labelled by its own masks and, where these are void, by the surface it sees.
+
+        `mask_labels` have the size of the view. Pixels whose depth disagrees with the surface take no label from it.
+        """
+        scale = scale_to_side(view.camera.width, view.camera.height, self._parameters.image_side)
+        resized = resize_view(view, scale)
+        surface = self._raycaster.cast(resized.camera, resized.world_from_camera)
+        face = confirmed_faces(surface, resized, self._depth_tolerance)
         vertex = np.where(face == VOID, VOID, self._first_vertex[face])
         confidence = np.where(vertex == VOID, 0, self._confidence[vertex])
-        small = resize_labels(of_masks, view.camera.width, view.camera.height)
-        labels, weight = combine_labels(small, self._labels.at(vertex), confidence)
-        return TaughtFrame(view, labels, weight, features)
+        resized_labels = resize_labels(mask_labels, resized.camera.width, resized.camera.height)
+        disagreement_weight = self._parameters.disagreement_weight
+        labels, weight = combine_labels(resized_labels, self._labels.at(vertex), confidence, disagreement_weight)
+        return TrainingView(resized, labels, weight, features)
 
 
-def held_out(count: int, wanted: int) -> list[int]:
-    """Which of `count` frames are kept from the field: the middles of equal stretches, never more than one in five."""
-    kept = min(wanted, count // 5)
-    return [(2 * number + 1) * count // (2 * kept) for number in range(kept)]
-
-
-def taught_and_held_out(frames: Sequence[Frame], wanted: int) -> tuple[list[Frame], list[Frame]]:
-    """The frames that the field learns from, and those it does not; in order."""
-    kept = held_out(len(frames), wanted)
-    return [frame for n, frame in enumerate(frames) if n not in kept], [frames[number] for number in kept]
+def split_frames(count: int, max_held_out: int) -> tuple[list[int], list[int]]:
+    """The indices of training and of held-out frames: the middles of equal stretches, at most one in five."""
+    held_out_count = min(max_held_out, count // 5)
+    held_out = [(2 * stretch + 1) * count // (2 * held_out_count) for stretch in range(held_out_count)]
+    return [index for index in range(count) if index not in held_out], held_out
 
 
 def combine_labels(
-    of_masks: Labels, of_surface: Labels, surface_confidence: Float[np.ndarray, "h w"]
+    mask_labels: Labels,
+    surface_labels: Labels,
+    surface_confidence: Float[np.ndarray, "h w"],
+    disagreement_weight: float,
 ) -> tuple[Labels, Float[np.ndarray, "h w"]]:
-    """The mask's label where there is one, less trusted where the surface's disagrees; else the surface's own."""
-    masked = of_masks.category != VOID
-    category = np.where(masked, of_masks.category, of_surface.category)
-    instance = np.where(masked, of_masks.instance, of_surface.instance)
-    agrees = (of_masks.category == of_surface.category) & (of_masks.instance == of_surface.instance)
-    weight = np.where(masked, np.where(agrees, 1.0, DISPUTED), surface_confidence)
+    """The mask's label where there is one, else the surface's, and the confidence of each in [0, 1].
+
+    A mask's is 1, or `disagreement_weight` where the surface's label is another; elsewhere it is the surface's own.
+    """
+    is_masked = mask_labels.category != VOID
+    category = np.where(is_masked, mask_labels.category, surface_labels.category)
+    instance = np.where(is_masked, mask_labels.instance, surface_labels.instance)
+    same_category = mask_labels.category == surface_labels.category
+    agrees = same_category & (mask_labels.instance == surface_labels.instance)
+    weight = np.where(is_masked, np.where(agrees, 1.0, disagreement_weight), surface_confidence)
     return Labels(category, instance), weight.astype(np.float32)
 
 
-def field_data(frames: Sequence[TaughtFrame], box: SceneBox, category_count: int, instance_count: int) -> FieldData:
-    """All frames as arrays."""
+def field_data(
+    training_views: Sequence[TrainingView], box: SceneBox, category_count: int, instance_count: int
+) -> FieldData:
+    """All training views, at least one and of one camera, as arrays."""
+    views = [training_view.view for training_view in training_views]
+    labels = [training_view.labels for training_view in training_views]
     return FieldData(
-        camera=frames[0].view.camera,
-        world_from_camera=np.stack([frame.view.world_from_camera for frame in frames]),
-        color=np.stack([frame.view.color for frame in frames]),
-        depth=np.stack([frame.view.depth for frame in frames]).astype(np.float32),
-        category=np.stack([frame.labels.category for frame in frames]),
-        instance=np.stack([frame.labels.instance for frame in frames]),
-        weight=np.stack([frame.weight for frame in frames]).astype(np.float32),
-        features=np.stack([frame.features.values for frame in frames]).astype(np.float16),
+        camera=views[0].camera,
+        world_from_camera=np.stack([view.world_from_camera for view in views]),
+        color=np.stack([view.color for view in views]),
+        depth=np.stack([view.depth for view in views]).astype(np.float32),
+        category=np.stack([view_labels.category for view_labels in labels]),
+        instance=np.stack([view_labels.instance for view_labels in labels]),
+        weight=np.stack([training_view.weight for training_view in training_views]).astype(np.float32),
+        features=np.stack([training_view.features.values for training_view in training_views]).astype(np.float16),
         categories=category_count,
         instances=instance_count,
         box=box,
     )
 
 
-def scene_box(vertices: Float[np.ndarray, "V 3"], truncation: float) -> SceneBox:
-    """The box of the surface with some margin; `truncation` is `field.truncation` (m)."""
-    margin = MARGIN * truncation
-    low, high = vertices.min(axis=0).astype(np.float64) - margin, vertices.max(axis=0).astype(np.float64) + margin
+def scene_box(
+    vertices: Float[np.ndarray, "V 3"], truncation: float, parameters: FieldParameters = FieldParameters()
+) -> SceneBox:
+    """The bounding box of the surface (world, m) with a margin of free space; `truncation` is the field's (m)."""
+    margin = parameters.box_margin * truncation
+    low = vertices.min(axis=0).astype(np.float64) - margin
+    high = vertices.max(axis=0).astype(np.float64) + margin
     return SceneBox(low, high - low)

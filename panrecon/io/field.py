@@ -18,7 +18,7 @@ from panrecon.io.files import aside, read_json, write_json, write_text
 def write_field(
     folder: Path, fitted: FittedField, data: FieldData, settings: FieldSettings, held_out: Sequence[str]
 ) -> None:
-    """`field.safetensors`, `field.json` (box, sizes, settings, frames it was not taught) and `losses.csv`."""
+    """`field.safetensors`, `field.json` (box, sizes, settings, held-out frames) and `losses.csv`."""
     _write_tensors(folder / "field.safetensors", fitted.field.state_dict())
     box = {"origin": data.box.origin.tolist(), "size": data.box.size.tolist()}
     sizes = {"categories": data.categories, "instances": data.instances, "feature_width": data.feature_width}
@@ -41,7 +41,7 @@ def read_field(folder: Path) -> tuple[PanopticField, SceneBox]:
 
 
 def read_held_out(folder: Path) -> list[str]:
-    """The names of the frames that the field was not taught."""
+    """The names of the frames that the field was not trained on."""
     return list(read_json(folder / "field.json")["held_out"])
 
 

@@ -25,7 +25,7 @@ from panrecon.features.projection import fit_projection
 from panrecon.field.fit import Training, passes
 from panrecon.field.inference import PointField, query
 from panrecon.field.scene_renderer import SceneRenderer
-from panrecon.field.supervision import Teacher, field_data, held_out, scene_box
+from panrecon.field.supervision import SurfaceSupervision, field_data, scene_box, split_frames
 from panrecon.fusion.tsdf import fuse
 from panrecon.geometry.mesh import vertex_normals
 from panrecon.geometry.projective import up_direction
@@ -286,17 +286,17 @@ class Rehearsal:
     def _field(self) -> float:
         """Rehearses the field; the memory (bytes) that every further frame takes."""
         truncation = self.settings.field.truncation
-        setting_up, teacher = timed(lambda: Teacher(self.mesh, self.known, self.confidence, truncation))
+        setting_up, supervision = timed(lambda: SurfaceSupervision(self.mesh, self.known, self.confidence, truncation))
         rows = zip(read_views(self.some), self.labels_of_frame, self.maps, strict=True)
-        teaching, taught = timed(lambda: [teacher.teach(*row) for row in rows])
+        labelling, training_views = timed(lambda: [supervision.training_view(*row) for row in rows])
         self.data = field_data(
-            taught,
+            training_views,
             scene_box(self.mesh.vertices, truncation),
             len(self.table),
             len(self.found.instances.objects),
         )
         training = Training(self.data, self.settings.field)
-        seconds = setting_up * self.surface_ratio + teaching * self.frame_ratio
+        seconds = setting_up * self.surface_ratio + labelling * self.frame_ratio
         with one_thread():
             for part in passes(self.settings.field):
                 if len(part.steps):
@@ -320,7 +320,7 @@ class Rehearsal:
         frame = self.some.frames[0]
         rendering, images = timed(lambda: renderer.images(self.some.camera, frame.world_from_camera))
         write_images(self.folder / "rendered", frame.name, images, self.table)
-        count = len(held_out(len(self.whole.frames), self.settings.field.held_out_frames))
+        count = len(split_frames(len(self.whole.frames), self.settings.field.held_out_frames)[1])
         seconds = (asking + writing) * self.surface_ratio + refining + rendering * count + self.picture_seconds
         if settings.surface == "field":
             seconds += (self._own_surface() + asking) * self.surface_ratio  # its colours are asked for too

@@ -16,6 +16,7 @@ from panrecon.field.encoding import HashVolumes
 from panrecon.field.field import FieldSample, Geometry, PanopticField
 from panrecon.field.fit import FittedField, Training, fit, passes
 from panrecon.field.inference import query
+from panrecon.field.parameters import FieldParameters, LossWeights
 from panrecon.field.sampling import FieldData
 from panrecon.structures import VOID
 
@@ -129,6 +130,17 @@ def test_plain_volumes_are_trained_by_torch_alone_and_learn_the_same(noisy: Fiel
     assert type(fast.optimizer) is TableAdam
 
 
+def test_without_learning_rates_or_loss_weights_nothing_moves(noisy: FieldData) -> None:
+    no_weights = LossWeights(**dict.fromkeys(LossWeights().by_term(), 0.0))
+    for parameters in (FieldParameters(table_rate=0.0, head_rate=0.0), FieldParameters(loss_weights=no_weights)):
+        training = Training(noisy, TINY, parameters)
+        before = {name: value.clone() for name, value in training.field.state_dict().items()}
+        for step in (0, 6, 12):
+            training.step(step)
+        for name, value in training.field.state_dict().items():
+            assert torch.equal(value, before[name]), name
+
+
 def test_another_seed_is_another_field(noisy: FieldData) -> None:
     first, second = fit(noisy, TINY), fit(noisy, TINY.model_copy(update={"seed": 1}))
     assert not torch.equal(first.field.log_sharpness, second.field.log_sharpness)
@@ -186,7 +198,7 @@ def test_a_failure_names_the_checkpoint_that_is_whole(room: FieldData, monkeypat
 def test_a_checkpoint_is_never_broken(room: FieldData, monkeypatch: pytest.MonkeyPatch) -> None:
     """A square root at 0 has a loss of 0 and a gradient that is not finite."""
     taken: list[int] = []
-    monkeypatch.setattr(losses, "eikonal_loss", lambda sdf, gradient, truncation: (0 * gradient).sum().sqrt())
+    monkeypatch.setattr(losses, "eikonal_loss", lambda sdf, gradient, floor: (0 * gradient).sum().sqrt())
     short = TINY.model_copy(update={"checkpoint_every": 1})
     with pytest.raises(
         FloatingPointError, match=r"'.*' is (not finite after|nan at) step [01]; there was no checkpoint"
@@ -214,7 +226,7 @@ def test_geometry_known_at_a_sample_teaches_what_geometry_found_anew_would(
     def gradients() -> list[torch.Tensor]:
         training = Training(room, settings)
         torch.nn.init.normal_(next(iter(training.field.encoding.parameters())), std=0.1)
-        batch = training.sampler.draw(settings.rays, training.generator)
+        batch = training.sampler.draw(settings.rays, training.generator, 0.5)
         terms = training.terms(batch, passes(settings)[2])
         torch.autograd.backward(torch.stack(list(terms.values())).sum())
         return [p.grad for p in training.field.parameters() if p.grad is not None]

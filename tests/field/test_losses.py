@@ -11,7 +11,9 @@ from torch import Tensor
 from panrecon.field import losses
 from panrecon.structures import VOID
 
-REACH = 0.1  # m
+TRUNCATION = 0.1  # m
+BAND = 1.5 * TRUNCATION
+DECAY = 0.5 / TRUNCATION
 
 
 def test_depth_is_the_mean_error_in_metres() -> None:
@@ -33,36 +35,38 @@ def test_the_true_distance_of_an_oblique_wall_costs_nothing(angle: float) -> Non
     direction, depth, distance, normals = oblique_wall(angle)
     measured = torch.tensor([float(depth[0, 0]) + 0.08])
     along_ray = losses.distance_along_ray(measured, depth, direction)
-    cosine = losses.incidence_cosine(direction, normals)
-    assert_allclose(losses.surface_loss(distance, along_ray, cosine, REACH).item(), 0.0, atol=1e-6)
-    assert losses.surface_loss(distance + 0.01, along_ray, cosine, REACH).item() == pytest.approx(0.01, abs=1e-5)
+    cosine = losses.incidence_cosine(direction, normals, 0.2)
+    assert_allclose(losses.surface_loss(distance, along_ray, cosine, BAND).item(), 0.0, atol=1e-6)
+    assert losses.surface_loss(distance + 0.01, along_ray, cosine, BAND).item() == pytest.approx(0.01, abs=1e-5)
 
 
-def test_the_surface_term_ignores_samples_beyond_the_truncation() -> None:
+def test_the_surface_term_ignores_samples_beyond_the_band() -> None:
     along_ray = torch.tensor([[1.0, 0.1, -0.5]])
     sdf = torch.tensor([[9.0, 0.1, 9.0]])
-    assert losses.surface_loss(sdf, along_ray, torch.ones(1, 3), REACH).item() == 0.0
+    assert losses.surface_loss(sdf, along_ray, torch.ones(1, 3), BAND).item() == 0.0
 
 
 def test_free_space_is_claimed_strictly_in_front_of_the_surface() -> None:
     along_ray = torch.tensor([[1.0, 0.05, -0.05, -1.0]])
     sdf = torch.full((1, 4), -0.2, requires_grad=True)
-    torch.autograd.backward(losses.free_space_loss(sdf, along_ray, REACH))
+    torch.autograd.backward(losses.free_space_loss(sdf, along_ray, BAND, DECAY))
     assert sdf.grad is not None
     assert_allclose(sdf.grad.numpy(), np.array([[-5 * math.exp(1.0), 0, 0, 0]]), atol=1e-4)
 
 
 @pytest.mark.parametrize(("sdf", "cost"), [(0.4, 0.0), (1.0, 0.0), (1.3, 0.3), (-0.1, math.expm1(0.5))])
 def test_free_distance_lies_between_zero_and_the_way_to_the_surface(sdf: float, cost: float) -> None:
-    actual = losses.free_space_loss(torch.tensor([[sdf]]), torch.tensor([[1.0]]), REACH)
+    actual = losses.free_space_loss(torch.tensor([[sdf]]), torch.tensor([[1.0]]), BAND, DECAY)
     assert actual.item() == pytest.approx(cost, abs=1e-6)
 
 
-def test_eikonal_wants_slope_one_and_cares_more_far_from_the_surface() -> None:
+def test_eikonal_loss_wants_a_gradient_of_one_and_cares_more_far_from_the_surface() -> None:
     gradient = torch.tensor([[[2.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
-    assert losses.eikonal_loss(torch.tensor([[0.49, 3.0]]), gradient, REACH).item() == pytest.approx(0.25, abs=1e-6)
+    assert losses.eikonal_loss(torch.tensor([[0.49, 3.0]]), gradient, 0.1 * TRUNCATION).item() == pytest.approx(
+        0.25, abs=1e-6
+    )
     flat = torch.zeros(1, 1, 3, requires_grad=True)
-    torch.autograd.backward(losses.eikonal_loss(torch.ones(1, 1), flat, REACH))
+    torch.autograd.backward(losses.eikonal_loss(torch.ones(1, 1), flat, 0.1 * TRUNCATION))
     assert flat.grad is not None
     assert torch.isfinite(flat.grad).all()
 
@@ -91,7 +95,7 @@ def test_confidence_and_class_weight_weigh_the_mean() -> None:
 
 
 @pytest.mark.parametrize("labels", [0, 3])
-def test_void_alone_costs_nothing_and_moves_nothing(labels: int) -> None:
+def test_void_alone_costs_nothing_and_has_no_gradient(labels: int) -> None:
     probability = torch.full((4, labels), 0.3, requires_grad=True)
     loss = losses.label_loss(probability, torch.full((4,), VOID), torch.ones(4))
     torch.autograd.backward(loss)

@@ -21,7 +21,8 @@ from panrecon.field.sampling import (
 )
 from panrecon.structures import VOID, Camera
 
-REACH = 0.1  # m
+TRUNCATION = 0.1  # m
+MIN_DEPTH = 0.3  # m
 
 
 def seeded() -> torch.Generator:
@@ -48,23 +49,23 @@ def test_a_batch_carries_what_lies_at_its_pixels(room: FieldData) -> None:
 
 def test_samples_rise_and_surround_the_measured_depth() -> None:
     surface = torch.tensor([2.0, 0.9, 0.35])
-    depth = guided_depths(surface, REACH, near=8, free=4, generator=seeded())
+    depth = guided_depths(surface, TRUNCATION, near=8, free=4, min_depth=MIN_DEPTH, generator=seeded())
     assert (depth.diff(dim=1) >= 0).all()
     assert ((depth[:, 4:] - surface[:, None]).abs() <= 0.1).all()
-    assert (depth[:2, :4] >= 0.3).all()
+    assert (depth[:2, :4] >= MIN_DEPTH).all()
     assert (depth[:, :4] <= surface[:, None] - 0.1 + 1e-6).all()
 
 
 def test_samples_of_a_street_lie_as_those_of_a_room_a_fifth_of_its_size() -> None:
-    room, street = (near_depths(k * torch.tensor([1.0, 2.0]), k * REACH, 4, seeded()) for k in (1, 5))
+    room, street = (near_depths(k * torch.tensor([1.0, 2.0]), k * TRUNCATION, 4, seeded()) for k in (1, 5))
     assert_allclose(street.numpy(), 5 * room.numpy(), rtol=1e-6)
 
 
 def test_each_stratum_has_one_sample_and_the_middle_without_chance() -> None:
     surface = torch.full((500,), 1.0)
-    stratum = ((near_depths(surface, REACH, 5, seeded()) - 0.9) / 0.04).floor()
+    stratum = ((near_depths(surface, TRUNCATION, 5, seeded()) - 0.9) / 0.04).floor()
     assert (stratum == torch.arange(5)).all()
-    assert_allclose(near_depths(surface[:1], REACH, 2).numpy(), [[0.95, 1.05]], atol=1e-6)
+    assert_allclose(near_depths(surface[:1], TRUNCATION, 2).numpy(), [[0.95, 1.05]], atol=1e-6)
 
 
 def test_rays_without_depth_are_sampled_where_they_cross_the_box() -> None:
@@ -80,7 +81,7 @@ def test_half_of_a_batch_is_labelled_and_all_of_it_measured(room: FieldData) -> 
     holes[:, :20] = 0
     holes[0, 10, 10:14] = 1.0
     data = replace(room, category=rare, instance=np.full_like(rare, VOID), depth=holes)
-    batch = PixelSampler(data).draw(400, seeded())
+    batch = PixelSampler(data).draw(400, seeded(), 0.5)
     assert (batch.category == 1).sum() >= 200
     assert (batch.depth > 0).all()
     assert (batch.instance[batch.category == 1] == room.instances).all()
@@ -89,7 +90,7 @@ def test_half_of_a_batch_is_labelled_and_all_of_it_measured(room: FieldData) -> 
 
 def test_one_seed_draws_one_batch(room: FieldData) -> None:
     sampler = PixelSampler(room)
-    first, second = sampler.draw(64, seeded()), sampler.draw(64, seeded())
+    first, second = sampler.draw(64, seeded(), 0.5), sampler.draw(64, seeded(), 0.5)
     assert torch.equal(first.rays.direction, second.rays.direction)
     assert torch.equal(first.category, second.category)
 

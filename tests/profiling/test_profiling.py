@@ -16,7 +16,7 @@ from panrecon.datasets.base import dataset
 from panrecon.errors import InputError, OutOfMemoryError
 from panrecon.field.field import SceneBox
 from panrecon.field.inference import grid_shape
-from panrecon.field.supervision import held_out
+from panrecon.field.supervision import split_frames
 from panrecon.io.detections import read_detections
 from panrecon.io.scan import read_scan, write_scan
 from panrecon.masks import grounded_sam
@@ -78,7 +78,7 @@ def test_frames_count_as_many_times_as_they_are_more_than_rehearsed(usual: Estim
     assert usual.costs["mesh"].seconds == 1.0 + 1.0  # and its picture
     assert usual.costs["features"].seconds == 1.0 + MORE  # the basis, which one frame gives, and the maps on it
     assert usual.costs["field"].seconds == 1.0 + MORE + Settings().field.steps  # the labels, and a second a step
-    rendered = len(held_out(FRAMES, Settings().field.held_out_frames))
+    rendered = len(split_frames(FRAMES, Settings().field.held_out_frames)[1])
     done = 3.0  # asked, refined, written
     assert usual.costs["panoptic"].seconds == done + rendered + 1.0  # and its picture
 
