@@ -1,6 +1,7 @@
-"""A small network that learns class from distilled feature on labelled points, and then labels every point."""
+"""A point classifier: a small MLP from lifted features to classes, trained on the labelled points of the scene."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -9,20 +10,17 @@ from torch import Tensor, nn
 
 from panrecon.config import SemanticsSettings
 from panrecon.semantics.lifting import LiftedFeatures
+from panrecon.semantics.parameters import SemanticsParameters
 from panrecon.structures import VOID, PointSemantics
 from panrecon.threads import one_thread
 
-BATCH = 4096
-LEARNING_RATE = 1e-2
-HELD_OUT = 0.2  # share of the superfaces kept for early stopping and calibration
-CHECK_EVERY = 20  # steps between looks at the held-out points
-PATIENCE = 5  # looks without improvement
-PREDICT_CHUNK = 65_536
+PREDICT_CHUNK: Final = 65_536  # points
+LabelledPoints = tuple[Tensor, Tensor]  # features and classes of points
 
 
 @dataclass(frozen=True)
 class FittedClassifier:
-    """The network, its softmax temperature and its accuracy on superfaces it was not trained on."""
+    """The network, its softmax temperature, and its accuracy on held-out superfaces (NaN where none was labelled)."""
 
     network: nn.Module
     temperature: float
@@ -36,45 +34,47 @@ def fit_classifier(
     group: Int[np.ndarray, " V"],
     category_count: int,
     settings: SemanticsSettings,
+    parameters: SemanticsParameters = SemanticsParameters(),
 ) -> FittedClassifier:
-    """Trained on the points that have a feature and a category; whole groups (superfaces) are held out.
+    """The classifier trained on the points that have a feature and a category; whole groups (superfaces) are held out.
 
-    Cross-entropy, every class of equal weight; stopped where the held-out loss no longer falls; probabilities
-    calibrated there by one temperature (Guo et al., ICML 2017).
+    Class-balanced cross-entropy with early stopping on the held-out points, on which probabilities are calibrated by
+    temperature scaling (Guo et al., ICML 2017). Points of category `VOID` are not used.
     """
     generator = torch.Generator().manual_seed(settings.seed)
     usable = (points.weight > 0) & (category != VOID)
-    held_out = _held_out_groups(group, settings.seed)[group]
-    train, check = (_tensors(points, category, usable & chosen) for chosen in (~held_out, held_out))
+    is_held_out = _held_out_groups(group, settings.seed, parameters.held_out_share)[group]
+    training = _labelled_points(points, category, usable & ~is_held_out)
+    held_out = _labelled_points(points, category, usable & is_held_out)
     network = _network(points.feature[usable], settings.hidden_width, category_count, generator)
-    if len(train[1]):
-        _optimise(network, train, check, category_count, settings.iterations, generator)
-    temperature = _temperature(network, *check)
-    return FittedClassifier(network, temperature, _accuracy(network, *check))
+    if len(training[1]):
+        _optimise(network, training, held_out, category_count, settings.iterations, parameters, generator)
+    temperature = _temperature(network, *held_out)
+    return FittedClassifier(network, temperature, _accuracy(network, *held_out))
 
 
 @one_thread()
 @torch.no_grad()
 def predict(classifier: FittedClassifier, points: LiftedFeatures) -> PointSemantics:
-    """Class probabilities of every point that has a feature."""
+    """Class probabilities of every point, all 0 where it has no feature."""
     chunks = torch.split(torch.from_numpy(points.feature), PREDICT_CHUNK)
     logits = torch.cat([classifier.network(chunk) for chunk in chunks])
     probability = torch.softmax(logits / classifier.temperature, dim=1).numpy()
     return PointSemantics(np.where(points.weight[:, None] > 0, probability, 0).astype(np.float32))
 
 
-def _held_out_groups(group: Int[np.ndarray, " V"], seed: int) -> Bool[np.ndarray, " G"]:
-    return np.random.default_rng(seed).random(group.max(initial=0) + 1) < HELD_OUT
+def _held_out_groups(group: Int[np.ndarray, " V"], seed: int, share: float) -> Bool[np.ndarray, " G"]:
+    return np.random.default_rng(seed).random(group.max(initial=0) + 1) < share
 
 
-def _tensors(
-    points: LiftedFeatures, category: Int[np.ndarray, " V"], chosen: Bool[np.ndarray, " V"]
-) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(points.feature[chosen]), torch.from_numpy(category[chosen].astype(np.int64))
+def _labelled_points(
+    points: LiftedFeatures, category: Int[np.ndarray, " V"], selected: Bool[np.ndarray, " V"]
+) -> LabelledPoints:
+    return torch.from_numpy(points.feature[selected]), torch.from_numpy(category[selected].astype(np.int64))
 
 
 class _Standardised(nn.Module):
-    """Zero mean and unit deviation, by the training points."""
+    """Normalises features to zero mean and unit deviation over the training points."""
 
     mean: Tensor
     scale: Tensor
@@ -104,28 +104,38 @@ def _network(features: Float[np.ndarray, "n D"], width: int, categories: int, ge
 
 def _optimise(
     network: nn.Module,
-    train: tuple[Tensor, Tensor],
-    check: tuple[Tensor, Tensor],
-    categories: int,
+    training: LabelledPoints,
+    held_out: LabelledPoints,
+    category_count: int,
     iterations: int,
+    parameters: SemanticsParameters,
     generator: torch.Generator,
 ) -> None:
-    """Adam on batches in which every class is equally likely; keeps the weights of the best look."""
-    feature, target = train
-    balanced = 1 / torch.bincount(target, minlength=categories).clamp(min=1)[target].double()
-    drawn = torch.multinomial(balanced, iterations * BATCH, replacement=True, generator=generator)
-    optimiser = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, weight_decay=1e-4)
-    best, best_state, waited = float("inf"), _state(network), 0
-    for step, batch in enumerate(drawn.view(iterations, BATCH)):
+    """Adam on class-balanced batches; leaves the weights of the lowest held-out loss in the network."""
+    feature, target = training
+    balanced = 1 / torch.bincount(target, minlength=category_count).clamp(min=1)[target].double()
+    drawn = torch.multinomial(balanced, iterations * parameters.batch_size, replacement=True, generator=generator)
+    optimiser = torch.optim.Adam(
+        network.parameters(), lr=parameters.learning_rate, weight_decay=parameters.weight_decay
+    )
+    lowest_loss = float("inf")
+    best_state = _state(network)
+    without_improvement = 0
+    for step, batch in enumerate(drawn.view(iterations, parameters.batch_size)):
         optimiser.zero_grad()
         nn.functional.cross_entropy(network(feature[batch]), target[batch]).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-        if step % CHECK_EVERY == 0 and len(check[1]):
-            loss = _balanced_loss(network, *check)
-            best, best_state, waited = (loss, _state(network), 0) if loss < best else (best, best_state, waited + 1)
-            if waited > PATIENCE:
+        if step % parameters.check_interval == 0 and len(held_out[1]):
+            loss = _balanced_loss(network, *held_out)
+            if loss < lowest_loss:
+                lowest_loss = loss
+                best_state = _state(network)
+                without_improvement = 0
+            else:
+                without_improvement += 1
+            if without_improvement > parameters.patience:
                 break
-    if len(check[1]):
+    if len(held_out[1]):
         network.load_state_dict(best_state)
 
 
@@ -142,12 +152,12 @@ def _balanced_loss(network: nn.Module, feature: Tensor, target: Tensor) -> float
 
 @torch.no_grad()
 def _temperature(network: nn.Module, feature: Tensor, target: Tensor) -> float:
-    """The softmax temperature under which the held-out points are most likely; 1 where there are none."""
+    """The softmax temperature of the greatest likelihood of the held-out points; 1 where there are none."""
     if not len(target):
         return 1.0
     logits = network(feature)
     candidates = torch.logspace(-1, 1, 41)
-    losses = torch.stack([nn.functional.cross_entropy(logits / one, target) for one in candidates])
+    losses = torch.stack([nn.functional.cross_entropy(logits / temperature, target) for temperature in candidates])
     return float(candidates[losses.argmin()])
 
 

@@ -1,4 +1,4 @@
-"""Dense image features carried onto the points of the scene."""
+"""Dense image features lifted onto the vertices of the mesh."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,15 +10,13 @@ from panrecon.features.sampling import sample
 from panrecon.geometry.mesh import vertex_normals
 from panrecon.geometry.projective import invert, project, transform
 from panrecon.geometry.raycasting import Raycaster, visible_points
+from panrecon.semantics.parameters import SemanticsParameters
 from panrecon.structures import Camera, FeatureMap, TriangleMesh
-
-CAST_SCALE = 0.5  # visibility is tested on images of this scale
-MIN_COSINE = 0.1  # a glancing view keeps this weight
 
 
 @dataclass(frozen=True)
 class LiftedFeatures:
-    """Mean feature of every point and the weight of the views it comes from (0 = seen in none, feature 0)."""
+    """Weighted mean feature of every point, and the sum of the weights of its views (0 = in no view, feature 0)."""
 
     feature: Float[np.ndarray, "V D"]
     weight: Float[np.ndarray, " V"]
@@ -29,35 +27,43 @@ def lift_features(
     camera: Camera,
     posed_features: Iterable[tuple[Float[np.ndarray, "4 4"], FeatureMap]],
     tolerance: float,
+    parameters: SemanticsParameters = SemanticsParameters(),
 ) -> LiftedFeatures:
-    """The features of the vertices, averaged over the views that see them: within `tolerance` (m) of what a pixel sees.
+    """The mean feature of every vertex over the views in which it lies within `tolerance` (m) of the ray-cast depth.
 
-    Each view's feature counts with unit length, so that none shouts, times the cosine of the viewing angle over the
-    squared distance: the near and frontal view knows best.
+    `posed_features` are poses (world from camera) and feature maps. Each view's feature is normalised to unit length
+    and weighted by the cosine of the incidence angle over the squared distance.
     """
-    raycaster, normals = Raycaster(mesh), vertex_normals(mesh.vertices, mesh.faces)
-    coarse = camera.scaled(CAST_SCALE)
-    feature, weight = np.zeros((len(mesh.vertices), 0), np.float32), np.zeros(len(mesh.vertices))
+    raycaster = Raycaster(mesh)
+    normals = vertex_normals(mesh.vertices, mesh.faces)
+    coarse = camera.scaled(parameters.visibility_scale)
+    feature = np.zeros((len(mesh.vertices), 0), np.float32)
+    weight = np.zeros(len(mesh.vertices))
     for world_from_camera, features in posed_features:
         if not feature.shape[1]:
             feature = np.zeros((len(mesh.vertices), features.values.shape[-1]), np.float32)
         depth = raycaster.cast(coarse, world_from_camera).depth
-        seen, _ = visible_points(mesh.vertices, coarse, world_from_camera, depth, tolerance)
-        trust = _trust(mesh.vertices[seen], normals[seen], world_from_camera)
-        pixels, _ = project(camera, transform(invert(world_from_camera), mesh.vertices[seen]))
+        visible, _ = visible_points(mesh.vertices, coarse, world_from_camera, depth, tolerance)
+        view_weight = _view_weight(mesh.vertices[visible], normals[visible], world_from_camera, parameters)
+        pixels, _ = project(camera, transform(invert(world_from_camera), mesh.vertices[visible]))
         values = sample(features, camera, pixels)
         length = np.linalg.norm(values, axis=1, keepdims=True)
-        feature[seen] += np.divide(values, length, out=np.zeros_like(values), where=length > 0) * trust[:, None]
-        weight[seen] += trust
+        unit = np.divide(values, length, out=np.zeros_like(values), where=length > 0)
+        feature[visible] += unit * view_weight[:, None]
+        weight[visible] += view_weight
     scale = np.divide(1, weight, out=np.zeros_like(weight), where=weight > 0)
     return LiftedFeatures(feature * scale[:, None].astype(np.float32), weight.astype(np.float32))
 
 
-def _trust(
-    points: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"], world_from_camera: Float[np.ndarray, "4 4"]
+def _view_weight(
+    points: Float[np.ndarray, "n 3"],
+    normals: Float[np.ndarray, "n 3"],
+    world_from_camera: Float[np.ndarray, "4 4"],
+    parameters: SemanticsParameters,
 ) -> Float[np.ndarray, " n"]:
-    """Cosine of the viewing angle over the squared distance."""
+    """Cosine of the incidence angle over the squared distance, 1/m^2."""
     toward = world_from_camera[:3, 3] - points
     distance = np.linalg.norm(toward, axis=1)
     cosine = np.einsum("ij,ij->i", toward, normals) / np.maximum(distance, 1e-6)
-    return np.asarray(np.maximum(cosine, MIN_COSINE) / np.maximum(distance, 0.1) ** 2)
+    squared_distance = np.maximum(distance, parameters.min_distance) ** 2
+    return np.asarray(np.maximum(cosine, parameters.min_cosine) / squared_distance)

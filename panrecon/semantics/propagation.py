@@ -1,4 +1,4 @@
-"""Labels for what no mask ever covered, from the point classifier."""
+"""Propagation of labels to superfaces that no mask covers, by the point classifier."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -16,10 +16,11 @@ def propagate(
     table: CategoryTable,
     min_confidence: float,
 ) -> Labels:
-    """The labels of every superface, void ones filled where the classifier is sure enough.
+    """The labels of every superface, with void ones filled where the classifier's probability is `min_confidence`.
 
-    A superface takes the most likely class of its points together. A thing class needs an object of that class next to
-    it, which it joins; otherwise the superface stays void: features tell classes apart, not objects.
+    A superface takes the most likely class of the mean over its vertices. If that is a thing, it joins the adjacent
+    object of this class with the longest common boundary, and stays void where there is none: features separate
+    classes, not instances.
     """
     count = len(of_superface.category)
     probability = superface_mean(semantics.probability, superface_of_vertex, count)
@@ -35,7 +36,7 @@ def propagate(
 def superface_mean(
     values: Float[np.ndarray, "V C"], superface_of_vertex: Int[np.ndarray, " V"], count: int
 ) -> Float[np.ndarray, "S C"]:
-    """The mean over the vertices of every superface that have values (0 where none has)."""
+    """The mean over those vertices of every superface that have values, 0 where none has."""
     known = np.asarray(values.any(axis=1), dtype=np.float32)
     groups = csr_array((known, (superface_of_vertex, np.arange(len(values)))), (count, len(values)))
     total = np.bincount(superface_of_vertex, known, minlength=count)[:, None]
@@ -43,18 +44,21 @@ def superface_mean(
 
 
 def _neighbour_object(
-    mesh: TriangleMesh, superface_of_vertex: Int[np.ndarray, " V"], of_superface: Labels, wanted: Int[np.ndarray, " S"]
+    mesh: TriangleMesh,
+    superface_of_vertex: Int[np.ndarray, " V"],
+    of_superface: Labels,
+    category: Int[np.ndarray, " S"],
 ) -> Int[np.ndarray, " S"]:
-    """The object of the wanted class with the longest border to every superface, `VOID` where none touches it."""
+    """The object of its given category with the longest boundary to every superface, `VOID` where none is adjacent."""
     pairs = superface_of_vertex[mesh_edges(mesh.faces)]
     pairs = np.concatenate([pairs, pairs[:, ::-1]])
     here, there = pairs[pairs[:, 0] != pairs[:, 1]].T
-    fits = (of_superface.instance[there] != VOID) & (of_superface.category[there] == wanted[here])
+    fits = (of_superface.instance[there] != VOID) & (of_superface.category[there] == category[here])
     here, instance = here[fits].astype(np.int64), of_superface.instance[there[fits]].astype(np.int64)
-    result = np.full(len(wanted), VOID, dtype=np.int32)
+    result = np.full(len(category), VOID, dtype=np.int32)
     if len(here):
         span = instance.max() + 1
-        keys, border = np.unique(here * span + instance, return_counts=True)
-        order = np.argsort(border, kind="stable")
+        keys, boundary_length = np.unique(here * span + instance, return_counts=True)
+        order = np.argsort(boundary_length, kind="stable")
         result[keys[order] // span] = keys[order] % span
     return result

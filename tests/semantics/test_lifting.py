@@ -1,4 +1,4 @@
-"""Laws of features carried onto points."""
+"""Laws of features lifted onto vertices."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from panrecon.geometry.projective import look_at, pixel_directions
 from panrecon.semantics.lifting import lift_features
+from panrecon.semantics.parameters import SemanticsParameters
 from panrecon.structures import Camera, FeatureMap, TriangleMesh
 
 CAMERA = Camera(256, 256, 240.0, 240.0, 127.5, 127.5)
@@ -79,10 +80,16 @@ def test_features_are_means_weighted_by_cosine_over_squared_distance() -> None:
 def test_the_length_of_a_views_features_and_the_order_of_views_do_not_matter() -> None:
     mesh = wall(3.0)
     views = [(from_distance(1.0, 3.0), constant(1, 2)), (from_distance(2.0, 3.0), constant(2, -1))]
-    loud = [(views[1][0], constant(200, -100)), views[0]]
-    one, other = lift_features(mesh, CAMERA, views, TOLERANCE), lift_features(mesh, CAMERA, loud, TOLERANCE)
+    scaled = [(views[1][0], constant(200, -100)), views[0]]
+    one, other = lift_features(mesh, CAMERA, views, TOLERANCE), lift_features(mesh, CAMERA, scaled, TOLERANCE)
     assert_allclose(other.feature, one.feature, atol=1e-6)
     assert_allclose(other.weight, one.weight, rtol=1e-6)
+
+
+def test_near_and_grazing_views_weigh_as_the_parameters_limit_them() -> None:
+    parameters = SemanticsParameters(min_cosine=1.0, min_distance=4.0)
+    points = lift_features(wall(3.0), CAMERA, [(from_distance(1.0, 3.0), constant(1))], TOLERANCE, parameters)
+    assert_allclose(points.weight[points.weight > 0], 1 / 16)
 
 
 @pytest.mark.parametrize("distance", [1.0, 2.0])

@@ -1,4 +1,4 @@
-"""Laws of the names that objects take from those that look like them."""
+"""Laws of the classes that objects take from those of similar features."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from panrecon.semantics.lifting import LiftedFeatures
+from panrecon.semantics.parameters import SemanticsParameters
 from panrecon.semantics.relabelling import class_histograms, label_affinity, relabel_by_similarity, similarities
 from panrecon.structures import VOID, Labels, SceneObject, SupportingMask, with_categories
 
@@ -69,7 +70,7 @@ def test_features_that_do_not_tell_classes_apart_change_no_name() -> None:
     assert names(ROOM, [0] * len(ROOM), noise=1.0) == [found.category for found in ROOM]
 
 
-def test_the_choice_of_the_graph_stands_without_kin_even_against_the_scores() -> None:
+def test_the_class_of_the_graph_stands_without_affinity_even_against_the_scores() -> None:
     by_area = called(TABLE, TABLE, CUP, CUP, CUP)
     assert names([*TABLES, by_area], [1, 2, 3, 4, 5]) == [TABLE] * 5
 
@@ -78,6 +79,13 @@ def test_the_choice_of_the_graph_stands_without_kin_even_against_the_scores() ->
 def test_there_is_nothing_to_learn_from_fewer_than_two_objects(objects: list[SceneObject]) -> None:
     instance, points = looking([0])
     assert relabel_by_similarity(objects, instance, points, 5) == tuple(objects)
+
+
+@pytest.mark.parametrize("parameters", [SemanticsParameters(margin=100.0), SemanticsParameters(min_own_share=0.9)])
+def test_a_margin_or_a_share_that_no_class_reaches_changes_no_name(parameters: SemanticsParameters) -> None:
+    instance, points = looking([*LOOKS, CHAIR])
+    relabelled = relabel_by_similarity(ROOM, instance, points, 5, parameters)
+    assert [scene_object.category for scene_object in relabelled] == [*LOOKS, TABLE]
 
 
 def test_objects_that_no_frame_gave_a_feature_keep_their_names() -> None:
@@ -95,10 +103,10 @@ def test_the_order_of_objects_does_not_matter(order: list[int]) -> None:
     assert [shuffled[place[number]].category for number in range(len(ROOM))] == [*LOOKS, CHAIR]
 
 
-def test_words_are_shares_of_the_scores() -> None:
+def test_class_histograms_are_shares_of_the_scores() -> None:
     masks = (SupportingMask("0", 0, CHAIR, 0.9), SupportingMask("1", 3, TABLE, 0.3))
-    words = class_histograms([SceneObject(CHAIR, 1.0, 0.0, 0.0, masks, ()), called(CUP)], 5)
-    assert_allclose(words, np.array([[0, 0, 0.75, 0.25, 0], [0, 0, 0, 0, 0]]))
+    histograms = class_histograms([SceneObject(CHAIR, 1.0, 0.0, 0.0, masks, ()), called(CUP)], 5)
+    assert_allclose(histograms, np.array([[0, 0, 0.75, 0.25, 0], [0, 0, 0, 0, 0]]))
 
 
 def test_similarity_is_that_of_directions_from_the_mean_of_the_scene() -> None:
@@ -108,9 +116,9 @@ def test_similarity_is_that_of_directions_from_the_mean_of_the_scene() -> None:
     assert_allclose(found, [[1, 1, -1], [1, 1, -1], [-1, -1, 1]], atol=1e-6)
 
 
-def test_objects_of_one_look_are_kin_and_others_are_not() -> None:
+def test_objects_of_one_appearance_have_an_affinity_and_others_none() -> None:
     instance, points = looking([*LOOKS, CHAIR])
-    found = label_affinity(similarities(points, instance, len(ROOM)), class_histograms(ROOM, 5))
+    found = label_affinity(similarities(points, instance, len(ROOM)), class_histograms(ROOM, 5), 10.0)
     one_class = np.add.outer(LOOKS, -np.array(LOOKS)) == 0
     assert_array_equal(found, found.T)
     assert_array_equal(np.diag(found), 0)
