@@ -25,9 +25,10 @@ from panrecon.io.categories import find_table, read_categories
 from panrecon.io.detections import write_frame
 from panrecon.io.files import write_json, write_text
 from panrecon.io.images import read_color, write_image
-from panrecon.masks.grounded_sam import GroundedSam, Rules, load_networks
+from panrecon.masks.grounded_sam import GroundedSam, load_networks
+from panrecon.masks.parameters import MasksParameters
 from panrecon.masks.prompt import Prompt, build_prompts, words_of
-from panrecon.masks.protocols import Detector, Masker, Queries
+from panrecon.masks.protocols import Detector, DetectorOutput, Masker
 from panrecon.structures import Camera, Frame, Scan
 from tests.masks import tiny
 
@@ -60,19 +61,19 @@ class Timed:
         yield
         self.seconds += time.perf_counter() - started
 
-    def detect(self, pixels: torch.Tensor, prompt: Prompt) -> list[Queries]:
+    def detect(self, pixels: torch.Tensor, prompt: Prompt) -> list[DetectorOutput]:
         with self.clock():
             found = self.network.detect(pixels[..., ::8, ::8].contiguous(), prompt)
-            return [self.answer(queries, prompt) for queries in found]
+            return [self.answer(output, prompt) for output in found]
 
-    def answer(self, queries: Queries, prompt: Prompt) -> Queries:
+    def answer(self, output: DetectorOutput, prompt: Prompt) -> DetectorOutput:
         """20 of the boxes speak for 20 words in turn, all others say nothing."""
-        score = np.full_like(queries.token_score, 0.01)
+        score = np.full_like(output.token_score, 0.01)
         for number in range(DETECTIONS):
             score[number, prompt.word_of_token == number] = 0.3 + 0.02 * number
-        box = queries.box.copy()
+        box = output.box.copy()
         box[:DETECTIONS] = self.boxes
-        return Queries(box, score)
+        return DetectorOutput(box, score)
 
     def embed(self, pixels: torch.Tensor) -> torch.Tensor:
         with self.clock():
@@ -139,8 +140,8 @@ def segmenting(scan: Scan, networks: tuple[Detector, Masker], folder: Path) -> t
     batch = 4
     detector = Timed(networks[0])
     masker = Timed(networks[1])
-    rules = Rules(box_threshold=0.25, text_threshold=0.25, duplicate_iou=0.8, min_area=25)
-    segmenter = GroundedSam(detector, masker, lambda frame: read_color(frame.color), rules, batch, print)
+    parameters = MasksParameters(box_threshold=0.25, text_threshold=0.25, duplicate_iou=0.8, min_area=25)
+    segmenter = GroundedSam(detector, masker, lambda frame: read_color(frame.color), parameters, batch, print)
     wall = []
     ours = []
     started = time.perf_counter()

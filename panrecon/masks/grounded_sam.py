@@ -13,9 +13,10 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from panrecon.config import MasksSettings
 from panrecon.errors import InputError
-from panrecon.masks.prompt import Prompt, Vocabulary, build_prompts, phrases, readable, vocabulary, words_of
-from panrecon.masks.protocols import Detector, Masker, Queries
-from panrecon.masks.selection import distinct, large_enough, nothing, of_background_size
+from panrecon.masks.parameters import MasksParameters
+from panrecon.masks.prompt import PhraseTable, Prompt, box_phrases, build_prompts, phrase_table, phrase_text, words_of
+from panrecon.masks.protocols import Detector, DetectorOutput, Masker
+from panrecon.masks.selection import is_background_size, no_detections, without_duplicates, without_small_masks
 from panrecon.networks.inference import (
     Batches,
     Device,
@@ -35,24 +36,14 @@ from panrecon.threads import in_parallel
 if TYPE_CHECKING:
     from torch import Tensor
 
-SHORT_SIDE: Final = 800  # of the image that GroundingDINO sees, as released; its long side is at most
-LONG_SIDE: Final = 1333
-BOXES_AT_ONCE: Final = 64  # that SAM decodes together; halved where memory runs out
-
-
-@dataclass(frozen=True)
-class Rules:
-    """The thresholds of `masks:` in the settings: two of scores in [0, 1], one of IoU in (0, 1], one in pixels."""
-
-    box_threshold: float
-    text_threshold: float
-    duplicate_iou: float
-    min_area: int
+SHORT_SIDE: Final = 800  # pixels, of GroundingDINO's input, as in its released preprocessing
+LONG_SIDE: Final = 1333  # pixels, at most
+BOXES_AT_ONCE: Final = 64  # boxes that SAM decodes together; halved where memory runs out
 
 
 @dataclass(frozen=True)
 class _Image:
-    """A frame's image as both networks take it; `size` is its own, in rows and columns."""
+    """A frame's image at the input sizes of both networks; `size` is its own, in rows and columns."""
 
     size: tuple[int, int]
     for_detector: UInt8[np.ndarray, "h w 3"]
@@ -61,7 +52,7 @@ class _Image:
 
 @dataclass(frozen=True)
 class _Boxes:
-    """Boxes of known classes; as shares of the image."""
+    """Boxes with a class: x0, y0, x1, y1 in shares of the image."""
 
     category: Int[np.ndarray, " n"]
     score: Float[np.ndarray, " n"]
@@ -69,11 +60,11 @@ class _Boxes:
 
 
 class GroundedSam:
-    """Segments frame by frame; `dropped` counts the boxes left out for their phrase, which no class has, and is told.
+    """Segments frame by frame; `dropped` counts, and the log tells, the boxes whose phrase is no word of the table.
 
-    `batch_size` is how many images a network gets at once, as far as memory allows.
-    Beside the networks at most three batches of images are in memory, resized (5 MB an image of 640 x 480), one batch
-    of SAM's embeddings (4 MB each), and the masks of one frame.
+    `batch_size` is how many images a network gets at once, as far as memory allows. Beside the networks at most three
+    batches of resized images are in memory (5 MB an image of 640 x 480), one batch of SAM's embeddings (4 MB each), and
+    the masks of one frame.
     """
 
     def __init__(
@@ -81,29 +72,34 @@ class GroundedSam:
         detector: Detector,
         masker: Masker,
         read: Callable[[Frame], UInt8[np.ndarray, "h w 3"]],
-        rules: Rules,
+        parameters: MasksParameters,
         batch_size: int,
-        say: Callable[[str], None],
+        log: Callable[[str], None],
     ) -> None:
         self.dropped: Counter[str] = Counter()
-        self._detector, self._masker = detector, masker
         self.batch_size = batch_size
-        self._read, self._rules = read, rules
-        self._detecting, self._embedding = Batches(batch_size, say), Batches(batch_size, say)
-        self._decoding = Batches(BOXES_AT_ONCE, say, "box")
-        self._say = say
+        self._detector = detector
+        self._masker = masker
+        self._read = read
+        self._parameters = parameters
+        self._detecting = Batches(batch_size, log)
+        self._embedding = Batches(batch_size, log)
+        self._decoding = Batches(BOXES_AT_ONCE, log, "box")
+        self._log = log
 
     def segment(self, scan: Scan, table: CategoryTable) -> Iterator[Detections]:
-        prompts, words = build_prompts(words_of(table)), vocabulary(table)
+        """Detections of every frame in order, most certain first, on the pixels of the scan's `camera`."""
+        prompts = build_prompts(words_of(table))
+        phrases = phrase_table(table)
         for batch in in_batches(ahead(self._prepare, scan.frames, 2 * self.batch_size), self.batch_size):
-            boxes = self._boxes(batch, prompts, words, table)
-            prompted = [image for image, found in zip(batch, boxes, strict=True) if len(found.box)]
-            embeddings: Iterator[Tensor] = iter(self._embedding.run(self._embed, prompted))
-            for image, found in zip(batch, boxes, strict=True):
-                yield self._masks(image, found, next(embeddings)) if len(found.box) else nothing(*image.size)
+            boxes_of_image = self._boxes(batch, prompts, phrases, table)
+            with_boxes = [image for image, boxes in zip(batch, boxes_of_image, strict=True) if len(boxes.box)]
+            embeddings: Iterator[Tensor] = iter(self._embedding.run(self._embed, with_boxes))
+            for image, boxes in zip(batch, boxes_of_image, strict=True):
+                yield self._masks(image, boxes, next(embeddings)) if len(boxes.box) else no_detections(*image.size)
         if self.dropped:
-            phrases = ", ".join(f"{phrase} x{count}" for phrase, count in self.dropped.most_common(8))
-            self._say(f"dropped {self.dropped.total()} boxes whose phrase is no class, such as {phrases}")
+            most_common = ", ".join(f"{phrase} x{count}" for phrase, count in self.dropped.most_common(8))
+            self._log(f"dropped {self.dropped.total()} boxes whose phrase is no class, such as {most_common}")
 
     def _prepare(self, frame: Frame) -> _Image:
         image = self._read(frame)
@@ -112,43 +108,51 @@ class GroundedSam:
         return _Image(size, for_detector, resized(image, *masker_size(size, self._masker.side)))
 
     def _boxes(
-        self, batch: Sequence[_Image], prompts: Sequence[Prompt], words: Vocabulary, table: CategoryTable
+        self, batch: Sequence[_Image], prompts: Sequence[Prompt], phrases: PhraseTable, table: CategoryTable
     ) -> list[_Boxes]:
-        """Of every image the boxes of all prompts that speak for a class."""
-        found: list[list[_Boxes]] = [[] for _ in batch]
+        """The boxes of every image that all prompts together give a class."""
+        parts_of_image: list[list[_Boxes]] = [[] for _ in batch]
         for prompt in prompts:
-            answers = self._detecting.run(partial(self._detect, prompt), batch)
-            for boxes, queries in zip(found, answers, strict=True):
-                boxes.append(self._named(queries, prompt, words, table))
-        return [_joined(boxes) for boxes in found]
+            outputs = self._detecting.run(partial(self._detect, prompt), batch)
+            for parts, output in zip(parts_of_image, outputs, strict=True):
+                parts.append(self._classified(output, prompt, phrases, table))
+        return [_concatenated(parts) for parts in parts_of_image]
 
-    def _detect(self, prompt: Prompt, images: Sequence[_Image]) -> list[Queries]:
+    def _detect(self, prompt: Prompt, images: Sequence[_Image]) -> list[DetectorOutput]:
         pixels = as_pixels([image.for_detector for image in images], self._detector.device)
         return self._detector.detect(pixels, prompt)
 
-    def _named(self, queries: Queries, prompt: Prompt, words: Vocabulary, table: CategoryTable) -> _Boxes:
-        """The boxes whose phrase is a name or synonym, those of background size left out."""
-        found = phrases(prompt, queries.token_score, self._rules.box_threshold, self._rules.text_threshold)
-        row = words.rows(found.phrase)
-        self.dropped.update(readable(phrase) for phrase, r in zip(found.phrase, row, strict=True) if r == VOID)
-        box = queries.box[found.box].clip(0, 1)
-        keep = (row != VOID) & ~of_background_size(box, table.is_thing[row])
-        return _Boxes(row[keep], found.score[keep], box[keep])
+    def _classified(self, output: DetectorOutput, prompt: Prompt, phrases: PhraseTable, table: CategoryTable) -> _Boxes:
+        """The boxes whose phrase is a name or synonym, without things of background size."""
+        parameters = self._parameters
+        answers = box_phrases(prompt, output.token_score, parameters.box_threshold, parameters.text_threshold)
+        category = phrases.categories(answers.phrase)
+        is_class = category != VOID
+        self.dropped.update(
+            phrase_text(phrase) for phrase, known in zip(answers.phrase, is_class, strict=True) if not known
+        )
+        box = output.box[answers.box].clip(0, 1)
+        is_background = is_background_size(box, table.is_thing[category], parameters.background_share)
+        retained = is_class & ~is_background
+        return _Boxes(category[retained], answers.score[retained], box[retained])
 
     def _embed(self, images: Sequence[_Image]) -> "list[Tensor]":
         pixels = as_pixels([image.for_masker for image in images], self._masker.device, self._masker.side)
         return list(self._masker.embed(pixels))
 
-    def _masks(self, image: _Image, found: _Boxes, embedding: "Tensor") -> Detections:
-        """The masks of the boxes, most certain first, without duplicates and tiny ones."""
-        order = np.argsort(-found.score, kind="stable")
+    def _masks(self, image: _Image, boxes: _Boxes, embedding: "Tensor") -> Detections:
+        """The masks of the boxes, most certain first, without duplicates and small ones."""
+        order = np.argsort(-boxes.score, kind="stable")
         height, width = image.for_masker.shape[:2]
-        boxes = found.box[order] * np.array([width, height, width, height], np.float32)
-        logits = self._decoding.run(lambda some: list(self._masker.decode(embedding, np.stack(some))), list(boxes))
+        in_square = boxes.box[order] * np.array([width, height, width, height], np.float32)
+        logits = self._decoding.run(
+            lambda batch: list(self._masker.decode(embedding, np.stack(batch))), list(in_square)
+        )
         full = partial(full_mask, side=self._masker.side, inner=(height, width), size=image.size)
         mask = np.stack(list(in_parallel(full, logits)))
-        detections = Detections(found.category[order], found.score[order], mask)
-        return distinct(large_enough(detections, self._rules.min_area), self._rules.duplicate_iou)
+        detections = Detections(boxes.category[order], boxes.score[order], mask)
+        large = without_small_masks(detections, self._parameters.min_area)
+        return without_duplicates(large, self._parameters.duplicate_iou)
 
 
 def load_grounded_sam(
@@ -156,7 +160,7 @@ def load_grounded_sam(
     detector: Path,
     masker: Path,
     read: Callable[[Frame], UInt8[np.ndarray, "h w 3"]],
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> GroundedSam:
     """The segmenter of `masks:` in the settings, with the networks of these checkpoints on its device.
 
@@ -164,8 +168,13 @@ def load_grounded_sam(
         InputError: as `load_networks`.
     """
     networks = load_networks(settings.implementation, detector, masker, settings.device, settings.precision)
-    rules = Rules(settings.box_threshold, settings.text_threshold, settings.duplicate_iou, settings.min_area)
-    return GroundedSam(*networks, read, rules, batch_on(networks[0].device, settings.batch_size), say)
+    parameters = MasksParameters(
+        box_threshold=settings.box_threshold,
+        text_threshold=settings.text_threshold,
+        duplicate_iou=settings.duplicate_iou,
+        min_area=settings.min_area,
+    )
+    return GroundedSam(*networks, read, parameters, batch_on(networks[0].device, settings.batch_size), log)
 
 
 def load_networks(
@@ -208,7 +217,7 @@ def _check_format(implementation: Literal["transformers", "original"], *weights:
 
 
 def detector_size(size: tuple[int, int]) -> tuple[int, int]:
-    """Rows and columns of the image that GroundingDINO sees: short side 800, unless the long one would pass 1333."""
+    """Rows and columns of GroundingDINO's input: short side 800, or less if the long one would exceed 1333."""
     height, width = size
     short, long = min(size), max(size)
     short_side = SHORT_SIDE if SHORT_SIDE * long / short <= LONG_SIDE else round(LONG_SIDE * short / long)
@@ -232,7 +241,7 @@ def full_mask(
     return np.asarray(image > 0)
 
 
-def _joined(parts: Sequence[_Boxes]) -> _Boxes:
+def _concatenated(parts: Sequence[_Boxes]) -> _Boxes:
     return _Boxes(
         np.concatenate([part.category for part in parts]),
         np.concatenate([part.score for part in parts]),

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from panrecon.masks.prompt import Prompt
-from panrecon.masks.protocols import Queries, embedded, queries
+from panrecon.masks.protocols import DetectorOutput, detector_outputs, image_embeddings
 from panrecon.networks.inference import Precision, autocast
 from panrecon.networks.pretrained import read_folder
 from panrecon.networks.torchvision_ops import ensure_torchvision
@@ -33,7 +33,7 @@ class HuggingFaceGroundingDino:
             folder, "GroundingDINO", {"grounding-dino": GroundingDinoForObjectDetection.from_pretrained}
         ).to(device)
 
-    def detect(self, pixels: 'Float[Tensor, "b 3 h w"]', prompt: Prompt) -> list[Queries]:
+    def detect(self, pixels: 'Float[Tensor, "b 3 h w"]', prompt: Prompt) -> list[DetectorOutput]:
         import torch
 
         tokens = torch.tensor(prompt.tokens, device=self.device).expand(len(pixels), -1)
@@ -44,7 +44,7 @@ class HuggingFaceGroundingDino:
                 token_type_ids=torch.zeros_like(tokens),
                 attention_mask=torch.ones_like(tokens),
             )
-        return queries(output.pred_boxes, output.logits[..., : len(prompt.tokens)], self._precision)
+        return detector_outputs(output.pred_boxes, output.logits[..., : len(prompt.tokens)], self._precision)
 
 
 class HuggingFaceSam:
@@ -63,7 +63,7 @@ class HuggingFaceSam:
         self.side = int(self._model.config.vision_config.image_size)
 
     def embed(self, pixels: 'Float[Tensor, "b 3 side side"]') -> 'Float[Tensor, "b c e e"]':
-        return embedded(self._model.get_image_embeddings, pixels, self._precision)
+        return image_embeddings(self._model.get_image_embeddings, pixels, self._precision)
 
     def decode(
         self, embedding: 'Float[Tensor, "c e e"]', box: Float[np.ndarray, "n 4"]

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from panrecon.errors import InputError
 from panrecon.masks.prompt import VOCABULARY, Prompt
-from panrecon.masks.protocols import Queries, embedded, queries
+from panrecon.masks.protocols import DetectorOutput, detector_outputs, image_embeddings
 from panrecon.networks.inference import Precision, autocast, out_of_memory
 from panrecon.networks.pretrained import read_state, summary
 from panrecon.networks.torchvision_ops import ensure_torchvision
@@ -53,12 +53,12 @@ class OriginalGroundingDino:
             load_strictly(self._model, state)
         self._model.to(device)
 
-    def detect(self, pixels: 'Float[Tensor, "b 3 h w"]', prompt: Prompt) -> list[Queries]:
+    def detect(self, pixels: 'Float[Tensor, "b 3 h w"]', prompt: Prompt) -> list[DetectorOutput]:
         import torch
 
         with torch.inference_mode(), autocast(self.device, self._precision), quiet():
             output = self._model(pixels, captions=[prompt.text] * len(pixels))
-        return queries(output["pred_boxes"], output["pred_logits"][..., : len(prompt.tokens)], self._precision)
+        return detector_outputs(output["pred_boxes"], output["pred_logits"][..., : len(prompt.tokens)], self._precision)
 
 
 class OriginalSam:
@@ -78,7 +78,7 @@ class OriginalSam:
         self.side = int(self._model.image_encoder.img_size)
 
     def embed(self, pixels: 'Float[Tensor, "b 3 side side"]') -> 'Float[Tensor, "b c e e"]':
-        return embedded(self._model.image_encoder, pixels, self._precision)
+        return image_embeddings(self._model.image_encoder, pixels, self._precision)
 
     def decode(
         self, embedding: 'Float[Tensor, "c e e"]', box: Float[np.ndarray, "n 4"]

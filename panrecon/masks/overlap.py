@@ -1,4 +1,4 @@
-"""Overlapping masks of a frame made disjoint."""
+"""Overlapping masks of a frame resolved to one detection a pixel."""
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -6,10 +6,13 @@ from jaxtyping import Bool, Int
 from panrecon.structures import VOID, Detections
 
 
-def resolve_overlaps(detections: Detections, chosen: Bool[np.ndarray, " D"]) -> Int[np.ndarray, "h w"]:
-    """The most certain of the chosen detections at every pixel, `VOID` where there is none."""
+def resolve_overlaps(detections: Detections, selected: Bool[np.ndarray, " D"]) -> Int[np.ndarray, "h w"]:
+    """The index of the most certain selected detection at every pixel (argmax of the score), `VOID` = none.
+
+    Of equal scores the later detection precedes.
+    """
     height, width = detections.mask.shape[1:]
-    winner = np.full((height, width), VOID, dtype=np.int32)
-    for detection in np.flatnonzero(chosen)[np.argsort(detections.score[chosen], kind="stable")]:
-        winner[detections.mask[detection]] = detection
-    return winner
+    detection_of_pixel = np.full((height, width), VOID, dtype=np.int32)
+    for detection in np.flatnonzero(selected)[np.argsort(detections.score[selected], kind="stable")]:
+        detection_of_pixel[detections.mask[detection]] = detection
+    return detection_of_pixel

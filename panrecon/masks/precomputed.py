@@ -1,4 +1,4 @@
-"""Detections that were made elsewhere, checked against the scan."""
+"""Precomputed detections, checked against the scan."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -7,32 +7,38 @@ import numpy as np
 
 from panrecon.errors import InputError
 from panrecon.geometry.projective import resample
-from panrecon.masks.selection import large_enough, nothing
+from panrecon.masks.selection import no_detections, without_small_masks
 from panrecon.structures import CategoryTable, Detections, Scan
 
 
 @dataclass(frozen=True)
 class PrecomputedSegmenter:
-    """Detections by frame name; a frame that has none is a frame in which nothing was found."""
+    """A Segmenter of precomputed detections by frame name; a frame without an entry has no detection.
+
+    Raises:
+        InputError: masks are neither of the size of the scan's images nor of the source's.
+    """
 
     detections: Mapping[str, Detections]
     min_area: int
 
     def segment(self, scan: Scan, table: CategoryTable) -> Iterator[Detections]:
-        empty = nothing(scan.camera.height, scan.camera.width)
+        """Detections of every frame, resampled to the scan's `camera` where they lie on the source's pixels."""
+        empty = no_detections(scan.camera.height, scan.camera.width)
         for frame in scan.frames:
-            found = self.detections.get(frame.name)
-            yield empty if found is None else self._fitted(frame.name, found, scan)
+            detections = self.detections.get(frame.name)
+            yield empty if detections is None else self._resampled(frame.name, detections, scan)
 
-    def _fitted(self, frame: str, found: Detections, scan: Scan) -> Detections:
-        """Masks on the scan's own pixels, tiny ones dropped."""
-        size, source = found.mask.shape[1:], scan.source_camera
+    def _resampled(self, frame: str, detections: Detections, scan: Scan) -> Detections:
+        """The detections on the scan's own pixels, small ones dropped."""
+        size = detections.mask.shape[1:]
+        source = scan.source_camera
         if size not in ((source.height, source.width), (scan.camera.height, scan.camera.width)):
             raise InputError(
                 f"Masks of frame {frame} are {size} (rows, columns), its image is {(source.height, source.width)}; "
                 "detect on the images of this scan."
             )
-        mask = found.mask
+        mask = detections.mask
         if size == (source.height, source.width) and source != scan.camera:
-            mask = np.stack([resample(one.astype(np.uint8), source, scan.camera, nearest=True) for one in mask]) > 0
-        return large_enough(Detections(found.category, found.score, mask), self.min_area)
+            mask = np.stack([resample(m.astype(np.uint8), source, scan.camera, nearest=True) for m in mask]) > 0
+        return without_small_masks(Detections(detections.category, detections.score, mask), self.min_area)

@@ -1,4 +1,4 @@
-"""GroundingDINO's prompt, and the class that a box's tokens speak for (Liu et al., ECCV 2024)."""
+"""GroundingDINO's text prompt, and the class of a box by its tokens (Liu et al., ECCV 2024)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from jaxtyping import Float, Int
 from panrecon.errors import InputError
 from panrecon.structures import VOID, CategoryTable, normalised
 
-# The words that BERT-base-uncased knows (Devlin et al., 2019; Apache-2.0), which every GroundingDINO reads with.
+# The vocabulary of BERT-base-uncased (Devlin et al., 2019; Apache-2.0), the text encoder of every GroundingDINO.
 VOCABULARY: Final = Path(__file__).with_name("bert_base_uncased_vocab.txt")
 MAX_TOKENS: Final = 256  # of a prompt, its two special tokens included: the width of GroundingDINO's logits
 SEPARATOR: Final = "."
-UNKNOWN: Final = 100  # BERT's number for what it does not know, [UNK]
+UNKNOWN: Final = 100  # BERT's id of [UNK], a word piece outside its vocabulary
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What one pass asks for: `chair . arm chair . table .`
+    """The words of one pass of the detector: `chair . arm chair . table .`
 
-    `tokens` are BERT's numbers, [CLS] and [SEP] included. `word_of_token` says to which of the words a token belongs,
-    `VOID` where to none; the full stop behind a word belongs to it.
+    `tokens` are BERT's ids, [CLS] and [SEP] included. `word_of_token` is the index of a token's word, `VOID` for
+    special tokens; the full stop behind a word belongs to it.
     """
 
     words: tuple[str, ...]
@@ -33,19 +33,20 @@ class Prompt:
 
     @property
     def text(self) -> str:
+        """The prompt as the networks' own packages take it."""
         return "".join(f"{word} {SEPARATOR} " for word in self.words).rstrip()
 
 
 @cache
 def tokenizer() -> Any:
-    """BERT's word pieces, lower case."""
+    """BERT's word-piece tokenizer, lower case."""
     from tokenizers.implementations import BertWordPieceTokenizer
 
     return BertWordPieceTokenizer.from_file(str(VOCABULARY), lowercase=True)
 
 
-def pieces(word: str) -> tuple[int, ...]:
-    """The numbers of a word's tokens, no special ones."""
+def token_ids(word: str) -> tuple[int, ...]:
+    """The ids of a word's tokens, without special ones."""
     return tuple(tokenizer().encode(word, add_special_tokens=False).ids)
 
 
@@ -53,12 +54,12 @@ def words_of(table: CategoryTable) -> tuple[str, ...]:
     """All names and synonyms in the table's order, each once.
 
     Raises:
-        InputError: one of them parts the prompt or is not in BERT's vocabulary, or two classes share one.
+        InputError: one contains a separator or is not in BERT's vocabulary, or two classes share one.
     """
     words = dict.fromkeys(normalised(word) for category in table for word in (category.name, *category.synonyms))
     word_of_phrase: dict[tuple[int, ...], str] = {}
     for word in words:
-        phrase = pieces(word)
+        phrase = token_ids(word)
         if set(word) & {".", "?"}:
             raise InputError(
                 f"The class word {word!r} holds a full stop or question mark, which part a prompt; write it without."
@@ -72,12 +73,12 @@ def words_of(table: CategoryTable) -> tuple[str, ...]:
 
 
 def build_prompts(words: Sequence[str], limit: int = MAX_TOKENS) -> tuple[Prompt, ...]:
-    """The words, in order, in as few prompts of at most `limit` tokens as possible, of about the same length.
+    """As few prompts of at most `limit` tokens as hold all words, in order and of about the same length.
 
     Raises:
         InputError: a word alone is longer than a prompt.
     """
-    lengths = [len(pieces(word)) + 1 for word in words]
+    lengths = [len(token_ids(word)) + 1 for word in words]
     too_long = next((word for word, length in zip(words, lengths, strict=True) if length > limit - 2), None)
     if too_long is not None:
         raise InputError(
@@ -87,73 +88,73 @@ def build_prompts(words: Sequence[str], limit: int = MAX_TOKENS) -> tuple[Prompt
     room = max(lengths, default=0)
     while len(_groups(lengths, room)) > fewest:
         room += 1
-    return tuple(_prompt([words[number] for number in group]) for group in _groups(lengths, room))
+    return tuple(_prompt([words[index] for index in group]) for group in _groups(lengths, room))
 
 
 def _groups(lengths: Sequence[int], room: int) -> list[list[int]]:
-    """Numbers of consecutive items whose lengths add up to at most `room`."""
+    """Indices of consecutive items whose lengths add up to at most `room`."""
     groups: list[list[int]] = []
     used = 0
-    for number, length in enumerate(lengths):
+    for index, length in enumerate(lengths):
         if not groups or used + length > room:
             groups.append([])
             used = 0
-        groups[-1].append(number)
+        groups[-1].append(index)
         used += length
     return groups
 
 
 def _prompt(words: Sequence[str]) -> Prompt:
-    stop = pieces(SEPARATOR)
-    of_words = [(*pieces(word), *stop) for word in words]
+    stop = token_ids(SEPARATOR)
+    of_words = [(*token_ids(word), *stop) for word in words]
     (start,), (end,) = (tokenizer().encode(special, add_special_tokens=False).ids for special in ("[CLS]", "[SEP]"))
-    numbers = np.repeat(np.arange(len(words)), [len(tokens) for tokens in of_words])
-    word_of_token = np.concatenate([[VOID], numbers, [VOID]]).astype(np.int32)
+    word_index = np.repeat(np.arange(len(words)), [len(tokens) for tokens in of_words])
+    word_of_token = np.concatenate([[VOID], word_index, [VOID]]).astype(np.int32)
     return Prompt(tuple(words), (start, *(token for tokens in of_words for token in tokens), end), word_of_token)
 
 
 @dataclass(frozen=True)
-class Phrases:
-    """Phrases as numbers of tokens, how sure they are, and which boxes they are of; boxes without one are left out."""
+class BoxPhrases:
+    """The phrases of n boxes as token ids, their scores in [0, 1], and the boxes' indices; others have no phrase."""
 
     phrase: tuple[tuple[int, ...], ...]
     score: Float[np.ndarray, " n"]
     box: Int[np.ndarray, " n"]
 
 
-def phrases(
+def box_phrases(
     prompt: Prompt, token_score: Float[np.ndarray, "Q T"], box_threshold: float, text_threshold: float
-) -> Phrases:
-    """What every box speaks for: the tokens above `text_threshold` of the word that its strongest token belongs to.
+) -> BoxPhrases:
+    """The phrase of every box: the tokens above `text_threshold` in the word of its highest-scoring token.
 
-    `token_score` is how well box and token agree, in [0, 1]; a box's score is its greatest. So a box that answers to
-    two words keeps the stronger one whole, and never becomes a phrase of both.
+    A box's score is the highest of its `token_score`, in [0, 1]; boxes of at most `box_threshold` are left out. So a
+    box that matches two words takes the better one, and never a phrase of both.
     """
     score = token_score.max(axis=1)
     word = prompt.word_of_token[token_score.argmax(axis=1)]
-    is_stop = np.array(prompt.tokens) == pieces(SEPARATOR)[0]
-    spoken = (token_score > text_threshold) & (prompt.word_of_token == word[:, None]) & ~is_stop
-    kept = np.flatnonzero((score > box_threshold) & (word != VOID) & spoken.any(axis=1))
+    is_stop = np.array(prompt.tokens) == token_ids(SEPARATOR)[0]
+    in_phrase = (token_score > text_threshold) & (prompt.word_of_token == word[:, None]) & ~is_stop
+    boxes = np.flatnonzero((score > box_threshold) & (word != VOID) & in_phrase.any(axis=1))
     tokens = np.array(prompt.tokens)
-    return Phrases(tuple(tuple(tokens[spoken[box]].tolist()) for box in kept), score[kept], kept)
+    return BoxPhrases(tuple(tuple(tokens[in_phrase[box]].tolist()) for box in boxes), score[boxes], boxes)
 
 
 @dataclass(frozen=True)
-class Vocabulary:
-    """Which class a phrase stands for; phrases are compared by tokens, so that `t-shirt` is found as it is read."""
+class PhraseTable:
+    """The class of every phrase; phrases are compared by tokens, so that `t-shirt` matches as it is tokenized."""
 
-    row_of_phrase: dict[tuple[int, ...], int]
+    category_of_phrase: dict[tuple[int, ...], int]
 
-    def rows(self, found: Sequence[tuple[int, ...]]) -> Int[np.ndarray, " n"]:
-        """The row of every phrase; `VOID` for one that is neither name nor synonym."""
-        return np.array([self.row_of_phrase.get(phrase, VOID) for phrase in found], dtype=np.int32)
-
-
-def vocabulary(table: CategoryTable) -> Vocabulary:
-    """All names and synonyms of the table."""
-    return Vocabulary({pieces(word): table.index_of(word) for word in words_of(table)})
+    def categories(self, phrases: Sequence[tuple[int, ...]]) -> Int[np.ndarray, " n"]:
+        """The class index of every phrase; `VOID` for one that is neither name nor synonym."""
+        return np.array([self.category_of_phrase.get(phrase, VOID) for phrase in phrases], dtype=np.int32)
 
 
-def readable(phrase: Sequence[int]) -> str:
-    """A phrase as text, for people."""
+def phrase_table(table: CategoryTable) -> PhraseTable:
+    """The classes of all names and synonyms of the table."""
+    return PhraseTable({token_ids(word): table.index_of(word) for word in words_of(table)})
+
+
+def phrase_text(phrase: Sequence[int]) -> str:
+    """A phrase of token ids as readable text."""
     return str(tokenizer().decode(list(phrase)))

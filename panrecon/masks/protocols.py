@@ -1,4 +1,4 @@
-"""The two networks of Grounded-SAM as the pipeline sees them, whoever implements them."""
+"""The interfaces of the two networks of Grounded-SAM, independent of their implementations."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Queries:
-    """What GroundingDINO says of one image.
+class DetectorOutput:
+    """GroundingDINO's Q queries on one image: boxes, and their scores with each of the T tokens of the prompt.
 
-    `box` is x0, y0, x1, y1 in shares of the image; `token_score` is how well it agrees with a token, in [0, 1].
+    `box` is x0, y0, x1, y1 in shares of the image; `token_score` lies in [0, 1].
     """
 
     box: Float[np.ndarray, "Q 4"]
@@ -28,27 +28,27 @@ class Queries:
 
 @runtime_checkable
 class Detector(Protocol):
-    """GroundingDINO."""
+    """GroundingDINO: boxes from an image and a text prompt."""
 
     @property
     def device(self) -> "torch.device":
-        """Where it wants its images."""
+        """The device that its inputs must be on."""
 
-    def detect(self, pixels: 'Float[Tensor, "b 3 h w"]', prompt: Prompt) -> list[Queries]:
-        """Its queries for every image of a batch; `pixels` as `as_pixels` gives them."""
+    def detect(self, pixels: 'Float[Tensor, "b 3 h w"]', prompt: Prompt) -> list[DetectorOutput]:
+        """The output for every image of a batch; `pixels` are normalised as by `as_pixels`."""
 
 
 @runtime_checkable
 class Masker(Protocol):
-    """SAM with boxes as prompts."""
+    """SAM: masks from an image and box prompts."""
 
     @property
     def device(self) -> "torch.device":
-        """Where it wants its images."""
+        """The device that its inputs must be on."""
 
     @property
     def side(self) -> int:
-        """Of the square that it sees, pixels."""
+        """The side of its square input, pixels."""
 
     def embed(self, pixels: 'Float[Tensor, "b 3 side side"]') -> 'Float[Tensor, "b c e e"]':
         """The embeddings of images, normalised and then padded with zeros at the right and at the bottom."""
@@ -59,16 +59,20 @@ class Masker(Protocol):
         """The single mask of every box (x0, y0, x1, y1 in pixels of the square), as logits on a coarser square."""
 
 
-def corners(box: Float[np.ndarray, "*n 4"]) -> Float[np.ndarray, "*n 4"]:
+def box_corners(box: Float[np.ndarray, "*n 4"]) -> Float[np.ndarray, "*n 4"]:
     """x0, y0, x1, y1 of boxes given as centre x, centre y, width and height."""
     centre, half = box[..., :2], box[..., 2:] / 2
     return np.concatenate([centre - half, centre + half], axis=-1)
 
 
-def embedded(
+def image_embeddings(
     encode: "Callable[[Tensor], Tensor]", pixels: 'Float[Tensor, "b 3 side side"]', precision: Precision
 ) -> 'Float[Tensor, "b c e e"]':
-    """SAM's embeddings of images in float32, whatever precision its encoder computes in."""
+    """SAM's embeddings of images in float32, whatever precision its encoder computes in.
+
+    Raises:
+        InputError: the encoder overflows in half precision.
+    """
     import torch
 
     with torch.inference_mode(), autocast(pixels.device, precision):
@@ -77,9 +81,16 @@ def embedded(
     return embeddings.float()
 
 
-def queries(boxes: 'Float[Tensor, "b Q 4"]', logits: 'Float[Tensor, "b Q T"]', precision: Precision) -> list[Queries]:
-    """GroundingDINO's output (boxes as centre and size), image by image."""
+def detector_outputs(
+    boxes: 'Float[Tensor, "b Q 4"]', logits: 'Float[Tensor, "b Q T"]', precision: Precision
+) -> list[DetectorOutput]:
+    """GroundingDINO's raw output (boxes as centre and size, logits), image by image.
+
+    Raises:
+        InputError: the network overflows in half precision.
+    """
     require_finite(boxes, "GroundingDINO", precision)
     require_finite(logits, "GroundingDINO", precision)
-    box, score = corners(boxes.float().cpu().numpy()), logits.float().sigmoid().cpu().numpy()
-    return [Queries(*one) for one in zip(box, score, strict=True)]
+    corners = box_corners(boxes.float().cpu().numpy())
+    token_score = logits.float().sigmoid().cpu().numpy()
+    return [DetectorOutput(box, score) for box, score in zip(corners, token_score, strict=True)]

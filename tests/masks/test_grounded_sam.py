@@ -11,12 +11,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from torch import Tensor
 
 from panrecon.masks.base import Segmenter
-from panrecon.masks.grounded_sam import GroundedSam, Rules, detector_size, full_mask, load_networks, masker_size
+from panrecon.masks.grounded_sam import GroundedSam, detector_size, full_mask, load_networks, masker_size
+from panrecon.masks.parameters import MasksParameters
 from panrecon.masks.prompt import Prompt
-from panrecon.masks.protocols import Detector, Masker, Queries
+from panrecon.masks.protocols import Detector, DetectorOutput, Masker
 from panrecon.structures import Camera, CategoryTable, Detections, Frame, Scan
 
-RULES = Rules(box_threshold=0.25, text_threshold=0.25, duplicate_iou=0.8, min_area=25)
+PARAMETERS = MasksParameters(box_threshold=0.25, text_threshold=0.25, duplicate_iou=0.8, min_area=25)
 COLORS = {"chair": (1, 0, 0), "table": (0, 1, 0), "wall": (0, 0, 1)}  # what the networks take for what
 CPU = torch.device("cpu")
 
@@ -28,13 +29,13 @@ class ColorDetector:
         self.device, self.memory, self.score, self.says = CPU, memory, score, says
         self.batches: list[int] = []
 
-    def detect(self, pixels: Tensor, prompt: Prompt) -> list[Queries]:
+    def detect(self, pixels: Tensor, prompt: Prompt) -> list[DetectorOutput]:
         self.batches.append(len(pixels))
         if len(pixels) > self.memory:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return [self._queries(image, prompt) for image in pixels]
+        return [self._outputs(image, prompt) for image in pixels]
 
-    def _queries(self, image: Tensor, prompt: Prompt) -> Queries:
+    def _outputs(self, image: Tensor, prompt: Prompt) -> DetectorOutput:
         boxes, scores = [np.zeros(4)], [np.zeros(len(prompt.tokens))]  # one query always finds nothing
         for word, color in COLORS.items():
             row, column = np.nonzero(of_color(image, color))
@@ -49,7 +50,7 @@ class ColorDetector:
             )
             mine = prompt.word_of_token == prompt.words.index(said)
             scores.append(np.where(mine, self.score + 0.01 * len(boxes), 0.0))
-        return Queries(np.stack(boxes).astype(np.float32), np.stack(scores).astype(np.float32))
+        return DetectorOutput(np.stack(boxes).astype(np.float32), np.stack(scores).astype(np.float32))
 
 
 class ColorMasker:
@@ -101,12 +102,12 @@ def segmenter(
     detector: ColorDetector | None = None,
     masker: ColorMasker | None = None,
     batch_size: int = 2,
-    rules: Rules = RULES,
+    parameters: MasksParameters = PARAMETERS,
     said: list[str] | None = None,
 ) -> GroundedSam:
     say = (said if said is not None else []).append
     networks = detector or ColorDetector(), masker or ColorMasker()
-    return GroundedSam(*networks, lambda frame: images[int(frame.name)], rules, batch_size, say)
+    return GroundedSam(*networks, lambda frame: images[int(frame.name)], parameters, batch_size, say)
 
 
 def found(images: list[np.ndarray], table: CategoryTable, **options: object) -> list[Detections]:
@@ -187,10 +188,10 @@ def test_things_of_background_size_go_and_stuff_of_that_size_stays(table: Catego
 
 def test_of_two_boxes_around_one_thing_the_more_certain_stays(table: CategoryTable) -> None:
     class Twice(ColorDetector):
-        def _queries(self, image: Tensor, prompt: Prompt) -> Queries:
-            queries = super()._queries(image, prompt)
-            less_certain = queries.token_score * np.float32(0.9)
-            return Queries(np.tile(queries.box, (2, 1)), np.concatenate([less_certain, queries.token_score]))
+        def _outputs(self, image: Tensor, prompt: Prompt) -> DetectorOutput:
+            output = super()._outputs(image, prompt)
+            less_certain = output.token_score * np.float32(0.9)
+            return DetectorOutput(np.tile(output.box, (2, 1)), np.concatenate([less_certain, output.token_score]))
 
     image = painted(48, 64, chair=(4, 4, 40, 30))
     (once,), (twice,) = found([image], table), found([image], table, detector=Twice())
@@ -202,10 +203,10 @@ def test_boxes_whose_phrase_is_no_class_are_dropped_and_counted(table: CategoryT
     """The detector answers with a part of a word, which is no word of the table."""
 
     class Partial(ColorDetector):
-        def _queries(self, image: Tensor, prompt: Prompt) -> Queries:
-            queries = super()._queries(image, prompt)
+        def _outputs(self, image: Tensor, prompt: Prompt) -> DetectorOutput:
+            output = super()._outputs(image, prompt)
             first = np.diff(prompt.word_of_token, prepend=-2) != 0
-            return Queries(queries.box, np.where(first, queries.token_score, 0).astype(np.float32))
+            return DetectorOutput(output.box, np.where(first, output.token_score, 0).astype(np.float32))
 
     long_name = CategoryTable(tuple(c for c in table if c.name != "chair"))
     long_name = CategoryTable((*long_name, type(table[0])(20, "chair cushion", thing=True)))

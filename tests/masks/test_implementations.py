@@ -15,9 +15,10 @@ from PIL import Image
 
 from panrecon.errors import InputError
 from panrecon.masks import grounded_sam
-from panrecon.masks.grounded_sam import GroundedSam, Rules, detector_size, full_mask, load_networks, masker_size
-from panrecon.masks.prompt import VOCABULARY, build_prompts, phrases, readable, words_of
-from panrecon.masks.protocols import Detector, Masker, corners
+from panrecon.masks.grounded_sam import GroundedSam, detector_size, full_mask, load_networks, masker_size
+from panrecon.masks.parameters import MasksParameters
+from panrecon.masks.prompt import VOCABULARY, box_phrases, build_prompts, phrase_text, words_of
+from panrecon.masks.protocols import Detector, Masker, box_corners
 from panrecon.networks.inference import as_pixels, resized
 from panrecon.structures import Camera, CategoryTable, Frame, Scan
 from tests.masks import tiny
@@ -97,10 +98,12 @@ def test_both_segment_a_scan_alike(
     monkeypatch.setattr(grounded_sam, "detector_size", lambda size: size)  # 800 rows take Swin-T long
     camera = Camera(160, 120, 100.0, 100.0, 80.0, 60.0)
     scan = Scan("room", camera, camera, 1000.0, tuple(Frame(str(n), Path(), Path(), np.eye(4)) for n in range(3)))
-    rules = Rules(box_threshold=0.6, text_threshold=0.2, duplicate_iou=0.8, min_area=25)
+    parameters = MasksParameters(box_threshold=0.6, text_threshold=0.2, duplicate_iou=0.8, min_area=25)
     found = []
     for networks in (of_transformers, original):
-        segmenter = GroundedSam(*networks, lambda frame: np.roll(IMAGE, int(frame.name) * 40, axis=1), rules, 2, print)
+        segmenter = GroundedSam(
+            *networks, lambda frame: np.roll(IMAGE, int(frame.name) * 40, axis=1), parameters, 2, print
+        )
         found.append(list(segmenter.segment(scan, table)))
     for first, second in zip(*found, strict=True):
         assert len(first) > 0
@@ -173,14 +176,14 @@ def test_boxes_and_phrases_are_those_of_groundingdinos_own_predict(
 
     (prompt,) = build_prompts(words_of(table))
     pixels = as_pixels([resized(IMAGE, 160, 208)], CPU)
-    (queries,) = original[0].detect(pixels, prompt)
+    (output,) = original[0].detect(pixels, prompt)
     tokenizer = BertTokenizerFast(str(VOCABULARY), do_lower_case=True)
-    strongest = np.arange(len(prompt.tokens)) == queries.token_score.argmax(axis=1)[:, None]
-    found = phrases(prompt, queries.token_score * strongest, 0.25, 0.25)
+    strongest = np.arange(len(prompt.tokens)) == output.token_score.argmax(axis=1)[:, None]
+    found = box_phrases(prompt, output.token_score * strongest, 0.25, 0.25)
     assert len(found.box) > 5
     for box, phrase in zip(found.box, found.phrase, strict=True):
         theirs = get_phrases_from_posmap(torch.from_numpy(strongest[box]), tokenizer(prompt.text), tokenizer)
-        assert readable(phrase) == theirs.replace(".", "")
+        assert phrase_text(phrase) == theirs.replace(".", "")
 
 
 def test_masks_are_those_of_sams_own_predictor(original: tuple[Detector, Masker]) -> None:
@@ -210,7 +213,7 @@ def test_bfloat16_runs_and_stays_close(checkpoints: Checkpoints, of_transformers
 
 
 def test_corners_of_boxes() -> None:
-    assert_allclose(corners(np.array([[0.5, 0.4, 0.2, 0.6]])), [[0.4, 0.1, 0.6, 0.7]])
+    assert_allclose(box_corners(np.array([[0.5, 0.4, 0.2, 0.6]])), [[0.4, 0.1, 0.6, 0.7]])
 
 
 @pytest.mark.parametrize("implementation", ["transformers", "original"])

@@ -12,11 +12,11 @@ from panrecon.masks.prompt import (
     MAX_TOKENS,
     VOCABULARY,
     Prompt,
+    box_phrases,
     build_prompts,
-    phrases,
-    pieces,
-    readable,
-    vocabulary,
+    phrase_table,
+    phrase_text,
+    token_ids,
     words_of,
 )
 from panrecon.structures import VOID, Category, CategoryTable
@@ -44,9 +44,9 @@ def answer(prompt: Prompt, **score_of_word: float) -> np.ndarray:
 
 
 def said(*rows: np.ndarray, box: float = 0.25, text: float = 0.25) -> list[tuple[str, float, int]]:
-    found = phrases(PROMPT, np.stack(rows), box, text)
+    found = box_phrases(PROMPT, np.stack(rows), box, text)
     return [
-        (readable(phrase), round(float(score), 3), int(number))
+        (phrase_text(phrase), round(float(score), 3), int(number))
         for phrase, score, number in zip(found.phrase, found.score, found.box, strict=True)
     ]
 
@@ -67,13 +67,13 @@ def test_tokens_are_those_of_the_text(name: str) -> None:
     for prompt in build_prompts(words_of(read_categories(find_table(name)))):
         assert list(prompt.tokens) == tokenizer(prompt.text)["input_ids"]
         for token, word in zip(prompt.tokens[1:-1], prompt.word_of_token[1:-1], strict=True):
-            assert token in (*pieces(prompt.words[word]), *pieces("."))
+            assert token in (*token_ids(prompt.words[word]), *token_ids("."))
 
 
 def test_the_special_tokens_are_where_grounding_dino_looks_for_them() -> None:
     """Its code names them by number."""
     assert PROMPT.tokens[0] == 101 and PROMPT.tokens[-1] == 102
-    assert pieces(".") == (1012,) and pieces("?") == (1029,)
+    assert token_ids(".") == (1012,) and token_ids("?") == (1029,)
     assert_array_equal(PROMPT.word_of_token[[0, -1]], VOID)
 
 
@@ -87,7 +87,7 @@ def test_long_lists_take_several_prompts_in_order_and_none_too_long(words: list[
     assert [word for prompt in prompts for word in prompt.words] == words
     lengths = [len(prompt.tokens) for prompt in prompts]
     assert all(length <= room for length in lengths)
-    needed = sum(len(pieces(word)) + 1 for word in words)
+    needed = sum(len(token_ids(word)) + 1 for word in words)
     assert len(prompts) >= needed / (room - 2)
 
 
@@ -170,16 +170,16 @@ def test_both_thresholds_are_exclusive() -> None:
     ],
 )
 def test_a_phrase_is_of_the_class_whose_name_or_synonym_it_is(phrase: str, row: int) -> None:
-    assert_array_equal(vocabulary(KITCHEN).rows([pieces(phrase)]), [row])
+    assert_array_equal(phrase_table(KITCHEN).categories([token_ids(phrase)]), [row])
 
 
 def test_part_of_a_word_is_no_phrase_of_a_class() -> None:
-    first = pieces("dishwasher")[:1]
-    assert len(pieces("dishwasher")) > 1
-    assert_array_equal(vocabulary(KITCHEN).rows([first]), [VOID])
+    first = token_ids("dishwasher")[:1]
+    assert len(token_ids("dishwasher")) > 1
+    assert_array_equal(phrase_table(KITCHEN).categories([first]), [VOID])
 
 
 def test_a_word_of_two_classes_is_the_one_whose_name_it_is() -> None:
     table = CategoryTable((Category(1, "sofa", thing=True, synonyms=("couch",)), Category(2, "couch", thing=True)))
     assert words_of(table) == ("sofa", "couch")
-    assert_array_equal(vocabulary(table).rows([pieces("couch")]), [1])
+    assert_array_equal(phrase_table(table).categories([token_ids("couch")]), [1])

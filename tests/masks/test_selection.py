@@ -1,4 +1,4 @@
-"""Laws of the rules by which detections stay."""
+"""Laws of the selection of detections."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from panrecon.masks.selection import distinct, large_enough, mask_iou, of_background_size
+from panrecon.masks.selection import is_background_size, mask_iou, without_duplicates, without_small_masks
 from panrecon.structures import Detections
 
 
@@ -35,7 +35,7 @@ def iou(first: np.ndarray, second: np.ndarray) -> float:
 def test_things_that_nearly_fill_the_image_are_background(
     box: tuple[float, ...], thing: bool, background: bool
 ) -> None:
-    assert of_background_size(np.array([box]), np.array([thing])).item() is background
+    assert is_background_size(np.array([box]), np.array([thing]), 0.7).item() is background
 
 
 @settings(deadline=None)
@@ -55,7 +55,7 @@ def test_of_overlapping_masks_of_a_class_the_most_certain_stays(seed: int, count
         rivals = [other for other in kept if found.category[other] == found.category[number]]
         if all(iou(found.mask[other], found.mask[number]) <= threshold for other in rivals):
             kept.append(int(number))
-    result = distinct(found, threshold)
+    result = without_duplicates(found, threshold)
     assert_array_equal(result.score, found.score[kept])
     assert_array_equal(result.category, found.category[kept])
     assert_array_equal(result.mask, found.mask[kept])
@@ -67,12 +67,12 @@ def test_a_mask_that_is_gone_suppresses_no_other() -> None:
     for number, start in enumerate((0, 2, 4)):
         strip[number, 0, start : start + 5] = True
     found = Detections(np.zeros(3, np.int32), np.array([0.9, 0.8, 0.7], np.float32), strip)
-    assert_allclose(distinct(found, 0.4).score, [0.9, 0.7])
+    assert_allclose(without_duplicates(found, 0.4).score, [0.9, 0.7])
 
 
 def test_masks_of_less_than_the_least_area_and_empty_ones_go() -> None:
     mask = np.zeros((3, 4, 4), bool)
     mask[1, 0, :2], mask[2, :2, :2] = True, True
     found = Detections(np.arange(3, dtype=np.int32), np.array([0.9, 0.8, 0.7], np.float32), mask)
-    assert_array_equal(large_enough(found, 3).category, [2])
-    assert_array_equal(large_enough(found, 0).category, [1, 2])
+    assert_array_equal(without_small_masks(found, 3).category, [2])
+    assert_array_equal(without_small_masks(found, 0).category, [1, 2])
