@@ -78,7 +78,7 @@ def offset_poses(scene: Path, frames: int) -> None:
     write_poses(scene, {name: old[names[row]] for name, row in zip(names, rows, strict=True)})
 
 
-def freeze_poses(scene: Path, frames: int) -> None:
+def repeat_poses(scene: Path, frames: int) -> None:
     """Tracking stops for a while: `frames` frames keep the pose of the one before."""
     names, old = names_of(scene), poses(scene)
     start = len(names) // 2
@@ -183,6 +183,7 @@ def _half_world(scene: Path) -> None:
 
 
 BOTH: Final = ("color", "depth")
+ALIGNMENT: Final = "colour-depth alignment"
 BREAKS: Final = (
     Break("world to camera", "pose convention", partial(change_poses, change=np.linalg.inv)),
     Break("OpenGL axes", "pose convention", partial(change_poses, change=lambda pose: pose @ FLIP)),
@@ -196,18 +197,22 @@ BREAKS: Final = (
     Break("depth said to be metres", "depth scale", lambda _: None, {"depth_scale": 1.0}),
     Break("depth 30 % too small", "depth scale", partial(rescale_depth, factor=0.7)),
     Break("focal length 20 % off", "intrinsics", partial(scale_intrinsics, kinds=BOTH, focal=1.2)),
-    Break("colour's focal length 12 % off", "registration", partial(scale_intrinsics, kinds=("color",), focal=1.12)),
-    Break("colour shifted (8, -6)", "registration", partial(shift_color, right=8, down=-6)),
-    Break("colour shifted (0, 6)", "registration", partial(shift_color, right=0, down=6)),
+    Break(
+        "colour's focal length 12 % off",
+        ALIGNMENT,
+        partial(scale_intrinsics, kinds=("color",), focal=1.12),
+    ),
+    Break("colour shifted (8, -6)", ALIGNMENT, partial(shift_color, right=8, down=-6)),
+    Break("colour shifted (0, 6)", ALIGNMENT, partial(shift_color, right=0, down=6)),
     Break("colour intrinsics of twice the size", "image size", partial(scale_intrinsics, kinds=("color",), size=2.0)),
     Break("depth intrinsics of half the size", "image size", partial(scale_intrinsics, kinds=("depth",), size=0.5)),
     Break("all intrinsics of twice the size", "image size", partial(scale_intrinsics, kinds=BOTH, size=2.0)),
     Break("other sizes stated", "image size", state_sizes),
     Break("2 images of half the size", "image size", shrink_color),
     Break("3 poses lost", "lost poses", lose_poses),
-    Break("4 poses frozen", "duplicate poses", partial(freeze_poses, frames=4)),
-    Break("3 poses jump by 0.5 m", "jumping poses", lambda s: jump_poses(s, some_names(s, 3), 0.5)),
-    Break("second half moved by 0.6 m", "jumping poses", _half_world, has_repair=False),
+    Break("4 poses stuck", "stuck poses", partial(repeat_poses, frames=4)),
+    Break("3 poses jump by 0.5 m", "pose jumps", lambda s: jump_poses(s, some_names(s, 3), 0.5)),
+    Break("second half moved by 0.6 m", "pose jumps", _half_world, has_repair=False),
     Break("3 frames blurred", "blur", blur_color),
     Break("3 frames at 0.3 of the light", "exposure", partial(expose_color, factor=0.3)),
     Break("3 frames at 4 times the light", "exposure", partial(expose_color, factor=4.0)),

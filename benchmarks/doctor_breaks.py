@@ -23,7 +23,7 @@ from benchmarks.study import RESULTS, ROOMS, SEEDS, SharedOption
 from benchmarks.tables import table_of
 from panrecon.commands.doctor import diagnose, repaired
 from panrecon.config import ScanSettings
-from panrecon.diagnosis.findings import Finding
+from panrecon.diagnosis.finding import Finding
 from panrecon.io.files import write_json, write_text
 from panrecon.terminal import track
 

@@ -1,4 +1,4 @@
-"""`panrecon doctor`: what is wrong with a scan, found in seconds, before anything long is made of it."""
+"""`panrecon doctor`: what is wrong with a scan, found in seconds, before anything long is computed from it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,11 +10,17 @@ from panrecon.terminal import console, exit_on_input_error, track
 
 if TYPE_CHECKING:
     from panrecon.config import ScanSettings
-    from panrecon.diagnosis.findings import Finding
+    from panrecon.diagnosis.alignment import ColorDepthPair
+    from panrecon.diagnosis.finding import Finding
+    from panrecon.diagnosis.parameters import (
+        AlignmentParameters,
+        DiagnosisParameters,
+        ImageSizeParameters,
+        SampleParameters,
+    )
     from panrecon.diagnosis.sample import Sample, SmallFrame
     from panrecon.structures import Frame, Scan
 
-REGISTERED = 18  # frames whose edges are compared
 MARKS = {"fine": "[green]fine[/green]", "note": "[yellow]note[/yellow]", "wrong": "[bold red]wrong[/bold red]"}
 
 
@@ -30,12 +36,12 @@ def doctor(
 ) -> None:
     """What is wrong with a scan, what it would do to the result, and which setting repairs it.
 
-    Reads the raw scene as `panrecon run` would, with its own settings.yaml; writes nothing unless told to. Exit code 2:
-    the scan cannot be read, or something is wrong and --strict is given.
+    Reads the raw scene as `panrecon run` would, with its own settings.yaml; writes nothing unless --fix or --json is
+    given. Exit code 2: the scan cannot be read, or something is wrong and --strict is given.
     """
     from dataclasses import asdict
 
-    from panrecon.diagnosis.findings import repairs
+    from panrecon.diagnosis.finding import repairs
     from panrecon.io.files import write_json
     from panrecon.workflow.scenes import OWN_SETTINGS, settings_of
 
@@ -48,16 +54,18 @@ def doctor(
                 json_file, {"scan": folder.resolve().name, "findings": [asdict(finding) for finding in findings]}
             )
         wrong = [finding for finding in findings if finding.severity == "wrong"]
-        repairing = repairs(wrong)
-        if fix and repairing:
-            write_repairs(folder / OWN_SETTINGS, repairing, scan_settings)
-    say(_verdict(folder, wrong, repairing, fix))
+        repair = repairs(wrong)
+        if fix and repair:
+            write_repairs(folder / OWN_SETTINGS, repair, scan_settings)
+    print_line(_verdict(folder, wrong, repair, fix))
     if strict and wrong:
         raise typer.Exit(2)
 
 
-def diagnose(folder: Path, settings: "ScanSettings") -> "list[Finding]":
-    """All findings on a raw scene that is read with these settings.
+def diagnose(
+    folder: Path, settings: "ScanSettings", parameters: "DiagnosisParameters | None" = None
+) -> "list[Finding]":
+    """All findings on a raw scene in ScanNet's layout that is read with these settings; default parameters if None.
 
     Raises:
         InputError: the scene cannot be read at all.
@@ -65,51 +73,44 @@ def diagnose(folder: Path, settings: "ScanSettings") -> "list[Finding]":
     import numpy as np
 
     from panrecon.datasets.scannet.dataset import ScanNet
+    from panrecon.diagnosis.alignment import color_depth_alignment
     from panrecon.diagnosis.examine import examine
-    from panrecon.diagnosis.image_sizes import sizes
-    from panrecon.diagnosis.pose_hypotheses import Stated
-    from panrecon.diagnosis.registration import lying, registration
+    from panrecon.diagnosis.findings.cameras import alignment_finding
+    from panrecon.diagnosis.findings.poses import lost_poses_finding
+    from panrecon.diagnosis.parameters import DiagnosisParameters
+    from panrecon.diagnosis.pose_hypotheses import RawPoses
     from panrecon.errors import InputError
-    from panrecon.io.images import read_size
 
     if (folder / "calibration").is_dir():
-        raise InputError(f"{folder} is a drive of KITTI-360; the doctor looks at scans in ScanNet's layout only.")
+        raise InputError(f"{folder} is a sequence of KITTI-360; the doctor examines scans in ScanNet's layout only.")
+    parameters = parameters or DiagnosisParameters()
     reader = ScanNet()
     lenient = settings.model_copy(update={"skip_invalid_poses": True})
     scan = reader.scan(folder, lenient)
-    stated = reader.raw_poses(folder)
-    findings = _invalid_poses(scan, stated, settings)
-    found = {
-        kind: {frame.name: read_size(path) for frame in scan.frames for path in (getattr(frame, kind),)}
-        for kind in ("depth", "color")
-    }
-    usual = {kind: _commonest(of_frame) for kind, of_frame in found.items()}
-    findings += sizes("depth", scan.camera, found["depth"], usual["color"])
-    findings += sizes("colour", scan.source_camera, found["color"], usual["depth"])
+    pose_of_name = reader.raw_poses(folder)
+    lost = [name for name, pose in pose_of_name.items() if not np.isfinite(pose).all()]
+    findings = [lost_poses_finding(lost, len(pose_of_name), settings.skip_invalid_poses)]
+    findings += image_size_findings_of(scan, parameters.image_size)
     scan = reader.scan(folder, repaired(lenient, findings))
-    sample = read_sample(scan)
-    row_of_name = {name: row for row, name in enumerate(stated)}
-    told = Stated(np.stack(list(stated.values())), np.array([row_of_name[name] for name in sample.names]))
-    more, right = examine(sample, told, (scan.camera, scan.source_camera), repaired(lenient, findings))
-    findings += more
-    settings_now = repaired(lenient, findings)
-    scan = reader.scan(folder, settings_now)
-    frames = [frame for frame in scan.frames if frame.name in right.names]
-    pictures = read_pictures(scan, frames)
-    findings.append(
-        registration(lying(pictures, scan.camera), scan.camera, scan.source_camera, settings_now.color_offset)
-    )
-    return findings
-
-
-def _commonest(size_of_frame: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
-    sizes = list(size_of_frame.values())
-    return max(dict.fromkeys(sizes), key=sizes.count)
+    sample = read_sample(scan, parameters.sample)
+    index_of_name = {name: index for index, name in enumerate(pose_of_name)}
+    pose_of_frame = np.array([index_of_name[name] for name in sample.names])
+    raw_poses = RawPoses(np.stack(list(pose_of_name.values())), pose_of_frame)
+    cameras = (scan.camera, scan.source_camera)
+    of_sample, sound = examine(sample, raw_poses, cameras, repaired(lenient, findings), parameters)
+    findings += of_sample
+    repaired_settings = repaired(lenient, findings)
+    scan = reader.scan(folder, repaired_settings)
+    frames = [frame for frame in scan.frames if frame.name in sound.names]
+    pairs = read_color_depth_pairs(scan, frames, parameters.alignment)
+    alignment = color_depth_alignment(pairs, scan.camera, parameters.alignment)
+    offset = repaired_settings.color_offset
+    return [*findings, alignment_finding(alignment, scan.camera, scan.source_camera, offset, parameters.alignment)]
 
 
 def repaired(settings: "ScanSettings", findings: "list[Finding]") -> "ScanSettings":
-    """The settings with what the findings so far would change."""
-    from panrecon.diagnosis.findings import SKIP, repairs
+    """The settings with the repairs of all findings that are wrong."""
+    from panrecon.diagnosis.finding import SKIP, repairs
 
     changes = repairs(finding for finding in findings if finding.severity == "wrong")
     if SKIP in changes:
@@ -118,66 +119,70 @@ def repaired(settings: "ScanSettings", findings: "list[Finding]") -> "ScanSettin
     return type(settings).model_validate(settings.model_dump() | values)
 
 
-def _invalid_poses(scan: "Scan", stated: Mapping[str, Any], settings: "ScanSettings") -> "list[Finding]":
-    """Frames without a pose, which are left out only if a setting says so."""
-    import numpy as np
+def image_size_findings_of(scan: "Scan", parameters: "ImageSizeParameters") -> "list[Finding]":
+    """Findings on the sizes of all depth and colour images of a scan, which are read from the files' headers."""
+    from panrecon.diagnosis.findings.cameras import image_size_findings
+    from panrecon.diagnosis.image_sizes import image_sizes, most_common_size
+    from panrecon.io.images import read_size
 
-    from panrecon.diagnosis.findings import Finding, some
-
-    lost = [name for name, pose in stated.items() if not np.isfinite(pose).all()]
-    if not lost:
-        return [Finding("lost poses", "fine", f"All {len(stated)} frames have a pose.")]
-    sentence = f"{len(lost)} of {len(stated)} frames have no pose (inf or nan): {some(lost)}."
-    if settings.skip_invalid_poses:
-        return [Finding("lost poses", "note", f"{sentence[:-1]}; they are left out.")]
-    return [Finding("lost poses", "wrong", sentence, "the pipeline stops", {"scan.skip_invalid_poses": True})]
+    depth_sizes = {frame.name: read_size(frame.depth) for frame in scan.frames}
+    color_sizes = {frame.name: read_size(frame.color) for frame in scan.frames}
+    depth = image_sizes(scan.camera, depth_sizes, most_common_size(color_sizes), parameters)
+    color = image_sizes(scan.source_camera, color_sizes, most_common_size(depth_sizes), parameters)
+    of_depth = image_size_findings("depth", depth, len(depth_sizes))
+    return [*of_depth, *image_size_findings("colour", color, len(color_sizes))]
 
 
-def read_sample(scan: "Scan") -> "Sample":
-    """The scan made small."""
+def read_sample(scan: "Scan", parameters: "SampleParameters") -> "Sample":
+    """All frames of the scan at low resolution."""
     from panrecon.diagnosis.sample import Sample, small_camera
     from panrecon.threads import in_parallel
 
     def read(frame: "Frame") -> "SmallFrame":
-        return read_small(scan, frame)
+        return read_small_frame(scan, frame, parameters)
 
     frames = tuple(track(in_parallel(read, scan.frames), "doctor: frames", len(scan.frames)))
-    return Sample(tuple(frame.name for frame in scan.frames), small_camera(scan.camera), scan.poses, frames)
+    names = tuple(frame.name for frame in scan.frames)
+    return Sample(names, small_camera(scan.camera, parameters), scan.poses, frames, parameters.points_per_frame)
 
 
-def read_small(scan: "Scan", frame: "Frame") -> "SmallFrame":
-    from panrecon.diagnosis.sample import shrink_of, small_frame
+def read_small_frame(scan: "Scan", frame: "Frame", parameters: "SampleParameters") -> "SmallFrame":
+    """A frame at low resolution, its colour reduced while it is decoded."""
+    from panrecon.diagnosis.sample import color_reduction, small_frame
     from panrecon.io.images import read_depth, read_small_gray
 
     depth = read_depth(frame.depth, scan.depth_scale)
-    return small_frame(depth, read_small_gray(frame.color, shrink_of(scan.source_camera)))
+    gray = read_small_gray(frame.color, color_reduction(scan.source_camera, parameters))
+    return small_frame(depth, gray, parameters)
 
 
-def read_pictures(scan: "Scan", frames: "list[Frame]") -> list[Any]:
-    """Some frames with their colour as the depth camera sees it."""
-    from panrecon.diagnosis.registration import small_pictures
+def read_color_depth_pairs(
+    scan: "Scan", frames: "list[Frame]", parameters: "AlignmentParameters"
+) -> "list[ColorDepthPair]":
+    """Evenly spaced frames with their colour as the depth camera should see it."""
+    from panrecon.diagnosis.alignment import color_depth_pair
     from panrecon.io.images import read_color, read_depth
     from panrecon.io.scan import registered
     from panrecon.threads import in_parallel
     from panrecon.visualization import evenly_spaced
 
-    def read(frame: "Frame") -> Any:
+    def read(frame: "Frame") -> "ColorDepthPair":
         depth = read_depth(frame.depth, scan.depth_scale)
-        return small_pictures(depth, registered(scan, read_color(frame.color), depth))
+        return color_depth_pair(depth, registered(scan, read_color(frame.color), depth), parameters)
 
-    return list(in_parallel(read, [frames[row] for row in evenly_spaced(len(frames), REGISTERED)]))
+    return list(in_parallel(read, [frames[index] for index in evenly_spaced(len(frames), parameters.frames)]))
 
 
-def write_repairs(path: Path, repairing: Mapping[str, Any], settings: "ScanSettings") -> None:
-    """Adds the settings to a YAML file, whose other keys stay; frames that are left out already stay so."""
+def write_repairs(path: Path, repair: Mapping[str, Any], settings: "ScanSettings") -> None:
+    """Adds settings to a YAML file, whose other keys stay; frames that `settings` leave out already stay left out."""
     import yaml
 
     from panrecon.config import read_settings_file
-    from panrecon.diagnosis.findings import SKIP, frame_order
+    from panrecon.diagnosis.finding import SKIP, frame_order
     from panrecon.io.files import write_text
 
     content = dict(read_settings_file(path)) if path.is_file() else {}
-    for key, value in repairing.items():
+    for key, value in repair.items():
         section, _, name = key.partition(".")
         new = sorted({*settings.skip_frames, *value}, key=frame_order) if key == SKIP else value
         content[section] = {**(content.get(section) or {}), name: new}
@@ -185,7 +190,7 @@ def write_repairs(path: Path, repairing: Mapping[str, Any], settings: "ScanSetti
 
 
 def show(findings: "list[Finding]") -> None:
-    """A table: the finding, and under what is wrong its effect and the repair."""
+    """Prints a table of all findings, with effect, and with the repair of those that are wrong."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -210,16 +215,17 @@ def _as_overrides(repair: Mapping[str, Any] | None) -> list[str]:
     return [f"{key}={text(value)}" for key, value in (repair or {}).items()] or ["no setting repairs it"]
 
 
-def _verdict(folder: Path, wrong: "list[Finding]", repairing: Mapping[str, Any], fixed: bool) -> str:
+def _verdict(folder: Path, wrong: "list[Finding]", repair: Mapping[str, Any], fixed: bool) -> str:
     if not wrong:
         return f"{folder} is healthy."
     checks = ", ".join(dict.fromkeys(finding.check for finding in wrong))
-    if fixed and repairing:
-        return f"wrong: {checks}; {len(repairing)} settings are in {folder / 'settings.yaml'}, which runs read."
-    if repairing:
+    if fixed and repair:
+        return f"wrong: {checks}; {len(repair)} settings are in {folder / 'settings.yaml'}, which runs read."
+    if repair:
         return f"wrong: {checks}; `panrecon doctor {folder} --fix` writes the settings that repair it."
     return f"wrong: {checks}; no setting repairs it."
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
+    """Prints a line without markup and line breaks."""
     console.print(text, highlight=False, soft_wrap=True, markup=False)

@@ -1,97 +1,92 @@
-"""How much of the surface is seen, how often, and where the walk breaks off."""
+"""Estimators of the scene's extent, of how often its surface is seen, and of gaps in the trajectory."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from panrecon.diagnosis.findings import Finding, some
-from panrecon.diagnosis.reprojection import neighbours
+from panrecon.diagnosis.parameters import (
+    CoverageParameters,
+    DepthScaleParameters,
+    DiagnosisParameters,
+    GapParameters,
+)
+from panrecon.diagnosis.reprojection import neighbour_agreement
 from panrecon.diagnosis.sample import Sample
 from panrecon.geometry.projective import transform
 
-CELL: Final = 0.1  # m: of the grid that surface is counted in
-OFTEN: Final = 3  # frames that a fused surface and a vote of masks need
-LATER: Final = 0.25  # of the scan between two looks, to be another visit
-# Share of cells seen often: unbroken scans have 51 to 77 %, every second frame of them 30 to 48 %.
-SPARSE: Final = 0.45
-THIN: Final = 0.25
-MISSING: Final = 10  # times as far apart as usual
-APART: Final = 0.1  # of a frame that the next one sees; in unbroken scans 34 % at least
+
+@dataclass(frozen=True)
+class Coverage:
+    """Shares in [0, 1] of the seen surface: seen by enough frames, and seen again much later in the scan."""
+
+    covered: float
+    revisited: float
 
 
-def coverage(sample: Sample, frame_stride: int) -> Finding:
-    """The share of the surface that several frames see, and that is seen again much later."""
-    cell, frame = _sightings(sample)
+def coverage(sample: Sample, parameters: CoverageParameters = CoverageParameters()) -> Coverage:
+    """How much of the surface, counted in cells of a grid, several frames see."""
+    cell, frame_index = _observations(sample, parameters.cell_size)
     _, start, count = np.unique(cell, return_index=True, return_counts=True)
-    often = float((count >= OFTEN).mean()) if len(count) else 0.0
-    span = frame[start + count - 1] - frame[start]
-    again = float((span > LATER * len(sample)).mean()) if len(count) else 0.0
-    sentence = f"{often:.0%} of the surface is seen by {OFTEN} frames or more; {again:.0%} is seen again much later."
-    if often < SPARSE:
-        return Finding(
-            "coverage",
-            "wrong" if often < THIN else "note",
-            sentence,
-            "surface seen once is noisy, and objects get too few masks to be confirmed",
-            _denser(frame_stride),
-        )
-    return Finding("coverage", "fine", sentence)
+    if not len(count):
+        return Coverage(0.0, 0.0)
+    interval = frame_index[start + count - 1] - frame_index[start]
+    covered = float((count >= parameters.min_frames).mean())
+    return Coverage(covered, float((interval > parameters.revisit * len(sample)).mean()))
 
 
-def gaps(sample: Sample, frame_stride: int, row_of_name: Mapping[str, int]) -> Finding:
-    """Places where a frame and the next one show nothing in common; a note where frames between were left out.
+def _observations(sample: Sample, cell_size: float) -> tuple[Int[np.ndarray, " s"], Int[np.ndarray, " s"]]:
+    """Every cell that a frame sees, once a frame, sorted by cell and then by frame; and the frame's index."""
+    cells: list[Float[np.ndarray, "c 3"]] = []
+    frame_indices: list[Int[np.ndarray, " c"]] = []
+    for frame_index, points in enumerate(sample.points):
+        measured = points[points[:, 2] > 0].astype(np.float64)
+        seen = np.unique(np.floor(transform(sample.poses[frame_index], measured) / cell_size), axis=0)
+        cells.append(seen)
+        frame_indices.append(np.full(len(seen), frame_index))
+    _, cell_index = np.unique(np.concatenate(cells), axis=0, return_inverse=True)
+    frame_index_of = np.concatenate(frame_indices)
+    order = np.lexsort((frame_index_of, cell_index.ravel()))
+    return cell_index.ravel()[order], frame_index_of[order]
 
-    `row_of_name` are the places of all frames of the scan.
+
+@dataclass(frozen=True)
+class Gaps:
+    """Indices of the frames before gaps: without overlap with the next frame, and before missing frame numbers.
+
+    `overlap` is the share of every frame in [0, 1] that the next one sees; empty for a single frame.
     """
-    seen = neighbours(sample).seen
-    apart = np.flatnonzero(seen < APART).tolist()
-    if apart:
-        rows = np.diff([row_of_name[name] for name in sample.names])
-        places = [f"{sample.names[row]}-{sample.names[row + 1]}" for row in apart]
-        return Finding(
-            "gaps",
-            "wrong" if (rows[apart] <= frame_stride).any() else "note",
-            f"At {len(places)} places a frame and the next one have less than {APART:.0%} in common: {some(places)}.",
-            "nothing ties what was seen before to what was seen after; objects between are cut or doubled",
-            _denser(frame_stride),
-        )
-    missing = _missing(sample.names)
-    if missing:
-        return Finding(
-            "gaps", "note", f"Numbers of frames are missing between {some(missing)}; the views still overlap."
-        )
-    if not len(seen):
-        return Finding("gaps", "note", "There is one frame only.")
-    return Finding(
-        "gaps", "fine", f"A frame shows {np.median(seen):.0%} of the one before (median), {seen.min():.0%} at least."
-    )
+
+    without_overlap: tuple[int, ...]
+    missing_numbers: tuple[int, ...]
+    overlap: Float[np.ndarray, " m"]
 
 
-def _missing(names: Sequence[str]) -> list[str]:
-    """Neighbours whose numbers are ten times as far apart as those of others."""
+def gaps(sample: Sample, parameters: DiagnosisParameters = DiagnosisParameters()) -> Gaps:
+    """Where consecutive frames have nothing in common, or their numbers leave some out."""
+    overlap = neighbour_agreement(sample, parameters.depth_tolerance).overlap
+    without = np.flatnonzero(overlap < parameters.gaps.min_overlap)
+    return Gaps(tuple(without.tolist()), tuple(missing_numbers(sample.names, parameters.gaps)), overlap)
+
+
+def missing_numbers(names: Sequence[str], parameters: GapParameters = GapParameters()) -> list[int]:
+    """Indices of frames whose number is much farther from the next one's than usual; none if names are no numbers."""
     if not all(name.isdigit() for name in names) or len(names) < 3:
         return []
-    numbers = np.array([int(name) for name in names])
-    steps = np.diff(numbers)
-    return [f"{names[row]}-{names[row + 1]}" for row in np.flatnonzero(steps >= MISSING * np.median(steps)).tolist()]
+    steps = np.diff([int(name) for name in names])
+    return [int(index) for index in np.flatnonzero(steps >= parameters.missing_steps * np.median(steps))]
 
 
-def _denser(frame_stride: int) -> dict[str, Any] | None:
-    return {"scan.frame_stride": 1} if frame_stride > 1 else None
-
-
-def _sightings(sample: Sample) -> tuple[Int[np.ndarray, " s"], Int[np.ndarray, " s"]]:
-    """Every cell that a frame sees, once a frame, sorted by cell and then by frame; and the frame."""
-    cells: list[Float[np.ndarray, "c 3"]] = []
-    frames: list[Int[np.ndarray, " c"]] = []
-    for row, points in enumerate(sample.points):
-        measured = points[points[:, 2] > 0].astype(np.float64)
-        found = np.unique(np.floor(transform(sample.poses[row], measured) / CELL), axis=0)
-        cells.append(found)
-        frames.append(np.full(len(found), row))
-    _, number = np.unique(np.concatenate(cells), axis=0, return_inverse=True)
-    frame = np.concatenate(frames)
-    order = np.lexsort((frame, number.ravel()))
-    return number.ravel()[order], frame[order]
+def scene_extent(sample: Sample, parameters: DepthScaleParameters = DepthScaleParameters()) -> float:
+    """The longest side (m) of the box around what was measured, without stray points; 0 without frames."""
+    if not len(sample):
+        return 0.0
+    points = [
+        points[::10] @ pose[:3, :3].T + pose[:3, 3] for points, pose in zip(sample.points, sample.poses, strict=True)
+    ]
+    joined = np.concatenate(points)
+    if not len(joined):
+        return 0.0
+    percentiles = [parameters.extent_percentile, 100 - parameters.extent_percentile]
+    return float(np.ptp(np.percentile(joined, percentiles, axis=0), axis=0).max())

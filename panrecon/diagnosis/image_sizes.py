@@ -1,88 +1,83 @@
-"""Whether images are of the size that the intrinsics were stated for."""
+"""Estimator of the image size that intrinsics were stated for."""
 
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import dataclass
 
 import numpy as np
 
-from panrecon.diagnosis.findings import SKIP, Finding, some
+from panrecon.diagnosis.parameters import ImageSizeParameters, Size
 from panrecon.structures import Camera
 
-Size = tuple[int, int]  # width and height, pixels
-# Sizes that RGB-D cameras and their exporters give.
-USUAL: Final[tuple[Size, ...]] = (
-    *((1920, 1440), (1920, 1080), (1440, 1920), (1296, 968), (1280, 960), (1280, 720), (1024, 768)),
-    *((960, 720), (968, 1296), (848, 480), (640, 480), (640, 360), (480, 640), (320, 240), (256, 192), (192, 256)),
-)
-CENTRED: Final = 0.2  # of the size, by which principal points may be off the middle; the real scan's is by 0.06
-EXACT, NEAR = 0.01, 0.08  # sizes so near are preferred, exact ones of cameras, then simple ratios
-RATIOS: Final = (2.0, 0.5, 4.0, 0.25, 3.0, 1 / 3, 1.5, 2 / 3)
-ALIKE: Final = 0.02  # of the ratio of width to height: resized images
 
+@dataclass(frozen=True)
+class ImageSizes:
+    """Sizes (width and height, px) of the images of one kind, as stated and as the intrinsics fit best.
 
-def sizes(kind: str, camera: Camera, found: Mapping[str, Size], other: Size) -> list[Finding]:
-    """Images (`found` by frame) of one kind, colour or depth, against their camera as the files state it.
-
-    `other` is the size of the other kind's images: intrinsics are often stated for those.
+    `size` is the most common one and `odd` are the frames of others. `intrinsics_size` is the size in whose middle
+    the principal point lies: `size` itself where it is near the middle. With `has_same_aspect`, images of
+    `intrinsics_size` may have been resized to `size`, for which `intrinsics` (fx, fy, cx, cy in px) are then.
     """
-    counts: dict[Size, int] = {}
-    for size in found.values():
-        counts[size] = counts.get(size, 0) + 1
-    usual = max(counts, key=lambda size: counts[size])
-    odd = [name for name, size in found.items() if size != usual]
-    findings = [_intrinsics(kind, camera, usual, other)]
-    if odd:
-        findings.append(
-            Finding(
-                "image size",
-                "wrong",
-                f"{len(odd)} of {len(found)} {kind} images are not {usual[0]} x {usual[1]} pixels like the others: "
-                f"{some(odd)}.",
-                "the pipeline stops at the first of them",
-                {SKIP: odd},
-            )
-        )
-    return findings
+
+    size: Size
+    odd: tuple[str, ...]
+    stated: Size
+    intrinsics_size: Size
+    has_same_aspect: bool
+    intrinsics: tuple[float, float, float, float]
+
+    @property
+    def fits(self) -> bool:
+        """Whether the principal point lies near the middle of the images."""
+        return self.intrinsics_size == self.size
 
 
-def _intrinsics(kind: str, camera: Camera, size: Size, other: Size) -> Finding:
-    """Whether the principal point is in the middle of the images, or in that of images of another size."""
-    name = "color" if kind == "colour" else kind
+def image_sizes(
+    camera: Camera,
+    size_of_frame: Mapping[str, Size],
+    other_size: Size,
+    parameters: ImageSizeParameters = ImageSizeParameters(),
+) -> ImageSizes:
+    """The images of one kind, colour or depth, against their camera as the files state it.
+
+    `other_size` is the size of the other kind's images: intrinsics are often stated for those.
+    """
+    size = most_common_size(size_of_frame)
+    odd = tuple(name for name, own_size in size_of_frame.items() if own_size != size)
     stated = (camera.width, camera.height)
-    if _off_centre(camera, size) < CENTRED:
-        if stated == size:
-            return Finding("image size", "fine", f"The {kind} images are {size[0]} x {size[1]} pixels, as stated.")
-        return Finding(
-            "image size",
-            "wrong",
-            f"The {kind} images are {size[0]} x {size[1]} pixels, stated are {stated[0]} x {stated[1]}; the intrinsics "
-            "are for the images.",
-            "the pipeline stops at the first image",
-            {f"scan.{name}_intrinsics": [camera.fx, camera.fy, camera.cx, camera.cy]},
-        )
-    resized = [(round(size[0] * ratio), round(size[1] * ratio)) for ratio in RATIOS]
-    options = [
-        own for own in (stated, other, *resized, *USUAL) if abs(own[0] * size[1] / (own[1] * size[0]) - 1) < ALIKE
-    ]
-    by_centre = sorted(options, key=lambda own: _off_centre(camera, own))
-    exact = [own for own in by_centre if _off_centre(camera, own) < EXACT]
-    near = [own for own in options if _off_centre(camera, own) < NEAR]
-    fitting = (exact or near or by_centre)[:1]
-    guessed = (round(2 * camera.cx + 1), round(2 * camera.cy + 1))
-    snug = fitting[0] if fitting and _off_centre(camera, fitting[0]) < CENTRED else guessed
-    x, y = size[0] / snug[0], size[1] / snug[1]
-    sentence = (
-        f"The intrinsics of {kind} have their centre at {camera.cx:.0f}, {camera.cy:.0f}, as for images of {snug[0]} x "
-        f"{snug[1]} pixels; they are {size[0]} x {size[1]}."
-    )
-    effect = "everything is seen in the wrong direction: the surface is bent and colour beside it"
-    if abs(x / y - 1) > ALIKE:
-        return Finding("image size", "wrong", f"{sentence[:-1]}, of another shape.", f"{effect}; export them again")
-    meant = (camera.fx * x, camera.fy * y, (camera.cx + 0.5) * x - 0.5, (camera.cy + 0.5) * y - 0.5)
-    values = [round(float(value), 4) for value in meant]
-    return Finding("image size", "wrong", sentence, effect, {f"scan.{name}_intrinsics": values})
+    if decentring(camera, size) < parameters.max_decentring:
+        return ImageSizes(size, odd, stated, size, True, (camera.fx, camera.fy, camera.cx, camera.cy))
+    intrinsics_size = _centred_size(camera, size, other_size, parameters)
+    x = size[0] / intrinsics_size[0]
+    y = size[1] / intrinsics_size[1]
+    scaled = (camera.fx * x, camera.fy * y, (camera.cx + 0.5) * x - 0.5, (camera.cy + 0.5) * y - 0.5)
+    has_same_aspect = bool(abs(x / y - 1) <= parameters.aspect_tolerance)
+    return ImageSizes(size, odd, stated, intrinsics_size, has_same_aspect, scaled)
 
 
-def _off_centre(camera: Camera, size: Size) -> float:
-    """How far the principal point is off the middle of images of a size, as a share of it."""
+def most_common_size(size_of_frame: Mapping[str, Size]) -> Size:
+    """The size that most frames have; of equals the first."""
+    sizes = list(size_of_frame.values())
+    return max(dict.fromkeys(sizes), key=sizes.count)
+
+
+def decentring(camera: Camera, size: Size) -> float:
+    """The principal point's distance from the middle of images of a size, as a share of the half size."""
     return float(np.hypot((2 * camera.cx + 1) / size[0] - 1, (2 * camera.cy + 1) / size[1] - 1))
+
+
+def _centred_size(camera: Camera, size: Size, other_size: Size, parameters: ImageSizeParameters) -> Size:
+    """A likely size of the same aspect in whose middle the principal point lies; else twice the principal point."""
+    stated = (camera.width, camera.height)
+    resized = [(round(size[0] * ratio), round(size[1] * ratio)) for ratio in parameters.ratios]
+    options = [
+        option
+        for option in (stated, other_size, *resized, *parameters.common_sizes)
+        if abs(option[0] * size[1] / (option[1] * size[0]) - 1) < parameters.aspect_tolerance
+    ]
+    by_decentring = sorted(options, key=lambda option: decentring(camera, option))
+    exact = [option for option in by_decentring if decentring(camera, option) < parameters.exact_decentring]
+    near = [option for option in options if decentring(camera, option) < parameters.near_decentring]
+    best = (exact or near or by_decentring)[:1]
+    if best and decentring(camera, best[0]) < parameters.max_decentring:
+        return best[0]
+    return round(2 * camera.cx + 1), round(2 * camera.cy + 1)

@@ -1,11 +1,10 @@
-"""How well the depth of two frames agrees when one is moved into the other: what judges poses, scale and focal length.
+"""How well the depth of two frames agrees when one is reprojected into the other: scores poses, scale, focal length.
 
 After the consistency checks of multi-view stereo (Schönberger et al., ECCV 2016), with a soft threshold.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -14,22 +13,21 @@ from panrecon.diagnosis.sample import Sample
 from panrecon.geometry.projective import invert, nearest_pixel, project, transform
 from panrecon.structures import Camera
 
-TOLERANCE: Final = 0.02  # of the depth, where agreement is half: sensors are off by 0.3 to 1 % within a room
-
-Pairs = Sequence[tuple[int, int]]
+Pairs = Sequence[tuple[int, int]]  # indices of a first and a second frame
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of the points of a frame, for each of many pairs of frames: `share` in [0, 1] that is where the other frame
-    measures it, points beside its image counted as 0; `fit` the same of those inside alone; `seen` the share inside.
+    """Shares in [0, 1] of the points of a first frame, for each of k pairs of frames.
 
-    Points on a pixel without depth do not count; where none counts, all are 0.
+    `share` is that of points whose depth agrees with the second frame's, points outside its image counted as 0; `fit`
+    the same of the points inside alone; `overlap` the share inside. Points on a pixel without depth do not count; where
+    none counts, all are 0.
     """
 
     share: Float[np.ndarray, " k"]
     fit: Float[np.ndarray, " k"]
-    seen: Float[np.ndarray, " k"]
+    overlap: Float[np.ndarray, " k"]
 
 
 def agreement(
@@ -37,47 +35,51 @@ def agreement(
     depth: Float[np.ndarray, "k h w"],
     second_from_first: Float[np.ndarray, "k 4 4"],
     camera: Camera,
+    tolerance: float,
 ) -> Agreement:
-    """How first frames' points agree with the depth images of second frames, pair by pair."""
+    """How first frames' points (m, camera's frame; z = 0 is none) agree with second frames' depth images (m), by pair.
+
+    A point that is off by `tolerance` of its depth agrees by half (Cauchy weight).
+    """
     motion = second_from_first.astype(np.float32)
     x, y, z = (
         points[..., 0] * row[:, 0:1] + points[..., 1] * row[:, 1:2] + points[..., 2] * row[:, 2:3] + row[:, 3:4]
         for row in (motion[:, axis] for axis in range(3))
     )
-    ahead = z > 1e-6
-    safe = np.where(ahead, z, 1)
-    u = np.rint(camera.fx * x / safe + camera.cx)
-    v = np.rint(camera.fy * y / safe + camera.cy)
-    given = points[..., 2] > 0
-    inside = given & ahead & (u >= 0) & (v >= 0) & (u < camera.width) & (v < camera.height)
-    column, row = (np.where(inside, pixel, 0).astype(np.int64) for pixel in (u, v))
+    is_ahead = z > 1e-6
+    safe_z = np.where(is_ahead, z, 1)
+    u = np.rint(camera.fx * x / safe_z + camera.cx)
+    v = np.rint(camera.fy * y / safe_z + camera.cy)
+    is_point = points[..., 2] > 0
+    is_inside = is_point & is_ahead & (u >= 0) & (v >= 0) & (u < camera.width) & (v < camera.height)
+    column, row = (np.where(is_inside, pixel, 0).astype(np.int64) for pixel in (u, v))
     measured = depth[np.arange(len(depth))[:, None], row, column]
-    known = inside & (measured > 0)
-    off = (z - measured) / (TOLERANCE * safe)
-    agreeing = np.where(known, 1 / (1 + off * off), 0).sum(axis=1)
-    landed = known.sum(axis=1)
-    counted = given.sum(axis=1) - (inside & ~known).sum(axis=1)
-    parts = ((agreeing, counted), (agreeing, landed), (landed, counted))
-    return Agreement(*(part / np.maximum(whole, 1) for part, whole in parts))
+    is_measured = is_inside & (measured > 0)
+    error = (z - measured) / (tolerance * safe_z)
+    agreeing = np.where(is_measured, 1 / (1 + error * error), 0).sum(axis=1)
+    inside = is_measured.sum(axis=1)
+    valid = is_point.sum(axis=1) - (is_inside & ~is_measured).sum(axis=1)
+    shares = ((agreeing, valid), (agreeing, inside), (inside, valid))
+    return Agreement(*(part / np.maximum(whole, 1) for part, whole in shares))
 
 
-def neighbours(sample: Sample) -> Agreement:
-    """The agreement of every frame with the next one."""
-    return of_pairs(sample, [(row, row + 1) for row in range(len(sample) - 1)])
+def neighbour_agreement(sample: Sample, tolerance: float) -> Agreement:
+    """The agreement of every frame with the next one; one value fewer than frames."""
+    return pair_agreement(sample, [(index, index + 1) for index in range(len(sample) - 1)], tolerance)
 
 
-def of_pairs(sample: Sample, pairs: Pairs) -> Agreement:
+def pair_agreement(sample: Sample, pairs: Pairs, tolerance: float) -> Agreement:
     """The agreement of pairs of frames at the poses of the sample."""
     if not pairs:
         return Agreement(np.zeros(0), np.zeros(0), np.zeros(0))
     first, second = ([pair[side] for pair in pairs] for side in range(2))
-    depth = np.stack([sample.frames[row].depth for row in second])
+    depth = np.stack([sample.frames[index].depth for index in second])
     motion = inverses(sample.poses[second]) @ sample.poses[first]
-    return agreement(sample.points[first], depth, motion, sample.camera)
+    return agreement(sample.points[first], depth, motion, sample.camera, tolerance)
 
 
 def inverses(poses: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "n 4 4"]:
-    """Inverse of every rigid transform."""
+    """The inverse of every rigid transform."""
     result = np.zeros_like(poses)
     result[:, :3, :3] = poses[:, :3, :3].transpose(0, 2, 1)
     result[:, :3, 3] = -np.einsum("nij,nj->ni", result[:, :3, :3], poses[:, :3, 3])
@@ -86,8 +88,8 @@ def inverses(poses: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "n 4 4"]:
 
 
 @dataclass(frozen=True)
-class Landing:
-    """Where points of one frame come to lie in another: pixel, own depth and the one measured there (0 = none), m."""
+class Reprojection:
+    """Points of one frame in another: nearest pixel, own depth there, and the depth measured there (0 = none), m."""
 
     column: Int[np.ndarray, " p"]
     row: Int[np.ndarray, " p"]
@@ -95,21 +97,21 @@ class Landing:
     measured: Float[np.ndarray, " p"]
 
 
-def land(
+def reproject(
     points: Float[np.ndarray, "p 3"], second_from_first: Float[np.ndarray, "4 4"], camera: Camera, depth: np.ndarray
-) -> Landing:
-    """Moves points into a camera and reads its depth image there."""
+) -> Reprojection:
+    """Points (m, first camera's frame) in a second camera, with what its depth image (m) measures at their pixels."""
     pixels, z = project(camera, transform(second_from_first, points))
     column, row, inside = nearest_pixel(camera, pixels)
-    return Landing(column, row, z, np.where(inside, depth[row, column], 0))
+    return Reprojection(column, row, z, np.where(inside, depth[row, column], 0))
 
 
-def relative(poses: Float[np.ndarray, "n 4 4"], first: int, second: int) -> Float[np.ndarray, "4 4"]:
+def relative_pose(poses: Float[np.ndarray, "n 4 4"], first: int, second: int) -> Float[np.ndarray, "4 4"]:
     """`second_from_first` of two cameras."""
     return invert(poses[second]) @ poses[first]
 
 
-def angles(poses: Float[np.ndarray, "n 4 4"], gap: int) -> Float[np.ndarray, " m"]:
-    """By which every camera is turned against the one `gap` frames later, rad."""
+def rotation_angles(poses: Float[np.ndarray, "n 4 4"], gap: int) -> Float[np.ndarray, " m"]:
+    """The angle (rad) by which every camera is rotated against the one `gap` frames later."""
     trace = np.einsum("nij,nij->n", poses[:-gap, :3, :3], poses[gap:, :3, :3])
     return np.asarray(np.arccos(np.clip((trace - 1) / 2, -1, 1)))

@@ -28,7 +28,7 @@ def test_nothing_is_wrong_with_the_good_room(room: Path) -> None:
 # One of a kind; the benchmark doctor_breaks tries all, on larger scans.
 TRIED = (
     *("both of these", "poses 1 frame late", "depth said to be metres", "colour's focal length 12 % off"),
-    *("colour shifted (8, -6)", "other sizes stated", "2 images of half the size", "4 poses frozen"),
+    *("colour shifted (8, -6)", "other sizes stated", "2 images of half the size", "4 poses stuck"),
     *("3 poses jump by 0.5 m", "second half moved by 0.6 m", "3 frames blurred", "3 frames at 0.3 of the light"),
     *("3 frames almost without depth", "80 % of all depth lost", "every 6th frame only"),
 )

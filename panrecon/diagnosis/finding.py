@@ -1,0 +1,47 @@
+"""What a check reports, and the settings that several reports ask for together."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Severity = Literal["fine", "note", "wrong"]
+SKIP = "scan.skip_frames"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check's result: `sentence` states the measured value, `effect` what it does to the reconstruction.
+
+    `repair` maps full names of settings to values that repair it; None where no setting does.
+    """
+
+    check: str
+    severity: Severity
+    sentence: str
+    effect: str = ""
+    repair: Mapping[str, Any] | None = None
+
+    @property
+    def skipped_frames(self) -> tuple[str, ...]:
+        """Names of the frames that the repair leaves out."""
+        return tuple((self.repair or {}).get(SKIP, ()))
+
+
+def repairs(findings: Iterable[Finding]) -> dict[str, Any]:
+    """The settings of all repairs together: frames left out add up, of any other setting the last value counts."""
+    result: dict[str, Any] = {}
+    for finding in findings:
+        for key, value in (finding.repair or {}).items():
+            result[key] = sorted({*result.get(key, ()), *value}, key=frame_order) if key == SKIP else value
+    return result
+
+
+def frame_order(name: str) -> tuple[int, str]:
+    """A sort key that orders frames by their numbers."""
+    return (int(name), name) if name.isdigit() else (0, name)
+
+
+def listed(names: Iterable[str], at_most: int = 6) -> str:
+    """The first few names of a list in words."""
+    names = list(names)
+    return ", ".join(names[:at_most]) + (f" and {len(names) - at_most} more" if len(names) > at_most else "")
