@@ -1,4 +1,4 @@
-"""A simulated segmenter: exact images become detections with chosen, seeded faults. A test bench, not Grounded-SAM."""
+"""A simulated segmenter: detections made of true labels, with seeded errors. A test bench, not Grounded-SAM."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -7,12 +7,13 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool
 
-from panrecon.simulation.predictions.mask_faults import cut_in_two, grown_over_boundary, overlap, shaken, spot
+from panrecon.simulation.predictions.mask_faults import cut_in_two, grown_over_boundary, jittered, overlap, random_blob
 from panrecon.structures import VOID, CategoryTable, Detections, Labels, normalised
 
 Mask = Bool[np.ndarray, "h w"]
+_Detection = tuple[int, float, Mask]  # class index, score, mask
 
-CONFUSED: Final[Mapping[str, tuple[str, ...]]] = {
+CONFUSED: Final[Mapping[str, tuple[str, ...]]] = {  # class names that a segmenter confuses with a class
     "chair": ("sofa", "table"),
     "table": ("desk", "cabinet", "chair"),
     "sofa": ("bed", "chair"),
@@ -38,12 +39,14 @@ CONFUSED: Final[Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class DetectionFaults:
-    """Rates per segment and view unless said otherwise; `at_level` scales them together.
+    """Rates of errors per segment and view, in [0, 1], unless stated otherwise; `at_level` scales them together.
 
     `miss` holds for a segment that covers 1 % of the image (smaller ones are missed more often) and is multiplied by
-    the class's entry in `miss_of_class`. `jitter` is the deviation of the boundary relative to the square root of the
-    mask's area. `confused_objects` is the share of objects with a fixed wrong word, used in `confused_views` of their
-    views. `hallucinations` are expected per frame. `prompted` holds the only words that are detected; None = all.
+    the class's entry in `miss_of_class`. `swallow` is the rate at which stuff and furniture take in a small object
+    before them. `jitter` is the standard deviation of the boundary relative to the square root of the mask's area.
+    `confused_objects` is the share of objects with a fixed wrong class, used in `confused_views` of their views.
+    `hallucinations` is the mean number per frame, `score_noise` a standard deviation. `prompted` are the only class
+    names that are detected; None = all.
     """
 
     miss: float = 0.15
@@ -71,14 +74,14 @@ class DetectionFaults:
     def at_level(cls, level: float) -> "DetectionFaults":
         """All rates times `level`: 0 = exact masks, 1 = like Grounded-SAM measured on real rooms, 2 = much worse."""
         default = cls()
-        kept = {"miss_of_class", "confused_views", "prompted"}
-        rates = {field.name: level * getattr(default, field.name) for field in fields(cls) if field.name not in kept}
-        return replace(default, **rates)
+        unscaled = {"miss_of_class", "confused_views", "prompted"}
+        scaled = [field.name for field in fields(cls) if field.name not in unscaled]
+        return replace(default, **{name: level * getattr(default, name) for name in scaled})
 
 
 @dataclass(frozen=True)
 class _Segment:
-    """A connected meaning of the image: one thing, or one class of stuff."""
+    """The pixels of one thing or of one class of stuff."""
 
     category: int
     instance: int
@@ -87,7 +90,7 @@ class _Segment:
 
 @dataclass(frozen=True)
 class _Frame:
-    """What all faults of one frame may draw on."""
+    """The true segments of one frame, and the errors to simulate."""
 
     segments: tuple[_Segment, ...]
     categories: CategoryTable
@@ -96,11 +99,11 @@ class _Frame:
     frame: int
 
     def view_rng(self, segment: _Segment, fault: int) -> np.random.Generator:
-        """Differs in every view."""
+        """A generator for one kind of fault of a segment in this view."""
         return np.random.default_rng([self.seed, self.frame, segment.category + 1, segment.instance + 1, fault])
 
     def object_rng(self, segment: _Segment, fault: int) -> np.random.Generator:
-        """The same in every view of the object."""
+        """A generator for one kind of fault of a segment, the same in every view."""
         return np.random.default_rng([self.seed, segment.category + 1, segment.instance + 1, fault])
 
 
@@ -119,84 +122,87 @@ def simulated_detections(
     frame: int = 0,
     min_area: int = 25,
 ) -> Detections:
-    """What a faulty segmenter finds in one frame, most certain first; a function of truth, `seed` and `frame` alone.
+    """Detections of one frame with errors, by falling score; a function of truth, `seed` and `frame` alone.
 
-    `truth` holds images of category rows and instance numbers; segments under `min_area` pixels are never found.
+    `truth` holds label images; segments under `min_area` pixels are never detected.
     """
     faults = DetectionFaults() if faults is None else faults
     segments = [s for s in _segments(truth, categories, min_area) if _is_prompted(s.category, categories, faults)]
     scene = _Frame(tuple(segments), categories, faults, seed, frame)
-    merged = _merges(scene)
-    found: list[tuple[int, float, Mask]] = []
+    host_of_merged = _merges(scene)
+    detections: list[_Detection] = []
     for index, segment in enumerate(segments):
-        if index not in merged and not _missed(scene, segment):
-            found += _found(scene, segment, [segments[other] for other, into in merged.items() if into == index])
-    found += _hallucinated(scene, truth.category.shape)
-    return _detections([item for item in found if item[2].sum() >= min_area], truth.category.shape)
+        if index not in host_of_merged and not _is_missed(scene, segment):
+            merged = [segments[other] for other, host in host_of_merged.items() if host == index]
+            detections += _segment_detections(scene, segment, merged)
+    detections += _hallucinations(scene, truth.category.shape)
+    large_enough = [detection for detection in detections if detection[2].sum() >= min_area]
+    return _detections(large_enough, truth.category.shape)
 
 
 def _segments(truth: Labels, categories: CategoryTable, min_area: int) -> list[_Segment]:
-    known = truth.category != VOID
-    instance = np.where(known & categories.is_thing[truth.category], truth.instance, VOID)
-    known &= ~categories.is_thing[truth.category] | (instance != VOID)
+    is_labelled = truth.category != VOID
+    instance = np.where(is_labelled & categories.is_thing[truth.category], truth.instance, VOID)
+    is_labelled &= ~categories.is_thing[truth.category] | (instance != VOID)
     base = int(instance.max(initial=0)) + 2
-    key = np.where(known, truth.category.astype(np.int64) * base + instance + 1, -1)
-    keys, counts = np.unique(key[known], return_counts=True)
+    key_of_pixel = np.where(is_labelled, truth.category.astype(np.int64) * base + instance + 1, -1)
+    keys, areas = np.unique(key_of_pixel[is_labelled], return_counts=True)
     return [
-        _Segment(int(k // base), int(k % base) - 1, key == k)
-        for k, count in zip(keys, counts, strict=True)
-        if count >= min_area
+        _Segment(int(key // base), int(key % base) - 1, key_of_pixel == key)
+        for key, area in zip(keys, areas, strict=True)
+        if area >= min_area
     ]
 
 
 def _is_prompted(category: int, categories: CategoryTable, faults: DetectionFaults) -> bool:
     if faults.prompted is None:
         return True
-    return category in {categories.index_of(word) for word in faults.prompted}
+    return category in {categories.index_of(name) for name in faults.prompted}
 
 
-def _missed(scene: _Frame, segment: _Segment) -> bool:
-    """Small segments and hard classes are missed more often, and some objects always more than others."""
-    share = segment.mask.mean()
-    size = np.clip((0.01 / share) ** 0.35, 0.35, 4.0)
-    of_class = dict(scene.faults.miss_of_class).get(normalised(scene.categories[segment.category].name), 1.0)
-    hardness = scene.object_rng(segment, 1).uniform(0.5, 1.5)
-    rate = min(scene.faults.miss * size * of_class * hardness, 0.97)
+def _is_missed(scene: _Frame, segment: _Segment) -> bool:
+    """Small segments and hard classes are missed more often, and some objects in all views more than others."""
+    share_of_image = segment.mask.mean()
+    size_factor = np.clip((0.01 / share_of_image) ** 0.35, 0.35, 4.0)
+    class_name = normalised(scene.categories[segment.category].name)
+    class_factor = dict(scene.faults.miss_of_class).get(class_name, 1.0)
+    object_factor = scene.object_rng(segment, 1).uniform(0.5, 1.5)
+    rate = min(scene.faults.miss * size_factor * class_factor * object_factor, 0.97)
     return bool(scene.view_rng(segment, 1).uniform() < rate)
 
 
 def _merges(scene: _Frame) -> dict[int, int]:
-    """Segments that are found as part of a touching neighbour of their class: index of the neighbour -> its host."""
-    merged: dict[int, int] = {}
+    """The segments that are detected as part of an adjacent one of their class, and the index of that one."""
+    host_of_merged: dict[int, int] = {}
     for host, segment in enumerate(scene.segments):
         rng = scene.view_rng(segment, 2)
-        if segment.instance == VOID or host in merged or rng.uniform() >= scene.faults.merge:
+        if segment.instance == VOID or host in host_of_merged or rng.uniform() >= scene.faults.merge:
             continue
         for other, neighbour in enumerate(scene.segments):
-            free = other not in merged and other not in merged.values() and other != host
-            if free and neighbour.category == segment.category and overlap(segment.mask, neighbour.mask, margin=4):
-                merged[other] = host
+            is_free = other not in host_of_merged and other not in host_of_merged.values() and other != host
+            if is_free and neighbour.category == segment.category and overlap(segment.mask, neighbour.mask, margin=4):
+                host_of_merged[other] = host
                 break
-    return merged
+    return host_of_merged
 
 
-def _found(scene: _Frame, segment: _Segment, swallowed: Sequence[_Segment]) -> list[tuple[int, float, Mask]]:
-    """The detections that one segment gives rise to, with their scores."""
-    mask = _distorted(scene, segment, swallowed)
+def _segment_detections(scene: _Frame, segment: _Segment, merged: Sequence[_Segment]) -> list[_Detection]:
+    """The detections of one segment, together with those that are merged into it."""
+    mask = _distorted(scene, segment, merged)
     rng = scene.view_rng(segment, 3)
     pieces = cut_in_two(mask, rng) if rng.uniform() < scene.faults.split else [mask]
     if rng.uniform() < scene.faults.duplicate:
-        pieces.append(shaken(mask, 2 * scene.faults.jitter, rng))
+        pieces.append(jittered(mask, 2 * scene.faults.jitter, rng))
     result = []
-    for number, piece in enumerate(pieces):
-        category = _named(scene, segment, repeated=number > 0)
-        right = category == segment.category
-        result.append((category, _score(scene, segment, piece, rng) * (1.0 if right else 0.85), piece))
+    for piece_index, piece in enumerate(pieces):
+        category = _predicted_category(scene, segment, repeated=piece_index > 0)
+        is_correct = category == segment.category
+        result.append((category, _score(scene, segment, piece, rng) * (1.0 if is_correct else 0.85), piece))
     return result
 
 
-def _distorted(scene: _Frame, segment: _Segment, swallowed: Sequence[_Segment]) -> Mask:
-    mask = np.logical_or.reduce([segment.mask, *(other.mask for other in swallowed)])
+def _distorted(scene: _Frame, segment: _Segment, merged: Sequence[_Segment]) -> Mask:
+    mask = np.logical_or.reduce([segment.mask, *(other.mask for other in merged)])
     rng = scene.view_rng(segment, 4)
     if segment.instance == VOID or scene.categories[segment.category].name in (
         "table",
@@ -205,68 +211,67 @@ def _distorted(scene: _Frame, segment: _Segment, swallowed: Sequence[_Segment]) 
         "bed",
         "cabinet",
     ):
-        mask = _swallowing(scene, segment, mask, rng)
+        mask = _with_swallowed(scene, segment, mask, rng)
     if rng.uniform() < scene.faults.leak:
         mask = grown_over_boundary(mask, [s.mask for s in scene.segments if s is not segment], rng)
-    return shaken(mask, scene.faults.jitter, rng) if scene.faults.jitter > 0 else mask
+    return jittered(mask, scene.faults.jitter, rng) if scene.faults.jitter > 0 else mask
 
 
-def _swallowing(scene: _Frame, segment: _Segment, mask: Mask, rng: np.random.Generator) -> Mask:
-    """Stuff and furniture take in small things that lie before them."""
+def _with_swallowed(scene: _Frame, segment: _Segment, mask: Mask, rng: np.random.Generator) -> Mask:
+    """The mask with some of the small objects that lie before it."""
     for other in scene.segments:
-        small = other.instance != VOID and other.mask.sum() < 0.15 * segment.mask.sum()
-        if small and rng.uniform() < scene.faults.swallow and overlap(segment.mask, other.mask, margin=2):
+        is_small = other.instance != VOID and other.mask.sum() < 0.15 * segment.mask.sum()
+        if is_small and rng.uniform() < scene.faults.swallow and overlap(segment.mask, other.mask, margin=2):
             mask = mask | other.mask
     return mask
 
 
-def _named(scene: _Frame, segment: _Segment, *, repeated: bool) -> int:
-    """The class the segmenter gives: mostly the right one, for some objects mostly one fixed wrong one."""
-    fixed = scene.object_rng(segment, 5)
-    view = scene.view_rng(segment, 6 + repeated)
-    confuser = _confuser(scene, segment, fixed)
-    if fixed.uniform() < scene.faults.confused_objects and view.uniform() < scene.faults.confused_views:
-        return confuser
-    if view.uniform() < scene.faults.wrong_class:
-        return _confuser(scene, segment, view)
+def _predicted_category(scene: _Frame, segment: _Segment, *, repeated: bool) -> int:
+    """The detected class index: mostly the true one, for some objects mostly one fixed wrong one."""
+    object_rng = scene.object_rng(segment, 5)
+    view_rng = scene.view_rng(segment, 6 + repeated)
+    fixed_confusion = _confused_category(scene, segment, object_rng)
+    is_confused_object = object_rng.uniform() < scene.faults.confused_objects
+    if is_confused_object and view_rng.uniform() < scene.faults.confused_views:
+        return fixed_confusion
+    if view_rng.uniform() < scene.faults.wrong_class:
+        return _confused_category(scene, segment, view_rng)
     return segment.category
 
 
-def _confuser(scene: _Frame, segment: _Segment, rng: np.random.Generator) -> int:
-    """A class of the confusion list that this one is taken for; itself if there is none that is prompted."""
-    listed = [
-        scene.categories.index_of(w) for w in CONFUSED.get(normalised(scene.categories[segment.category].name), ())
-    ]
-    others = (row for row in listed if row not in (VOID, segment.category))
-    rows = [row for row in others if _is_prompted(row, scene.categories, scene.faults)]
-    return rows[int(rng.integers(len(rows)))] if rows else segment.category
+def _confused_category(scene: _Frame, segment: _Segment, rng: np.random.Generator) -> int:
+    """A random prompted class that is confused with the segment's; the segment's own if there is none."""
+    class_name = normalised(scene.categories[segment.category].name)
+    listed = [scene.categories.index_of(name) for name in CONFUSED.get(class_name, ())]
+    others = [category for category in listed if category not in (VOID, segment.category)]
+    candidates = [category for category in others if _is_prompted(category, scene.categories, scene.faults)]
+    return candidates[int(rng.integers(len(candidates)))] if candidates else segment.category
 
 
 def _score(scene: _Frame, segment: _Segment, mask: Mask, rng: np.random.Generator) -> float:
-    """Around 0.3 + 0.5 x IoU with the truth, as a box score would be; exactly 1 without score noise."""
+    """About 0.3 + 0.5 IoU with the true mask, as box scores are; exactly 1 without score noise."""
     if scene.faults.score_noise == 0:
         return 1.0
-    quality = (mask & segment.mask).sum() / max((mask | segment.mask).sum(), 1)
-    return float(np.clip(0.3 + 0.5 * quality + scene.faults.score_noise * rng.standard_normal(), 0.2, 0.98))
+    iou = (mask & segment.mask).sum() / max((mask | segment.mask).sum(), 1)
+    return float(np.clip(0.3 + 0.5 * iou + scene.faults.score_noise * rng.standard_normal(), 0.2, 0.98))
 
 
-def _hallucinated(scene: _Frame, shape: tuple[int, ...]) -> list[tuple[int, float, Mask]]:
-    """Masks of things that are not there, with low scores."""
+def _hallucinations(scene: _Frame, shape: tuple[int, ...]) -> list[_Detection]:
+    """Masks of objects that do not exist, with low scores."""
     rng = np.random.default_rng([scene.seed, scene.frame, 71])
-    rows = [
-        int(row)
-        for row in np.flatnonzero(scene.categories.is_thing)
-        if _is_prompted(int(row), scene.categories, scene.faults)
-    ]
-    count = int(rng.poisson(scene.faults.hallucinations)) if rows else 0
-    return [
-        (rows[int(rng.integers(len(rows)))], float(rng.uniform(0.25, 0.5)), spot((shape[0], shape[1]), rng))
-        for _ in range(count)
-    ]
+    things = np.flatnonzero(scene.categories.is_thing).tolist()
+    prompted = [category for category in things if _is_prompted(category, scene.categories, scene.faults)]
+    count = int(rng.poisson(scene.faults.hallucinations)) if prompted else 0
+    result = []
+    for _ in range(count):
+        category = prompted[int(rng.integers(len(prompted)))]
+        score = float(rng.uniform(0.25, 0.5))
+        result.append((category, score, random_blob((shape[0], shape[1]), rng)))
+    return result
 
 
-def _detections(found: Sequence[tuple[int, float, Mask]], shape: tuple[int, ...]) -> Detections:
-    ordered = sorted(found, key=lambda item: -item[1])
+def _detections(detections: Sequence[_Detection], shape: tuple[int, ...]) -> Detections:
+    ordered = sorted(detections, key=lambda detection: -detection[1])
     return Detections(
         np.array([category for category, _, _ in ordered], dtype=np.int32),
         np.array([score for _, score, _ in ordered], dtype=np.float32),

@@ -1,4 +1,4 @@
-"""A simulated feature extractor: exact images become patch features with chosen faults. A test bench, not DINOv2."""
+"""A simulated feature extractor: patch features made of true labels, with seeded errors. A test bench, not DINOv2."""
 
 import zlib
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from panrecon.structures import VOID, CategoryTable, FeatureMap, Labels, normali
 
 @dataclass(frozen=True)
 class FeatureFaults:
-    """Deviations of the parts of a feature, per dimension and relative to a class signal of deviation 1."""
+    """Standard deviations of the components of a feature, per dimension; `blur` is a Gaussian's, in cells."""
 
     class_signal: float = 1.0
     instance_signal: float = 0.35
     view_noise: float = 0.3
     patch_noise: float = 0.5
     position_artefact: float = 0.35
-    blur: float = 0.6  # cells, over label boundaries
+    blur: float = 0.6
 
 
 def simulated_features(
@@ -34,13 +34,13 @@ def simulated_features(
 ) -> FeatureMap:
     """Features of one frame, one every `cell` pixels; a function of truth, `seed` and `frame` alone.
 
-    The class signal is a fixed random vector of the class's name: it is the same in every scene. Void has noise only.
+    The class signal is a random vector of the class's name, the same in every scene of a seed. Void has noise only.
     """
     faults = FeatureFaults() if faults is None else faults
     height, width = truth.category.shape
     rows, columns = max(1, height // cell), max(1, width // cell)
-    segments, number = segments_of(truth)
-    coverage = coverage_of(number, len(segments), (rows, columns), faults.blur)
+    segments, segment_of_pixel = segments_of(truth)
+    coverage = coverage_of(segment_of_pixel, len(segments), (rows, columns), faults.blur)
     signals = np.stack([_signal(segment, categories, faults, seed, frame, dimensions) for segment in segments])
     rng = np.random.default_rng([seed, frame, 61])
     noise = faults.patch_noise * rng.standard_normal((rows, columns, dimensions))
@@ -49,21 +49,22 @@ def simulated_features(
 
 
 def segments_of(truth: Labels) -> tuple[Int[np.ndarray, "s 2"], Int[np.ndarray, "h w"]]:
-    """Distinct (category, instance) pairs and the pair's number at every pixel."""
+    """The distinct (class index, instance) pairs of the image, and the index of the pair of every pixel."""
     base = int(truth.instance.max(initial=0)) + 2
     keys = (truth.category.astype(np.int64) + 1) * base + truth.instance + 1
-    distinct, number = np.unique(keys, return_inverse=True)
-    pairs = np.stack([distinct // base - 1, distinct % base - 1], axis=1)
-    return pairs, number.reshape(truth.category.shape)
+    distinct, segment_of_pixel = np.unique(keys, return_inverse=True)
+    segments = np.stack([distinct // base - 1, distinct % base - 1], axis=1)
+    return segments, segment_of_pixel.reshape(truth.category.shape)
 
 
 def coverage_of(
-    number: Int[np.ndarray, "h w"], count: int, shape: tuple[int, int], blur: float
+    segment_of_pixel: Int[np.ndarray, "h w"], count: int, shape: tuple[int, int], blur: float
 ) -> Float[np.ndarray, "r c s"]:
-    """The share of every cell that each segment covers, blurred over neighbouring cells."""
+    """The share of every cell of a `shape` grid that each segment covers, blurred by a Gaussian of `blur` cells."""
     shares = []
     for segment in range(count):
-        share = cv2.resize((number == segment).astype(np.float32), shape[::-1], interpolation=cv2.INTER_AREA)
+        mask = (segment_of_pixel == segment).astype(np.float32)
+        share = cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_AREA)
         shares.append(cv2.GaussianBlur(share, (0, 0), blur) if blur > 0 else share)
     return np.stack(shares, axis=-1)
 
@@ -76,7 +77,7 @@ def _signal(
     frame: int,
     dimensions: int,
 ) -> Float[np.ndarray, " D"]:
-    """What a segment adds to the features of its cells; zero for void."""
+    """The feature of a segment without noise; zero for void."""
     category = int(segment[0])
     instance = int(segment[1])
     if category == VOID:
@@ -91,7 +92,7 @@ def _signal(
 
 
 def _position_waves(rows: int, columns: int, seed: int, dimensions: int) -> Float[np.ndarray, "r c D"]:
-    """Waves over the image that are the same in every frame, of unit deviation."""
+    """Waves of standard deviation 1 over the image, the same in every frame."""
     rng = np.random.default_rng([seed, 64])
     y, x = np.meshgrid(np.linspace(0, 1, rows), np.linspace(0, 1, columns), indexing="ij")
     frequency = rng.normal(0, 3, (2, dimensions))

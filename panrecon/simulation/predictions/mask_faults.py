@@ -1,4 +1,4 @@
-"""What can go wrong with the outline of a single mask."""
+"""Errors of the outline of a single mask."""
 
 from collections.abc import Sequence
 
@@ -9,21 +9,21 @@ from jaxtyping import Bool, Float
 Mask = Bool[np.ndarray, "h w"]
 
 
-def shaken(mask: Mask, jitter: float, rng: np.random.Generator) -> Mask:
+def jittered(mask: Mask, jitter: float, rng: np.random.Generator) -> Mask:
     """The mask with its boundary displaced by smooth noise of deviation `jitter` times the square root of its area."""
     size = float(np.sqrt(mask.sum()))
-    reach = jitter * size
-    rows, columns = _window(mask, int(np.ceil(4 * reach)) + 2)
-    part = mask[rows, columns]
-    noise = _smooth_noise(part.shape, max(2.0, 0.12 * size), rng)
-    bias = 0.35 * reach * rng.standard_normal()
+    deviation = jitter * size
+    rows, columns = _window(mask, int(np.ceil(4 * deviation)) + 2)
+    crop = mask[rows, columns]
+    noise = _smooth_noise(crop.shape, max(2.0, 0.12 * size), rng)
+    bias = 0.35 * deviation * rng.standard_normal()
     result = np.zeros_like(mask)
-    result[rows, columns] = _signed_distance(part) + reach * noise + bias > 0
+    result[rows, columns] = _signed_distance(crop) + deviation * noise + bias > 0
     return result
 
 
 def cut_in_two(mask: Mask, rng: np.random.Generator) -> list[Mask]:
-    """The two sides of a straight cut near the mask's middle."""
+    """The two sides of the mask along a random line near its middle; one where the line misses it."""
     y, x = np.nonzero(mask)
     angle = rng.uniform(0, np.pi)
     along = x * np.cos(angle) + y * np.sin(angle)
@@ -33,14 +33,14 @@ def cut_in_two(mask: Mask, rng: np.random.Generator) -> list[Mask]:
 
 
 def grown_over_boundary(mask: Mask, neighbours: Sequence[Mask], rng: np.random.Generator) -> Mask:
-    """The mask with a piece of the neighbour that it touches at a random boundary point."""
-    edge_y, edge_x = np.nonzero(mask & ~_eroded(mask))
-    if not len(edge_y):
+    """The mask with the largest piece of a neighbour that lies within a disc about a random boundary pixel."""
+    boundary_y, boundary_x = np.nonzero(mask & ~_eroded(mask))
+    if not len(boundary_y):
         return mask
-    pick = int(rng.integers(len(edge_y)))
+    centre = int(rng.integers(len(boundary_y)))
     radius = rng.uniform(0.2, 0.6) * np.sqrt(mask.sum())
     y, x = np.ogrid[: mask.shape[0], : mask.shape[1]]
-    disc = (x - edge_x[pick]) ** 2 + (y - edge_y[pick]) ** 2 <= radius**2
+    disc = (x - boundary_x[centre]) ** 2 + (y - boundary_y[centre]) ** 2 <= radius**2
     pieces = [disc & neighbour for neighbour in neighbours]
     pieces = [piece for piece in pieces if piece.any()]
     return mask | max(pieces, key=lambda piece: int(piece.sum())) if pieces else mask
@@ -54,18 +54,18 @@ def overlap(a: Mask, b: Mask, margin: int) -> bool:
     return bool((near & b[rows, columns]).any())
 
 
-def spot(shape: tuple[int, int], rng: np.random.Generator) -> Mask:
-    """A ragged ellipse somewhere in the image."""
+def random_blob(shape: tuple[int, int], rng: np.random.Generator) -> Mask:
+    """An ellipse with a jittered boundary at a random place of the image."""
     height, width = shape
     y, x = np.ogrid[:height, :width]
     centre = rng.uniform(0, 1, 2) * (height, width)
     radii = rng.uniform(0.03, 0.15, 2) * min(shape)
     ellipse = ((y - centre[0]) / radii[0]) ** 2 + ((x - centre[1]) / radii[1]) ** 2 <= 1
-    return shaken(ellipse, 0.1, rng) if ellipse.any() else ellipse
+    return jittered(ellipse, 0.1, rng) if ellipse.any() else ellipse
 
 
 def _window(mask: Mask, margin: int) -> tuple[slice, slice]:
-    """Rows and columns of the mask's box, wider by `margin` pixels."""
+    """The rows and columns of the mask's bounding box, padded by `margin` pixels."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return (
         slice(max(0, int(rows[0]) - margin), int(rows[-1]) + margin + 1),
@@ -74,7 +74,7 @@ def _window(mask: Mask, margin: int) -> tuple[slice, slice]:
 
 
 def _signed_distance(mask: Mask) -> Float[np.ndarray, "h w"]:
-    """Distance to the boundary in pixels: positive inside; the border of the array is no boundary."""
+    """The distance to the boundary in pixels, positive inside; the border of the array is no boundary."""
     inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
     outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5)
     if mask.all():
@@ -83,7 +83,7 @@ def _signed_distance(mask: Mask) -> Float[np.ndarray, "h w"]:
 
 
 def _smooth_noise(shape: tuple[int, ...], wavelength: float, rng: np.random.Generator) -> Float[np.ndarray, "h w"]:
-    """Noise of about unit deviation with blobs of `wavelength` pixels."""
+    """Noise of about standard deviation 1, correlated over `wavelength` pixels."""
     coarse = tuple(int(np.ceil(n / wavelength)) + 3 for n in shape)
     grid = rng.standard_normal(coarse).astype(np.float32)
     scaled = cv2.resize(grid, None, fx=wavelength, fy=wavelength, interpolation=cv2.INTER_CUBIC)

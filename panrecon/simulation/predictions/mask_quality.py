@@ -1,4 +1,4 @@
-"""How good detections of single views are: recall, precision and shape."""
+"""Quality of detections in single views: recall, precision and mean IoU."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,36 +31,45 @@ class MaskQuality:
 
     @property
     def recall(self) -> float:
+        """The share of true masks that are matched, in [0, 1]."""
         return self.matched / max(self.true, 1)
 
     @property
     def precision(self) -> float:
+        """The share of detections that are matched, in [0, 1]."""
         return self.matched / max(self.detected, 1)
 
     @property
     def segmentation_quality(self) -> float:
-        """Mean IoU of the matches (SQ)."""
+        """The mean IoU of the matches (SQ; Kirillov et al., 2019), in [0, 1]."""
         return self.iou_sum / max(self.matched, 1)
 
 
 def mask_quality(detections: Sequence[Detections], truth: Sequence[Detections]) -> MaskQuality:
-    """Quality of the detections against exact ones of the same views; each is matched at most once, best IoU first."""
-    return sum((_view_quality(found, true) for found, true in zip(detections, truth, strict=True)), MaskQuality())
+    """The counts of detections against the exact ones of the same views, matched greedily by IoU, one to one."""
+    return sum((_view_quality(view, true) for view, true in zip(detections, truth, strict=True)), MaskQuality())
 
 
-def _view_quality(found: Detections, true: Detections) -> MaskQuality:
-    iou = _iou(found, true)
-    ious = []
+def _view_quality(detections: Detections, truth: Detections) -> MaskQuality:
+    iou = _iou(detections, truth)
+    matched_ious = []
     while iou.size and iou.max() > MATCH_IOU:
         row, column = np.unravel_index(int(iou.argmax()), iou.shape)
-        ious.append(float(iou[row, column]))
+        matched_ious.append(float(iou[row, column]))
         iou[row], iou[:, column] = 0.0, 0.0
-    return MaskQuality(len(ious), len(found), len(true), float(sum(ious)))
+    return MaskQuality(len(matched_ious), len(detections), len(truth), float(sum(matched_ious)))
 
 
-def _iou(found: Detections, true: Detections) -> Float[np.ndarray, "D T"]:
-    """IoU of every pair of the same class, else 0."""
-    a, b = (d.mask.reshape(len(d), int(np.prod(d.mask.shape[1:]))).astype(np.float32) for d in (found, true))
-    common = a @ b.T
-    union = a.sum(axis=1)[:, None] + b.sum(axis=1)[None] - common
-    return np.where(found.category[:, None] == true.category[None], common / np.maximum(union, 1), 0.0)
+def _iou(detections: Detections, truth: Detections) -> Float[np.ndarray, "D T"]:
+    """The IoU of every pair of the same class, else 0."""
+    detected = _pixels(detections)
+    true = _pixels(truth)
+    intersection = detected @ true.T
+    union = detected.sum(axis=1)[:, None] + true.sum(axis=1)[None] - intersection
+    same_class = detections.category[:, None] == truth.category[None]
+    return np.where(same_class, intersection / np.maximum(union, 1), 0.0)
+
+
+def _pixels(detections: Detections) -> Float[np.ndarray, "D P"]:
+    pixel_count = int(np.prod(detections.mask.shape[1:]))
+    return detections.mask.reshape(len(detections), pixel_count).astype(np.float32)

@@ -14,10 +14,10 @@ from panrecon.simulation.predictions.features import coverage_of, segments_of
 from panrecon.simulation.street.camera import StreetView
 from panrecon.structures import FeatureMap, PointFeatures, normalised
 
-CELL: Final = 8  # px of an image a feature
+CELL: Final = 8  # px, width of the image patch of one feature
 _LANGUAGE: Final = 84  # seed of all text embeddings: a text encoder is the same everywhere
 
-# Words of one family mean like things: their embeddings are close.
+# Words of one family have similar embeddings.
 _FAMILIES: Final = (
     ("car", "truck", "bus", "trailer", "caravan", "train", "construction vehicle", "other vehicle", "unknown vehicle"),
     ("bicycle", "motorcycle", "bicyclist", "motorcyclist", "rider"),
@@ -38,18 +38,18 @@ _SYNONYMS: Final = {
     "bike": "bicycle", "motorbike": "motorcycle", "cyclist": "bicyclist", "excavator": "construction vehicle",
     "crane": "construction vehicle", "tram": "train",
 }  # fmt: skip
-LEAST_DIMENSIONS: Final = 1 + len(_FAMILIES) + len(_WORDS)
+MIN_DIMENSIONS: Final = 1 + len(_FAMILIES) + len(_WORDS)
 
 
 @dataclass(frozen=True)
-class VisionFaults:
-    """Deviations of features, as lengths beside the unit embedding of the class; `blur` in cells over boundaries.
+class PointFeatureFaults:
+    """Errors of features, as lengths relative to the unit embedding of the class; `blur` is a Gaussian's, in cells.
 
     `object_noise` is one error for all of an object in one image, `patch_noise` differs from cell to cell. A share
-    `mistaken` of the objects of an image shows a mixture with the class most like theirs, any part of it.
+    `confused` of the objects of an image has a random mixture with the embedding of the most similar class.
     """
 
-    mistaken: float = 0.25
+    confused: float = 0.25
     object_noise: float = 0.35
     patch_noise: float = 0.4
     blur: float = 0.6
@@ -59,17 +59,17 @@ def simulated_text_embeddings(words: Sequence[str], dimensions: int = 64) -> Flo
     """Unit vectors that depend on the word alone; all cosines are positive, as CLIP's are.
 
     Different words of the vocabulary have cosines of 0.25 to 0.3, and of 0.6 to 0.7 within a family such as car,
-    truck and bus. Synonyms are closer still; a word that is not known is about as far from all of them.
+    truck and bus. Synonyms are more similar; an unknown word has a cosine of 0.25 to 0.3 with all of them.
     """
-    if dimensions < LEAST_DIMENSIONS:
-        raise ValueError(f"{dimensions} dimensions are too few for the vocabulary; {LEAST_DIMENSIONS} are needed.")
-    turn = np.random.default_rng(_LANGUAGE).standard_normal((dimensions, dimensions))
-    axes = np.linalg.qr(turn)[0].T
+    if dimensions < MIN_DIMENSIONS:
+        raise ValueError(f"{dimensions} dimensions are too few for the vocabulary; {MIN_DIMENSIONS} are needed.")
+    random_matrix = np.random.default_rng(_LANGUAGE).standard_normal((dimensions, dimensions))
+    axes = np.linalg.qr(random_matrix)[0].T
     return np.stack([_embedding(normalised(word), axes) for word in words]).astype(np.float32)
 
 
 def _embedding(word: str, axes: Float[np.ndarray, "D D"]) -> Float[np.ndarray, " D"]:
-    """Parts along the axis of all words, along that of the word's family and along its own."""
+    """The sum of components along the axis of all words, along that of the word's family and along its own."""
     rng = np.random.default_rng([_LANGUAGE, zlib.crc32(word.encode())])
     common = rng.uniform(0.25, 0.3)
     family = rng.uniform(0.35, 0.4)
@@ -77,55 +77,67 @@ def _embedding(word: str, axes: Float[np.ndarray, "D D"]) -> Float[np.ndarray, "
         mixture = _embedding(_SYNONYMS[word], axes) + 0.5 * _embedding(f"the word {word}", axes)
         return mixture / np.linalg.norm(mixture)
     if word not in _WORDS:
-        own = rng.standard_normal(len(axes) - 1) @ axes[1:]
-        return np.sqrt(common) * axes[0] + np.sqrt(1 - common) * own / np.linalg.norm(own)
-    number = next(i for i, members in enumerate(_FAMILIES) if word in members)
-    own = axes[1 + len(_FAMILIES) + _WORDS.index(word)]
-    return np.sqrt(common) * axes[0] + np.sqrt(family) * axes[1 + number] + np.sqrt(1 - common - family) * own
+        own_axis = rng.standard_normal(len(axes) - 1) @ axes[1:]
+        return np.sqrt(common) * axes[0] + np.sqrt(1 - common) * own_axis / np.linalg.norm(own_axis)
+    family_index = next(index for index, words in enumerate(_FAMILIES) if word in words)
+    family_axis = axes[1 + family_index]
+    own_axis = axes[1 + len(_FAMILIES) + _WORDS.index(word)]
+    return np.sqrt(common) * axes[0] + np.sqrt(family) * family_axis + np.sqrt(1 - common - family) * own_axis
 
 
 def simulated_point_features(
     points: Float[np.ndarray, "n 3"],
     views: Sequence[StreetView],
-    embedding_of_row: Float[np.ndarray, "C D"],
-    faults: VisionFaults | None = None,
+    embedding_of_category: Float[np.ndarray, "C D"],
+    faults: PointFeatureFaults | None = None,
     *,
     seed: int = 0,
     frame: int = 0,
 ) -> PointFeatures:
-    """What world points read from features of the views: the mean over those whose image they fall into.
+    """The features of world points: the mean over the views whose image they project into.
 
-    Whether something hides a point is not asked, as in OpenScene. A class's pixels show its row of the embeddings.
+    Occlusion is not tested, as in OpenScene (Peng et al., 2023). Pixels of a class have the class's embedding.
     """
-    faults = VisionFaults() if faults is None else faults
-    shown = (
-        MapView(view.camera, invert(view.world_from_camera), _feature_image(view, embedding_of_row, faults, rng))
-        for number, view in enumerate(views)
-        for rng in [np.random.default_rng([seed, frame, number, 85])]
+    faults = PointFeatureFaults() if faults is None else faults
+    map_views = (
+        MapView(
+            view.camera,
+            invert(view.world_from_camera),
+            _feature_map(view, embedding_of_category, faults, np.random.default_rng([seed, frame, view_index, 85])),
+        )
+        for view_index, view in enumerate(views)
     )
-    return read_points(points, shown).features()
+    return read_points(points, map_views).features()
 
 
-def _feature_image(
-    view: StreetView, embedding_of_row: Float[np.ndarray, "C D"], faults: VisionFaults, rng: np.random.Generator
+def _feature_map(
+    view: StreetView,
+    embedding_of_category: Float[np.ndarray, "C D"],
+    faults: PointFeatureFaults,
+    rng: np.random.Generator,
 ) -> FeatureMap:
-    segments, number = segments_of(view.truth)
+    segments, segment_of_pixel = segments_of(view.truth)
     rows, columns = max(1, view.camera.height // CELL), max(1, view.camera.width // CELL)
-    dimensions = embedding_of_row.shape[1]
-    share = coverage_of(number, len(segments), (rows, columns), faults.blur)
-    unit = 1 / np.sqrt(dimensions)
-    signal = _mixed(segments[:, 0], embedding_of_row, faults.mistaken, rng)
-    signal += faults.object_noise * unit * rng.standard_normal(signal.shape)
-    noise = faults.patch_noise * unit * rng.standard_normal((rows, columns, dimensions))
-    return FeatureMap((share @ signal + noise).astype(np.float32))
+    dimensions = embedding_of_category.shape[1]
+    coverage = coverage_of(segment_of_pixel, len(segments), (rows, columns), faults.blur)
+    unit_deviation = 1 / np.sqrt(dimensions)  # per dimension, of a vector of length 1
+    signal = _segment_embeddings(segments[:, 0], embedding_of_category, faults.confused, rng)
+    signal += faults.object_noise * unit_deviation * rng.standard_normal(signal.shape)
+    noise = faults.patch_noise * unit_deviation * rng.standard_normal((rows, columns, dimensions))
+    return FeatureMap((coverage @ signal + noise).astype(np.float32))
 
 
-def _mixed(
-    rows: Int[np.ndarray, " s"], embedding_of_row: Float[np.ndarray, "C D"], share: float, rng: np.random.Generator
+def _segment_embeddings(
+    category_of_segment: Int[np.ndarray, " s"],
+    embedding_of_category: Float[np.ndarray, "C D"],
+    confused: float,
+    rng: np.random.Generator,
 ) -> Float[np.ndarray, "s D"]:
-    """The embeddings of segments of these classes, a share of them mixed with their class's next one."""
-    cosine = embedding_of_row @ embedding_of_row.T
+    """The embeddings of segments, a share `confused` of them mixed with that of the most similar class."""
+    cosine = embedding_of_category @ embedding_of_category.T
     cosine[cosine > 0.999] = -1.0  # itself, or another class that has the same word
-    next_row = cosine.argmax(axis=1)[rows]
-    part = np.where(rng.uniform(size=len(rows)) < share, rng.uniform(size=len(rows)), 0.0)[:, None]
-    return (1 - part) * embedding_of_row[rows] + part * embedding_of_row[next_row]
+    similar_category = cosine.argmax(axis=1)[category_of_segment]
+    is_confused = rng.uniform(size=len(category_of_segment)) < confused
+    weight = np.where(is_confused, rng.uniform(size=len(category_of_segment)), 0.0)[:, None]
+    own = embedding_of_category[category_of_segment]
+    return (1 - weight) * own + weight * embedding_of_category[similar_category]

@@ -1,4 +1,4 @@
-"""The shell of a room: walls with an opening for the window, floor, ceiling, door, window."""
+"""The building of a room: walls with an opening for the window, floor, ceiling, door, window."""
 
 from dataclasses import dataclass, replace
 
@@ -15,7 +15,7 @@ REVEAL = 0.14  # depth of the window's opening, m
 
 @dataclass(frozen=True)
 class Opening:
-    """A window or door in a wall: its middle along the wall (x to the right seen from inside), width, sill, top (m)."""
+    """A window or door: its wall, and its extent along the wall (m, from the left seen from inside) and in height."""
 
     wall: str
     middle: float
@@ -25,38 +25,40 @@ class Opening:
 
     @property
     def span(self) -> tuple[float, float]:
+        """The left and the right end along the wall (m)."""
         return self.middle - self.width / 2, self.middle + self.width / 2
 
 
 @dataclass(frozen=True)
 class Shell:
-    """Size of the room (x, y, z in m) and where its window and door are."""
+    """The size of a room (x, y, z in m), its window and its door."""
 
     size: tuple[float, float, float]
     window: Opening
     door: Opening
 
     def world_from_wall(self, wall: str) -> np.ndarray:
-        """From a wall's frame: x to the right along it from 0, y into the wall, z up."""
+        """The transform from a wall's frame: x to the right along it from its left corner, y into the wall, z up."""
         x, y, _ = self.size
         origin = {"north": (0.0, y), "east": (x, y), "south": (x, 0.0), "west": (0.0, 0.0)}[wall]
         return pose((*origin, 0.0), yaw=YAW_OF_WALL[wall])
 
     def wall_length(self, wall: str) -> float:
+        """The length (m) of the wall "north", "east", "south" or "west"."""
         return self.size[0] if wall in ("north", "south") else self.size[1]
 
     def floor_before(self, opening: Opening, depth: float) -> Rectangle:
         """The floor within `depth` metres of an opening."""
         corners = np.array([[opening.span[0], 0, 0], [opening.span[1], -depth, 0]])
-        to_world = self.world_from_wall(opening.wall)
-        low_high = np.sort(corners @ to_world[:3, :3].T + to_world[:3, 3], axis=0)
-        return Rectangle((low_high[0, 0], low_high[1, 0]), (low_high[0, 1], low_high[1, 1]))
+        world_from_wall = self.world_from_wall(opening.wall)
+        low, high = np.sort(corners @ world_from_wall[:3, :3].T + world_from_wall[:3, 3], axis=0)
+        return Rectangle((low[0], high[0]), (low[1], high[1]))
 
 
 def shell_items(
     shell: Shell, paper: dict[str, Material], floor: Material, ceiling: Material, wood: Material
 ) -> list[Item]:
-    """Everything that is fixed to the building, as items of stuff."""
+    """The building's surfaces, which are stuff; `paper` is the material of every wall, `wood` that of the door."""
     x, y, z = shell.size
     walls = [part for wall in YAW_OF_WALL for part in _wall(shell, wall, paper[wall])]
     skirting = [part for wall in YAW_OF_WALL for part in _skirting(shell, wall)]
@@ -70,13 +72,13 @@ def shell_items(
 
 
 def daylight(shell: Shell, strength: float) -> Light:
-    """The light that comes in through the window."""
+    """The window as an area light; `strength` scales its power."""
     window = shell.window
-    to_world = shell.world_from_wall(window.wall)
-    centre = to_world @ [window.middle, REVEAL - 0.09, (window.bottom + window.top) / 2, 1]
-    right = to_world[:3, 0] * (window.width / 2 - 0.1)
+    world_from_wall = shell.world_from_wall(window.wall)
+    centre = world_from_wall @ [window.middle, REVEAL - 0.09, (window.bottom + window.top) / 2, 1]
+    right = world_from_wall[:3, 0] * (window.width / 2 - 0.1)
     up = np.array([0, 0, (window.top - window.bottom) / 2 - 0.1])
-    facing = -to_world[:3, 1]
+    facing = -world_from_wall[:3, 1]
     power = (1.0 * strength, 1.04 * strength, 1.1 * strength)
     return Light(_point(centre), (_point(right), _point(up)), _point(facing), power)
 
@@ -86,13 +88,13 @@ def _point(values: np.ndarray) -> tuple[float, float, float]:
 
 
 def _upright(x: tuple[float, float], z: tuple[float, float], y: float, material: Material) -> Part:
-    """A rectangle of a wall plane, facing into the room."""
+    """A vertical rectangle at depth `y` of a wall's frame, facing into the room."""
     centre = ((x[0] + x[1]) / 2, y, (z[0] + z[1]) / 2)
     return panel((x[1] - x[0], z[1] - z[0]), material, pose(centre, pitch=np.pi / 2))
 
 
 def _papered(x: tuple[float, float], z: tuple[float, float], paper: Material) -> Part:
-    """A rectangle of the inner wall plane whose pattern runs on into its neighbours'."""
+    """A rectangle of the wall plane whose texture continues across neighbouring rectangles."""
     return replace(_upright(x, z, 0.0, paper), world_from_part=pose(pitch=np.pi / 2))
 
 

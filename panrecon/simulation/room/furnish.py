@@ -1,4 +1,4 @@
-"""Seeded choice of a room's size, colours, furniture and of everything that stands and hangs about."""
+"""The seeded draw of a room: its size, materials, furniture and small objects."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 from panrecon.simulation.room import furniture as make
 from panrecon.simulation.room.building import Opening, Shell, daylight, shell_items
 from panrecon.simulation.room.items import Item, Light
-from panrecon.simulation.room.layout import YAW_OF_WALL, FloorPlan, NoSpaceError, Spot, free_places
+from panrecon.simulation.room.layout import YAW_OF_WALL, FloorPlan, NoSpaceError, Placement, free_positions
 from panrecon.simulation.scene.shapes import Part, Point, bounds, box, moved, pose
 from panrecon.simulation.scene.textures import RGB, Material
 
@@ -35,22 +35,28 @@ LIGHT_CLOTHS: Final[tuple[RGB, ...]] = ((0.9, 0.85, 0.72), (0.85, 0.72, 0.5), (0
 
 @dataclass(frozen=True)
 class Furnisher:
-    """Draws materials and places furniture; one generator in a fixed order makes the room a function of its seed."""
+    """Draws materials, furniture and its placement from one generator, in a fixed order.
+
+    Methods that return items raise NoSpaceError where the furniture does not fit the floor plan.
+    """
 
     shell: Shell
     plan: FloorPlan
     rng: np.random.Generator
 
     def wood(self) -> Material:
+        """A random wood."""
         color, accent = WOODS[self.rng.integers(len(WOODS))]
         return Material("wood", color, accent, seed=int(self.rng.integers(1000)))
 
     def cloth(self, patterns: Sequence[str] = ("fabric",)) -> Material:
+        """A cloth of a random colour and of one of these patterns."""
         pattern = patterns[int(self.rng.integers(len(patterns)))]
         accent = LIGHT_CLOTHS[self.rng.integers(len(LIGHT_CLOTHS))]
         return Material(pattern, CLOTHS[self.rng.integers(len(CLOTHS))], accent, seed=int(self.rng.integers(1000)))
 
     def glaze(self) -> Material:
+        """A ceramic glaze of two random colours."""
         tones: tuple[RGB, ...] = (
             (0.88, 0.86, 0.8),
             (0.25, 0.42, 0.55),
@@ -61,27 +67,29 @@ class Furnisher:
         return Material("ceramic", tones[self.rng.integers(len(tones))], tones[self.rng.integers(len(tones))])
 
     def walls_without(self, *openings: Opening) -> tuple[str, ...]:
+        """The names of the walls that have none of these openings."""
         return tuple(wall for wall in WALLS if wall not in {opening.wall for opening in openings})
 
     def dining(self) -> list[Item]:
-        """The table with its chairs, in the open; a hanging lamp above; small things on it."""
+        """A table away from the walls, its chairs, a hanging lamp above it, and small objects on it."""
         round_top = bool(self.rng.uniform() < 0.3)
         length, width = (
             (1.15, 1.15) if round_top else (float(self.rng.uniform(1.3, 1.6)), float(self.rng.uniform(0.8, 0.9)))
         )
-        spot = self.plan.in_the_open(length + 1.3, width + 1.3, 0.35)
+        placement = self.plan.in_the_open(length + 1.3, width + 1.3, 0.35)
         top = make.table(length, width, self.wood(), round_top=round_top)
-        items = [Item("table", tuple(moved(top, pose(spot.at(0.0)))))]
-        items += self._chairs(spot, length, width)
-        items += self._on_table(spot, (length / 2, width / 2), round_top)
+        items = [Item("table", tuple(moved(top, pose(placement.at(0.0)))))]
+        items += self._chairs(placement, length, width)
+        items += self._on_table(placement, (length / 2, width / 2), round_top)
         drop = self.shell.size[2] - float(self.rng.uniform(1.5, 1.6))
         shade = Material("plain", self.cloth().color, glow=0.12)
-        return [*items, Item("lamp", tuple(moved(make.hanging_lamp(drop, shade), pose(spot.at(self.shell.size[2])))))]
+        lamp = moved(make.hanging_lamp(drop, shade), pose(placement.at(self.shell.size[2])))
+        return [*items, Item("lamp", tuple(lamp))]
 
-    def _chairs(self, spot: Spot, length: float, width: float) -> list[Item]:
+    def _chairs(self, placement: Placement, length: float, width: float) -> list[Item]:
         wood = self.wood()
         seat = self.cloth(("fabric", "stripes", "checks"))
-        far = 0.29
+        distance = 0.29  # m, from the table's edge to a chair's centre
         sides = [(0.0, 1), (np.pi, 1)] if length < 1.25 or self.rng.uniform() < 0.3 else [(0.0, 2), (np.pi, 2)]
         if self.rng.uniform() < 0.8:
             sides += [(np.pi / 2, 1)]
@@ -92,15 +100,15 @@ class Furnisher:
             edge = (length if abs(np.sin(yaw)) > 0.5 else width) / 2
             for i in range(count):
                 along = (i - (count - 1) / 2) * 0.62 + self.rng.uniform(-0.03, 0.03)
-                out = edge + far + self.rng.uniform(0.0, 0.06)
+                out = edge + distance + self.rng.uniform(0.0, 0.06)
                 parts = moved(make.chair(wood, seat), pose((0, 0, 0), yaw=self.rng.uniform(-0.1, 0.1)))
-                parts = moved(moved(parts, pose((along, out, 0))), pose(spot.at(0.0), yaw=yaw))
+                parts = moved(moved(parts, pose((along, out, 0))), pose(placement.at(0.0), yaw=yaw))
                 items.append(Item("chair", tuple(parts)))
         return items
 
-    def _on_table(self, spot: Spot, half: tuple[float, float], round_top: bool) -> list[Item]:
+    def _on_table(self, placement: Placement, half: tuple[float, float], round_top: bool) -> list[Item]:
         fruit: tuple[RGB, ...] = ((0.75, 0.16, 0.12), (0.9, 0.62, 0.15), (0.55, 0.65, 0.2), (0.85, 0.4, 0.12))
-        choices: list[tuple[str, float, Callable[[], list[Part]]]] = [
+        candidates: list[tuple[str, float, Callable[[], list[Part]]]] = [  # class, radius (m), parts
             ("bowl", 0.14, lambda: make.bowl(self.glaze(), fruit)),
             ("laptop", 0.23, lambda: make.laptop(self.rng)),
             ("vase", 0.09, lambda: make.vase(float(self.rng.uniform(0.24, 0.32)), self.glaze())),
@@ -109,28 +117,30 @@ class Furnisher:
             ("cup", 0.07, lambda: make.cup(self.glaze())),
             ("cup", 0.07, lambda: make.cup(self.glaze())),
         ]
-        kept = [choice for choice in choices if self.rng.uniform() < 0.85]
-        places = free_places(self.rng, half, [radius for _, radius, _ in kept], disc=round_top)
+        drawn = [candidate for candidate in candidates if self.rng.uniform() < 0.85]
+        positions = free_positions(self.rng, half, [radius for _, radius, _ in drawn], disc=round_top)
         items = []
-        for (category, _, build), (x, y) in zip(kept, places, strict=False):
+        for (category, _, build), (x, y) in zip(drawn, positions, strict=False):
             parts = make.standing_on(build(), float(x), float(y), 0.751, yaw=float(self.rng.uniform(-0.5, 0.5)))
-            items.append(Item(category, tuple(moved(parts, pose(spot.at(0.0))))))
+            items.append(Item(category, tuple(moved(parts, pose(placement.at(0.0))))))
         return items
 
     def sofa(self) -> list[Item]:
+        """A sofa against a wall."""
         length = float(self.rng.uniform(1.75, 2.15))
-        spot = self.plan.against_wall(length, 0.86, WALLS)
+        placement = self.plan.against_wall(length, 0.86, WALLS)
         feet = self.wood()
         parts = make.sofa(length, self.cloth(), self.cloth(("stripes", "checks", "fabric")), feet)
-        return [Item("sofa", _standing(parts, spot))]
+        return [Item("sofa", _standing(parts, placement))]
 
     def shelf(self) -> list[Item]:
+        """A bookcase against a wall without the window, and the objects on its boards."""
         width = float(self.rng.uniform(0.95, 1.3))
         boards = int(self.rng.integers(5, 7))
-        spot = self.plan.against_wall(width, 0.31, self.walls_without(self.shell.window))
-        items = [Item("shelf", _standing(make.shelf(width, boards, self.wood()), spot))]
+        placement = self.plan.against_wall(width, 0.31, self.walls_without(self.shell.window))
+        items = [Item("shelf", _standing(make.shelf(width, boards, self.wood()), placement))]
         for z in make.shelf_heights(boards)[:-1]:
-            items += [Item(name, _standing(parts, spot)) for name, parts in self._on_board(width - 0.1, z + 0.001)]
+            items += [Item(name, _standing(parts, placement)) for name, parts in self._on_board(width - 0.1, z + 0.001)]
         return items
 
     def _on_board(self, width: float, z: float) -> list[tuple[str, list[Part]]]:
@@ -138,74 +148,79 @@ class Furnisher:
         x = -width / 2 + float(self.rng.uniform(0, 0.05))
         result = []
         while x < width / 2 - 0.15:
-            room = width / 2 - x
-            kind = float(self.rng.uniform())
-            if kind < 0.55:
+            free_width = width / 2 - x
+            draw = float(self.rng.uniform())
+            if draw < 0.55:
                 name = "book"
-                need = min(float(self.rng.uniform(0.24, 0.45)), room)
-                parts = make.standing_books(need, self.rng)
-            elif kind < 0.78:
-                need = 0.2
+                item_width = min(float(self.rng.uniform(0.24, 0.45)), free_width)
+                parts = make.standing_books(item_width, self.rng)
+            elif draw < 0.78:
                 name = "vase"
+                item_width = 0.2
                 parts = make.vase(float(self.rng.uniform(0.2, 0.29)), self.glaze())
             else:
                 name = "box"
-                need = float(self.rng.uniform(0.2, 0.3))
-                parts = make.carton(need, 0.2, float(self.rng.uniform(0.12, 0.22)))
-            if need <= room:
-                result.append((name, make.standing_on(parts, x + need / 2, -0.02, z)))
-            x += need + float(self.rng.uniform(0.04, 0.16))
+                item_width = float(self.rng.uniform(0.2, 0.3))
+                parts = make.carton(item_width, 0.2, float(self.rng.uniform(0.12, 0.22)))
+            if item_width <= free_width:
+                result.append((name, make.standing_on(parts, x + item_width / 2, -0.02, z)))
+            x += item_width + float(self.rng.uniform(0.04, 0.16))
         return result
 
     def bed(self) -> list[Item]:
+        """A bed against a wall without the door; wide in large rooms, narrow in small ones."""
         width = 0.95 if min(self.shell.size[:2]) < 4.5 else 1.45
-        spot = self.plan.against_wall(width, 2.05, self.walls_without(self.shell.door))
+        placement = self.plan.against_wall(width, 2.05, self.walls_without(self.shell.door))
         linen = Material("fabric", (0.9, 0.88, 0.83))
         parts = make.bed(2.05, width, self.wood(), self.cloth(("checks", "stripes", "fabric")), linen)
-        return [Item("bed", _standing(parts, spot))]
+        return [Item("bed", _standing(parts, placement))]
 
     def cabinet(self) -> list[Item]:
+        """A sideboard against a wall, with a vase, a box and books on it."""
         width = float(self.rng.uniform(1.1, 1.6))
         height = float(self.rng.uniform(0.72, 0.88))
-        spot = self.plan.against_wall(width + 0.02, 0.45, WALLS)
+        placement = self.plan.against_wall(width + 0.02, 0.45, WALLS)
         front = (
             self.wood() if self.rng.uniform() < 0.5 else Material("plain", PLASTERS[self.rng.integers(len(PLASTERS))])
         )
-        items = [Item("cabinet", _standing(make.cabinet(width, height, self.wood(), front), spot))]
-        choices = [
+        items = [Item("cabinet", _standing(make.cabinet(width, height, self.wood(), front), placement))]
+        candidates = [
             ("vase", make.vase(float(self.rng.uniform(0.28, 0.36)), self.glaze())),
             ("box", make.carton(0.3, 0.22, 0.18)),
             ("book", make.standing_books(0.26, self.rng)),
         ]
         third = (width - 0.2) / 3
         for i, index in enumerate(self.rng.permutation(3)):
-            name, parts = choices[index]
-            items.append(Item(name, _standing(make.standing_on(parts, (i - 1) * third, 0.0, height + 0.001), spot)))
+            name, parts = candidates[index]
+            parts_on_top = make.standing_on(parts, (i - 1) * third, 0.0, height + 0.001)
+            items.append(Item(name, _standing(parts_on_top, placement)))
         return items
 
     def standing_lamp(self) -> list[Item]:
-        spot = self.plan.in_corner(0.46)
+        """A floor lamp in a corner, lit."""
+        placement = self.plan.in_corner(0.46)
         shade = Material("fabric", LIGHT_CLOTHS[self.rng.integers(len(LIGHT_CLOTHS))], glow=0.75)
-        return [Item("lamp", _standing(make.floor_lamp(shade), spot))]
+        return [Item("lamp", _standing(make.floor_lamp(shade), placement))]
 
     def plants(self) -> list[Item]:
+        """One or two potted plants in corners."""
         items = []
         for _ in range(int(self.rng.integers(1, 3))):
             height = float(self.rng.uniform(0.85, 1.15))
             pot = self.glaze()
             parts = make.plant(height, self.rng, pot)
             low, high = bounds(parts)
-            spot = self.plan.in_corner(2 * float(np.abs([low[:2], high[:2]]).max()), 0.05)
-            items.append(Item("plant", _standing(parts, spot)))
+            placement = self.plan.in_corner(2 * float(np.abs([low[:2], high[:2]]).max()), 0.05)
+            items.append(Item("plant", _standing(parts, placement)))
         return items
 
     def cartons(self) -> list[Item]:
         """A box on the floor, beside a wall."""
-        spot = self.plan.against_wall(0.45, 0.4, WALLS, 0.15)
-        return [Item("box", _standing(make.carton(0.42, 0.36, 0.3), spot))]
+        placement = self.plan.against_wall(0.45, 0.4, WALLS, 0.15)
+        return [Item("box", _standing(make.carton(0.42, 0.36, 0.3), placement))]
 
     def rug(self, items: Sequence[Item]) -> Item:
-        """A rug under the table."""
+        """A rug under the table among `items`."""
         low, high = bounds([part for item in items if item.category == "table" for part in item.parts])
         x, y = (low[0] + high[0]) / 2, (low[1] + high[1]) / 2
         size = (float(high[0] - low[0] + 1.0), float(high[1] - low[1] + 0.95), 0.012)
@@ -214,8 +229,8 @@ class Furnisher:
         return Item("rug", (box(size, (float(x), float(y), 0.006), Material("carpet", color, accent)),))
 
     def pictures(self, items: Sequence[Item]) -> list[Item]:
-        """Pictures on free stretches of wall, above whatever stands there."""
-        hung: list[Item] = []
+        """Up to six pictures on free parts of the walls, clear of `items`, window and door."""
+        pictures: list[Item] = []
         for _ in range(60):
             width = float(self.rng.uniform(0.4, 0.9))
             height = float(self.rng.uniform(0.4, 0.65))
@@ -227,24 +242,24 @@ class Furnisher:
             )
             motif = Material("painting", self.cloth().color, self.cloth().color, seed=int(self.rng.integers(1000)))
             parts = make.picture(width, height, frame, motif)
-            to_world = self.shell.world_from_wall(wall) @ pose((middle, -0.001, z))
-            picture = Item("picture", tuple(moved(parts, to_world)))
-            clear = all(_apart(picture, other, 0.15) for other in [*items, *hung])
+            world_from_picture = self.shell.world_from_wall(wall) @ pose((middle, -0.001, z))
+            picture = Item("picture", tuple(moved(parts, world_from_picture)))
+            clear = all(_apart(picture, other, 0.15) for other in [*items, *pictures])
             if clear and not self._before_opening(wall, middle, width):
-                hung.append(picture)
-            if len(hung) == 6:
+                pictures.append(picture)
+            if len(pictures) == 6:
                 break
-        return hung
+        return pictures
 
     def _before_opening(self, wall: str, middle: float, width: float) -> bool:
-        openings = [o for o in (self.shell.window, self.shell.door) if o.wall == wall]
-        return any(abs(middle - o.middle) < (width + o.width) / 2 + 0.2 for o in openings)
+        openings = [opening for opening in (self.shell.window, self.shell.door) if opening.wall == wall]
+        return any(abs(middle - opening.middle) < (width + opening.width) / 2 + 0.2 for opening in openings)
 
 
 def furnished(rng: np.random.Generator) -> tuple[tuple[float, float, float], list[Item], list[Light]]:
-    """Size, items (the shell first) and lights of a drawn room; layouts that do not fit are drawn again."""
+    """The size (m), the items and the lights of a random room; layouts that do not fit are drawn again."""
     while True:
-        shell = _draw_shell(rng)
+        shell = _random_shell(rng)
         try:
             return shell.size, *_furnish(shell, rng)
         except NoSpaceError:
@@ -254,15 +269,23 @@ def furnished(rng: np.random.Generator) -> tuple[tuple[float, float, float], lis
 def _furnish(shell: Shell, rng: np.random.Generator) -> tuple[list[Item], list[Light]]:
     plan = FloorPlan(shell.size[:2], rng)
     plan.keep_free(shell.floor_before(shell.door, 0.8))
-    by = Furnisher(shell, plan, rng)
-    large = by.bed() if rng.uniform() < 0.5 else by.cabinet()
-    items = [*large, *by.sofa(), *by.shelf(), *by.dining(), *by.standing_lamp(), *by.plants(), *by.cartons()]
-    items += by.pictures(items)
+    furnisher = Furnisher(shell, plan, rng)
+    large = furnisher.bed() if rng.uniform() < 0.5 else furnisher.cabinet()
+    items = [
+        *large,
+        *furnisher.sofa(),
+        *furnisher.shelf(),
+        *furnisher.dining(),
+        *furnisher.standing_lamp(),
+        *furnisher.plants(),
+        *furnisher.cartons(),
+    ]
+    items += furnisher.pictures(items)
     lights = [daylight(shell, 16.0)] + [_lamp_light(item) for item in items if item.category == "lamp"]
-    return [*_drawn_shell_items(by), by.rug(items), *items], lights
+    return [*_random_shell_items(furnisher), furnisher.rug(items), *items], lights
 
 
-def _draw_shell(rng: np.random.Generator) -> Shell:
+def _random_shell(rng: np.random.Generator) -> Shell:
     size = (float(rng.uniform(5.0, 6.2)), float(rng.uniform(4.2, 5.2)), float(rng.uniform(2.5, 2.8)))
     walls = [WALLS[i] for i in rng.permutation(4)[:2]]
     lengths = [size[0] if wall in ("north", "south") else size[1] for wall in walls]
@@ -272,19 +295,19 @@ def _draw_shell(rng: np.random.Generator) -> Shell:
     return Shell(size, window, Opening(walls[1], near_end, 0.86, 0.0, 2.03))
 
 
-def _drawn_shell_items(by: Furnisher) -> list[Item]:
-    color, accent = PAPERS[by.rng.integers(len(PAPERS))]
-    plain = Material("plaster", PLASTERS[by.rng.integers(len(PLASTERS))])
-    feature = WALLS[by.rng.integers(4)]
+def _random_shell_items(furnisher: Furnisher) -> list[Item]:
+    color, accent = PAPERS[furnisher.rng.integers(len(PAPERS))]
+    plain = Material("plaster", PLASTERS[furnisher.rng.integers(len(PLASTERS))])
+    feature = WALLS[furnisher.rng.integers(4)]
     paper = {wall: Material("wallpaper", color, accent) if wall == feature else plain for wall in WALLS}
-    floor_color, floor_accent = WOODS[by.rng.integers(3)]
+    floor_color, floor_accent = WOODS[furnisher.rng.integers(3)]
     floor = Material("planks", floor_color, floor_accent)
-    door = by.wood() if by.rng.uniform() < 0.6 else Material("plain", (0.86, 0.86, 0.83))
-    return shell_items(by.shell, paper, floor, Material("plaster", (0.92, 0.92, 0.9)), door)
+    door = furnisher.wood() if furnisher.rng.uniform() < 0.6 else Material("plain", (0.86, 0.86, 0.83))
+    return shell_items(furnisher.shell, paper, floor, Material("plaster", (0.92, 0.92, 0.9)), door)
 
 
-def _standing(parts: Sequence[Part], spot: Spot) -> tuple[Part, ...]:
-    return tuple(moved(parts, pose(spot.at(0.0), yaw=spot.yaw)))
+def _standing(parts: Sequence[Part], placement: Placement) -> tuple[Part, ...]:
+    return tuple(moved(parts, pose(placement.at(0.0), yaw=placement.yaw)))
 
 
 def _lamp_light(lamp: Item) -> Light:

@@ -1,4 +1,4 @@
-"""The true surface of a built-in room as a scan's annotators would deliver it."""
+"""The ground truth of a built-in room as an annotated mesh of the surfaces that a scan has measured."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from panrecon.simulation.room.room import Room
 from panrecon.simulation.room.sensor import SimulatedView
 from panrecon.structures import Labels, TriangleMesh
 
-TOLERANCE: Final = 0.02  # m between a vertex and the surface seen at its pixel
-PATCH: Final = 0.5  # m, side of the cells that large planar patches are cut into
+TOLERANCE: Final = 0.02  # m between a vertex and the depth at its pixel, plus 1 % of that depth
+PATCH: Final = 0.5  # m, side of the grid cells that divide large planar segments
 
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """The surface that the frames measured: labels and a segment number for every vertex.
+    """The measured surface in the world frame, with labels and the index of an over-segment for every vertex.
 
-    Segments are an over-segmentation: no segment holds vertices of two objects. Objects share no vertices.
+    No segment holds vertices of two objects. Objects share no vertices.
     """
 
     mesh: TriangleMesh
@@ -31,26 +31,26 @@ class GroundTruth:
 
 
 def ground_truth_mesh(room: Room, views: Sequence[SimulatedView], edge: float = 0.05) -> GroundTruth:
-    """The room's surface cut to edges of at most `edge` metres, without what no view has measured."""
+    """The room's surface with edges of at most `edge` metres, without the faces that no view has measured."""
     mesh, room_face = subdivided(room.mesh, edge)
     face_of_vertex = _any_face(mesh, room_face)
     normals = vertex_normals(mesh.vertices, mesh.faces)
-    seen = np.zeros(len(mesh.vertices), dtype=bool)
+    is_measured = np.zeros(len(mesh.vertices), dtype=bool)
     for view in views:
-        waiting = np.flatnonzero(~seen)
-        labels = room.labels.at(face_of_vertex[waiting])
-        seen[waiting] = _measured(mesh.vertices[waiting], normals[waiting], labels, view)
-    kept_face = seen[mesh.faces].all(axis=1)
-    kept = np.unique(mesh.faces[kept_face])
-    number = np.full(len(mesh.vertices), -1, dtype=np.int32)
-    number[kept] = np.arange(len(kept))
-    vertices = mesh.vertices[kept]
-    face = face_of_vertex[kept]
+        unmeasured = np.flatnonzero(~is_measured)
+        labels = room.labels.at(face_of_vertex[unmeasured])
+        is_measured[unmeasured] = _is_measured(mesh.vertices[unmeasured], normals[unmeasured], labels, view)
+    faces = mesh.faces[is_measured[mesh.faces].all(axis=1)]
+    old_vertex = np.unique(faces)
+    new_vertex = np.full(len(mesh.vertices), -1, dtype=np.int32)
+    new_vertex[old_vertex] = np.arange(len(old_vertex))
+    vertices = mesh.vertices[old_vertex]
+    face = face_of_vertex[old_vertex]
     colors = np.rint(255 * room.texture(vertices, face)).astype(np.uint8)
     return GroundTruth(
-        TriangleMesh(vertices, number[mesh.faces[kept_face]], colors),
+        TriangleMesh(vertices, new_vertex[faces], colors),
         room.labels.at(face),
-        _segments(room, vertices, face, normals[kept]),
+        _segments(room, vertices, face, normals[old_vertex]),
     )
 
 
@@ -61,23 +61,22 @@ def _any_face(mesh: TriangleMesh, room_face: Int[np.ndarray, " F"]) -> Int[np.nd
     return result
 
 
-def _measured(
+def _is_measured(
     vertices: Float[np.ndarray, "V 3"], normals: Float[np.ndarray, "V 3"], labels: Labels, view: SimulatedView
 ) -> Bool[np.ndarray, " V"]:
-    """The vertices that face the camera, are not hidden and have valid depth at their pixel.
+    """Whether a vertex faces the camera, is not occluded and has valid depth at its pixel.
 
-    Their pixel shows their own object: the floor under a rug is near what is seen, and yet unseen.
+    Its pixel must have its own labels: the floor under a rug is within the tolerance of the rug, but occluded.
     """
     facing = np.flatnonzero(np.einsum("vi,vi->v", normals, view.world_from_camera[:3, 3] - vertices) > 0)
     pixels, depth = project(view.camera, transform(invert(view.world_from_camera), vertices[facing]))
     column, row, inside = nearest_pixel(view.camera, pixels)
-    near = np.abs(view.true_depth[row, column] - depth) < TOLERANCE + 0.01 * np.maximum(depth, 0)
+    depth_agrees = np.abs(view.true_depth[row, column] - depth) < TOLERANCE + 0.01 * np.maximum(depth, 0)
+    same_category = view.truth.category[row, column] == labels.category[facing]
+    same_instance = view.truth.instance[row, column] == labels.instance[facing]
+    has_depth = view.depth[row, column] > 0
     result = np.zeros(len(vertices), dtype=bool)
-    shown = view.truth
-    own = (shown.category[row, column] == labels.category[facing]) & (
-        shown.instance[row, column] == labels.instance[facing]
-    )
-    result[facing] = inside & near & own & (view.depth[row, column] > 0)
+    result[facing] = inside & depth_agrees & same_category & same_instance & has_depth
     return result
 
 
@@ -87,7 +86,7 @@ def _segments(
     face: Int[np.ndarray, " V"],
     normals: Float[np.ndarray, "V 3"],
 ) -> Int[np.ndarray, " V"]:
-    """Numbers from 0: one for each part, main direction of its normals and cell of the world grid."""
+    """Segment indices from 0: one for each part, dominant axis of the normal and cell of a grid."""
     axis = np.abs(normals).argmax(axis=1)
     sign = np.take_along_axis(normals, axis[:, None], axis=1)[:, 0] > 0
     cell = np.floor(vertices / PATCH).astype(np.int64)

@@ -1,4 +1,4 @@
-"""What a room is put together from."""
+"""The elements of a room: objects and light sources."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from panrecon.simulation.scene.shapes import Part, Point
 
 @dataclass(frozen=True)
 class Item:
-    """One object or one stretch of stuff: its class by name and its parts in the world frame."""
+    """One object or one region of stuff: the name of its class, and its parts in the world frame."""
 
     category: str
     parts: tuple[Part, ...]
@@ -18,7 +18,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Light:
-    """A rectangle that shines: centre, half sides (m), where it faces (zero = everywhere) and its power per colour."""
+    """A rectangular area light: centre and half sides (m, world frame), normal and power (linear RGB).
+
+    With `facing` zero it emits in all directions.
+    """
 
     centre: Point
     half_sides: tuple[Point, Point]
@@ -26,7 +29,7 @@ class Light:
     power: Point
 
     def samples(self, count: int) -> Float[np.ndarray, "n 3"]:
-        """A grid of `count` x `count` points of the rectangle."""
+        """A regular grid of `count` x `count` points of the rectangle (m, world frame)."""
         step = (np.arange(count) + 0.5) / count * 2 - 1
-        a, b = (grid.reshape(-1, 1) for grid in np.meshgrid(step, step))
-        return np.asarray(self.centre) + a * np.asarray(self.half_sides[0]) + b * np.asarray(self.half_sides[1])
+        u, v = (grid.reshape(-1, 1) for grid in np.meshgrid(step, step))
+        return np.asarray(self.centre) + u * np.asarray(self.half_sides[0]) + v * np.asarray(self.half_sides[1])

@@ -1,4 +1,4 @@
-"""Light on the surfaces of a room: lamps and window with soft shadows, then light that bounces between surfaces."""
+"""Illumination of a room: direct light of lamps and window with soft shadows, and diffuse interreflection."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from panrecon.simulation.room.room import Room
 from panrecon.structures import TriangleMesh
 from panrecon.system import import_open3d
 
-BOUNCE_DIRECTIONS: Final = 40
-BOUNCES: Final = 4
+BOUNCE_DIRECTIONS: Final = 40  # rays a vertex that sample the light of other surfaces
+BOUNCES: Final = 4  # interreflections
 _CHUNK: Final = 400_000  # rays cast at once
 
 
 @dataclass(frozen=True)
 class LitMesh:
-    """A room's surface cut small, with the light that falls on every vertex (linear RGB, 1 = fully lit)."""
+    """A room's subdivided surface with the irradiance of every vertex (linear RGB, 1 = white paper fully lit)."""
 
     mesh: TriangleMesh
     room_face: Int[np.ndarray, " F"]
@@ -30,13 +30,13 @@ class LitMesh:
 
 
 def light_room(room: Room, edge: float = 0.14) -> LitMesh:
-    """The room's surface with edges of at most `edge` metres, lit."""
+    """The room's surface with edges of at most `edge` metres, and the irradiance of its vertices."""
     mesh, room_face = subdivided(room.mesh, edge)
     return LitMesh(mesh, room_face, _irradiance(room, mesh, room_face))
 
 
 def linear(srgb: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
-    """Reflectance of a colour as pictures hold it (gamma 2, which is cheap)."""
+    """The linear value of a colour as images hold it, with a gamma of 2, which is cheap."""
     return srgb * srgb
 
 
@@ -45,22 +45,21 @@ def _irradiance(room: Room, mesh: TriangleMesh, room_face: Int[np.ndarray, " F"]
     centres = mesh.vertices[mesh.faces].mean(axis=1)
     normals = vertex_normals(mesh.vertices, mesh.faces)
     origins = _just_off_the_surface(mesh, centres, normals)
-    seen, buried = _seen_faces(origins, normals, caster)
-    spread = _spreading(mesh, ~buried)
+    visible_faces, is_buried = _visible_faces(origins, normals, caster)
+    fill = _hole_filling(mesh, ~is_buried)
     reflectance = 0.9 * linear(room.texture(centres, room_face))
-    direct = spread(
-        sum((_direct(light, origins, normals, caster) for light in room.lights), np.zeros((len(origins), 3)))
-    )
+    direct = fill(sum((_direct(light, origins, normals, caster) for light in room.lights), np.zeros((len(origins), 3))))
     total = direct
     for _ in range(BOUNCES):
-        total = spread(direct + _mean_seen(reflectance * total[mesh.faces].mean(axis=1), seen))
+        radiosity = reflectance * total[mesh.faces].mean(axis=1)
+        total = fill(direct + _mean_of_visible(radiosity, visible_faces))
     return total.astype(np.float32)
 
 
 def _just_off_the_surface(
     mesh: TriangleMesh, centres: Float[np.ndarray, "F 3"], normals: Float[np.ndarray, "V 3"]
 ) -> Float[np.ndarray, "V 3"]:
-    """Points 3 mm before the vertices, drawn a little into their faces: a wall's rim is not in the ceiling."""
+    """Points 3 mm off the vertices, moved a little towards their faces' centres: a wall's rim is not in the ceiling."""
     corners = mesh.faces.ravel()
     count = np.maximum(np.bincount(corners, minlength=len(mesh.vertices)), 1)
     repeated = np.repeat(centres, 3, axis=0)
@@ -69,32 +68,32 @@ def _just_off_the_surface(
     return mesh.vertices + 0.2 * (middle - mesh.vertices) + 3e-3 * normals
 
 
-def _spreading(
+def _hole_filling(
     mesh: TriangleMesh, known: Bool[np.ndarray, " V"]
 ) -> Callable[[Float[np.ndarray, "V 3"]], Float[np.ndarray, "V 3"]]:
-    """A function that gives vertices which are not `known` the mean of their known neighbours, ring by ring.
+    """A function that sets vertices which are not `known` to the mean of their known neighbours, over four rings.
 
-    Vertices inside other solids are dark; without this their triangles would darken what is visible beside them.
+    Vertices inside other solids are dark; without this their triangles would darken the visible surface.
     """
     a, b = mesh_edges(mesh.faces).T
     ones = np.ones(2 * len(a), dtype=np.float32)
     links = csr_array((ones, (np.concatenate([a, b]), np.concatenate([b, a]))), shape=(len(known), len(known)))
 
-    def spread(values: Float[np.ndarray, "V 3"]) -> Float[np.ndarray, "V 3"]:
+    def fill(values: Float[np.ndarray, "V 3"]) -> Float[np.ndarray, "V 3"]:
         weight = known.astype(np.float64)
         values = values * weight[:, None]
         for _ in range(4):
-            around = np.asarray(links @ weight)
-            fresh = (weight == 0) & (around > 0)
-            values[fresh] = np.asarray(links @ values)[fresh] / around[fresh, None]
-            weight[fresh] = 1.0
+            known_neighbours = np.asarray(links @ weight)
+            reached = (weight == 0) & (known_neighbours > 0)
+            values[reached] = np.asarray(links @ values)[reached] / known_neighbours[reached, None]
+            weight[reached] = 1.0
         return values
 
-    return spread
+    return fill
 
 
 class _Caster:
-    """Open3D's ray casting for rays that start anywhere."""
+    """Ray casting of arbitrary rays."""
 
     def __init__(self, mesh: TriangleMesh) -> None:
         o3d = import_open3d()
@@ -106,14 +105,14 @@ class _Caster:
         )
 
     def blocked(self, origins: Float[np.ndarray, "n 3"], ends: Float[np.ndarray, "n 3"]) -> np.ndarray:
-        """Whether something lies between the points."""
+        """Whether a surface lies between the points."""
         rays = np.concatenate([origins, ends - origins], axis=1).astype(np.float32)
         return np.asarray(self._scene.test_occlusions(self._tensor(rays), 0.0, 0.995).numpy())
 
     def first_face(
         self, origins: Float[np.ndarray, "n 3"], directions: Float[np.ndarray, "n 3"]
     ) -> tuple[Int[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
-        """The face that each ray meets (-1 = none), and whether it meets it at once or from behind."""
+        """The first face that each ray hits (-1 = none), and whether within 2.5 cm or on its back side."""
         rays = np.concatenate([origins, directions], axis=1).astype(np.float32)
         hits = self._scene.cast_rays(self._tensor(rays))
         behind = np.einsum("ni,ni->n", hits["primitive_normals"].numpy(), rays[:, 3:]) > 0
@@ -124,7 +123,7 @@ def _direct(
     light: Light, origins: Float[np.ndarray, "V 3"], normals: Float[np.ndarray, "V 3"], caster: _Caster
 ) -> Float[np.ndarray, "V 3"]:
     samples = light.samples(4 if any(light.facing) else 2)
-    share = np.zeros(len(origins))
+    irradiance = np.zeros(len(origins))
     for sample in samples:
         to_light = sample - origins
         square = np.maximum((to_light**2).sum(axis=1), 0.02)
@@ -132,36 +131,38 @@ def _direct(
         if any(light.facing):
             cosine = cosine * np.maximum(-(to_light @ np.asarray(light.facing)) / np.sqrt(square), 0.0)
         lit = np.flatnonzero(cosine > 0)
-        open_way = ~caster.blocked(origins[lit], np.broadcast_to(sample, (len(lit), 3)))
-        share[lit] += cosine[lit] / square[lit] * open_way
-    return share[:, None] / len(samples) / np.pi * np.asarray(light.power)
+        is_visible = ~caster.blocked(origins[lit], np.broadcast_to(sample, (len(lit), 3)))
+        irradiance[lit] += cosine[lit] / square[lit] * is_visible
+    return irradiance[:, None] / len(samples) / np.pi * np.asarray(light.power)
 
 
-def _seen_faces(
+def _visible_faces(
     origins: Float[np.ndarray, "V 3"], normals: Float[np.ndarray, "V 3"], caster: _Caster
 ) -> tuple[Int[np.ndarray, "V R"], Bool[np.ndarray, " V"]]:
-    """The faces that each vertex sees along cosine-distributed directions, and whether it is buried in a solid."""
+    """The faces visible from each vertex along cosine-distributed directions, and whether it lies inside a solid."""
     local = _cosine_directions(BOUNCE_DIRECTIONS).astype(np.float32)
     step = max(1, _CHUNK // BOUNCE_DIRECTIONS)
     faces = []
     buried = []
     for start in range(0, len(origins), step):
-        some = slice(start, start + step)
-        directions = np.einsum("vij,rj->vri", _frames(normals[some]).astype(np.float32), local)
-        starts = np.broadcast_to(origins[some, None], directions.shape)
+        chunk = slice(start, start + step)
+        directions = np.einsum("vij,rj->vri", _frames(normals[chunk]).astype(np.float32), local)
+        starts = np.broadcast_to(origins[chunk, None], directions.shape)
         face, near = caster.first_face(starts.reshape(-1, 3), directions.reshape(-1, 3))
         faces.append(face.reshape(-1, BOUNCE_DIRECTIONS))
         buried.append(near.reshape(-1, BOUNCE_DIRECTIONS).mean(axis=1) > 0.6)
     return np.concatenate(faces), np.concatenate(buried)
 
 
-def _mean_seen(radiance: Float[np.ndarray, "F 3"], seen: Int[np.ndarray, "V R"]) -> Float[np.ndarray, "V 3"]:
-    padded = np.concatenate([radiance, np.zeros((1, 3))]).astype(np.float32)
-    return np.stack([padded[:, channel][seen].mean(axis=1) for channel in range(3)], axis=1)
+def _mean_of_visible(
+    radiosity: Float[np.ndarray, "F 3"], visible_faces: Int[np.ndarray, "V R"]
+) -> Float[np.ndarray, "V 3"]:
+    padded = np.concatenate([radiosity, np.zeros((1, 3))]).astype(np.float32)  # the last one for rays that hit nothing
+    return np.stack([padded[:, channel][visible_faces].mean(axis=1) for channel in range(3)], axis=1)
 
 
 def _cosine_directions(count: int) -> Float[np.ndarray, "R 3"]:
-    """Directions about +z spread evenly over the projected disc (a sunflower)."""
+    """Directions about +z, evenly spaced on the projected disc (Vogel's spiral, 1979)."""
     index = np.arange(count) + 0.5
     radius = np.sqrt(index / count)
     angle = index * np.pi * (3 - np.sqrt(5))

@@ -1,4 +1,4 @@
-"""The built-in scene: a seeded, furnished room whose surfaces know their class, their object and their texture."""
+"""The built-in room: a seeded, furnished scene with the true class, object and texture of every face."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,13 +43,12 @@ _THINGS: Final = {
 
 def room_categories() -> CategoryTable:
     """The classes of every built-in room; ids count from 1 and are their own raw ids."""
-    rows = [(name, words, False) for name, words in _STUFF.items()] + [
-        (name, words, True) for name, words in _THINGS.items()
-    ]
+    classes = [(name, synonyms, False) for name, synonyms in _STUFF.items()]
+    classes += [(name, synonyms, True) for name, synonyms in _THINGS.items()]
     return CategoryTable(
         tuple(
-            Category(id=i, name=name, thing=thing, synonyms=words, raw_ids=(i,))
-            for i, (name, words, thing) in enumerate(rows, start=1)
+            Category(id=category_id, name=name, thing=thing, synonyms=synonyms, raw_ids=(category_id,))
+            for category_id, (name, synonyms, thing) in enumerate(classes, start=1)
         )
     )
 
@@ -58,8 +57,8 @@ def room_categories() -> CategoryTable:
 class Room:
     """A furnished room with z up, its floor at z = 0 and one corner at the origin (m).
 
-    `labels` and `part_of_face` belong to the faces of `mesh`; stuff has the instance `VOID`. Items that stand
-    apart share no vertices. Points of a part are textured in the part's own frame.
+    `labels` and `part_of_face` are per face of `mesh`; stuff has the instance `VOID`. Different items share no
+    vertices.
     """
 
     seed: int
@@ -73,22 +72,24 @@ class Room:
 
     @property
     def instance_count(self) -> int:
+        """The number of things."""
         return int(self.labels.instance.max()) + 1
 
     @cached_property
     def glow(self) -> Float[np.ndarray, " F"]:
-        """Light that each face gives off by itself (1 = as bright as white paper in the room)."""
+        """The light that each face emits (1 = as bright as white paper in the room)."""
         return np.array([part.material.glow for part in self.parts])[self.part_of_face]
 
     @cached_property
     def boxes(self) -> Float[np.ndarray, "I 2 3"]:
-        """Lowest and highest corner of every instance."""
+        """The axis-aligned bounding box of every instance: its lowest and its highest corner (m)."""
         corners = self.mesh.vertices[self.mesh.faces]
-        members = [corners[self.labels.instance == i].reshape(-1, 3) for i in range(self.instance_count)]
-        return np.array([[points.min(axis=0), points.max(axis=0)] for points in members])
+        points_of_instance = [corners[self.labels.instance == i].reshape(-1, 3) for i in range(self.instance_count)]
+        return np.array([[points.min(axis=0), points.max(axis=0)] for points in points_of_instance])
 
     @cached_property
     def category_of_instance(self) -> Int[np.ndarray, " I"]:
+        """The class index of every instance."""
         things = self.labels.instance != VOID
         result = np.empty(self.instance_count, dtype=np.int32)
         result[self.labels.instance[things]] = self.labels.category[things]
@@ -114,14 +115,16 @@ def build_room(seed: int) -> Room:
 
 
 def assemble(seed: int, size: tuple[float, float, float], items: Sequence[Item], lights: Sequence[Light]) -> Room:
-    """The room made of these items; things are numbered in their order."""
+    """The room made of these items; instances are the things among them, in their order."""
     categories = room_categories()
-    rows = np.array([categories.index_of(item.category) for item in items])
-    is_thing = categories.is_thing[rows]
-    instances = np.where(is_thing, np.cumsum(is_thing) - 1, VOID)
+    category_of_item = np.array([categories.index_of(item.category) for item in items])
+    is_thing = categories.is_thing[category_of_item]
+    instance_of_item = np.where(is_thing, np.cumsum(is_thing) - 1, VOID)
     parts = [part for item in items for part in item.parts]
     item_of_part = np.repeat(np.arange(len(items)), [len(item.parts) for item in items])
     part_of_face = np.repeat(np.arange(len(parts)), [len(part.faces) for part in parts]).astype(np.int32)
     item_of_face = item_of_part[part_of_face]
-    labels = Labels(rows[item_of_face].astype(np.int32), instances[item_of_face].astype(np.int32))
+    category = category_of_item[item_of_face].astype(np.int32)
+    instance = instance_of_item[item_of_face].astype(np.int32)
+    labels = Labels(category, instance)
     return Room(seed, size, joined(parts), labels, part_of_face, tuple(parts), tuple(lights), categories)

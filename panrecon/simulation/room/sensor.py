@@ -1,4 +1,4 @@
-"""A simulated RGB-D camera in a built-in room: shaded colour, measured depth with a sensor's faults, exact labels."""
+"""A simulated RGB-D camera in a built-in room: shaded colour, depth with a structured-light sensor's errors, labels."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -19,10 +19,12 @@ DISPARITY_STEP: Final = 1 / (8 * 43.5)  # 1/m: an eighth of a pixel at 580 px fo
 
 @dataclass(frozen=True)
 class SensorNoise:
-    """Faults of the camera; `scale` multiplies the axial noise of Nguyen et al. (2012), 0 means exact depth.
+    """Errors of the camera; `scale` multiplies the axial noise of Nguyen et al. (2012), 0 means exact depth.
 
-    Depth outside `near` .. `far` (m) or seen at less than `grazing_deg` is not measured. Of the pixels at depth
-    edges a share is missing and a share flies between the two surfaces.
+    Depth outside `near` .. `far` (m) or at an angle below `grazing_deg` is not measured. Of the pixels at depth edges
+    a share is missing and a share are flying pixels between the two surfaces. `color_sigma` is the standard deviation
+    of colours in [0, 1], `vignetting` the loss of light in the corners, `exposure_drift` the largest relative error of
+    a frame's exposure.
     """
 
     scale: float = 1.0
@@ -43,7 +45,7 @@ class SensorNoise:
 
 @dataclass(frozen=True)
 class SimulatedView:
-    """One frame: colour in RGB, measured depth (m, 0 = none), and what is truly there at every pixel."""
+    """One frame: RGB, measured depth (m, 0 = none), and the true labels and depth (m, 0 = none) of every pixel."""
 
     camera: Camera
     world_from_camera: Float[np.ndarray, "4 4"]
@@ -76,14 +78,13 @@ class RoomCamera:
     ) -> SimulatedView:
         """The view from a pose; noise depends on `seed` and `frame` alone.
 
-        With `supersampling` n, colour is the mean of n x n rays a pixel; depth and labels come from its centre.
+        With `supersampling` n, colour is the mean of n x n rays a pixel; depth and labels are those of its centre.
         """
         noise = SensorNoise() if noise is None else noise
         surface = self._raycaster.cast(camera, world_from_camera)
-        fine = camera.scaled(float(supersampling)) if supersampling > 1 else camera
-        radiance = self._radiance(
-            fine, world_from_camera, self._raycaster.cast(fine, world_from_camera) if supersampling > 1 else surface
-        )
+        fine_camera = camera.scaled(float(supersampling)) if supersampling > 1 else camera
+        fine_surface = self._raycaster.cast(fine_camera, world_from_camera) if supersampling > 1 else surface
+        radiance = self._radiance(fine_camera, world_from_camera, fine_surface)
         radiance = cv2.resize(radiance, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
         rng = np.random.default_rng([seed, frame, 31])
         room_face = np.where(surface.face == VOID, VOID, self._lit.room_face[surface.face])
@@ -99,7 +100,7 @@ class RoomCamera:
     def _radiance(
         self, camera: Camera, world_from_camera: Float[np.ndarray, "4 4"], surface: SurfaceImage
     ) -> Float[np.ndarray, "h w 3"]:
-        """Light that reaches the camera, linear RGB, about 1 for lit white."""
+        """The light that reaches the camera, linear RGB, about 1 for lit white."""
         result = np.zeros((*surface.depth.shape, 3), dtype=np.float32)
         hit = surface.face != VOID
         face = surface.face[hit]
@@ -112,7 +113,7 @@ class RoomCamera:
         return result
 
     def _light_at(self, points: Float[np.ndarray, "n 3"], face: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n 3"]:
-        """Irradiance interpolated between the corners of the faces hit."""
+        """The irradiance, interpolated between the corners of the faces hit."""
         corner = self._lit.mesh.faces[face]
         weights = _barycentric(points, *(self._vertices[corner[:, i]] for i in range(3)))
         return np.einsum("nk,nkc->nc", weights, self._lit.irradiance[corner])
@@ -130,24 +131,27 @@ class RoomCamera:
 def developed(
     radiance: Float[np.ndarray, "h w 3"], noise: SensorNoise, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The picture a camera makes of this light: exposure, vignetting, a film's shoulder, gamma and noise."""
+    """The RGB image of linear radiance: exposure, vignetting, tone mapping, gamma and noise."""
     height, width = radiance.shape[:2]
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     falloff = 1 - noise.vignetting * (x**2 + y**2) / 2
     exposed = 1.35 * (1 + noise.exposure_drift * rng.uniform(-1, 1)) * radiance * falloff[..., None]
-    display = np.sqrt(_shoulder(exposed))
-    grain = noise.color_sigma * rng.standard_normal(radiance.shape, dtype=np.float32)
-    return np.rint(255 * np.clip(display + grain, 0, 1)).astype(np.uint8)
+    display = np.sqrt(_tone_mapped(exposed))
+    color_noise = noise.color_sigma * rng.standard_normal(radiance.shape, dtype=np.float32)
+    return np.rint(255 * np.clip(display + color_noise, 0, 1)).astype(np.uint8)
 
 
 def measured_depth(
     depth: Float[np.ndarray, "h w"], cosine: Float[np.ndarray, "h w"], noise: SensorNoise, rng: np.random.Generator
 ) -> Float[np.ndarray, "h w"]:
-    """What a structured-light sensor reports of exact depth (m); `cosine` is the ray's with the surface normal."""
+    """The depth (m, 0 = none) that a structured-light sensor reports of exact depth (m, 0 = none).
+
+    `cosine` is that of the angle between the ray and the surface normal.
+    """
     edges, nearest, farthest = _depth_edges(depth)
-    fate = rng.uniform(size=depth.shape)
-    flying = edges & (fate < noise.flying_at_edges)
-    missing = edges & (fate > 1 - noise.missing_at_edges)
+    draw = rng.uniform(size=depth.shape)
+    flying = edges & (draw < noise.flying_at_edges)
+    missing = edges & (draw > 1 - noise.missing_at_edges)
     mixed = np.where(flying, nearest + rng.uniform(size=depth.shape) * (farthest - nearest), depth)
     sigma = noise.scale * (0.0012 + 0.0019 * np.maximum(mixed - 0.4, 0) ** 2)
     noisy = np.maximum(mixed + sigma * _correlated(depth.shape, rng), 0.0)
@@ -157,15 +161,15 @@ def measured_depth(
     return np.where(valid, quantised, 0.0).astype(np.float32)
 
 
-def _shoulder(light: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
-    """Brightness in [0, 1]: linear in the dark, slowly saturating above (Narkowicz's ACES fit, 2015)."""
+def _tone_mapped(light: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+    """Brightness in [0, 1]: about linear in the dark, saturating in the bright (Narkowicz's ACES fit, 2015)."""
     return np.clip(light * (2.51 * light + 0.03) / (light * (2.43 * light + 0.59) + 0.14), 0, 1)
 
 
 def _depth_edges(
     depth: Float[np.ndarray, "h w"],
 ) -> tuple[Bool[np.ndarray, "h w"], Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]]:
-    """Pixels beside a jump of depth, and the nearest and farthest depth around each."""
+    """Pixels at a depth discontinuity, and the nearest and the farthest depth in their 3 x 3 neighbourhood."""
     window = np.ones((3, 3), np.uint8)
     nearest = cv2.erode(depth, window)
     farthest = cv2.dilate(depth, window)
@@ -173,7 +177,7 @@ def _depth_edges(
 
 
 def _correlated(shape: tuple[int, ...], rng: np.random.Generator) -> Float[np.ndarray, "h w"]:
-    """Noise of unit deviation, correlated over about two pixels."""
+    """Noise of standard deviation 1, correlated over about two pixels."""
     smooth = cv2.GaussianBlur(rng.standard_normal(shape), (0, 0), 0.8)
     return smooth / smooth.std()
 
@@ -190,10 +194,11 @@ def _barycentric(
     b: Float[np.ndarray, "n 3"],
     c: Float[np.ndarray, "n 3"],
 ) -> Float[np.ndarray, "n 3"]:
-    """Weights of the corners a, b, c at points of their triangles."""
+    """The barycentric weights of the corners a, b, c at points of their triangles."""
     ab, ac, ap = b - a, c - a, points - a
     d00, d01, d11 = (np.einsum("ni,ni->n", x, y) for x, y in ((ab, ab), (ab, ac), (ac, ac)))
     d20, d21 = np.einsum("ni,ni->n", ap, ab), np.einsum("ni,ni->n", ap, ac)
-    size = np.maximum(d00 * d11 - d01 * d01, 1e-18)
-    v, w = (d11 * d20 - d01 * d21) / size, (d00 * d21 - d01 * d20) / size
+    determinant = np.maximum(d00 * d11 - d01 * d01, 1e-18)
+    v = (d11 * d20 - d01 * d21) / determinant
+    w = (d00 * d21 - d01 * d20) / determinant
     return np.clip(np.stack([1 - v - w, v, w], axis=1), 0, 1)

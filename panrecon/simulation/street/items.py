@@ -1,4 +1,4 @@
-"""What stands and drives in a street, as lists of parts: origin on the ground under the middle, front to +x (m)."""
+"""The objects of a street as lists of parts: origin on the ground under the middle, front to +x (m)."""
 
 from typing import Final
 
@@ -132,7 +132,7 @@ def bicycle(paint: Material, *, motor: bool = False) -> list[Part]:
 
 
 def person(height: float, shirt: Material, trousers: Material, skin: Material) -> list[Part]:
-    """Someone who walks: head, trunk, two arms and two legs in mid step."""
+    """A pedestrian in mid step: head, trunk, two arms and two legs."""
     s = height / 1.75
     legs = [rod((0.0, y * 0.1 * s, 0.88 * s), (y * 0.2 * s, y * 0.1 * s, 0.02), 0.085 * s, trousers) for y in (-1, 1)]
     arms = [
@@ -165,14 +165,15 @@ def crown(height: float, radius: float, bottom: float, green: Material, rng: np.
     return balls
 
 
-def lamp_post(height: float, reach: float) -> list[Part]:
-    """A street lamp whose arm reaches towards +y."""
+def lamp_post(height: float, arm_length: float) -> list[Part]:
+    """A street lamp whose arm points to +y."""
     mast = cylinder(0.09, height, (0, 0, 0), STEEL, top_radius=0.055)
-    arm = rod((0, 0, height - 0.05), (0, reach, height + 0.25), 0.045, STEEL)
-    return [mast, arm, box((0.25, 0.6, 0.12), (0, reach, height + 0.22), STEEL)]
+    arm = rod((0, 0, height - 0.05), (0, arm_length, height + 0.25), 0.045, STEEL)
+    return [mast, arm, box((0.25, 0.6, 0.12), (0, arm_length, height + 0.22), STEEL)]
 
 
 def post(height: float, radius: float = 0.045) -> list[Part]:
+    """A vertical steel post."""
     return [cylinder(radius, height, (0, 0, 0), STEEL)]
 
 
@@ -239,6 +240,7 @@ def barrier(length: float) -> list[Part]:
 
 
 def bush(length: float, depth: float, height: float, green: Material) -> list[Part]:
+    """A rounded bush or hedge."""
     return [cushion((length, depth, height), (0, 0, height / 2), green, softness=0.4)]
 
 

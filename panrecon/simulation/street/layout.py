@@ -1,4 +1,4 @@
-"""What stands where in a street: a seeded choice of houses, trees, vehicles and people along a road."""
+"""The layout of a street: a seeded draw of houses, trees, vehicles and people along a road."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ SIGNS: Final[tuple[tuple[RGB, RGB, bool], ...]] = (
 
 @dataclass(frozen=True)
 class StreetItem:
-    """One object or one stretch of stuff: its class by name, its parts at the first frame and its velocity (m/s)."""
+    """One object or one region of stuff: the name of its class, its parts at the first frame, its velocity (m/s)."""
 
     category: str
     parts: tuple[Part, ...]
@@ -48,7 +48,7 @@ class StreetItem:
 
 
 def street_items(rng: np.random.Generator, length: float) -> list[StreetItem]:
-    """The items of a street whose drive goes from x = 0 to `length` (m); classes that are rare elsewhere all occur."""
+    """The items of a street that is driven from x = 0 to `length` (m); every class of the street occurs."""
     return [
         *_ground(length),
         *_houses(rng, length),
@@ -62,21 +62,21 @@ def street_items(rng: np.random.Generator, length: float) -> list[StreetItem]:
 
 
 def _ground(length: float) -> Iterator[StreetItem]:
-    long = length + BEHIND + AHEAD
+    total_length = length + BEHIND + AHEAD
     middle = (length + AHEAD - BEHIND) / 2
 
     def slab(category: str, material: Material, low: float, high: float, top: float, side: int) -> StreetItem:
-        size = (long, high - low, 0.3)
+        size = (total_length, high - low, 0.3)
         return StreetItem(category, (box(size, (middle, side * (low + high) / 2, top - 0.15), material),))
 
     asphalt = Material("asphalt", (0.3, 0.3, 0.32), (0.92, 0.92, 0.9))
     gravel = Material("plain", (0.4, 0.38, 0.38))
-    stone = Material("paving", (0.62, 0.6, 0.57))
+    paving = Material("paving", (0.62, 0.6, 0.57))
     grass = Material("greenery", (0.25, 0.4, 0.13), (0.4, 0.5, 0.2))
-    yield StreetItem("road", (box((long, 2 * LANE, 0.3), (middle, 0.0, -0.15), asphalt),))
+    yield StreetItem("road", (box((total_length, 2 * LANE, 0.3), (middle, 0.0, -0.15), asphalt),))
     for side in (-1, 1):
         yield slab("parking", gravel, LANE, CURB_Y, 0.0, side)
-        yield slab("sidewalk", stone, CURB_Y, CURB_Y + PAVEMENT, KERB, side)
+        yield slab("sidewalk", paving, CURB_Y, CURB_Y + PAVEMENT, KERB, side)
         yield slab("terrain", grass, CURB_Y + PAVEMENT, FIELD, KERB - 0.01, side)
     for x, size in ((-BEHIND - FIELD / 2, FIELD), (length + AHEAD + FIELD / 2, FIELD)):
         yield StreetItem("terrain", (box((size, 2 * FIELD, 0.3), (x, 0.0, -0.16), grass),))
@@ -87,36 +87,36 @@ def _houses(rng: np.random.Generator, length: float) -> Iterator[StreetItem]:
     for side in (-1, 1):
         x = -BEHIND + rng.uniform(0, 4)
         while x < length + AHEAD - 8:
-            wide = float(rng.uniform(8, 16))
-            deep = float(rng.uniform(8, 12))
+            width = float(rng.uniform(8, 16))
+            depth = float(rng.uniform(8, 12))
             gable = bool(rng.uniform() < 0.6)
             height = float(rng.uniform(5, 7) if gable else 3 * rng.integers(2, 5) + 0.5)
-            wall = Material("facade", _pick(rng, WALLS), (0.3, 0.38, 0.46), seed=int(rng.integers(100)))
-            roof = Material("tiles", _pick(rng, ROOFS), seed=int(rng.integers(100)))
+            wall = Material("facade", _random_color(rng, WALLS), (0.3, 0.38, 0.46), seed=int(rng.integers(100)))
+            roof = Material("tiles", _random_color(rng, ROOFS), seed=int(rng.integers(100)))
             front = FRONT_Y + float(rng.uniform(0, 1.5))
-            parts = build.house(wide, deep, height, wall, roof, gable=gable)
-            yield StreetItem("building", _facing_road(parts, x + wide / 2, front, side))
+            parts = build.house(width, depth, height, wall, roof, gable=gable)
+            yield StreetItem("building", _facing_road(parts, x + width / 2, front, side))
             gap = float(rng.uniform(2.5, 7))
-            middle = x + wide + gap / 2
+            middle = x + width + gap / 2
             if rng.uniform() < 0.5:
                 wood = Material("wood", (0.45, 0.32, 0.2), (0.6, 0.45, 0.3))
                 yield StreetItem("fence", _facing_road(build.fence(gap - 0.6, 1.5, wood), middle, FRONT_Y, side))
             else:
-                hedge = build.bush(gap - 0.6, 0.9, 1.3, _green(rng))
+                hedge = build.bush(gap - 0.6, 0.9, 1.3, _random_greenery(rng))
                 yield StreetItem("vegetation", _facing_road(hedge, middle, FRONT_Y, side))
-            x += wide + gap
+            x += width + gap
 
 
 def _gardens(rng: np.random.Generator, length: float) -> Iterator[StreetItem]:
     """Trees and bushes on the grass before the houses."""
     for side in (-1, 1):
-        for x in _along(rng, -BEHIND + 2, length + AHEAD - 4, 7.0, 13.0):
+        for x in _positions_along(rng, -BEHIND + 2, length + AHEAD - 4, 7.0, 13.0):
             y = CURB_Y + PAVEMENT + float(rng.uniform(0.9, VERGE - 1.2))
             if rng.uniform() < 0.6:
                 yield from _tree(rng, x, side * y)
             else:
-                wide, high = (float(value) for value in rng.uniform((1.0, 0.6), (2.4, 1.3)))
-                parts = build.bush(wide, 1.2, high, _green(rng))
+                width, height = (float(value) for value in rng.uniform((1.0, 0.6), (2.4, 1.3)))
+                parts = build.bush(width, 1.2, height, _random_greenery(rng))
                 yield StreetItem("vegetation", build.placed(parts, x, side * y, KERB))
 
 
@@ -125,20 +125,22 @@ def _tree(rng: np.random.Generator, x: float, y: float) -> Iterator[StreetItem]:
     radius = float(rng.uniform(1.2, 2.0))
     bottom = float(rng.uniform(1.9, 2.5))
     yield StreetItem("trunk", build.placed(build.trunk(bottom + 0.8, float(rng.uniform(0.11, 0.2))), x, y, KERB - 0.02))
-    yield StreetItem("vegetation", build.placed(build.crown(height, radius, bottom, _green(rng), rng), x, y, KERB))
+    yield StreetItem(
+        "vegetation", build.placed(build.crown(height, radius, bottom, _random_greenery(rng), rng), x, y, KERB)
+    )
 
 
 def _kerbside(rng: np.random.Generator, length: float) -> Iterator[StreetItem]:
-    """Lamps, signs, bins and trees at the edge of the pavements; traffic lights at the end of the drive."""
+    """Lamps, signs, bins, trees and bicycles along the kerbs; traffic lights at the end of the street."""
     y = CURB_Y + 0.4
     for side in (-1, 1):
         kinds = ["lamp", "sign", "bin", "tree", "bike"]
-        for number, x in enumerate(_along(rng, -BEHIND + 3, length + AHEAD - 6, 5.0, 9.0)):
-            kind = kinds[number % len(kinds)] if number < 2 * len(kinds) else str(rng.choice(kinds))
+        for index, x in enumerate(_positions_along(rng, -BEHIND + 3, length + AHEAD - 6, 5.0, 9.0)):
+            kind = kinds[index % len(kinds)] if index < 2 * len(kinds) else str(rng.choice(kinds))
             match kind:
                 case "lamp":
-                    post = build.lamp_post(float(rng.uniform(5.5, 7.5)), 1.6)
-                    yield StreetItem("pole", build.placed(post, x, side * y, KERB, np.pi if side > 0 else 0.0))
+                    lamp = build.lamp_post(float(rng.uniform(5.5, 7.5)), 1.6)
+                    yield StreetItem("pole", build.placed(lamp, x, side * y, KERB, np.pi if side > 0 else 0.0))
                 case "sign":
                     yield from _sign(rng, x, side * y)
                 case "bin":
@@ -147,8 +149,8 @@ def _kerbside(rng: np.random.Generator, length: float) -> Iterator[StreetItem]:
                 case "tree":
                     yield from _tree(rng, x, side * (y + 0.2))
                 case _:
-                    motor = bool(number >= len(kinds))
-                    bike = build.bicycle(Material("plain", _pick(rng, build.BODY_COLORS)), motor=motor)
+                    motor = bool(index >= len(kinds))
+                    bike = build.bicycle(Material("plain", _random_color(rng, build.BODY_COLORS)), motor=motor)
                     yaw = float(rng.uniform(-0.2, 0.2)) + np.pi * int(rng.integers(2))
                     yield StreetItem("motorcycle" if motor else "bicycle", build.placed(bike, x, side * y, KERB, yaw))
         yield StreetItem("pole", build.placed(build.post(2.9, 0.07), length + 2.0, side * y, KERB))
@@ -165,36 +167,37 @@ def _sign(rng: np.random.Generator, x: float, y: float) -> Iterator[StreetItem]:
 
 
 def _parked(rng: np.random.Generator, length: float) -> Iterator[StreetItem]:
-    """Cars, a truck and a bus at the kerbs; every street has a truck and a bus that the drive passes."""
-    special = dict(zip(rng.permutation([-1, 1]).tolist(), ("truck", "bus"), strict=True))
+    """Parked cars on both sides, a truck on the one and a bus on the other."""
+    large_vehicle_of_side = dict(zip(rng.permutation([-1, 1]).tolist(), ("truck", "bus"), strict=True))
     for side in (-1, 1):
         y = side * (LANE + STRIP / 2 + 0.05)
-        waiting = True
-        turn = 0.0 if side < 0 else np.pi
-        place = float(rng.uniform(0.3, 0.7)) * length
+        is_large_pending = True
+        yaw_of_side = 0.0 if side < 0 else np.pi
+        large_vehicle_x = float(rng.uniform(0.3, 0.7)) * length
         x = -BEHIND + float(rng.uniform(1, 5))
         while x < length + AHEAD - 14:
-            yaw = turn + float(rng.normal(0, 0.02))
-            if waiting and x > place:
-                waiting = False
-                long = 8.0 if special[side] == "truck" else 11.0
-                paint = Material("plain", _pick(rng, build.BODY_COLORS))
-                cargo = Material("stripes", (0.8, 0.8, 0.78), _pick(rng, build.BODY_COLORS), scale=6.0)
-                parts = build.truck(paint, cargo, long) if special[side] == "truck" else build.bus(paint, long)
-                yield StreetItem(special[side], build.placed(parts, x + long / 2, y, 0.0, yaw))
+            yaw = yaw_of_side + float(rng.normal(0, 0.02))
+            if is_large_pending and x > large_vehicle_x:
+                is_large_pending = False
+                is_truck = large_vehicle_of_side[side] == "truck"
+                vehicle_length = 8.0 if is_truck else 11.0
+                paint = Material("plain", _random_color(rng, build.BODY_COLORS))
+                cargo = Material("stripes", (0.8, 0.8, 0.78), _random_color(rng, build.BODY_COLORS), scale=6.0)
+                parts = build.truck(paint, cargo, vehicle_length) if is_truck else build.bus(paint, vehicle_length)
+                yield StreetItem(large_vehicle_of_side[side], build.placed(parts, x + vehicle_length / 2, y, 0.0, yaw))
             else:
-                parts, long = _random_car(rng)
-                yield StreetItem("car", build.placed(parts, x + long / 2, y, 0.0, yaw))
-            x += long + float(rng.uniform(1.0, 2.5) if rng.uniform() < 0.6 else rng.uniform(5, 12))
+                parts, vehicle_length = _random_car(rng)
+                yield StreetItem("car", build.placed(parts, x + vehicle_length / 2, y, 0.0, yaw))
+            x += vehicle_length + float(rng.uniform(1.0, 2.5) if rng.uniform() < 0.6 else rng.uniform(5, 12))
 
 
 def _random_car(rng: np.random.Generator) -> tuple[list[Part], float]:
-    """A car of any kind, and its length."""
-    paint = Material("plain", _pick(rng, build.BODY_COLORS))
+    """A random car or van, and its length (m)."""
+    paint = Material("plain", _random_color(rng, build.BODY_COLORS))
     van = bool(rng.uniform() < 0.2)
-    long = float(rng.uniform(4.6, 5.1) if van else rng.uniform(3.7, 4.7))
-    high = float(rng.uniform(1.9, 2.1) if van else rng.uniform(1.4, 1.65))
-    return build.car(paint, long, float(rng.uniform(1.68, 1.85)), high, van=van), long
+    length = float(rng.uniform(4.6, 5.1) if van else rng.uniform(3.7, 4.7))
+    height = float(rng.uniform(1.9, 2.1) if van else rng.uniform(1.4, 1.65))
+    return build.car(paint, length, float(rng.uniform(1.68, 1.85)), height, van=van), length
 
 
 def _work_site(rng: np.random.Generator, length: float) -> Iterator[StreetItem]:
@@ -207,8 +210,8 @@ def _work_site(rng: np.random.Generator, length: float) -> Iterator[StreetItem]:
 
 
 def _people(rng: np.random.Generator, length: float) -> Iterator[StreetItem]:
-    """Some who stand and talk on the pavements, one who walks along it and one who crosses the road."""
-    for x in _along(rng, 0.0, length + 15, 8.0, 16.0):
+    """Standing people on the pavements, one who walks along it and one who crosses the road."""
+    for x in _positions_along(rng, 0.0, length + 15, 8.0, 16.0):
         y = float(rng.choice([-1, 1])) * (CURB_Y + float(rng.uniform(1.1, 1.55)))
         for i in range(int(rng.integers(1, 3))):
             parts = _random_person(rng)
@@ -220,35 +223,35 @@ def _people(rng: np.random.Generator, length: float) -> Iterator[StreetItem]:
 
 
 def _random_person(rng: np.random.Generator) -> list[Part]:
-    shirt, trousers = (Material("fabric", _pick(rng, build.BODY_COLORS)) for _ in range(2))
-    skin = Material("plain", _pick(rng, ((0.85, 0.65, 0.52), (0.55, 0.38, 0.28), (0.93, 0.76, 0.65))))
+    shirt, trousers = (Material("fabric", _random_color(rng, build.BODY_COLORS)) for _ in range(2))
+    skin = Material("plain", _random_color(rng, ((0.85, 0.65, 0.52), (0.55, 0.38, 0.28), (0.93, 0.76, 0.65))))
     return build.person(float(rng.uniform(1.55, 1.9)), shirt, trousers, skin)
 
 
 def _traffic(rng: np.random.Generator) -> Iterator[StreetItem]:
-    """A car that drives ahead and draws away, and one that comes towards."""
+    """A faster car ahead, and an oncoming one."""
     ahead, _ = _random_car(rng)
     yield StreetItem("car", build.placed(ahead, 14.0, -LANE / 2), (11.0, 0.0, 0.0))
-    towards, _ = _random_car(rng)
-    yield StreetItem("car", build.placed(towards, 54.0, LANE / 2, 0.0, np.pi), (-8.0, 0.0, 0.0))
+    oncoming, _ = _random_car(rng)
+    yield StreetItem("car", build.placed(oncoming, 54.0, LANE / 2, 0.0, np.pi), (-8.0, 0.0, 0.0))
 
 
 def _facing_road(parts: list[Part], x: float, front: float, side: int) -> tuple[Part, ...]:
-    """Parts that face -y, moved to the `side` of the road, `front` metres from its middle."""
+    """Parts that face -y, moved to the `side` (-1 or 1) of the road, their front `front` metres from its middle."""
     return build.placed(parts, x, side * front, KERB - 0.02, 0.0 if side > 0 else np.pi)
 
 
-def _along(rng: np.random.Generator, start: float, end: float, least: float, most: float) -> Iterator[float]:
+def _positions_along(rng: np.random.Generator, start: float, end: float, least: float, most: float) -> Iterator[float]:
     x = start + float(rng.uniform(0, most))
     while x < end:
         yield x
         x += float(rng.uniform(least, most))
 
 
-def _green(rng: np.random.Generator) -> Material:
+def _random_greenery(rng: np.random.Generator) -> Material:
     color, accent = GREENS[int(rng.integers(len(GREENS)))]
     return Material("greenery", color, accent, seed=int(rng.integers(100)))
 
 
-def _pick(rng: np.random.Generator, colors: tuple[RGB, ...]) -> RGB:
+def _random_color(rng: np.random.Generator, colors: tuple[RGB, ...]) -> RGB:
     return colors[int(rng.integers(len(colors)))]

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from panrecon.simulation.predictions.detections import CONFUSED, DetectionFaults, exact_detections, simulated_detections
-from panrecon.simulation.predictions.mask_faults import cut_in_two, shaken
+from panrecon.simulation.predictions.mask_faults import cut_in_two, jittered
 from panrecon.simulation.predictions.mask_quality import MaskQuality, mask_quality
 from panrecon.structures import VOID, Category, CategoryTable, Detections, Labels
 from tests.simulation.conftest import Recording
@@ -173,7 +173,7 @@ def test_images_of_other_scenes_work() -> None:
 def test_a_shaken_mask_without_jitter_is_the_mask() -> None:
     mask = np.zeros((50, 50), dtype=bool)
     mask[10:30, 0:40] = True
-    assert_array_equal(shaken(mask, 0.0, np.random.default_rng(0)), mask)
+    assert_array_equal(jittered(mask, 0.0, np.random.default_rng(0)), mask)
 
 
 def test_pieces_of_a_cut_mask_make_it_up() -> None:

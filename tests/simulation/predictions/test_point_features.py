@@ -6,8 +6,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from panrecon.io.categories import find_table, read_categories
 from panrecon.simulation.predictions.point_features import (
-    LEAST_DIMENSIONS,
-    VisionFaults,
+    MIN_DIMENSIONS,
+    PointFeatureFaults,
     simulated_point_features,
     simulated_text_embeddings,
 )
@@ -19,7 +19,7 @@ from panrecon.structures import VOID
 
 TABLES = [read_categories(find_table(name)) for name in ("kitti360", "nuscenes", "semantic_kitti")]
 WORDS = sorted({category.name for table in TABLES for category in table})
-PERFECT = VisionFaults(mistaken=0.0, object_noise=0.0, patch_noise=0.0, blur=0.0)
+PERFECT = PointFeatureFaults(confused=0.0, object_noise=0.0, patch_noise=0.0, blur=0.0)
 EMBEDDINGS = simulated_text_embeddings([category.name for category in build_street(0).categories])
 
 
@@ -68,7 +68,7 @@ def test_an_embedding_depends_on_the_word_alone() -> None:
     alone, among = simulated_text_embeddings(["bus"])[0], simulated_text_embeddings(["car", "Bus", "tree house"])
     assert_array_equal(alone, among[1])
     assert_allclose(np.linalg.norm(among[2]), 1, atol=1e-6)
-    with pytest.raises(ValueError, match=f"{LEAST_DIMENSIONS} are needed"):
+    with pytest.raises(ValueError, match=f"{MIN_DIMENSIONS} are needed"):
         simulated_text_embeddings(["bus"], 8)
 
 
@@ -99,20 +99,23 @@ def test_two_cameras_give_the_mean(frame: SequenceFrame) -> None:
 
 
 def test_faults_make_classes_harder_to_tell(frame: SequenceFrame) -> None:
-    def accuracy(faults: VisionFaults) -> float:
+    def accuracy(faults: PointFeatureFaults) -> float:
         found = simulated_point_features(frame.scan.exact, frame.views, EMBEDDINGS, faults, seed=4)
         named = (found.values @ EMBEDDINGS.T).argmax(axis=1)
         return float((named == frame.scan.truth.category)[found.valid].mean())
 
-    perfect, usual, blurred, mistaken = (
+    perfect, usual, blurred, confused = (
         accuracy(faults)
         for faults in (
-            PERFECT, VisionFaults(), VisionFaults(0.0, 0.0, 0.0, 3.0), VisionFaults(1.0, 0.0, 0.0, 0.0),
+            PERFECT,
+            PointFeatureFaults(),
+            PointFeatureFaults(0.0, 0.0, 0.0, 3.0),
+            PointFeatureFaults(1.0, 0.0, 0.0, 0.0),
         )
-    )  # fmt: skip
+    )
     assert 0.5 < usual < perfect
     assert blurred < perfect - 0.02
-    assert mistaken < perfect - 0.1
+    assert confused < perfect - 0.1
 
 
 def test_features_depend_on_seed_and_frame_alone(frame: SequenceFrame) -> None:
