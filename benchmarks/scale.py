@@ -30,7 +30,7 @@ from benchmarks.study import RESULTS, ROOMS, RUNS
 from benchmarks.tables import table_of
 from panrecon.config import MeshSettings, ScanSettings
 from panrecon.datasets.base import dataset
-from panrecon.fusion.chunks import plan
+from panrecon.fusion.chunks import plan_chunks
 from panrecon.fusion.tsdf import Region, TSDFVolume
 from panrecon.geometry.projective import look_at, pixel_directions, resample, transform
 from panrecon.geometry.raycasting import Raycaster
@@ -136,7 +136,7 @@ def times_of_a_frame(scene: BenchScene, run: Path) -> dict[str, float]:
     registered = [resample(color, raw.source_camera, raw.camera) for color in colors]
     views = [scan_views(scan).read(int(number)) for number in chosen]
     settings = MeshSettings()
-    planned = plan(scan_views(scan), settings)
+    planned = plan_chunks(scan_views(scan), settings)
     volume = TSDFVolume(Region(planned.lower, planned.chunks[0].low, planned.chunks[0].high + 1), settings)
     for view in views:
         volume.integrate(view)

@@ -20,7 +20,7 @@ from benchmarks.tables import table_of
 from panrecon.config import MeshSettings, ScanSettings
 from panrecon.datasets.base import dataset
 from panrecon.evaluation.metrics.geometric import surface_quality
-from panrecon.fusion.chunks import plan
+from panrecon.fusion.chunks import plan_chunks
 from panrecon.fusion.cleaning import canonical, without_small_components
 from panrecon.fusion.tsdf import Region, TSDFVolume
 from panrecon.geometry.projective import invert
@@ -91,7 +91,7 @@ class OurFusion:
     """One chunk that holds all views."""
 
     def __init__(self, settings: MeshSettings, views: list[View]) -> None:
-        planned = plan(Views.of(views), settings.model_copy(update={"chunk_size": 1000.0}))
+        planned = plan_chunks(Views.of(views), settings.model_copy(update={"chunk_size": 1000.0}))
         self._chunk = planned.chunks[0]
         self._volume = TSDFVolume(Region(planned.lower, self._chunk.low, self._chunk.high + 1), settings)
 

@@ -9,20 +9,20 @@ from panrecon.structures import TriangleMesh
 
 
 def without_small_components(mesh: TriangleMesh, min_faces: int) -> TriangleMesh:
-    """The mesh without connected pieces of fewer than `min_faces` faces."""
+    """The mesh without its connected components of fewer than `min_faces` faces."""
     component_of_face = _component_of_vertex(mesh)[mesh.faces[:, 0]]
     size = np.bincount(component_of_face)
     return keep_faces(mesh, size[component_of_face] >= min_faces)
 
 
 def keep_faces(mesh: TriangleMesh, keep: Bool[np.ndarray, " F"]) -> TriangleMesh:
-    """The chosen faces and the vertices they use."""
+    """The faces for which `keep` holds, and the vertices that they use."""
     used, corners = np.unique(mesh.faces[keep], return_inverse=True)
     return TriangleMesh(mesh.vertices[used], corners.reshape(-1, 3).astype(np.int32), mesh.colors[used])
 
 
 def canonical(mesh: TriangleMesh) -> TriangleMesh:
-    """The same surface, vertices sorted by position, faces by their vertices: threads leave no trace."""
+    """The same surface, its vertices sorted by position and its faces by their vertices."""
     order = np.lexsort(mesh.vertices.T)
     rank = np.empty(len(order), dtype=np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)

@@ -1,12 +1,11 @@
 """The loops of the TSDF, compiled for every core (numba).
 
 Space is cut into blocks of BLOCK^3 voxels. A block's key packs its coordinates, counted from the scan's lowest block,
-BLOCK_BITS an axis; the key of an edge packs those of the voxel where it begins, VOXEL_BITS an axis, and its axis.
+BLOCK_BITS an axis; the key of an edge packs those of its first voxel, VOXEL_BITS an axis, and its axis.
 
-A voxel's centre lies at half numbers: a floor at z = 0 runs between centres, not through them, where noise would decide
-on which side each lies. Every voxel is written by one thread and holds sums of integers: neither threads nor the order
-of frames leave a trace.
-Nothing is contracted or reordered, so that a plain numpy twin comes to the same bits.
+Voxel centres lie at half integers, so a floor at z = 0 lies between centres and noise does not decide their side. Every
+voxel is written by one thread and holds sums of integers, so neither threads nor the order of frames affect the result.
+Floating-point operations are neither contracted nor reordered, so a plain numpy twin gives the same bits.
 """
 
 from typing import Any, Final, NamedTuple, no_type_check
@@ -19,18 +18,18 @@ from panrecon.threads import prefer_openmp
 BLOCK: Final = 8  # voxels along an edge of a block
 SLICE: Final = BLOCK**2
 VOXELS: Final = BLOCK**3
-UNIT: Final = 32_767  # what the truncation distance counts in a voxel's sum: 2.4 um of 8 cm
-MOST: Final = 65_535  # observations after which a voxel stays as it is, so that its sums fit 32 bits
+UNIT: Final = 32_767  # the truncation distance in a voxel's sum; a unit is 2.4 um of 8 cm
+MAX_WEIGHT: Final = 65_535  # observations after which a voxel is not updated, so that its sums fit 32 bits
 VOXEL_BITS: Final = 20
 BLOCK_BITS: Final = VOXEL_BITS - 3
-EMPTY: Final = -1  # neither key nor block
-NEAR: Final = np.float32(1e-6)  # m; what is nearer lies behind the camera
+EMPTY: Final = -1  # no key, no block
+MIN_DEPTH: Final = np.float32(1e-6)  # m; nearer points lie behind the camera
 COMPILED: Final[dict[str, Any]] = {"cache": True, "error_model": "numpy"}
 prefer_openmp()
 
 
-class Lens(NamedTuple):
-    """Focal lengths and centre, pixels."""
+class Intrinsics(NamedTuple):
+    """Focal lengths and principal point, pixels."""
 
     fx: float
     fy: float
@@ -38,21 +37,21 @@ class Lens(NamedTuple):
     cy: float
 
 
-class Picture(NamedTuple):
-    """Depth (m, 0 where there is none) and colour (0xBBGGRR) with one pixel of nothing all around.
+class PaddedImage(NamedTuple):
+    """Depth (m, 0 = not measured) and colour (0xBBGGRR), padded by one empty pixel on every side.
 
-    `across` says for every pixel how a metre of depth counts; it is empty where all count in full.
+    `incidence_cosine` scales the distance along a pixel's ray to that from its plane; it is empty where none is scaled.
     """
 
     depth: np.ndarray
     color: np.ndarray
-    across: np.ndarray
+    incidence_cosine: np.ndarray
 
 
-class Voxels(NamedTuple):
-    """Sums over observations (signed distance in 1 / UNIT truncations, colour) and their number; x fastest in a row.
+class VoxelSums(NamedTuple):
+    """Sums over observations (signed distance in truncations / UNIT, colour) and their number, by block and voxel.
 
-    A row is a block.
+    The x coordinate of a voxel varies fastest.
     """
 
     distance: np.ndarray
@@ -61,9 +60,9 @@ class Voxels(NamedTuple):
 
 
 class Cases(NamedTuple):
-    """Of marching cubes: the edges of each case's triangles, how many there are; each edge's first corner and axis.
+    """Marching cubes: the edges and the number of each case's triangles, and each edge's first corner and axis.
 
-    An argument, for compiled code is kept and would not hear of another table.
+    An argument of the kernels, for compiled code caches globals.
     """
 
     triangles: np.ndarray
@@ -81,26 +80,28 @@ class BlockTable(NamedTuple):
 
 @numba.njit(inline="always", **COMPILED)
 @no_type_check  # numba cannot cache what the checker of shapes wraps
-def _place(keys, key):
-    """Where a key stands in a hash table, or the free place where it belongs."""
+def _slot(keys, key):
+    """The slot of a key in a hash table, or the free slot where it belongs."""
     mask = np.uint64(len(keys) - 1)
-    place = (np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32) & mask
-    while keys[place] != key and keys[place] != EMPTY:
-        place = (place + np.uint64(1)) & mask
-    return place
+    slot = (np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32) & mask
+    while keys[slot] != key and keys[slot] != EMPTY:
+        slot = (slot + np.uint64(1)) & mask
+    return slot
 
 
 @numba.njit(**COMPILED)
 @no_type_check
-def touched_blocks(depth, lens, world_from_camera, stride, steps, truncation, block_size, lower, low, high, places):
+def touched_blocks(
+    depth, intrinsics, world_from_camera, stride, steps, truncation, block_size, lower, low, high, slots
+):
     """The keys of the blocks in which the measured surface lies, give or take the truncation distance; sorted.
 
-    Every `stride`-th pixel is looked at, at `steps` + 1 points of its ray. Blocks outside `low` .. `high` (exclusive,
-    counted from `lower`) are left out. `places` is a hash table of EMPTY, before and after. Then the lowest and the
-    highest block, of those left out too.
+    Every `stride`-th pixel is sampled at `steps` + 1 points of its ray. Blocks outside `low` .. `high` (exclusive,
+    counted from `lower`) are left out. `slots` is a hash table of EMPTY, before and after. Also returns the lowest and
+    the highest block, including those left out.
     """
     m = world_from_camera
-    keys, used, count = np.empty(len(places), np.int64), np.empty(len(places), np.int64), 0
+    keys, used, count = np.empty(len(slots), np.int64), np.empty(len(slots), np.int64), 0
     box_low, box_high = np.full(3, 1 << BLOCK_BITS), np.full(3, -1)
     last_x, last_y, last_z = np.int64(-1), np.int64(-1), np.int64(-1)
     for v in range(stride // 2, depth.shape[0], stride):
@@ -108,7 +109,7 @@ def touched_blocks(depth, lens, world_from_camera, stride, steps, truncation, bl
             measured = np.float64(depth[v, u])
             if not measured > 0:
                 continue
-            right, down = (u - lens.cx) / lens.fx, (v - lens.cy) / lens.fy
+            right, down = (u - intrinsics.cx) / intrinsics.fx, (v - intrinsics.cy) / intrinsics.fy
             for step in range(steps + 1):
                 z = measured + truncation * (2 * step - steps) / steps
                 if z <= 0:
@@ -125,13 +126,13 @@ def touched_blocks(depth, lens, world_from_camera, stride, steps, truncation, bl
                 if not (low[0] <= bx < high[0] and low[1] <= by < high[1] and low[2] <= bz < high[2]):
                     continue
                 key = bx << 2 * BLOCK_BITS | by << BLOCK_BITS | bz
-                place = _place(places, key)
-                if places[place] == EMPTY:
-                    places[place] = key
-                    keys[count], used[count] = key, place
+                slot = _slot(slots, key)
+                if slots[slot] == EMPTY:
+                    slots[slot] = key
+                    keys[count], used[count] = key, slot
                     count += 1
-    for number in range(count):
-        places[used[number]] = EMPTY
+    for index in range(count):
+        slots[used[index]] = EMPTY
     return np.sort(keys[:count]), box_low, box_high
 
 
@@ -141,46 +142,47 @@ def find_or_add(keys, table, count):
     """The block of every key; keys that are not in the table are added, with numbers from `count` on."""
     blocks = np.empty(len(keys), np.int64)
     for i in range(len(keys)):
-        place = _place(table.keys, keys[i])
-        if table.keys[place] == EMPTY:
-            table.keys[place], table.blocks[place] = keys[i], count
+        slot = _slot(table.keys, keys[i])
+        if table.keys[slot] == EMPTY:
+            table.keys[slot], table.blocks[slot] = keys[i], count
             count += 1
-        blocks[i] = table.blocks[place]
+        blocks[i] = table.blocks[slot]
     return blocks
 
 
 @numba.njit(parallel=True, **COMPILED)
 @no_type_check
-def framed(depth, color, across, depth_max):
-    """The picture of a depth and a colour image, without what is farther than `depth_max`; `across` may be empty."""
+def padded(depth, color, incidence_cosine, depth_max):
+    """A padded depth and colour image, without depths above `depth_max` (m); `incidence_cosine` may be empty."""
     height, width = depth.shape
     depths = np.zeros((height + 2, width + 2), np.float32)
     colors = np.zeros((height + 2, width + 2), np.uint32)
-    shares = np.ones((height + 2, width + 2) if across.size else (0, 0), np.float32)
+    cosines = np.ones((height + 2, width + 2) if incidence_cosine.size else (0, 0), np.float32)
     for v in numba.prange(height):
         for u in range(width):
             measured = depth[v, u]
             depths[v + 1, u + 1] = measured if measured <= depth_max else np.float32(0)
             red, green, blue = np.uint32(color[v, u, 0]), np.uint32(color[v, u, 1]), np.uint32(color[v, u, 2])
             colors[v + 1, u + 1] = red | green << np.uint32(8) | blue << np.uint32(16)
-            if across.size:
-                shares[v + 1, u + 1] = across[v, u]
-    return Picture(depths, colors, shares)
+            if incidence_cosine.size:
+                cosines[v + 1, u + 1] = incidence_cosine[v, u]
+    return PaddedImage(depths, colors, cosines)
 
 
 @numba.njit(parallel=True, **COMPILED)
 @no_type_check
-def integrate(voxels, blocks, keys, lower, picture, lens, camera_from_world, voxel_size, truncation):
-    """Adds a picture to the blocks named by `keys`: to every voxel what its nearest pixel measured.
+def integrate(voxels, blocks, keys, lower, image, intrinsics, camera_from_world, voxel_size, truncation):
+    """Adds an image to the blocks named by `keys`: to every voxel the measurement of its nearest pixel.
 
-    A voxel farther than the truncation distance behind what was measured is left alone; one farther before it counts
-    as that far.
+    A voxel farther than the truncation distance behind the measured surface is unchanged; one farther in front of it
+    gets the truncation distance.
     """
     m, real = camera_from_world, np.float32
-    fx, fy, cx, cy = real(lens.fx), real(lens.fy), real(lens.cx + 1.5), real(lens.cy + 1.5)  # in the framed picture
-    rows, columns = picture.depth.shape
-    right, bottom, across = real(columns - 1), real(rows - 1), np.int32(columns)
-    depths, colors, shares = picture.depth.reshape(-1), picture.color.reshape(-1), picture.across.reshape(-1)
+    fx, fy = real(intrinsics.fx), real(intrinsics.fy)
+    cx, cy = real(intrinsics.cx + 1.5), real(intrinsics.cy + 1.5)  # in the padded image
+    rows, columns = image.depth.shape
+    right, bottom, width = real(columns - 1), real(rows - 1), np.int32(columns)
+    depths, colors, cosines = image.depth.reshape(-1), image.color.reshape(-1), image.incidence_cosine.reshape(-1)
     xx, xy, xz = real(m[0, 0] * voxel_size), real(m[1, 0] * voxel_size), real(m[2, 0] * voxel_size)
     yx, yy, yz = real(m[0, 1] * voxel_size), real(m[1, 1] * voxel_size), real(m[2, 1] * voxel_size)
     zx, zy, zz = real(m[0, 2] * voxel_size), real(m[1, 2] * voxel_size), real(m[2, 2] * voxel_size)
@@ -205,19 +207,19 @@ def integrate(voxels, blocks, keys, lower, picture, lens, camera_from_world, vox
                 )
                 for x in range(BLOCK):
                     far = rz + real(x) * xz
-                    inverse = real(1) / (far if far > NEAR else real(1))
+                    inverse = real(1) / (far if far > MIN_DEPTH else real(1))
                     u = (rx + real(x) * xx) * inverse * fx + cx
                     v = (ry + real(x) * xy) * inverse * fy + cy
                     u, v = min(max(u, real(0)), right), min(max(v, real(0)), bottom)
-                    pixels[y * BLOCK + x] = np.int32(v) * across + np.int32(u)
+                    pixels[y * BLOCK + x] = np.int32(v) * width + np.int32(u)
                     fars[y * BLOCK + x] = far
             for j in range(SLICE):
                 measured = depths[pixels[j]]
                 ahead = measured - fars[j]
-                if shares.size:
-                    ahead *= shares[pixels[j]]
+                if cosines.size:
+                    ahead *= cosines[pixels[j]]
                 voxel = z * SLICE + j
-                if measured > 0 and ahead >= behind and fars[j] > NEAR and weight[voxel] < MOST:
+                if measured > 0 and ahead >= behind and fars[j] > MIN_DEPTH and weight[voxel] < MAX_WEIGHT:
                     distance[voxel] += np.int32(np.rint(min(ahead * unit, real(UNIT))))
                     rgb = colors[pixels[j]]
                     color[voxel, 0] += np.int32(rgb & np.uint32(255))
@@ -230,14 +232,14 @@ def integrate(voxels, blocks, keys, lower, picture, lens, camera_from_world, vox
 @no_type_check
 def _block_of(table, x, y, z):
     """The block at these coordinates, EMPTY where there is none."""
-    place = _place(table.keys, x << 2 * BLOCK_BITS | y << BLOCK_BITS | z)
-    return table.blocks[place] if table.keys[place] != EMPTY else np.int64(EMPTY)
+    slot = _slot(table.keys, x << 2 * BLOCK_BITS | y << BLOCK_BITS | z)
+    return table.blocks[slot] if table.keys[slot] != EMPTY else np.int64(EMPTY)
 
 
 @numba.njit(**COMPILED)
 @no_type_check
 def _sides(voxels, table, key, threshold):
-    """Of a block's voxels and the next ones upwards: 0 where not observed often enough, 1 outside, 2 inside."""
+    """The side of a block's voxels and the next ones above: 0 where observed too rarely, 1 outside, 2 inside."""
     side = np.zeros((BLOCK + 1, BLOCK + 1, BLOCK + 1), np.uint8)
     last = (1 << BLOCK_BITS) - 1
     bx, by, bz = key >> 2 * BLOCK_BITS, key >> BLOCK_BITS & last, key & last
@@ -260,7 +262,7 @@ def _sides(voxels, table, key, threshold):
 @numba.njit(inline="always", **COMPILED)
 @no_type_check
 def _case(side, x, y, z):
-    """The case of a cell: the corners inside; 0 where one was not observed often enough."""
+    """The case of a cell: the corners inside; 0 where one was observed too rarely."""
     case = 0
     for corner in range(8):
         at = side[z + (corner >> 2), y + (corner >> 1 & 1), x + (corner & 1)]
@@ -273,7 +275,7 @@ def _case(side, x, y, z):
 @numba.njit(parallel=True, **COMPILED)
 @no_type_check
 def count_faces(voxels, table, keys, threshold, cases):
-    """How many triangles begin in every block named by `keys`."""
+    """The number of triangles in the cells of every block named by `keys`."""
     result = np.zeros(len(keys), np.int64)
     for i in numba.prange(len(keys)):
         side = _sides(voxels, table, keys[i], threshold)
@@ -298,14 +300,14 @@ def faces_of_blocks(voxels, table, keys, threshold, cases, first, total):
                 for x in range(BLOCK):
                     case = _case(side, x, y, z)
                     for triangle in range(cases.of_case[case]):
-                        for number in range(3):
-                            edge = cases.triangles[case, triangle, number]
+                        for corner_of_face in range(3):
+                            edge = cases.triangles[case, triangle, corner_of_face]
                             corner = cases.corner[edge]
                             ex = bx * BLOCK + x + (corner & 1)
                             ey = by * BLOCK + y + (corner >> 1 & 1)
                             ez = bz * BLOCK + z + (corner >> 2)
                             voxel = (ex << VOXEL_BITS | ey) << VOXEL_BITS | ez
-                            result[face, number] = voxel << 2 | cases.axis[edge]
+                            result[face, corner_of_face] = voxel << 2 | cases.axis[edge]
                         face += 1
     return result
 

@@ -17,20 +17,20 @@ Triangle = tuple[int, int, int]
 
 
 def triangles_of_cases() -> Int[np.ndarray, "256 T 3"]:
-    """The edges (rows of `EDGES`) that the corners of every triangle lie on, -1 where a case has fewer triangles.
+    """The edges (indices of `EDGES`) on which the corners of every triangle lie, -1 where a case has fewer triangles.
 
-    Triangles face out. On a side with two inside corners that touch at no edge these are kept apart, in both cells that
-    share the side alike: surfaces have no holes.
+    Triangles face outwards. Two inside corners of a side that share no edge are separated, in both cells of the side,
+    so that surfaces have no holes.
     """
     triangles = [_triangles(case) for case in range(256)]
     table = np.full((256, max(map(len, triangles)), 3), -1, dtype=np.int8)
-    for case, found in enumerate(triangles):
-        table[case, : len(found)] = np.array(found, dtype=np.int8).reshape(-1, 3)
+    for case, of_case in enumerate(triangles):
+        table[case, : len(of_case)] = np.array(of_case, dtype=np.int8).reshape(-1, 3)
     return table
 
 
 def _triangles(case: int) -> Sequence[Triangle]:
-    """Every closed line in which the surface meets the cell's sides, filled."""
+    """Every closed polygon in which the surface meets the cell's sides, triangulated."""
     following = dict(line for side in SIDES for line in _lines(case, side))
     triangles: list[Triangle] = []
     while following:
@@ -42,9 +42,9 @@ def _triangles(case: int) -> Sequence[Triangle]:
 
 
 def _filled(loop: Sequence[int]) -> tuple[float, list[Triangle]]:
-    """A closed line cut into triangles by the shortest lines, and their squared lengths' sum.
+    """The triangulation of a polygon by the shortest diagonals, after the sum of their squared lengths.
 
-    None lies on a side of the cell, if that can be: there it might be a line of the next cell's surface too.
+    Diagonals on a side of the cell are avoided where possible: the next cell's surface might have the same.
     """
     if len(loop) < 3:
         return 0.0, []
@@ -58,7 +58,7 @@ def _filled(loop: Sequence[int]) -> tuple[float, list[Triangle]]:
 
 
 def _price(one: int, other: int) -> float:
-    """The squared distance between the middles of two edges, more if they are of one side."""
+    """The squared distance between the midpoints of two edges, more if they are of one side."""
     ends = [{corner, corner | 1 << axis} for corner, axis in (EDGES[one], EDGES[other])]
     middles = [np.mean([[c & 1, c >> 1 & 1, c >> 2] for c in pair], axis=0) for pair in ends]
     of_one_side = any(ends[0] | ends[1] <= set(side) for side in SIDES)

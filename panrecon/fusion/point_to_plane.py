@@ -1,4 +1,4 @@
-"""How far a surface lies from a point before it, where a camera sees it at a grazing angle."""
+"""Point-to-plane distance of the TSDF: the distance from a surface that a camera sees at a grazing angle."""
 
 from typing import Final
 
@@ -7,29 +7,30 @@ from jaxtyping import Float32
 
 from panrecon.structures import Camera
 
-STEP: Final = 2  # pixels to either side, between which inverse depth is taken to change evenly
-LEAST: Final = 0.02  # a surface seen at less than a degree says nothing
+STEP: Final = 2  # pixels to either side, over which inverse depth is linear
+MIN_COSINE: Final = 0.02  # grazing angles below a degree count as one
 
 
-def across(depth: Float32[np.ndarray, "h w"], camera: Camera) -> Float32[np.ndarray, "h w"]:
-    """Metres from the plane that a pixel shows, for every metre of depth before it; in [0.02, ~1].
+def incidence_cosine(depth: Float32[np.ndarray, "h w"], camera: Camera) -> Float32[np.ndarray, "h w"]:
+    """The distance from a pixel's plane per distance along the optical axis in front of it; in [0.02, ~1].
 
-    A plane n . p = 1 has the inverse depth n_x x + n_y y + n_z at the direction (x, y, 1): its slope in the image is
-    its normal. At an edge the side counts on which the slope is less; where neither side is measured the plane faces
-    the camera.
+    A plane n . p = 1 has the inverse depth n_x x + n_y y + n_z at the direction (x, y, 1), so its derivative in the
+    image is its normal. At a depth discontinuity the side of the smaller derivative counts; where neither side is
+    measured the plane faces the camera.
     """
     inverse = np.divide(1, depth, out=np.zeros_like(depth), where=depth > 0)
     x = (np.arange(camera.width, dtype=np.float32) - np.float32(camera.cx)) / np.float32(camera.fx)
     y = (np.arange(camera.height, dtype=np.float32) - np.float32(camera.cy)) / np.float32(camera.fy)
-    nx, ny = _slope(inverse, 1) * np.float32(camera.fx), _slope(inverse, 0) * np.float32(camera.fy)
+    nx = _derivative(inverse, 1) * np.float32(camera.fx)
+    ny = _derivative(inverse, 0) * np.float32(camera.fy)
     nz = inverse - nx * x - ny * y[:, None]
     length = np.sqrt(nx * nx + ny * ny + nz * nz)
-    found = np.divide(inverse, length, out=np.ones_like(depth), where=length > 0)
-    return np.clip(found, np.float32(LEAST), None)
+    cosine = np.divide(inverse, length, out=np.ones_like(depth), where=length > 0)
+    return np.clip(cosine, np.float32(MIN_COSINE), None)
 
 
-def _slope(inverse: Float32[np.ndarray, "h w"], axis: int) -> Float32[np.ndarray, "h w"]:
-    """Change of inverse depth from pixel to pixel along an axis, the lesser of both sides; 0 where none is measured."""
+def _derivative(inverse: Float32[np.ndarray, "h w"], axis: int) -> Float32[np.ndarray, "h w"]:
+    """The derivative of inverse depth along an axis, per pixel, of the side where it is smaller; 0 = not measured."""
     sides = []
     for step in (-STEP, STEP):
         beside = np.roll(inverse, -step, axis=axis)

@@ -11,17 +11,17 @@ from jaxtyping import Float, Int, UInt8
 from panrecon.config import MeshSettings
 from panrecon.errors import InputError
 from panrecon.fusion import kernels
-from panrecon.fusion.chunks import overlapping, plan
+from panrecon.fusion.chunks import overlapping, plan_chunks
 from panrecon.fusion.cleaning import canonical, without_small_components
-from panrecon.fusion.kernels import BLOCK, BLOCK_BITS, EMPTY, VOXELS, BlockTable, Cases, Lens, Voxels
+from panrecon.fusion.kernels import BLOCK, BLOCK_BITS, EMPTY, VOXELS, BlockTable, Cases, Intrinsics, VoxelSums
 from panrecon.fusion.marching_cubes import EDGES, triangles_of_cases
-from panrecon.fusion.point_to_plane import across
+from panrecon.fusion.point_to_plane import incidence_cosine
 from panrecon.geometry.projective import invert
 from panrecon.progress import Progress, no_progress
 from panrecon.structures import TriangleMesh, View, Views
 from panrecon.threads import in_parallel
 
-PIXEL_STEP: Final = 4  # between the pixels whose rays tell which blocks a frame touches, at most
+PIXEL_STEP: Final = 4  # pixels at most between the rays that find the blocks a frame touches
 INITIAL_BLOCKS: Final = 1_024
 GROWTH: Final = 1.25
 SHIFTS: Final = (2 * BLOCK_BITS, BLOCK_BITS, 0)  # of a block's coordinates in its key
@@ -31,7 +31,7 @@ CASES: Final = Cases(TRIANGLES, (TRIANGLES[..., 0] >= 0).sum(axis=1), *np.array(
 
 @dataclass(frozen=True)
 class Region:
-    """Blocks from `low` to `high` (exclusive), counted from block `lower` of the world: what one volume holds."""
+    """The blocks of one volume: `low` to `high` (exclusive), counted from block `lower` of the world."""
 
     lower: Int[np.ndarray, "3"]
     low: Int[np.ndarray, "3"]
@@ -39,8 +39,8 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Surface:
-    """Triangles between edges of the voxel grid, whose keys are sorted and mean the same edges in all of a scan."""
+class GridSurface:
+    """Triangles with vertices on edges of the voxel grid; the sorted keys of edges are unique in the whole scan."""
 
     edges: Int[np.ndarray, " V"]
     vertices: Float[np.ndarray, "V 3"]
@@ -54,31 +54,31 @@ class TSDFVolume:
     def __init__(self, region: Region, settings: MeshSettings) -> None:
         self._region, self._settings = region, settings
         self._truncation = settings.truncation * settings.voxel_size
-        self._keys = np.empty(0, np.int64)  # of all blocks, in the order of their rows
+        self._keys = np.empty(0, np.int64)  # of all blocks, in the order of their indices
         self._table = _table_of(self._keys, 2 * INITIAL_BLOCKS)
-        self._voxels = Voxels(
+        self._voxels = VoxelSums(
             np.zeros((INITIAL_BLOCKS, VOXELS), np.int32),
             np.zeros((INITIAL_BLOCKS, VOXELS, 3), np.int32),
             np.zeros((INITIAL_BLOCKS, VOXELS), np.uint16),
         )
 
     def integrate(self, view: View) -> tuple[Int[np.ndarray, "3"], Int[np.ndarray, "3"]]:
-        """Adds one posed RGB-D image; what lies beyond `depth_max` is ignored.
+        """Adds one posed RGB-D image, without depths above `depth_max`.
 
-        Gives the lowest and the highest block that the image touches, outside of the region too.
+        Returns the lowest and the highest block that the image touches, including those outside of the region.
         """
         settings, region, camera = self._settings, self._region, view.camera
         depth = view.depth.astype(np.float32)
-        shares = across(depth, camera) if settings.point_to_plane else np.empty((0, 0), np.float32)
-        picture = kernels.framed(depth, np.ascontiguousarray(view.color), shares, np.float32(settings.depth_max))
+        cosine = incidence_cosine(depth, camera) if settings.point_to_plane else np.empty((0, 0), np.float32)
+        image = kernels.padded(depth, np.ascontiguousarray(view.color), cosine, np.float32(settings.depth_max))
         block_size = BLOCK * settings.voxel_size
         stride = int(np.clip(block_size * camera.fx / settings.depth_max, 1, PIXEL_STEP))
         steps = int(np.ceil(4 * settings.truncation / BLOCK))  # half a block apart
-        places = np.full(_power_of_two(2 * (steps + 1) * (view.depth.size // stride**2 + sum(view.depth.shape))), EMPTY)
-        lens = Lens(camera.fx, camera.fy, camera.cx, camera.cy)
+        slots = np.full(_power_of_two(2 * (steps + 1) * (view.depth.size // stride**2 + sum(view.depth.shape))), EMPTY)
+        intrinsics = Intrinsics(camera.fx, camera.fy, camera.cx, camera.cy)
         keys, lowest, highest = kernels.touched_blocks(
-            picture.depth[1:-1, 1:-1],
-            lens,
+            image.depth[1:-1, 1:-1],
+            intrinsics,
             view.world_from_camera,
             stride,
             steps,
@@ -87,7 +87,7 @@ class TSDFVolume:
             region.lower,
             region.low,
             region.high,
-            places,
+            slots,
         )
         blocks = self._blocks(keys)
         kernels.integrate(
@@ -95,20 +95,20 @@ class TSDFVolume:
             blocks,
             keys,
             region.lower,
-            picture,
-            lens,
+            image,
+            intrinsics,
             invert(view.world_from_camera),
             settings.voxel_size,
             self._truncation,
         )
         return lowest, highest
 
-    def content(self) -> tuple[Int[np.ndarray, " n"], Voxels]:
-        """The keys of all blocks, and the sums of their voxels."""
-        return self._keys, Voxels(*(values[: len(self._keys)] for values in self._voxels))
+    def content(self) -> tuple[Int[np.ndarray, " n"], VoxelSums]:
+        """The keys of all blocks, and the sums of their voxels in the same order."""
+        return self._keys, VoxelSums(*(values[: len(self._keys)] for values in self._voxels))
 
-    def surface(self, low: Int[np.ndarray, "3"], high: Int[np.ndarray, "3"]) -> Surface:
-        """The zero crossing where observed often enough, in the cells of the blocks `low` to `high` (exclusive)."""
+    def surface(self, low: Int[np.ndarray, "3"], high: Int[np.ndarray, "3"]) -> GridSurface:
+        """The zero level set in the cells of the blocks `low` to `high` (exclusive), where observed often enough."""
         coordinates = np.stack([self._keys >> shift & 2**BLOCK_BITS - 1 for shift in SHIFTS], axis=1)
         keys = np.sort(self._keys[((coordinates >= low) & (coordinates < high)).all(axis=1)])
         threshold = self._settings.weight_threshold
@@ -119,10 +119,10 @@ class TSDFVolume:
         vertices, colors = kernels.vertices_on_edges(
             self._voxels, self._table, edges, self._region.lower, self._settings.voxel_size
         )
-        return Surface(edges, vertices, colors, faces.reshape(-1, 3).astype(np.int32))
+        return GridSurface(edges, vertices, colors, faces.reshape(-1, 3).astype(np.int32))
 
     def _blocks(self, keys: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
-        """The rows of the blocks with these keys, made where there is none."""
+        """The indices of the blocks with these keys, added where they are new."""
         count = len(self._keys)
         if 2 * (count + len(keys)) > len(self._table.keys):
             self._table = _table_of(self._keys, 4 * (count + len(keys)))
@@ -135,15 +135,15 @@ class TSDFVolume:
 
 
 def fuse(views: Views, settings: MeshSettings, progress: Progress = no_progress) -> TriangleMesh:
-    """One coloured mesh of all views, without small components, its vertices in an order that only the surface decides.
+    """One coloured mesh of all views, without small components, its vertices and faces in a canonical order.
 
-    Space is fused chunk by chunk; where the cuts lie leaves no trace.
+    Space is fused chunk by chunk, with the same result for all chunk sizes.
 
     Raises:
         InputError: the views measure nothing that gives a surface, or their poses are too far apart.
     """
-    planned = plan(views, settings)
-    touched, surfaces, before = planned.reached.copy(), [], 0
+    planned = plan_chunks(views, settings)
+    touched, surfaces, before = planned.block_range.copy(), [], 0
     with progress("frames", planned.visits) as advance:
         for chunk in planned.chunks:
             upper = chunk.high + 1  # cells end in the next block
@@ -167,13 +167,13 @@ def fuse(views: Views, settings: MeshSettings, progress: Progress = no_progress)
     return mesh
 
 
-def join(surfaces: Sequence[Surface]) -> Surface:
-    """One surface of those of neighbouring chunks: a vertex that both have is one."""
+def join(surfaces: Sequence[GridSurface]) -> GridSurface:
+    """One surface of those of neighbouring chunks, their shared vertices merged."""
     ends = np.cumsum([0, *(len(surface.edges) for surface in surfaces)])
     edges, first, rank = np.unique(
         np.concatenate([surface.edges for surface in surfaces]), return_index=True, return_inverse=True
     )
-    return Surface(
+    return GridSurface(
         edges,
         np.concatenate([surface.vertices for surface in surfaces])[first],
         np.concatenate([surface.colors for surface in surfaces])[first],

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 
 from panrecon.config import MeshSettings
 from panrecon.fusion.marching_cubes import EDGES, triangles_of_cases
-from panrecon.fusion.point_to_plane import across
+from panrecon.fusion.point_to_plane import incidence_cosine
 from panrecon.geometry.projective import invert
 from panrecon.structures import View
 
@@ -67,7 +67,7 @@ def observed(view: View, place: Place, settings: MeshSettings) -> Sums:
     depth = view.depth[row, column]
     ahead = depth - far
     if settings.point_to_plane:
-        ahead *= across(view.depth, camera)[row, column]
+        ahead *= incidence_cosine(view.depth, camera)[row, column]
     seen &= (depth > 0) & (depth <= single(settings.depth_max)) & (ahead >= single(-truncation))
     distance = np.rint(np.minimum(ahead * single(UNIT / truncation), single(UNIT)))
     return np.where(seen[:, None], np.column_stack([distance, view.color[row, column], np.ones(len(x))]), 0).astype(int)

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 from scipy.spatial import cKDTree
 
 from panrecon.config import MeshSettings
-from panrecon.fusion.point_to_plane import LEAST, across
+from panrecon.fusion.point_to_plane import MIN_COSINE, incidence_cosine
 from panrecon.fusion.tsdf import fuse
 from panrecon.geometry.projective import pixel_directions
 from panrecon.structures import Camera, View, Views
@@ -38,13 +38,13 @@ def test_a_metre_of_depth_counts_as_the_way_to_the_plane(normal: tuple[float, fl
     depth = plane_depth(direction, 2.0)
     seen = depth > 0
     cosine = pixel_directions(CAMERA) @ direction  # of the ray with z = 1, so that it is per metre of depth
-    assert_allclose(across(depth, CAMERA)[seen], np.maximum(cosine[seen], LEAST), atol=0.02)
+    assert_allclose(incidence_cosine(depth, CAMERA)[seen], np.maximum(cosine[seen], MIN_COSINE), atol=0.02)
 
 
 def test_edges_do_not_tilt_what_lies_beside_them() -> None:
     depth = np.full((80, 200), 8.0, np.float32)
     depth[:, 100:] = 3.0
-    facing = across(depth, CAMERA)
+    facing = incidence_cosine(depth, CAMERA)
     assert_allclose(facing, 1, atol=1e-5)
 
 
@@ -66,4 +66,4 @@ def test_a_road_is_whole_where_rays_graze_it_and_lies_where_it_is() -> None:
 
 
 def test_nothing_measured_faces_the_camera() -> None:
-    assert_allclose(across(np.zeros((80, 200), np.float32), CAMERA), 1)
+    assert_allclose(incidence_cosine(np.zeros((80, 200), np.float32), CAMERA), 1)

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from panrecon.config import MeshSettings
 from panrecon.errors import InputError
-from panrecon.fusion.chunks import plan
+from panrecon.fusion.chunks import plan_chunks
 from panrecon.fusion.tsdf import Region, TSDFVolume, fuse
 from panrecon.geometry.projective import look_at
 from panrecon.geometry.raycasting import Raycaster
@@ -70,7 +70,7 @@ def test_the_same_views_give_the_same_bytes_in_any_order_on_any_number_of_thread
 @pytest.mark.parametrize("chunk", [0.5, 0.75, 1.3, 100.0])
 def test_where_space_is_cut_leaves_no_trace(ball: TriangleMesh, views: tuple[View, ...], chunk: float) -> None:
     settings = SETTINGS.model_copy(update={"chunk_size": chunk})
-    assert (len(plan(Views.of(views), settings).chunks) == 1) == (chunk > 10)
+    assert (len(plan_chunks(Views.of(views), settings).chunks) == 1) == (chunk > 10)
     assert_same(fuse(Views.of(views), settings), ball)
 
 
@@ -106,7 +106,7 @@ def test_chunks_read_no_more_frames_than_they_say_and_tell_how_many(views: tuple
 def test_the_kernels_equal_their_plain_twin(views: tuple[View, ...], point_to_plane: bool) -> None:
     settings = SETTINGS.model_copy(update={"point_to_plane": point_to_plane})
     some = [disturbed(view, number) for number, view in enumerate(views[:5])]
-    planned = plan(Views.of(some), settings)
+    planned = plan_chunks(Views.of(some), settings)
     chunk = planned.chunks[0]
     volume = TSDFVolume(Region(planned.lower, chunk.low, chunk.high + 1), settings)
     for view in some:
@@ -128,7 +128,7 @@ def test_the_kernels_equal_their_plain_twin(views: tuple[View, ...], point_to_pl
 
 
 def test_a_voxel_that_was_seen_too_often_stays_as_it_is(views: tuple[View, ...]) -> None:
-    planned = plan(Views.of(views), SETTINGS)
+    planned = plan_chunks(Views.of(views), SETTINGS)
     volume = TSDFVolume(Region(planned.lower, planned.chunks[0].low, planned.chunks[0].high + 1), SETTINGS)
     volume.integrate(views[0])
     _, voxels = volume.content()
