@@ -72,9 +72,14 @@ def find_segmenter(
 
 
 def find_extractor(
-    settings: Settings, raw: Path, read: ReadImage, log: Log, cache: Path, progress: Progress = no_progress
+    settings: Settings,
+    raw: Path,
+    read: ReadImage,
+    log: Log,
+    cache: Path | None = None,
+    progress: Progress = no_progress,
 ) -> ExtractorBackend:
-    """The extractor of `features.backend`; what a network extracts is kept in the folder `cache`.
+    """The extractor of `features.backend`; what a network extracts is kept in the folder `cache`, if there is one.
 
     Raises:
         InputError: features or weights are missing or broken.
@@ -89,6 +94,8 @@ def find_extractor(
         case "dinov2":
             weights = dinov2_weights(settings.features)
             load = partial(_load_dinov2, settings.features, find_weights(weights), read, log)
+            if cache is None:
+                return ExtractorBackend(load(), (record_of(weights),))
             batch_size = batch_on(torch_device(settings.features.device), settings.features.batch_size)
             return ExtractorBackend(CachedExtractor(load, cache, batch_size, progress), (record_of(weights),))
         case backend:

@@ -7,6 +7,7 @@ API, profiling and benchmarks call these functions and compose nothing themselve
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -19,7 +20,9 @@ from panrecon.config import (
     MeshSettings,
     PanopticSettings,
     SemanticsSettings,
+    Settings,
 )
+from panrecon.errors import InputError
 from panrecon.evaluation.metrics.views import mean_view_quality, view_quality
 from panrecon.evaluation.report.record import ObjectConfidence
 from panrecon.evaluation.scene import EvaluationSettings, SceneResult, evaluate_mesh, step_record
@@ -32,9 +35,9 @@ from panrecon.field.sampling import FieldData
 from panrecon.field.scene_renderer import SceneImages, SceneRenderer
 from panrecon.field.supervision import SurfaceSupervision, TrainingView, field_data, scene_box, split_frames
 from panrecon.fusion.tsdf import fuse
-from panrecon.geometry.mesh import vertex_normals
+from panrecon.geometry.mesh import nearest_vertex, vertex_normals
 from panrecon.graph.adjacency import superface_adjacency
-from panrecon.graph.correction import corrected_labels
+from panrecon.graph.correction import corrected_labels, labels_on_surfaces
 from panrecon.graph.instances import GraphResult, infer_instances
 from panrecon.graph.observation import FrameObservation, observe
 from panrecon.graph.parameters import GraphParameters
@@ -48,6 +51,7 @@ from panrecon.semantics.lifting import lift_features
 from panrecon.semantics.propagation import propagate
 from panrecon.semantics.relabelling import relabel_by_similarity
 from panrecon.structures import (
+    VOID,
     CategoryTable,
     Detections,
     FeatureMap,
@@ -84,7 +88,10 @@ def masks_stage(
 
 @dataclass(frozen=True)
 class FeaturesResult:
-    """The principal components of a scan's features, and every frame's map in their basis, to read once."""
+    """The principal components of a scan's features, and every frame's map in their basis, to read once.
+
+    Maps are rounded to half precision, in which they are kept.
+    """
 
     projection: Projection
     maps: Iterator[FeatureMap]
@@ -101,7 +108,8 @@ def features_stage(
     `extract` gives the maps of all frames in order, and is called twice: no more than one map is held in memory.
     """
     projection = fit_projection(track(extract(), progress, "fit", count), settings.dimensions)
-    return FeaturesResult(projection, (projection(values) for values in track(extract(), progress, "project", count)))
+    projected = (projection(values) for values in track(extract(), progress, "project", count))
+    return FeaturesResult(projection, (FeatureMap(_half_precision(features.values)) for features in projected))
 
 
 def graph_stage(
@@ -144,6 +152,21 @@ def frame_labels(
         yield name, corrected_labels(detections[name], object_of_detection, result.instances.objects, table)
 
 
+def view_labels(
+    result: GraphResult,
+    detections: Mapping[str, Detections],
+    objects: Sequence[SceneObject],
+    table: CategoryTable,
+    view: View,
+) -> Labels:
+    """A view's corrected label image, objects with the classes of `objects`; void where no mask or no surface is."""
+    if view.name not in result.objects_of_frame:
+        return Labels(*(np.full(view.depth.shape, VOID, np.int32) for _ in range(2)))
+    object_of_detection = result.objects_of_frame[view.name]
+    labels = corrected_labels(detections[view.name], object_of_detection, result.instances.objects, table)
+    return labels_on_surfaces(labels, objects, table)
+
+
 @dataclass(frozen=True)
 class SemanticsResult:
     """Class probabilities of the vertices, the objects with their final classes, and the labels of all superfaces.
@@ -173,22 +196,22 @@ def semantics_stage(
     `features` are the maps of all views in order.
     """
     posed_features = track(zip(views.poses, features, strict=True), progress, "frames", len(views.names))
-    points = lift_features(mesh, views.camera, posed_features, settings.depth_tolerance)
+    lifted = lift_features(mesh, views.camera, posed_features, settings.depth_tolerance)
     objects = instances.objects
     if settings.similarity_relabelling:
-        objects = relabel_by_similarity(
-            objects, instances.of_superface.instance[superface_of_vertex], points, len(table)
-        )
+        object_of_vertex = instances.of_superface.instance[superface_of_vertex]
+        objects = relabel_by_similarity(objects, object_of_vertex, lifted, len(table))
     named = with_categories(instances.of_superface, objects)
     with progress("classifier", 1) as advance:
         category = named.category[superface_of_vertex]
-        classifier = fit_classifier(points, category, superface_of_vertex, len(table), settings)
+        classifier = fit_classifier(lifted, category, superface_of_vertex, len(table), settings)
         advance(1)
     with progress("propagation", 1) as advance:
-        semantics = predict(classifier, points)
+        semantics = predict(classifier, lifted)
         completed = propagate(mesh, superface_of_vertex, named, semantics, table, settings.min_confidence)
         advance(1)
-    return SemanticsResult(semantics, objects, named, completed, classifier)
+    points = PointSemantics(_half_precision(semantics.probability))  # as they are kept
+    return SemanticsResult(points, objects, named, completed, classifier)
 
 
 @dataclass(frozen=True)
@@ -345,3 +368,94 @@ def quality_stage(
         "views": {**asdict(mean_view_quality(views)), "frames": len(views)} if views else None,
     }
     return replace(result, record=record)
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """A panoptic mesh of V vertices in the world frame (m), and its objects by instance.
+
+    `category` holds indices of `table`, `instance` keys of `objects` (things alone); `VOID` (-1) where there is none.
+    `confidence` in [0, 1] is the object's on things, elsewhere the probability of the class; 0 where void.
+    """
+
+    mesh: TriangleMesh
+    category: Int[np.ndarray, " V"]
+    instance: Int[np.ndarray, " V"]
+    confidence: Float[np.ndarray, " V"]
+    objects: Mapping[int, SceneObject]
+    table: CategoryTable
+
+
+def reconstruct(
+    views: Views,
+    detections: Mapping[str, Detections],
+    features: Callable[[], Iterable[FeatureMap]],
+    table: CategoryTable,
+    settings: Settings = Settings(),
+    progress: Progress = no_progress,
+) -> Reconstruction:
+    """The whole method on what a segmenter and a feature extractor gave: `mesh` to `panoptic`, in memory.
+
+    `detections` by frame name, on the pixels of the views' camera; `features` gives the maps of all views in order, and
+    is called twice.
+
+    Raises:
+        InputError: the depth gives no surface, or nothing is detected.
+    """
+    mesh = mesh_stage(views, settings.mesh, progress)
+    if not any(len(detections[name].score) for name in views.names if name in detections):
+        raise InputError("There is no detection in any frame; give masks of the frames, by their names.")
+    projected = features_stage(features, len(views.names), settings.features, progress)
+    maps = {
+        name: features.values.astype(np.float16) for name, features in zip(views.names, projected.maps, strict=True)
+    }
+
+    def features_of_frame(name: str) -> FeatureMap:
+        return FeatureMap(maps[name].astype(np.float32))
+
+    graph = graph_stage(views, mesh, detections, table, settings.graph, progress)
+    superface_of_vertex, instances = graph.superface_of_vertex, graph.instances
+    posed_maps = map(features_of_frame, views.names)
+    semantics = semantics_stage(
+        views, mesh, superface_of_vertex, instances, posed_maps, table, settings.semantics, progress
+    )
+    prior = semantics.of_superface.at(superface_of_vertex)
+    masks = partial(view_labels, graph, detections, semantics.objects, table)
+    supervision = FieldSupervision(mesh, prior, semantics.points.confidence, masks, features_of_frame)
+    field = field_stage(views, supervision, table, semantics.objects, settings.field, progress)
+    refined = panoptic_stage(
+        views,
+        mesh,
+        field.fitted.field,
+        field.data.box,
+        prior,
+        semantics.objects,
+        masks,
+        table,
+        settings.panoptic,
+        RefinementParameters(settings.mesh.voxel_size),
+        progress,
+    )
+    labels = refined.panoptic.labels
+    objects = refined.final_objects(semantics.objects)
+    confidence = label_confidence(refined.panoptic, mesh, semantics)
+    return Reconstruction(refined.panoptic.mesh, labels.category, labels.instance, confidence, objects, table)
+
+
+def label_confidence(
+    panoptic: PanopticMesh, fused: TriangleMesh, semantics: SemanticsResult
+) -> Float[np.ndarray, " V"]:
+    """How certain the label of every vertex is, in [0, 1]: the confidence of its object, else of its class.
+
+    The probability of a class is read at the nearest vertex of the fused mesh.
+    """
+    category, instance = panoptic.labels.category, panoptic.labels.instance
+    nearest = nearest_vertex(panoptic.mesh.vertices, fused.vertices, np.inf)
+    probability = np.append(semantics.points.probability, np.zeros((len(fused.vertices), 1)), axis=1)
+    of_object = np.array([scene_object.confidence for scene_object in semantics.objects] + [0.0])
+    return np.where(instance != VOID, of_object[instance], probability[nearest, category]).astype(np.float32)
+
+
+def _half_precision(values: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+    """The values rounded to half precision, as single precision."""
+    return values.astype(np.float16).astype(np.float32)

@@ -26,9 +26,9 @@ def main(stage: Stage) -> None:
     masks = partial(read_labels_of_surfaces, stage.folder("graph") / "labels", objects=objects, table=table)
     settings, parameters = stage.settings.panoptic, RefinementParameters(stage.settings.mesh.voxel_size)
     result = panoptic_stage(views, mesh, field, box, prior, objects, masks, table, settings, parameters, stage.progress)
-    panoptic, rejected = result.panoptic, result.rejected_objects
+    panoptic, final_objects = result.panoptic, result.final_objects(objects)
     write_panoptic_mesh(stage.output / "panoptic.ply", panoptic, table)
-    write_objects(stage.output / "objects.json", objects, table, without=rejected)
+    write_objects(stage.output / "objects.json", final_objects, table)
     image = labelled_mesh_image(panoptic.mesh, panoptic.labels, table, up_direction(scan.poses))
     write_image(stage.output / "panoptic.png", image)
     rows, names = [], read_held_out(stage.folder("field"))
@@ -37,8 +37,10 @@ def main(stage: Stage) -> None:
         rows += [view.color, images.color, depth_image(images.depth), label_colors(images.labels, table)]
     if rows:
         write_image(stage.output / "rendered.jpg", contact_sheet(rows, columns=4))
-    stage.say(f"{len(panoptic.mesh.vertices)} vertices, {len(objects) - len(rejected)} objects")
-    stage.say(f"{len(rejected)} objects rejected, {result.thin_piece_count} pieces of thin structures added")
+    stage.say(f"{len(panoptic.mesh.vertices)} vertices, {len(final_objects)} objects")
+    stage.say(
+        f"{len(result.rejected_objects)} objects rejected, {result.thin_piece_count} pieces of thin structures added"
+    )
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def main(stage: Stage) -> None:
     result = semantics_stage(scan_views(scan), mesh, superfaces, instances, features, table, settings, stage.progress)
     write_point_semantics(stage.output, mesh, result.points)
     write_superface_labels(stage.output, result.of_superface)
-    write_objects(stage.output / "objects.json", result.objects, table)
+    write_objects(stage.output / "objects.json", dict(enumerate(result.objects)), table)
     write_classifier(stage.output, result.classifier)
 
     labels = result.of_superface.at(superfaces)

@@ -82,6 +82,16 @@ def read_detections(path: Path, table: CategoryTable) -> DetectionFile:
     return DetectionFile(dict(records), table, dict(skipped))
 
 
+def compressed(frames: Iterable[tuple[str, Detections]], table: CategoryTable) -> DetectionFile:
+    """Detections by frame name in memory, as compact and in the order as `write_detections` keeps them on disk."""
+    records = {
+        frame: [json.loads(line) for line in _lines(frame, detections, table)]
+        for frame, detections in frames
+        if len(detections)
+    }
+    return DetectionFile(records, table, {})
+
+
 def write_detections(path: Path, frames: Iterable[tuple[str, Detections]], table: CategoryTable) -> None:
     """One record a detection, a line each, in the order given."""
     _write_lines(path, (line for frame, found in frames for line in _lines(frame, found, table)))

@@ -1,6 +1,6 @@
 """The `graph` artifact: superfaces, votes, labels of superfaces, objects with their evidence, corrected 2D labels."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,22 +49,16 @@ def write_instances_found(folder: Path, instances: Instances, table: CategoryTab
     """`instances.npz` (table rows and object numbers of superfaces) and `objects.json` (ids as in label files)."""
     labels = instances.of_superface
     write_arrays(folder / "instances.npz", category=labels.category, instance=labels.instance)
-    write_objects(folder / "objects.json", instances.objects, table)
+    write_objects(folder / "objects.json", dict(enumerate(instances.objects)), table)
 
 
 def read_instances_found(folder: Path, table: CategoryTable) -> Instances:
     return Instances(Labels(**read_arrays(folder / "instances.npz")), read_objects(folder / "objects.json", table))
 
 
-def write_objects(
-    path: Path, objects: Sequence[SceneObject], table: CategoryTable, without: Collection[int] = ()
-) -> None:
-    """Every object with its class and its evidence; `id` is the `instance` of the label files.
-
-    Those whose position is in `without` are left out, and the others keep their ids.
-    """
-    kept = [(number, found) for number, found in enumerate(objects) if number not in without]
-    write_json(path, [_object_record(number, found, table) for number, found in kept])
+def write_objects(path: Path, objects: Mapping[int, SceneObject], table: CategoryTable) -> None:
+    """Every object with its class and its evidence, by instance from 0; `id` is the `instance` of the label files."""
+    write_json(path, [_object_record(instance, scene_object, table) for instance, scene_object in objects.items()])
 
 
 def read_objects(path: Path, table: CategoryTable) -> tuple[SceneObject, ...]:

@@ -105,6 +105,21 @@ def scan_views(scan: Scan) -> Views:
     return Views(names, scan.camera, scan.poses, lambda index: read_view(scan, scan.frames[index]))
 
 
+def raw_views(scan: Scan, measure: Measure | None = None) -> Views:
+    """The frames of a raw scan as `write_scan` would keep them: colour registered to depth, read when asked for."""
+
+    def read(index: int) -> View:
+        frame = scan.frames[index]
+        color = _check_size(frame.color, read_color(frame.color), scan.source_camera)
+        if measure is not None:
+            depth = measure(frame)
+        else:
+            depth = _check_size(frame.depth, read_depth(frame.depth, scan.depth_scale), scan.camera)
+        return View(frame.name, scan.camera, frame.world_from_camera, registered(scan, color, depth), depth)
+
+    return Views(tuple(frame.name for frame in scan.frames), scan.camera, scan.poses, read)
+
+
 def _check_size(path: Path, image: np.ndarray, camera: Camera) -> np.ndarray:
     if image.shape[:2] != (camera.height, camera.width):
         raise InputError(

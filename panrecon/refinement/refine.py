@@ -27,6 +27,11 @@ class RefinedLabels:
     rejected_objects: Int[np.ndarray, " r"]
     thin_piece_count: int
 
+    def final_objects(self, objects: Sequence[SceneObject]) -> dict[int, SceneObject]:
+        """Those of the objects that were not rejected, by instance."""
+        rejected = set(self.rejected_objects.tolist())
+        return {index: scene_object for index, scene_object in enumerate(objects) if index not in rejected}
+
 
 def refine(
     mesh: TriangleMesh,

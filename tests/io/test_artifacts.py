@@ -170,7 +170,7 @@ def test_instances_come_back_with_their_evidence(tmp_path: Path, instances: Inst
 
 
 def test_objects_carry_the_ids_of_label_files(tmp_path: Path, instances: Instances, table: CategoryTable) -> None:
-    graph_artifact.write_objects(tmp_path / "objects.json", instances.objects, table)
+    graph_artifact.write_objects(tmp_path / "objects.json", dict(enumerate(instances.objects)), table)
     chair, _ = read_json(tmp_path / "objects.json")
     assert (chair["id"], chair["category"], chair["category_id"]) == (1, "chair", 5)
     assert (chair["frames"], chair["contradicting_frames"]) == (["3", "17"], ["4"])
@@ -180,7 +180,7 @@ def test_objects_carry_the_ids_of_label_files(tmp_path: Path, instances: Instanc
 def test_objects_left_out_leave_the_ids_of_the_others(
     tmp_path: Path, instances: Instances, table: CategoryTable
 ) -> None:
-    graph_artifact.write_objects(tmp_path / "objects.json", instances.objects, table, without=[0])
+    graph_artifact.write_objects(tmp_path / "objects.json", {1: instances.objects[1]}, table)
     assert [(found["id"], found["category"]) for found in read_json(tmp_path / "objects.json")] == [(2, "table")]
 
 
