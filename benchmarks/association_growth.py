@@ -29,7 +29,7 @@ from panrecon.io.files import write_json, write_text
 from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan, read_view
 from panrecon.structures import Frame
-from panrecon.threads import in_parallel
+from panrecon.threads import parallel_map
 
 NAME: Final = "association_growth"
 SCENE: Final = "growth"
@@ -98,7 +98,7 @@ def measure(scene: BenchScene, run: Path, count: int, threshold: float) -> Cost:
         superface_of_vertex = superfaces(mesh, settings)
         adjacency = superface_adjacency(mesh, superface_of_vertex)
         cut = time.perf_counter()
-        observations = list(in_parallel(observed, frames))
+        observations = list(parallel_map(observed, frames))
         seen = time.perf_counter()
         found = infer_instances(observations, superface_of_vertex, adjacency, table, settings)
         times.append((cut - started, seen - cut, time.perf_counter() - seen))

@@ -1,4 +1,4 @@
-"""The command line `panrecon`."""
+"""The command line `panrecon`: one command a file of `panrecon/commands`, and one a stage."""
 
 import sys
 from pathlib import Path
@@ -49,13 +49,13 @@ def run(
     until: Annotated[str | None, typer.Option(help="last stage; default quality, or panoptic without truth")] = None,
     settings: SettingsFiles = [],  # noqa: B006  typer needs a list
     override: Overrides = [],  # noqa: B006
-    cores: Annotated[int, typer.Option(min=1, help="stages that may run at once")] = 1,
+    cores: Annotated[int, typer.Option(min=1, help="number of stages that may run at the same time")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="only show what would be done")] = False,
 ) -> None:
     """All stages of scenes: reads <data>/<scene>/, writes <runs>/<run>/<dataset>/<scene>/<stage>/.
 
-    What is up to date is left alone. A scene's own settings.yaml comes before --settings and --set. Exit code 2: the
-    input is wrong, in one sentence.
+    Stages that are up to date are skipped. --settings and --set override a scene's own settings.yaml. Exit code 2:
+    the input is wrong, in one sentence.
     """
     from panrecon.errors import InputError
     from panrecon.workflow.scenes import find_scene, last_stage, settings_of_scenes
@@ -64,19 +64,19 @@ def run(
     with exit_on_input_error():
         if until is not None and until not in STAGES:
             raise InputError(f"There is no stage {until!r}; there are {', '.join(STAGES)}.")
-        found = [find_scene(label, data, runs / name) for label in dict.fromkeys(scenes)]
-        of_scene = settings_of_scenes(found, settings, override)
+        located = [find_scene(label, data, runs / name) for label in dict.fromkeys(scenes)]
+        settings_of_scene = settings_of_scenes(located, settings, override)
         codes = []
         for stage in STAGES:
-            mine = [s for s in found if (until or last_stage(s, of_scene[s.label])) == stage]
-            if mine:
-                codes.append(run_plan(Plan(mine, runs / name, stage, of_scene, cores, dry_run)))
+            ending_here = [s for s in located if (until or last_stage(s, settings_of_scene[s.label])) == stage]
+            if ending_here:
+                codes.append(run_plan(Plan(ending_here, runs / name, stage, settings_of_scene, cores, dry_run)))
     raise typer.Exit(max(codes, key=lambda code: (code == 1, code)))
 
 
 @app.command()
 def settings() -> None:
-    """Every setting with its default and meaning."""
+    """Prints every setting with its default and meaning."""
     from rich.console import Console
     from rich.table import Table
 
@@ -90,7 +90,7 @@ def settings() -> None:
 
 
 def _add_stage(stage: str) -> None:
-    """`panrecon <stage> ...`: the stage's own script, with its own options."""
+    """Adds the command `panrecon <stage> ...`, which runs the stage's script with its own options."""
 
     @app.command(
         name=stage,
@@ -110,6 +110,7 @@ for _stage in STAGES:
 
 
 def main() -> None:
+    """Entry point of the console script `panrecon`."""
     app()
 
 

@@ -66,7 +66,7 @@ from panrecon.structures import (
     Views,
     with_categories,
 )
-from panrecon.threads import in_parallel
+from panrecon.threads import parallel_map
 from panrecon.visualization import evenly_spaced
 
 
@@ -131,7 +131,7 @@ def graph_stage(
         view = views.read(index)
         return observe(view, mesh.vertices, detections[view.name], table, settings.depth_tolerance)
 
-    observations = list(track(in_parallel(observed, detected), progress, "frames", len(detected)))
+    observations = list(track(parallel_map(observed, detected), progress, "frames", len(detected)))
     with progress("superfaces", 2) as advance:
         superface_of_vertex = superfaces(mesh, settings)
         advance(1)

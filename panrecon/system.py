@@ -1,4 +1,4 @@
-"""Open3D, and the system libraries it needs: said in one sentence before anything is tried."""
+"""Import of Open3D, with a check of the system libraries that it needs."""
 
 import ctypes
 import importlib.util
@@ -19,7 +19,7 @@ PACKAGE_OF_LIBRARY = {
 
 @cache
 def import_open3d() -> ModuleType:
-    """Open3D, with the libusb that its wheel wants taken from the `libusb-package` wheel.
+    """The module Open3D; the libusb that it links against is taken from the `libusb-package` wheel.
 
     Raises:
         InputError: a system library is missing.
@@ -35,12 +35,12 @@ def import_open3d() -> ModuleType:
 
 
 def missing_libraries() -> list[str]:
-    """Those of Open3D's system libraries that this machine lacks."""
+    """Names of Open3D's system libraries that cannot be loaded on this machine."""
     return [library for library in PACKAGE_OF_LIBRARY if not _loads(library)]
 
 
 def _preload_libusb() -> None:
-    """Open3D links libusb for a depth camera we never open; a loaded library of that name satisfies it."""
+    """Loads libusb, which Open3D links against for depth cameras only; a loaded library of that name satisfies it."""
     spec = importlib.util.find_spec("libusb_package")
     if not _loads("libusb-1.0.so.0") and spec is not None and spec.origin is not None:
         ctypes.CDLL(str(Path(spec.origin).with_name("libusb-1.0.so")), mode=ctypes.RTLD_GLOBAL)
@@ -55,7 +55,7 @@ def _loads(library: str) -> bool:
 
 
 def main() -> int:
-    """Exit code 2 and one sentence where a library is missing."""
+    """Exit code 0 if Open3D can be imported; else 2, and prints which library is missing."""
     try:
         import_open3d()
     except InputError as error:

@@ -1,4 +1,4 @@
-"""What commands share on a terminal: the console, progress bars, exit codes and locks."""
+"""The terminal side of commands: console, progress bars, exit codes and locks."""
 
 import fcntl
 import os
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from panrecon.errors import InputError
 
-ERROR_FILE: Final = "PANRECON_ERROR_FILE"  # environment: where a stage under `panrecon run` leaves its sentence
+ERROR_FILE: Final = "PANRECON_ERROR_FILE"  # environment: where a stage under `panrecon run` writes its error
 
 
 T = TypeVar("T")
@@ -22,32 +22,32 @@ T = TypeVar("T")
 console = Console(stderr=True)
 
 
-def track(items: Iterable[T], what: str, total: int) -> Iterator[T]:
-    """The items, with a progress bar and the time left."""
-    with progress_bar(what, total) as advance:
-        for number, item in enumerate(items):
+def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
+    """Yields the items, with a progress bar on a terminal; `total` is their number."""
+    with progress_bar(description, total) as advance:
+        for index, item in enumerate(items):
             yield item
-            advance(number + 1)
+            advance(index + 1)
 
 
 @contextmanager
-def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on a terminal, nothing elsewhere; what it gives takes the number of steps done."""
+def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal, none elsewhere; yields a callback that takes the number of steps done."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     times = (TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, *times, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=total)
+        task = progress.add_task(description, total=total)
         yield lambda done: progress.update(task, completed=done)
 
 
 @contextmanager
 def locked(run: Path, name: str, instead: str = "choose another RUN") -> Iterator[int]:
-    """One process at a time does `name` in a folder, such as a run; the lock goes with the process, however it ends.
+    """Holds the exclusive lock `.<name>.lock` of a folder; it is released when the process ends, however it does.
 
-    Gives the lock's file descriptor: a child that inherits it holds the lock too.
+    Creates the folder. Yields the lock's file descriptor: a child process that inherits it holds the lock too.
 
     Raises:
-        InputError: another process holds it.
+        InputError: another process holds the lock; the message ends with `instead`.
     """
     run.mkdir(parents=True, exist_ok=True)
     with (run / f".{name}.lock").open("w") as file:
@@ -60,7 +60,7 @@ def locked(run: Path, name: str, instead: str = "choose another RUN") -> Iterato
 
 @contextmanager
 def exit_on_input_error() -> Iterator[None]:
-    """Says an InputError's one sentence and exits with 2."""
+    """Prints the message of an InputError to stderr and exits with 2; also writes it to `ERROR_FILE` if that is set."""
     try:
         yield
     except InputError as error:

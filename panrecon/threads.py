@@ -1,4 +1,4 @@
-"""CPU threads: how many torch uses, and frames worked on side by side."""
+"""CPU threads: parallel maps over frames, and the number of threads that torch uses."""
 
 import os
 from collections import deque
@@ -11,28 +11,28 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def in_parallel(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """What `work` makes of every item, in their order, a thread a core: numpy and codecs let go of Python's lock.
+def parallel_map(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Yields `function` of every item, in order, on one thread a core; numpy and codecs release Python's global lock.
 
-    No more than two results a core are made ahead of what is asked for, so that they do not pile up in memory.
+    At most two results a core are computed ahead of the consumer, which bounds the memory they take.
     """
     cores = len(os.sched_getaffinity(0))
     with ThreadPoolExecutor(max_workers=cores) as pool:
-        waiting: deque[Future[R]] = deque()
+        pending: deque[Future[R]] = deque()
         try:
             for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) > 2 * cores:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+                pending.append(pool.submit(function, item))
+                if len(pending) > 2 * cores:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
         finally:
-            for future in waiting:
+            for future in pending:
                 future.cancel()
 
 
 def prefer_openmp() -> None:
-    """Has numba's kernels run on OpenMP's threads; numba would warn of an older TBB that other packages bring along."""
+    """Makes numba use OpenMP's threads; by default it warns of an older TBB that other packages install."""
     import numba
 
     numba.config.THREADING_LAYER_PRIORITY = ["omp", "workqueue", "tbb"]  # type: ignore[attr-defined]
@@ -40,17 +40,17 @@ def prefer_openmp() -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Runs torch on one CPU thread, and as before afterwards; compiled kernels go on using all cores.
+    """Sets torch to one CPU thread inside the context; compiled kernels keep using all cores.
 
     The tensors of a training step are small: a second thread saves a quarter of the time on an idle machine, and on a
-    busy one OpenMP's barriers make every step twenty times slower. Sums also keep one order on any number of cores.
+    busy one OpenMP's barriers make every step twenty times slower. Sums are also independent of the number of cores.
     """
     import numba
     import torch
 
     before = torch.get_num_threads()
     prefer_openmp()
-    numba.get_num_threads()  # starts numba's threads: the first kernel would, and give torch, on OpenMP too, as many
+    numba.get_num_threads()  # starts numba's threads now: starting them later would reset torch's number, also OpenMP's
     torch.set_num_threads(1)
     try:
         yield

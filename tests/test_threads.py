@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from panrecon.threads import in_parallel
+from panrecon.threads import parallel_map
 
 
 def test_results_come_in_order_whatever_ends_first() -> None:
@@ -16,7 +16,7 @@ def test_results_come_in_order_whatever_ends_first() -> None:
         time.sleep(0.01 * (5 - number))
         return number**2
 
-    assert list(in_parallel(slower_at_first, range(5))) == [0, 1, 4, 9, 16]
+    assert list(parallel_map(slower_at_first, range(5))) == [0, 1, 4, 9, 16]
 
 
 def test_an_error_reaches_the_caller() -> None:
@@ -24,11 +24,11 @@ def test_an_error_reaches_the_caller() -> None:
         raise ValueError(str(number))
 
     with pytest.raises(ValueError, match="3"):
-        list(in_parallel(fails, [3]))
+        list(parallel_map(fails, [3]))
 
 
 def test_work_is_done_on_other_threads() -> None:
-    assert threading.get_ident() not in list(in_parallel(lambda _: threading.get_ident(), range(3)))
+    assert threading.get_ident() not in list(parallel_map(lambda _: threading.get_ident(), range(3)))
 
 
 @pytest.mark.parametrize(("own", "spins"), [(None, "1000"), ("7", "7")])
@@ -48,7 +48,7 @@ def test_results_keep_their_order_and_few_are_made_ahead_of_what_is_asked_for() 
         begun.append(item)
         return item * item
 
-    results = in_parallel(work, range(1000))
+    results = parallel_map(work, range(1000))
     assert [next(results) for _ in range(10)] == [item * item for item in range(10)]
     assert len(begun) <= 10 + 2 * len(os.sched_getaffinity(0)) + 1
     assert list(results) == [item * item for item in range(10, 1000)]
@@ -56,7 +56,9 @@ def test_results_keep_their_order_and_few_are_made_ahead_of_what_is_asked_for() 
 
 def test_torch_stays_on_one_thread_while_the_first_kernel_of_a_process_starts_many() -> None:
     code = (
-        "import numba, numpy, torch; from panrecon.field import kernels; from panrecon.threads import one_thread\n"
+        "import numba, numpy, torch\n"
+        "from panrecon.field.cpu import hash_kernels as kernels\n"
+        "from panrecon.threads import one_thread\n"
         "torch.set_num_threads(2)\n"
         "with one_thread():\n"
         "    kernels.clear(numpy.zeros((4, 8), numpy.float32)); inside = torch.get_num_threads()\n"

@@ -136,12 +136,12 @@ def image_size_findings_of(scan: "Scan", parameters: "ImageSizeParameters") -> "
 def read_sample(scan: "Scan", parameters: "SampleParameters") -> "Sample":
     """All frames of the scan at low resolution."""
     from panrecon.diagnosis.sample import Sample, small_camera
-    from panrecon.threads import in_parallel
+    from panrecon.threads import parallel_map
 
     def read(frame: "Frame") -> "SmallFrame":
         return read_small_frame(scan, frame, parameters)
 
-    frames = tuple(track(in_parallel(read, scan.frames), "doctor: frames", len(scan.frames)))
+    frames = tuple(track(parallel_map(read, scan.frames), "doctor: frames", len(scan.frames)))
     names = tuple(frame.name for frame in scan.frames)
     return Sample(names, small_camera(scan.camera, parameters), scan.poses, frames, parameters.points_per_frame)
 
@@ -163,14 +163,14 @@ def read_color_depth_pairs(
     from panrecon.diagnosis.alignment import color_depth_pair
     from panrecon.io.images import read_color, read_depth
     from panrecon.io.scan import registered
-    from panrecon.threads import in_parallel
+    from panrecon.threads import parallel_map
     from panrecon.visualization import evenly_spaced
 
     def read(frame: "Frame") -> "ColorDepthPair":
         depth = read_depth(frame.depth, scan.depth_scale)
         return color_depth_pair(depth, registered(scan, read_color(frame.color), depth), parameters)
 
-    return list(in_parallel(read, [frames[index] for index in evenly_spaced(len(frames), parameters.frames)]))
+    return list(parallel_map(read, [frames[index] for index in evenly_spaced(len(frames), parameters.frames)]))
 
 
 def write_repairs(path: Path, repair: Mapping[str, Any], settings: "ScanSettings") -> None:

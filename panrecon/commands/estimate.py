@@ -1,4 +1,4 @@
-"""`panrecon estimate`: minutes, memory and disk of a scene, before the start."""
+"""`panrecon estimate`: time, memory and disk space that a scene will take."""
 
 import tempfile
 from pathlib import Path
@@ -18,7 +18,7 @@ def estimate(
     settings: Annotated[list[Path], typer.Option("--settings", help="YAML files of settings; later ones win")] = [],  # noqa: B006
     override: Annotated[list[str], typer.Option("--set", help="section.key=value; several are allowed")] = [],  # noqa: B006
 ) -> None:
-    """What all stages of a scene will take: minutes, memory, disk. Rehearses each on 20 frames, networks on few.
+    """Time, memory and disk space of all stages of a scene, by running each on 20 frames, networks on fewer.
 
     Reads <data>/<scene>/ and the weights of networks that the settings ask for; writes nothing. Exit code 2: the input
     is wrong, in one sentence.
@@ -26,18 +26,18 @@ def estimate(
     from panrecon.workflow.scenes import find_scene, settings_of
 
     with exit_on_input_error(), tempfile.TemporaryDirectory() as folder:
-        found = find_scene(scene, data, Path(folder))
-        loaded = settings_of(found.dataset, settings, override, found.raw)
+        located = find_scene(scene, data, Path(folder))
+        scene_settings = settings_of(located.dataset, settings, override, located.raw)
         from panrecon.profiling.stages import STAGES, Rehearsal
 
-        rehearsal = Rehearsal(found.dataset, found.raw, loaded, Path(folder))
+        rehearsal = Rehearsal(located.dataset, located.raw, scene_settings, Path(folder))
         with progress_bar("estimate", STAGES) as advance:
-            told = rehearsal.estimate(advance)
-        show(told, scene)
+            estimated = rehearsal.estimate(advance)
+        show(estimated, scene)
 
 
 def show(estimate: "Estimate", scene: str) -> None:
-    """A table by stage, what to know of it, and a line that says it all."""
+    """Prints a table by stage and notes to the console, and the totals as one line to standard output."""
     from rich.table import Table
 
     table = Table("stage", "time", "disk")
@@ -48,7 +48,8 @@ def show(estimate: "Estimate", scene: str) -> None:
     console.print(table)
     for note in estimate.notes:
         console.print(note, highlight=False, soft_wrap=True)
-    seconds, disk = (sum(getattr(cost, name) for cost in estimate.costs.values()) for name in ("seconds", "disk"))
+    seconds = sum(cost.seconds for cost in estimate.costs.values())
+    disk = sum(cost.disk for cost in estimate.costs.values())
     print(
         f"{scene}: {estimate.frames} frames, about {estimate.vertices / 1e6:.1f} million vertices; "
         f"{duration(seconds)}, {estimate.memory / 1e9:.1f} GB of memory, {disk / 1e9:.2f} GB on disk"
@@ -56,7 +57,7 @@ def show(estimate: "Estimate", scene: str) -> None:
 
 
 def duration(seconds: float) -> str:
-    """As a person would say it, rounded to what an estimate is good for."""
+    """Seconds as text: whole seconds below 90, whole minutes below 90, else tenths of hours."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,4 +1,4 @@
-"""`panrecon import`: a scan of one's own, in the layout that the pipeline reads."""
+"""`panrecon import`: converts a user's scan of any known format to the layout that the pipeline reads."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,79 +11,81 @@ from panrecon.terminal import console, exit_on_input_error, track
 if TYPE_CHECKING:
     from panrecon.datasets.importers.base import Importer
 
-OWN = Path("data") / "raw" / "own"
+OWN_SCANS = Path("data") / "raw" / "own"
 
 
 def import_scan(
-    path: Annotated[Path, typer.Argument(help="folder or file of the scan, as its app or tool left it")],
-    out: Annotated[Path | None, typer.Option(help=f"folder to write; default {OWN}/<name of the scan>")] = None,
-    kind: Annotated[str | None, typer.Option("--format", help="of the scan; default: what it looks like")] = None,
+    path: Annotated[Path, typer.Argument(help="folder or file of the scan, as its app or tool wrote it")],
+    out: Annotated[Path | None, typer.Option(help=f"folder to write; default {OWN_SCANS}/<name of the scan>")] = None,
+    kind: Annotated[str | None, typer.Option("--format", help="of the scan; default: recognized by its files")] = None,
     stride: Annotated[int, typer.Option(min=1, help="take every n-th frame")] = 1,
     sharp: Annotated[bool, typer.Option("--sharp", help="of every n frames take the sharpest, not the first")] = False,
 ) -> None:
-    """Says which format a scan is in and why, and writes it as color/, depth/, pose/ and intrinsic/.
+    """Recognizes the format of a scan, and writes it as color/, depth/, pose/ and intrinsic/.
 
     Reads the scan, writes the folder, whole or not at all. Then: make own/<name>. Exit code 2: the scan cannot be
-    read, or the folder exists.
+    read, or the folder exists, in one sentence.
     """
     from panrecon.datasets.importers import every_importer
     from panrecon.datasets.importers.write import posed_frames, sharpest, write_source
 
     with exit_on_input_error():
         source_path = path.expanduser()
-        folder = (out or OWN / name_of(source_path)).expanduser()
+        folder = (out or OWN_SCANS / name_of(source_path)).expanduser()
         if folder.exists():
             raise InputError(f"{folder} exists already; remove it, or name another folder with --out.")
-        importer, why = chosen(every_importer(), source_path, kind)
-        say(f"{source_path} is read as {importer.name}: {why}")
+        importer, reason = choose_importer(every_importer(), source_path, kind)
+        _print(f"{source_path} is read as {importer.name}: {reason}")
         source = importer.read(source_path)
         for note in source.notes:
-            say(note)
+            _print(note)
         posed = posed_frames(source)
-        lost = len(source.frames) - len(posed)
+        without_pose = len(source.frames) - len(posed)
         frames = posed[::stride]
         if sharp:
             frames = sharpest(posed, stride, lambda groups: track(groups, "import: sharpness", len(groups)))
         record = {
             "format": importer.name,
             "frames": len(frames),
-            "without_pose": lost,
+            "without_pose": without_pose,
             "notes": list(source.notes),
         }
-        write_source(folder, source, frames, lambda all_: track(all_, "import: frames", len(all_)), record)
-    say(f"{len(frames)} frames in {folder}" + (f"; {lost} frames without a pose left out" if lost else ""))
-    if folder.parent == OWN:
-        say(f"next: put detections.json there or choose masks.backend=grounded_sam, then make own/{folder.name}")
+        write_source(folder, source, frames, lambda items: track(items, "import: frames", len(items)), record)
+    left_out = f"; {without_pose} frames without a pose left out" if without_pose else ""
+    _print(f"{len(frames)} frames in {folder}{left_out}")
+    if folder.parent == OWN_SCANS:
+        _print(f"next: put detections.json there or choose masks.backend=grounded_sam, then make own/{folder.name}")
 
 
 def name_of(path: Path) -> str:
-    """A folder's name, or a file's without its suffix."""
-    whole = path.resolve()
-    return whole.name if whole.is_dir() else whole.stem
+    """The name of a scan: its folder's, or its file's without suffix."""
+    resolved = path.resolve()
+    return resolved.name if resolved.is_dir() else resolved.stem
 
 
-def chosen(importers: "tuple[Importer, ...]", path: Path, kind: str | None) -> "tuple[Importer, str]":
-    """The importer of this name, else the only one that knows the format, and why it does.
+def choose_importer(importers: "tuple[Importer, ...]", path: Path, kind: str | None) -> "tuple[Importer, str]":
+    """The importer named by `kind`, else the only one that recognizes the scan, and the reason in words.
 
     Raises:
-        InputError: there is no such path or format, or none or several know it.
+        InputError: there is no such path or format, or not exactly one importer recognizes the scan.
     """
     if not path.exists():
         raise InputError(f"There is no scan {path}; name its folder or file.")
     if kind is not None:
-        named = next((one for one in importers if one.name == kind), None)
+        named = next((importer for importer in importers if importer.name == kind), None)
         if named is None:
-            raise InputError(f"There is no format {kind!r}; there are {', '.join(one.name for one in importers)}.")
-        return named, "as told by --format"
-    found = [(one, why) for one in importers if (why := one.recognise(path)) is not None]
-    if len(found) > 1:
-        names = ", ".join(f"{one.name} ({why})" for one, why in found)
+            names = ", ".join(importer.name for importer in importers)
+            raise InputError(f"There is no format {kind!r}; there are {names}.")
+        return named, "by --format"
+    recognized = [(importer, reason) for importer in importers if (reason := importer.recognise(path)) is not None]
+    if len(recognized) > 1:
+        names = ", ".join(f"{importer.name} ({reason})" for importer, reason in recognized)
         raise InputError(f"{path} may be {names}; choose with --format.")
-    if not found:
-        needs = "; ".join(f"{one.name}: {one.needs}" for one in importers)
+    if not recognized:
+        needs = "; ".join(f"{importer.name}: {importer.needs}" for importer in importers)
         raise InputError(f"{path} is of no known format ({needs}); describe it in a scan.yaml, docs/import/plain.md.")
-    return found[0]
+    return recognized[0]
 
 
-def say(text: str) -> None:
+def _print(text: str) -> None:
     console.print(text, highlight=False, soft_wrap=True, markup=False)

@@ -1,4 +1,4 @@
-"""`panrecon prompts`: what GroundingDINO is asked for."""
+"""`panrecon prompts`: the text prompts that GroundingDINO gets for a class table."""
 
 from typing import Annotated
 
@@ -10,9 +10,9 @@ from panrecon.terminal import exit_on_input_error
 def prompts(
     table: Annotated[str, typer.Argument(help="class table: a CSV, or one of data/categories by name")],
 ) -> None:
-    """The prompt of a class table, or the prompts that it is split into; warns where it is longer than 256 tokens.
+    """Prints the prompt of a class table, or the prompts it is split into where it is longer than 256 tokens.
 
-    Reads the table, writes nothing. Exit code 2: the table is wrong, or a word of it cannot be asked for.
+    Reads the table, writes nothing. Exit code 2: the table is wrong, or a name in it cannot be part of a prompt.
     """
     from panrecon.io.categories import find_table, read_categories
     from panrecon.masks.prompt import MAX_TOKENS, build_prompts, words_of
@@ -20,8 +20,8 @@ def prompts(
     with exit_on_input_error():
         classes = read_categories(find_table(table))
         passes = build_prompts(words_of(classes))
-    for number, prompt in enumerate(passes):
-        typer.echo(f"pass {number + 1} of {len(passes)}: {len(prompt.words)} words, {len(prompt.tokens)} tokens")
+    for index, prompt in enumerate(passes):
+        typer.echo(f"pass {index + 1} of {len(passes)}: {len(prompt.words)} words, {len(prompt.tokens)} tokens")
         typer.echo(f"  {prompt.text}")
     typer.echo(f"{len(classes)} classes, {sum(len(prompt.words) for prompt in passes)} words")
     if len(passes) > 1:

@@ -1,4 +1,4 @@
-"""`panrecon weights`: lists, downloads and verifies the public checkpoints."""
+"""`panrecon weights`: lists, downloads and verifies public checkpoints."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,32 +15,32 @@ from panrecon.terminal import console, exit_on_input_error, locked
 
 
 def weights(
-    names: Annotated[list[str], typer.Argument(help="checkpoints to download and verify; none: only lists all")] = [],  # noqa: B006
-    defaults: Annotated[bool, typer.Option("--default", help="also those that the default settings need")] = False,
+    names: Annotated[list[str], typer.Argument(help="checkpoints to download and verify; none: list all")] = [],  # noqa: B006
+    defaults: Annotated[bool, typer.Option("--default", help="also the checkpoints of the default settings")] = False,
     folder: Annotated[
         Path | None, typer.Option(help="folder of all checkpoints; default PANRECON_WEIGHTS, else ~/.cache/panrecon")
     ] = None,
-    online: Annotated[bool, typer.Option("--download/--no-download", help="or only verify what is there")] = True,
+    online: Annotated[bool, typer.Option("--download/--no-download", help="or only verify existing files")] = True,
 ) -> None:
     """Public checkpoints: lists them with licence and state; downloads and verifies those that are named.
 
-    Writes <folder>/<name>. A download that was cut or killed goes on where it ended. Exit code 2: something named is
-    not whole and cannot be downloaded, in one sentence; before it, which file to put where by hand.
+    Writes <folder>/<name>. An interrupted download resumes. Exit code 2: a named checkpoint is incomplete and cannot
+    be downloaded, in one sentence; before it, which file to put where manually.
     """
     with exit_on_input_error():
-        where = (folder or weights_folder()).expanduser().absolute()
-        if where.exists() and not where.is_dir():
-            raise InputError(f"{where} is a file; name a folder for the checkpoints.")
-        chosen = [checkpoint(name) for name in dict.fromkeys([*names, *(DEFAULTS if defaults else ())])]
-        _show(chosen if names else list(CHECKPOINTS.values()), where)
+        target = (folder or weights_folder()).expanduser().absolute()
+        if target.exists() and not target.is_dir():
+            raise InputError(f"{target} is a file; name a folder for the checkpoints.")
+        named = [checkpoint(name) for name in dict.fromkeys([*names, *(DEFAULTS if defaults else ())])]
+        _show(named if names else list(CHECKPOINTS.values()), target)
         try:
-            for one in chosen:
-                _obtain(one, where, online)
+            for model in named:
+                _obtain(model, target, online)
         except InputError:
-            _show_missing(chosen, where)
+            _show_missing(named, target)
             raise
-        if chosen and where != weights_folder():
-            typer.echo(f"Stages find them with PANRECON_WEIGHTS={where} in the environment.")
+        if named and target != weights_folder():
+            typer.echo(f"Stages find them with PANRECON_WEIGHTS={target} in the environment.")
 
 
 def _show(checkpoints: Sequence[Checkpoint], folder: Path) -> None:
@@ -49,17 +49,17 @@ def _show(checkpoints: Sequence[Checkpoint], folder: Path) -> None:
 
     size = Column("MB", justify="right")
     table = Table(Column("checkpoint", no_wrap=True), "for", size, "licence", "state", box=None, pad_edge=False)
-    for one in checkpoints:
-        name = f"{one.name} *" if one.name in DEFAULTS else one.name
-        known = sum(file.size or 0 for file in known_files(one, folder))
+    for model in checkpoints:
+        name = f"{model.name} *" if model.name in DEFAULTS else model.name
+        known = sum(file.size or 0 for file in known_files(model, folder))
         megabytes = f"{known / 1e6:.0f}" if known else "?"
-        table.add_row(name, one.purpose, megabytes, one.license, _state(one, folder))
+        table.add_row(name, model.purpose, megabytes, model.license, _state(model, folder))
     Console().print(table)
     typer.echo(f"* of the default settings; all in {folder}")
 
 
-def _state(one: Checkpoint, folder: Path) -> str:
-    known = known_files(one, folder)
+def _state(model: Checkpoint, folder: Path) -> str:
+    known = known_files(model, folder)
     if not any(path.is_file() or part_of(path).is_file() for path in known.values()):
         return "absent"
     if not all(path.is_file() for path in known.values()):
@@ -68,17 +68,17 @@ def _state(one: Checkpoint, folder: Path) -> str:
 
 
 def _show_missing(checkpoints: Sequence[Checkpoint], folder: Path) -> None:
-    typer.echo("To be put there by hand where nothing can be downloaded:")
-    for one in checkpoints:
-        for file, path in known_files(one, folder).items():
+    typer.echo("Files to put there manually where nothing can be downloaded:")
+    for model in checkpoints:
+        for file, path in known_files(model, folder).items():
             if file.fault(path):
                 typer.echo(f"  {file.url} -> {path}")
 
 
-def _obtain(one: Checkpoint, folder: Path, online: bool) -> None:
-    """Downloads what is missing or damaged, verifies everything, and says what that means for each file."""
-    typer.echo(f"{one.name}: {one.license}, {one.source}")
-    for pinned, (file, path) in zip(one.files, known_files(one, folder).items(), strict=True):
+def _obtain(model: Checkpoint, folder: Path, online: bool) -> None:
+    """Downloads missing or damaged files, verifies all, and prints how each was verified."""
+    typer.echo(f"{model.name}: {model.license}, {model.source}")
+    for pinned, (file, path) in zip(model.files, known_files(model, folder).items(), strict=True):
         fault = file.fault(path, content=True)
         if fault and not online:
             raise InputError(f"{path} {fault}; put {file.url} there, or leave out --no-download.")
@@ -91,9 +91,9 @@ def _obtain(one: Checkpoint, folder: Path, online: bool) -> None:
 
 
 def _download(file: RemoteFile, path: Path, folder: Path) -> str:
-    """As `download`, one process at a time; records what came, and gives what was verified."""
+    """Downloads a file, one process at a time, and records it; returns how it was verified, as text."""
     with _writing(path), locked(folder, "weights", "name another --folder"):
-        with _bar(path.name) as advance:
+        with _download_bar(path.name) as advance:
             stated = download(file, path, advance)
         record_download(path, folder, path.stat().st_size, stated.sha256 or sha256_of(path))
     if stated.sha256:
@@ -103,7 +103,7 @@ def _download(file: RemoteFile, path: Path, folder: Path) -> str:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Turns what a disk refuses into an InputError."""
+    """Turns an OSError of writing into an InputError."""
     try:
         yield
     except OSError as error:
@@ -112,12 +112,12 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _bar(what: str) -> Iterator[Advance]:
-    """Bytes, their speed and the time left, on a terminal."""
+def _download_bar(name: str) -> Iterator[Advance]:
+    """A progress bar of bytes, their rate and the time left, on a terminal only."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     times = (TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, *times, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=None)
+        task = progress.add_task(name, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

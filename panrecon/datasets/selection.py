@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from panrecon.config import ScanSettings
 from panrecon.io.images import read_color
 from panrecon.structures import Frame
-from panrecon.threads import in_parallel
+from panrecon.threads import parallel_map
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ def in_groups(items: Sequence[T], settings: ScanSettings) -> Iterator[Sequence[T
 def choose_frames(groups: Iterable[Sequence[Frame]], settings: ScanSettings) -> list[Frame]:
     """The first frame of every group or, of several, the sharpest that has a pose; none of a group without any."""
     if settings.sharpest and settings.frame_stride > 1:
-        return [frame for chosen in in_parallel(_sharpest, groups) for frame in chosen]
+        return [frame for chosen in parallel_map(_sharpest, groups) for frame in chosen]
     return [group[0] for group in groups if group]
 
 

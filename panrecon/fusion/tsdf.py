@@ -19,7 +19,7 @@ from panrecon.fusion.point_to_plane import incidence_cosine
 from panrecon.geometry.projective import invert
 from panrecon.progress import Progress, no_progress
 from panrecon.structures import TriangleMesh, View, Views
-from panrecon.threads import in_parallel
+from panrecon.threads import parallel_map
 
 PIXEL_STEP: Final = 4  # pixels at most between the rays that find the blocks a frame touches
 INITIAL_BLOCKS: Final = 1_024
@@ -150,7 +150,7 @@ def fuse(views: Views, settings: MeshSettings, progress: Progress = no_progress)
             needed = overlapping(touched, chunk.low, upper)
             if len(needed):
                 volume = TSDFVolume(Region(planned.lower, chunk.low, upper), settings)
-                for position, view in enumerate(in_parallel(views.read, needed.tolist())):
+                for position, view in enumerate(parallel_map(views.read, needed.tolist())):
                     touched[needed[position]] = volume.integrate(view)
                     advance(before + position + 1)
                 surfaces.append(volume.surface(chunk.low, chunk.high))

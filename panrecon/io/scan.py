@@ -15,7 +15,7 @@ from panrecon.geometry.projective import register, resample
 from panrecon.io.files import read_json, write_json
 from panrecon.io.images import read_color, read_depth, write_depth, write_image
 from panrecon.structures import Camera, Frame, Scan, View, Views
-from panrecon.threads import in_parallel
+from panrecon.threads import parallel_map
 
 Measure = Callable[[Frame], Float[np.ndarray, "h w"]]  # depth along the optical axis (m), 0 where not measured
 
@@ -29,7 +29,7 @@ def write_scan(folder: Path, scan: Scan, frames: Iterable[Frame], measure: Measu
     Raises:
         InputError: an image cannot be read, or its size is not its camera's.
     """
-    written = list(in_parallel(lambda frame: _write_frame(folder, scan, frame, measure), frames))
+    written = list(parallel_map(lambda frame: _write_frame(folder, scan, frame, measure), frames))
     if not written:
         raise InputError(f"The scan of {scan.scene} has no frame; at least one posed RGB-D frame is needed.")
     cameras = {"camera": asdict(scan.camera), "source_camera": asdict(scan.source_camera)}

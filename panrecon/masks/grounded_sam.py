@@ -31,7 +31,7 @@ from panrecon.networks.inference import (
     torch_device,
 )
 from panrecon.structures import VOID, CategoryTable, Detections, Frame, Scan
-from panrecon.threads import in_parallel
+from panrecon.threads import parallel_map
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -149,7 +149,7 @@ class GroundedSam:
             lambda batch: list(self._masker.decode(embedding, np.stack(batch))), list(in_square)
         )
         full = partial(full_mask, side=self._masker.side, inner=(height, width), size=image.size)
-        mask = np.stack(list(in_parallel(full, logits)))
+        mask = np.stack(list(parallel_map(full, logits)))
         detections = Detections(boxes.category[order], boxes.score[order], mask)
         large = without_small_masks(detections, self._parameters.min_area)
         return without_duplicates(large, self._parameters.duplicate_iou)

@@ -55,7 +55,7 @@ from panrecon.semantics.classifier import fit_classifier, predict
 from panrecon.semantics.lifting import lift_features
 from panrecon.semantics.propagation import propagate
 from panrecon.structures import Detections, FeatureMap, Frame, Labels, PanopticMesh, Scan, Views
-from panrecon.threads import in_parallel, one_thread
+from panrecon.threads import one_thread, parallel_map
 from panrecon.visualization import isometric_view
 from panrecon.workflow.sources import (
     class_table,
@@ -253,7 +253,7 @@ class Rehearsal:
 
     def _graph(self) -> None:
         settings = self.settings.graph
-        looking, seen = timed(lambda: list(in_parallel(self._observed, self.masked.frames)))
+        looking, seen = timed(lambda: list(parallel_map(self._observed, self.masked.frames)))
         cutting, superface_of_vertex = timed(lambda: superfaces(self.mesh, settings))
         adjacency_took, adjacency = timed(lambda: superface_adjacency(self.mesh, superface_of_vertex))
         voting, self.found = timed(lambda: infer_instances(seen, superface_of_vertex, adjacency, self.table, settings))

@@ -26,7 +26,7 @@ from panrecon.refinement.parameters import RefinementParameters
 from panrecon.refinement.segments import VOID_SEGMENT, indices_by_group, labels_of_ids, segment_ids
 from panrecon.refinement.visibility import LabelsOfView
 from panrecon.structures import VOID, Labels, PanopticMesh, TriangleMesh, View, Views
-from panrecon.threads import in_parallel
+from panrecon.threads import parallel_map
 
 MAX_WINDOW: Final = 8  # pixels, at most, around a position in which a frame is asked for its depth
 MARGIN: Final = 3  # nodes on every side of a position
@@ -110,7 +110,7 @@ def _pixels_in_front(
         ids = segment_ids(labels)
         return resized, np.where(np.isin(ids, objects), ids, VOID_SEGMENT)  # rejected objects do not come back
 
-    for frame_index, (view, mask_segment) in enumerate(in_parallel(read, range(len(views.poses)))):
+    for frame_index, (view, mask_segment) in enumerate(parallel_map(read, range(len(views.poses)))):
         surface = raycaster.cast(view.camera, view.world_from_camera)
         front = _is_in_front(view, surface.depth, parameters)
         position = transform(view.world_from_camera, unproject(view.camera, view.depth)[front])
@@ -186,7 +186,7 @@ def _violates_free_space(
     hit_count = np.zeros(len(position), np.int64)
     miss_count = np.zeros(len(position), np.int64)
     view_count = len(views.poses)
-    for hits, misses in _counted(in_parallel(test, range(view_count)), advance, view_count):
+    for hits, misses in _counted(parallel_map(test, range(view_count)), advance, view_count):
         hit_count += hits
         miss_count += misses
     return np.asarray(miss_count > parameters.max_free_space_share * (hit_count + miss_count))

@@ -15,7 +15,7 @@ from panrecon.progress import Advance
 from panrecon.refinement.parameters import RefinementParameters
 from panrecon.refinement.segments import VOID_SEGMENT, indices_by_group, segment_ids, unique_segments
 from panrecon.structures import VOID, Labels, PanopticMesh, View, Views
-from panrecon.threads import in_parallel
+from panrecon.threads import parallel_map
 
 LabelsOfView = Callable[[View], Labels]  # a view's own labels, of its masks, at its size; called from several threads
 
@@ -81,7 +81,7 @@ def support(
         counts = is_shown[segment_of_candidate] & (id_at_candidate != VOID_SEGMENT)
         return counts, counts & (id_at_candidate == candidates.segment_id)
 
-    for done, (counts, agrees) in enumerate(in_parallel(votes, range(len(views.poses))), start=1):
+    for done, (counts, agrees) in enumerate(parallel_map(votes, range(len(views.poses))), start=1):
         np.add(result.frame_count, counts, out=result.frame_count)
         np.add(result.vote_count, agrees, out=result.vote_count)
         advance(done)
