@@ -22,18 +22,18 @@ Matrix = Float[np.ndarray, "4 4"]
 
 @dataclass(frozen=True)
 class Break:
-    """What is done to a copy of a scene, and the check that has to say so; `settings` it is then read with."""
+    """What is done to a copy of a scene, the check that has to find it, and the `settings` it is then read with."""
 
     name: str
     check: str
     apply: Callable[[Path], None]
     settings: Mapping[str, Any] = field(default_factory=dict)
     has_repair: bool = True
-    severity: str = "wrong"  # that the finding has at least
+    severity: str = "wrong"  # the least one of the finding
 
 
 def copied(scene: Path, folder: Path) -> Path:
-    """A copy of what a scan is read from, its images as links."""
+    """A copy of a raw scene in a folder, with links instead of images."""
     target = folder / scene.name
     for kind in ("color", "depth"):
         shutil.copytree(scene / kind, target / kind, copy_function=lambda a, b: Path(b).symlink_to(Path(a).resolve()))
@@ -45,63 +45,74 @@ def copied(scene: Path, folder: Path) -> Path:
 
 
 def names_of(scene: Path) -> list[str]:
+    """Names of all frames, in order."""
     return [path.stem for path in in_order((scene / "color").iterdir())]
 
 
-def some_names(scene: Path, count: int) -> list[str]:
-    """Frames evenly spread, none at an end."""
+def evenly_spaced_names(scene: Path, count: int) -> list[str]:
+    """Names of evenly spaced frames, neither the first nor the last."""
     names = names_of(scene)
-    return [names[int(row)] for row in np.linspace(0, len(names) - 1, count + 2)[1:-1]]
+    return [names[int(frame_index)] for frame_index in np.linspace(0, len(names) - 1, count + 2)[1:-1]]
 
 
-def poses(scene: Path) -> dict[str, Matrix]:
+def poses_of(scene: Path) -> dict[str, Matrix]:
+    """The pose of every frame as its file states it, by the frame's name."""
     return {name: read_matrix(scene / "pose" / f"{name}.txt") for name in names_of(scene)}
 
 
 def write_poses(scene: Path, of_frame: Mapping[str, Matrix]) -> None:
+    """Overwrites the pose files of these frames."""
     for name, pose in of_frame.items():
         write_matrix(scene / "pose" / f"{name}.txt", pose)
 
 
 def write_matrix(path: Path, matrix: Matrix) -> None:
+    """Writes a matrix as text, a row a line."""
     write_text(path, "\n".join(" ".join(f"{value:.9g}" for value in row) for row in matrix) + "\n")
 
 
 def change_poses(scene: Path, change: Callable[[Matrix], Matrix]) -> None:
-    write_poses(scene, {name: change(pose) for name, pose in poses(scene).items()})
+    """Replaces every pose by a function of it."""
+    write_poses(scene, {name: change(pose) for name, pose in poses_of(scene).items()})
 
 
 def offset_poses(scene: Path, frames: int) -> None:
-    """Image i's own pose goes to the file of image i + `frames`; at the end the walk stands still."""
-    names, old = names_of(scene), poses(scene)
-    rows = np.clip(np.arange(len(names)) - frames, 0, len(names) - 1)
-    write_poses(scene, {name: old[names[row]] for name, row in zip(names, rows, strict=True)})
+    """Writes the pose of image i into the file of image i + `frames`; at the end poses repeat."""
+    names = names_of(scene)
+    old = poses_of(scene)
+    frame_indices = np.clip(np.arange(len(names)) - frames, 0, len(names) - 1)
+    write_poses(scene, {name: old[names[frame_index]] for name, frame_index in zip(names, frame_indices, strict=True)})
 
 
 def repeat_poses(scene: Path, frames: int) -> None:
-    """Tracking stops for a while: `frames` frames keep the pose of the one before."""
-    names, old = names_of(scene), poses(scene)
+    """Repeats a pose for `frames` frames, as if tracking had stopped."""
+    names = names_of(scene)
+    old = poses_of(scene)
     start = len(names) // 2
     write_poses(scene, dict.fromkeys(names[start + 1 : start + 1 + frames], old[names[start]]))
 
 
-def jump_poses(scene: Path, chosen: Sequence[str], metres: float) -> None:
-    old = poses(scene)
+def jump_poses(scene: Path, names: Sequence[str], metres: float) -> None:
+    """Moves the poses of these frames by so many metres."""
+    old = poses_of(scene)
     shift = np.eye(4)
     shift[:3, 3] = metres / np.sqrt(3)
-    write_poses(scene, {name: shift @ old[name] for name in chosen})
+    write_poses(scene, {name: shift @ old[name] for name in names})
 
 
 def lose_poses(scene: Path) -> None:
-    write_poses(scene, {name: np.full((4, 4), -np.inf) for name in some_names(scene, 3)})
+    """Writes three poses that are not finite, as ScanNet does where tracking is lost."""
+    write_poses(scene, {name: np.full((4, 4), -np.inf) for name in evenly_spaced_names(scene, 3)})
 
 
 def rescale_depth(scene: Path, factor: float) -> None:
+    """Multiplies all depth images, as if depth were stored in another unit."""
     change_depth(scene, names_of(scene), lambda raw: np.clip(np.rint(raw * factor), 0, 65535).astype(np.uint16))
 
 
-def change_depth(scene: Path, chosen: Sequence[str], change: Callable[[np.ndarray], np.ndarray]) -> None:
-    for name in chosen:
+def change_depth(scene: Path, names: Sequence[str], change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Replaces the depth images of these frames by a function of the stored values."""
+    for name in names:
         path = scene / "depth" / f"{name}.png"
         raw = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         assert raw is not None
@@ -109,18 +120,19 @@ def change_depth(scene: Path, chosen: Sequence[str], change: Callable[[np.ndarra
         cv2.imwrite(str(path), change(raw))
 
 
-def lose_depth(scene: Path, chosen: Sequence[str], share: float) -> None:
-    """So many of the pixels, in blocks, as glass and black things do."""
+def lose_depth(scene: Path, names: Sequence[str], share: float) -> None:
+    """Removes depth at a share of the pixels, in blocks, as glass and black surfaces do."""
 
     def holes(raw: np.ndarray) -> np.ndarray:
         blocks = np.random.default_rng(0).random((raw.shape[0] // 16 + 1, raw.shape[1] // 16 + 1)) < share
         return np.where(np.kron(blocks, np.ones((16, 16), bool))[: raw.shape[0], : raw.shape[1]], 0, raw)
 
-    change_depth(scene, chosen, holes)
+    change_depth(scene, names, holes)
 
 
-def change_color(scene: Path, chosen: Sequence[str], change: Callable[[np.ndarray], np.ndarray]) -> None:
-    for name in chosen:
+def change_color(scene: Path, names: Sequence[str], change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Replaces the colour images of these frames by a function of them."""
+    for name in names:
         (path,) = (scene / "color").glob(f"{name}.*")
         image = change(read_color(path))
         path.unlink()
@@ -128,30 +140,35 @@ def change_color(scene: Path, chosen: Sequence[str], change: Callable[[np.ndarra
 
 
 def shift_color(scene: Path, right: int, down: int) -> None:
+    """Shifts all colour images by so many pixels, around the edges."""
     change_color(scene, names_of(scene), lambda image: np.roll(image, (down, right), (0, 1)))
 
 
 def blur_color(scene: Path) -> None:
-    """As a shake does to a frame: 3 pixels of a hundredth of the width."""
+    """Blurs three frames as motion does, by a Gaussian of a hundredth of the width."""
 
     def smear(image: np.ndarray) -> np.ndarray:
         return cv2.GaussianBlur(image, (0, 0), image.shape[1] / 100)
 
-    change_color(scene, some_names(scene, 3), smear)
+    change_color(scene, evenly_spaced_names(scene, 3), smear)
 
 
 def expose_color(scene: Path, factor: float) -> None:
+    """Multiplies the brightness of three frames."""
     change_color(
-        scene, some_names(scene, 3), lambda image: np.clip(image.astype(float) * factor, 0, 255).astype(np.uint8)
+        scene,
+        evenly_spaced_names(scene, 3),
+        lambda image: np.clip(image.astype(float) * factor, 0, 255).astype(np.uint8),
     )
 
 
 def shrink_color(scene: Path) -> None:
-    change_color(scene, some_names(scene, 2), lambda image: image[::2, ::2])
+    """Halves the size of two colour images."""
+    change_color(scene, evenly_spaced_names(scene, 2), lambda image: image[::2, ::2])
 
 
 def scale_intrinsics(scene: Path, kinds: Sequence[str], focal: float = 1.0, size: float = 1.0) -> None:
-    """Another focal length, or the intrinsics of images `size` times as large."""
+    """Multiplies focal lengths, or states the intrinsics of images `size` times as large."""
     for kind in kinds:
         path = scene / "intrinsic" / f"intrinsic_{kind}.txt"
         matrix = read_matrix(path)
@@ -161,17 +178,17 @@ def scale_intrinsics(scene: Path, kinds: Sequence[str], focal: float = 1.0, size
 
 
 def state_sizes(scene: Path) -> None:
-    """The size of a ScanNet camera, whatever the images are."""
+    """States the image sizes of ScanNet's camera, whatever the images are."""
     write_text(
         scene / f"{scene.name}.txt", "colorHeight = 968\ncolorWidth = 1296\ndepthHeight = 484\ndepthWidth = 648\n"
     )
 
 
-def keep(scene: Path, kept: Callable[[int, int], bool]) -> None:
-    """Removes the frames of which `kept`(row, number of frames) is false."""
+def keep(scene: Path, is_kept: Callable[[int, int], bool]) -> None:
+    """Removes the frames for which `is_kept`(frame index, number of frames) is false."""
     names = names_of(scene)
-    for row, name in enumerate(names):
-        if not kept(row, len(names)):
+    for frame_index, name in enumerate(names):
+        if not is_kept(frame_index, len(names)):
             for kind in ("color", "depth", "pose"):
                 for path in (scene / kind).glob(f"{name}.*"):
                     path.unlink()
@@ -211,18 +228,23 @@ BREAKS: Final = (
     Break("2 images of half the size", "image size", shrink_color),
     Break("3 poses lost", "lost poses", lose_poses),
     Break("4 poses stuck", "stuck poses", partial(repeat_poses, frames=4)),
-    Break("3 poses jump by 0.5 m", "pose jumps", lambda s: jump_poses(s, some_names(s, 3), 0.5)),
+    Break("3 poses jump by 0.5 m", "pose jumps", lambda s: jump_poses(s, evenly_spaced_names(s, 3), 0.5)),
     Break("second half moved by 0.6 m", "pose jumps", _half_world, has_repair=False),
     Break("3 frames blurred", "blur", blur_color),
     Break("3 frames at 0.3 of the light", "exposure", partial(expose_color, factor=0.3)),
     Break("3 frames at 4 times the light", "exposure", partial(expose_color, factor=4.0)),
-    Break("3 frames almost without depth", "valid depth", lambda s: lose_depth(s, some_names(s, 3), 0.95)),
+    Break("3 frames almost without depth", "valid depth", lambda s: lose_depth(s, evenly_spaced_names(s, 3), 0.95)),
     Break("80 % of all depth lost", "valid depth", lambda s: lose_depth(s, names_of(s), 0.8), has_repair=False),
-    Break("every 6th frame only", "coverage", partial(keep, kept=lambda row, _: row % 6 == 0), has_repair=False),
+    Break(
+        "every 6th frame only",
+        "coverage",
+        partial(keep, is_kept=lambda frame_index, _: frame_index % 6 == 0),
+        has_repair=False,
+    ),
     Break(
         "middle third missing",
         "gaps",
-        partial(keep, kept=lambda row, n: not n / 3 < row < 2 * n / 3),
+        partial(keep, is_kept=lambda frame_index, n: not n / 3 < frame_index < 2 * n / 3),
         has_repair=False,
         severity="note",
     ),

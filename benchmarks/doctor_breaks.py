@@ -1,8 +1,8 @@
 """Does `panrecon doctor` find what is wrong, and nothing where nothing is?
 
 Every scene is broken in every way (`benchmarks/breaks.py`): is the break found by the check that it belongs to, do
-other checks cry too, and does the scan come out healthy with the settings that the doctor proposes? Then seconds for
-200 frames.
+other checks report it too, and is nothing wrong with the settings that the doctor proposes? Then seconds for 200
+frames.
 """
 
 import tempfile
@@ -24,6 +24,7 @@ from benchmarks.tables import table_of
 from panrecon.commands.doctor import diagnose, repaired
 from panrecon.config import ScanSettings
 from panrecon.diagnosis.finding import Finding
+from panrecon.diagnosis.parameters import DiagnosisParameters
 from panrecon.io.files import write_json, write_text
 from panrecon.terminal import track
 
@@ -33,47 +34,47 @@ FRAMES: Final = 200  # of the timed scan
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the doctor said of one scene, whole (`change` is empty) or broken in one way.
+    """What the doctor finds in one scene, unbroken (`broken_by` is empty) or broken in one way.
 
-    `others` are the checks that find something wrong beside the one that should; `healthy` whether the proposed
-    settings leave nothing wrong, None where there are none to propose.
+    `is_right` tells whether the check of the break finds it (nothing is found in an unbroken scene), with these
+    sentences. `other_checks` find something wrong that they should not; `is_sound_repaired` tells whether the proposed
+    settings leave nothing wrong, None where none are to be proposed.
     """
 
     scene: str
-    change: str
-    found: bool
-    sentence: str
-    others: tuple[str, ...]
-    healthy: bool | None
+    broken_by: str
+    is_right: bool
+    sentences: str
+    other_checks: tuple[str, ...]
+    is_sound_repaired: bool | None
     seconds: float
 
 
 def main(
     shared: SharedOption = None,
     processes: Annotated[int, typer.Option(min=1, help="scenes at once")] = 2,
-    only: Annotated[str, typer.Option(help="breaks whose name holds this")] = "",
+    only: Annotated[str, typer.Option(help="breaks whose name contains this")] = "",
 ) -> None:
     scenes = find_scenes(",".join(map(str, SEEDS)), ROOMS, shared, RESULTS / "features")
     for scene in scenes:
         if scene.kind == "room" and not (scene.raw / "features" / "features.json").is_file():
             panrecon("simulate", "room", str(scene.raw), "--seed", scene.name.removeprefix("room"))
-    chosen = [one for one in BREAKS if only in one.name]
+    breaks = [change for change in BREAKS if only in change.name]
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        names = ("", *(one.name for one in chosen))
-        waiting = [pool.submit(outcome, scene.raw, name) for scene in scenes for name in names]
-        outcomes = [future.result() for future in track(waiting, NAME, len(waiting))]
-    seconds = timed([scene for scene in scenes if scene.kind == "real"] or scenes)
-    text = "\n".join([break_table(outcomes, chosen), alarms(outcomes), seconds])
-    write_json(
-        RESULTS / f"{NAME}.json", {**provenance(), "outcomes": [asdict(one) for one in outcomes], "time": seconds}
-    )
+        names = ("", *(change.name for change in breaks))
+        futures = [pool.submit(outcome, scene.raw, name) for scene in scenes for name in names]
+        outcomes = [future.result() for future in track(futures, NAME, len(futures))]
+    time_taken = timed([scene for scene in scenes if scene.kind == "real"] or scenes)
+    text = "\n".join([break_table(outcomes, breaks), false_alarms(outcomes), time_taken])
+    record = {**provenance(), "outcomes": [asdict(outcome) for outcome in outcomes], "time": time_taken}
+    write_json(RESULTS / f"{NAME}.json", record)
     write_text(RESULTS / f"{NAME}.md", text)
     print(text)
 
 
-def outcome(raw: Path, name: str) -> Outcome:
-    """The doctor's findings on a copy of a scene broken in the way of this name (or whole), and after their repair."""
-    change = next((one for one in BREAKS if one.name == name), None)
+def outcome(raw: Path, name: str, parameters: DiagnosisParameters = DiagnosisParameters()) -> Outcome:
+    """The doctor's findings on a copy of a scene with the break of this name ("" = none), and after their repair."""
+    change = next((change for change in BREAKS if change.name == name), None)
     with tempfile.TemporaryDirectory() as folder:
         scene = copied(raw, Path(folder))
         settings = ScanSettings()
@@ -81,18 +82,19 @@ def outcome(raw: Path, name: str) -> Outcome:
             change.apply(scene)
             settings = settings.model_copy(update=dict(change.settings))
         started = time.perf_counter()
-        findings = diagnose(scene, settings)
+        findings = diagnose(scene, settings, parameters)
         seconds = time.perf_counter() - started
         wrong = [finding for finding in findings if finding.severity == "wrong"]
         if change is None:
             return Outcome(raw.name, "", not wrong, _sentences(wrong), _checks(wrong), None, seconds)
-        mine = [one for one in findings if one.check == change.check and one.severity in ("wrong", change.severity)]
+        severities = ("wrong", change.severity)
+        right = [finding for finding in findings if finding.check == change.check and finding.severity in severities]
         others = [finding for finding in wrong if finding.check != change.check]
-        healthy = None
+        is_sound = None
         if change.has_repair:
-            after = diagnose(scene, repaired(settings, findings))
-            healthy = not any(finding.severity == "wrong" for finding in after)
-        return Outcome(raw.name, change.name, bool(mine), _sentences(mine), _checks(others), healthy, seconds)
+            after = diagnose(scene, repaired(settings, findings), parameters)
+            is_sound = not any(finding.severity == "wrong" for finding in after)
+        return Outcome(raw.name, name, bool(right), _sentences(right), _checks(others), is_sound, seconds)
 
 
 def _sentences(findings: Sequence[Finding]) -> str:
@@ -103,50 +105,56 @@ def _checks(findings: Sequence[Finding]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(finding.check for finding in findings))
 
 
-def break_table(outcomes: Sequence[Outcome], chosen: Sequence[Break]) -> str:
-    """A row a break: on how many scenes it is found, misnamed and repaired, and what is said of it on the first."""
+def break_table(outcomes: Sequence[Outcome], breaks: Sequence[Break]) -> str:
+    """A row a break: on how many scenes it is found, misnamed and repaired, and the sentence on the first of them."""
     rows = []
-    for one in chosen:
-        mine = [found for found in outcomes if found.change == one.name]
-        missed = ", ".join(found.scene for found in mine if not found.found)
-        healthy = [found.healthy for found in mine if found.healthy is not None]
-        others = sorted({check for found in mine for check in found.others})
+    for change in breaks:
+        of_break = [outcome for outcome in outcomes if outcome.broken_by == change.name]
+        missed = ", ".join(outcome.scene for outcome in of_break if not outcome.is_right)
+        sound = [outcome.is_sound_repaired for outcome in of_break if outcome.is_sound_repaired is not None]
+        other_checks = sorted({check for outcome in of_break for check in outcome.other_checks})
+        count = sum(outcome.is_right for outcome in of_break)
         rows.append(
             [
-                one.name,
-                f"{sum(found.found for found in mine)} / {len(mine)}{f' (not {missed})' if missed else ''}",
-                f"{sum(healthy)} / {len(healthy)}" if healthy else "no setting",
-                ", ".join(others) or "-",
-                mine[0].sentence,
+                change.name,
+                f"{count} / {len(of_break)}{f' (not {missed})' if missed else ''}",
+                f"{sum(sound)} / {len(sound)}" if sound else "no setting",
+                ", ".join(other_checks) or "-",
+                of_break[0].sentences,
             ]
         )
-    return table_of(["break", "found", "healthy after --fix", "other checks that cry", "said of the first scene"], rows)
+    header = ["break", "found", "nothing wrong after --fix", "other checks that report", "finding on the first scene"]
+    return table_of(header, rows)
 
 
-def alarms(outcomes: Sequence[Outcome]) -> str:
-    whole = [found for found in outcomes if not found.change]
-    false = [f"{found.scene}: {found.sentence}" for found in whole if not found.found]
-    return f"False alarms on {len(whole)} unbroken scans: {len(false)}. {' '.join(false)}\n"
+def false_alarms(outcomes: Sequence[Outcome]) -> str:
+    """A line on the unbroken scans in which something is found."""
+    unbroken = [outcome for outcome in outcomes if not outcome.broken_by]
+    alarms = [f"{outcome.scene}: {outcome.sentences}" for outcome in unbroken if not outcome.is_right]
+    return f"False alarms on {len(unbroken)} unbroken scans: {len(alarms)}. {' '.join(alarms)}\n"
 
 
 def timed(scenes: Sequence[BenchScene]) -> str:
-    """Seconds that the command takes for `FRAMES` frames, Python's start and all; some twice where it has fewer."""
+    """A line on the seconds that the command takes for `FRAMES` frames, start of Python included.
+
+    Where the scan has fewer, it is continued backwards from its end.
+    """
     raw = scenes[0].raw
     with tempfile.TemporaryDirectory() as folder:
         scene = copied(raw, Path(folder))
         names = names_of(scene)
-        for number in range(FRAMES - len(names)):  # walked back from the end
+        for steps_back in range(FRAMES - len(names)):
             for kind in ("color", "depth", "pose"):
-                (path,) = (scene / kind).glob(f"{names[-2 - number]}.*")
-                path.with_stem(str(int(names[-1]) + number + 1)).symlink_to(path)
+                (path,) = (scene / kind).glob(f"{names[-2 - steps_back]}.*")
+                path.with_stem(str(int(names[-1]) + steps_back + 1)).symlink_to(path)
         for name in names[FRAMES:]:
             for kind in ("color", "depth", "pose"):
                 next((scene / kind).glob(f"{name}.*")).unlink()
         started = time.perf_counter()
         panrecon("doctor", str(scene))
         seconds = time.perf_counter() - started
-        again = max(FRAMES - len(names), 0)
-        return f"{FRAMES} frames of {raw.name} ({again} of them twice): {seconds:.1f} s.\n"
+        repeated = max(FRAMES - len(names), 0)
+        return f"{FRAMES} frames of {raw.name} ({repeated} of them twice): {seconds:.1f} s.\n"
 
 
 if __name__ == "__main__":

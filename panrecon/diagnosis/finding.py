@@ -41,6 +41,11 @@ def frame_order(name: str) -> tuple[int, str]:
     return (int(name), name) if name.isdigit() else (0, name)
 
 
+def counted(count: int, noun: str) -> str:
+    """The number with its noun, which gets an s unless the number is 1."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def listed(names: Iterable[str], at_most: int = 6) -> str:
     """The first few names of a list in words."""
     names = list(names)

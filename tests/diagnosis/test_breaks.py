@@ -1,4 +1,4 @@
-"""Laws of the doctor: it finds every way in which a good scan was broken, nothing in the good one, and repairs it."""
+"""Laws of the doctor: it finds nothing in a sound scan, and every way in which it was broken, and repairs it."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def run(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_nothing_is_wrong_with_the_good_room(room: Path) -> None:
+def test_nothing_is_wrong_with_the_sound_room(room: Path) -> None:
     assert [finding for finding in diagnose(room, SETTINGS) if finding.severity == "wrong"] == []
 
 
@@ -34,53 +34,53 @@ TRIED = (
 )
 
 
-@pytest.mark.parametrize("change", [one for one in BREAKS if one.name in TRIED], ids=lambda change: change.name)
+@pytest.mark.parametrize("change", [change for change in BREAKS if change.name in TRIED], ids=lambda one: one.name)
 def test_every_break_is_found_and_repaired(change: Break, room: Path) -> None:
     change.apply(room)
     settings = SETTINGS.model_copy(update=dict(change.settings))
     findings = diagnose(room, settings)
-    assert change.check in {one.check for one in findings if one.severity in ("wrong", change.severity)}
+    assert change.check in {finding.check for finding in findings if finding.severity in ("wrong", change.severity)}
     if change.has_repair:
         after = diagnose(room, repaired(settings, findings))
         assert [finding for finding in after if finding.severity == "wrong"] == []
 
 
 @pytest.mark.parametrize("name", ["both of these", "depth in 1/5000 m"])
-def test_a_repaired_scan_is_the_good_one(name: str, room: Path, raw_scenes: Path) -> None:
+def test_a_repaired_scan_is_the_sound_one(name: str, room: Path, raw_scenes: Path) -> None:
     """The same poses and cameras; depth in its own units."""
-    good = ScanNet().scan(raw_scenes / "room", SETTINGS)
+    sound = ScanNet().scan(raw_scenes / "room", SETTINGS)
     next(change for change in BREAKS if change.name == name).apply(room)
     assert run(str(room), "--fix")[0] == 0
-    mended = ScanNet().scan(room, load_settings([room / "settings.yaml"]).scan)
-    assert (mended.camera, mended.source_camera) == (good.camera, good.source_camera)
-    assert abs(mended.poses - good.poses).max() < 1e-6
-    assert mended.depth_scale == (5000.0 if "5000" in name else 1000.0)
+    repaired_scan = ScanNet().scan(room, load_settings([room / "settings.yaml"]).scan)
+    assert (repaired_scan.camera, repaired_scan.source_camera) == (sound.camera, sound.source_camera)
+    assert abs(repaired_scan.poses - sound.poses).max() < 1e-6
+    assert repaired_scan.depth_scale == (5000.0 if "5000" in name else 1000.0)
 
 
 def test_fixing_twice_changes_nothing_more_and_keeps_what_was_there(room: Path) -> None:
     write_text(room / "settings.yaml", "mesh: {voxel_size: 0.03}\nscan: {frame_stride: 1}\n")
     rescale_depth(room, 5.0)
-    code, told = run(str(room), "--fix")
-    assert code == 0 and "depth scale" in told
-    once = (room / "settings.yaml").read_text()
+    code, output = run(str(room), "--fix")
+    assert code == 0 and "depth scale" in output
+    after_once = (room / "settings.yaml").read_text()
     loaded = load_settings([room / "settings.yaml"])
     assert (loaded.mesh.voxel_size, loaded.scan.depth_scale) == (0.03, 5000.0)
-    code, told = run(str(room), "--fix", "--strict")
-    assert code == 0 and "is healthy" in told
-    assert (room / "settings.yaml").read_text() == once
+    code, output = run(str(room), "--fix", "--strict")
+    assert code == 0 and "is healthy" in output
+    assert (room / "settings.yaml").read_text() == after_once
 
 
-def test_without_fix_nothing_is_written_and_strict_tells_it_by_the_exit_code(room: Path, tmp_path: Path) -> None:
+def test_without_fix_nothing_is_written_and_strict_exits_with_2(room: Path, tmp_path: Path) -> None:
     rescale_depth(room, 5.0)
     before = sorted(path.name for path in room.iterdir())
     assert run(str(room))[0] == 0
-    code, _ = run(str(room), "--strict", "--json", str(tmp_path / "found.json"))
+    code, _ = run(str(room), "--strict", "--json", str(tmp_path / "findings.json"))
     assert code == 2
     assert sorted(path.name for path in room.iterdir()) == before
-    found = json.loads((tmp_path / "found.json").read_text())["findings"]
-    assert {"scan.depth_scale": 5000.0} in [one["repair"] for one in found]
+    findings = json.loads((tmp_path / "findings.json").read_text())["findings"]
+    assert {"scan.depth_scale": 5000.0} in [finding["repair"] for finding in findings]
 
 
 def test_a_folder_that_is_no_scan_is_an_error(tmp_path: Path) -> None:
-    code, told = run(str(tmp_path / "nowhere"))
-    assert code == 2 and "nowhere" in told
+    code, output = run(str(tmp_path / "nowhere"))
+    assert code == 2 and "nowhere" in output

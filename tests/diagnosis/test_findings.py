@@ -65,7 +65,7 @@ def of_check(findings: list[Finding], check: str) -> Finding:
         ),
         (PoseHypothesis(axes="opengl"), "pose convention", ("OpenGL",), {"scan.axes": "opengl"}),
         (PoseHypothesis(offset=3), "time offset", ("3 frames later", "71%"), {"scan.pose_offset": 3}),
-        (PoseHypothesis(offset=-1), "time offset", ("1 frames earlier",), {"scan.pose_offset": -1}),
+        (PoseHypothesis(offset=-1), "time offset", ("1 frame earlier",), {"scan.pose_offset": -1}),
         (
             PoseHypothesis(depth_factor=0.2),
             "depth scale",
@@ -188,7 +188,7 @@ def test_a_gap_is_wrong_only_where_no_frame_between_was_left_out() -> None:
     whole = {name: index for index, name in enumerate(NAMES)}
     thinned = {name: 10 * index for index, name in enumerate(NAMES)}
     wrong = gaps_finding(without_overlap, NAMES, 1, whole)
-    assert wrong.severity == "wrong" and "11-12" in wrong.sentence
+    assert wrong.severity == "wrong" and "1 place " in wrong.sentence and "11-12" in wrong.sentence
     assert gaps_finding(without_overlap, NAMES, 1, thinned).severity == "note"
     assert gaps_finding(Gaps((), (2,), np.full(3, 0.9)), NAMES, 1, whole).severity == "note"
     fine = gaps_finding(Gaps((), (), np.array([0.9, 0.5, 0.7])), NAMES, 1, whole)

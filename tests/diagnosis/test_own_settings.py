@@ -13,9 +13,9 @@ from panrecon.workflow.staleness import stale_stages
 
 def test_a_scenes_own_settings_come_before_the_users(room: Path, tmp_path: Path) -> None:
     write_text(room / "settings.yaml", "scan: {depth_scale: 5000, frame_stride: 4}\n")
-    write_text(tmp_path / "mine.yaml", "scan: {frame_stride: 3}\n")
-    found = settings_of("scannet", [tmp_path / "mine.yaml"], ["mesh.voxel_size=0.05"], room)
-    assert (found.scan.depth_scale, found.scan.frame_stride, found.mesh.voxel_size) == (5000, 3, 0.05)
+    write_text(tmp_path / "user.yaml", "scan: {frame_stride: 3}\n")
+    settings = settings_of("scannet", [tmp_path / "user.yaml"], ["mesh.voxel_size=0.05"], room)
+    assert (settings.scan.depth_scale, settings.scan.frame_stride, settings.mesh.voxel_size) == (5000, 3, 0.05)
     assert settings_of("scannet", [], []).scan.depth_scale == 1000
 
 
@@ -25,13 +25,19 @@ def test_scenes_of_one_run_have_each_its_own_and_a_change_makes_stale(
     other = copied(raw_scenes / "room", tmp_path / "other").rename(room.parent / "second room")
     write_text(other / "settings.yaml", "scan: {frame_stride: 10}\n")
     runs = tmp_path / "runs"
-    words = ["run", "scannet/room", "scannet/second room", "--data", str(room.parent), "--runs", str(runs)]
-    told = subprocess.run(
-        [sys.executable, "-m", "panrecon.cli", *words, "--until", "scan"], capture_output=True, text=True, check=True
+    arguments = ["run", "scannet/room", "scannet/second room", "--data", str(room.parent), "--runs", str(runs)]
+    process = subprocess.run(
+        [sys.executable, "-m", "panrecon.cli", *arguments, "--until", "scan"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert "settings.yaml" in told.stderr
+    assert "settings.yaml" in process.stderr
     scenes = [Scene("scannet", raw.name, raw, runs / "default" / "scannet" / raw.name) for raw in (room, other)]
     assert [len(read_scan(scene.run / "scan").frames) for scene in scenes] == [40, 4]
-    assert [stale_stages(one, settings_of_scenes(scenes, [], [])[one.label], "scan") for one in scenes] == [[], []]
+    assert [stale_stages(scene, settings_of_scenes(scenes, [], [])[scene.label], "scan") for scene in scenes] == [
+        [],
+        [],
+    ]
     (other / "settings.yaml").unlink()
     assert stale_stages(scenes[1], settings_of("scannet", [], [], other), "scan") == ["scan"]

@@ -1,4 +1,4 @@
-"""Laws of the settings that repair a scan, and of what a scene's files say of its two cameras."""
+"""Laws of the settings that repair a scan, and of the two cameras that a scene's files state."""
 
 from pathlib import Path
 
@@ -21,9 +21,9 @@ GOOD = ScanSettings()
 def test_offset_images_take_later_poses_and_the_ends_are_dropped(room: Path) -> None:
     good = ScanNet().scan(room, GOOD)
     offset_poses(room, 2)
-    mended = ScanNet().scan(room, ScanSettings(pose_offset=2))
-    assert [frame.name for frame in mended.frames] == [frame.name for frame in good.frames[:-2]]
-    assert_array_equal(mended.poses, good.poses[:-2])
+    repaired = ScanNet().scan(room, ScanSettings(pose_offset=2))
+    assert [frame.name for frame in repaired.frames] == [frame.name for frame in good.frames[:-2]]
+    assert_array_equal(repaired.poses, good.poses[:-2])
     early = ScanNet().scan(room, ScanSettings(pose_offset=-1))
     assert [frame.name for frame in early.frames] == [frame.name for frame in good.frames[1:]]
 
@@ -51,9 +51,9 @@ def test_shifted_colour_comes_to_lie_where_the_depth_is(room: Path, tmp_path: Pa
     scan = ScanNet().scan(room, ScanSettings(color_offset=(4.0, -3.0)))
     write_scan(tmp_path / "scan", scan, scan.frames[:1])
     raw = read_color(scan.frames[0].color).astype(float)
-    mended = read_color(read_scan(tmp_path / "scan").frames[0].color).astype(float)
-    there, as_it_was = (np.abs(mended[4:, :-5] - was).mean() for was in (raw[1:-3, 4:-1], raw[4:, :-5]))
-    assert there < 4 < as_it_was  # shades that JPEG costs
+    repaired = read_color(read_scan(tmp_path / "scan").frames[0].color).astype(float)
+    to_shifted, to_unshifted = (np.abs(repaired[4:, :-5] - other).mean() for other in (raw[1:-3, 4:-1], raw[4:, :-5]))
+    assert to_shifted < 4 < to_unshifted  # gray values; JPEG costs some
 
 
 def test_intrinsics_of_the_settings_are_those_of_the_images_as_they_are(room: Path) -> None:
@@ -80,8 +80,8 @@ def test_identical_extrinsics_change_no_byte_and_others_register(room: Path, tmp
     frame = plain.frames[0]
     color, depth = read_color(frame.color), read_depth(frame.depth, 1000.0)
     expected = register(color, plain.camera, depth, plain.camera, invert(aside))
-    found = read_color(read_scan(tmp_path / "scan").frames[0].color)
-    assert np.abs(found.astype(float) - expected).mean() < 3  # JPEG
+    written = read_color(read_scan(tmp_path / "scan").frames[0].color)
+    assert np.abs(written.astype(float) - expected).mean() < 3  # JPEG
 
 
 def test_axis_alignment_turns_poses_and_is_the_same_for_the_truth(room: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from panrecon.diagnosis.coverage import Coverage, Gaps
-from panrecon.diagnosis.finding import Finding, listed
+from panrecon.diagnosis.finding import Finding, counted, listed
 from panrecon.diagnosis.parameters import CoverageParameters, GapParameters
 
 
@@ -49,8 +49,8 @@ def gaps_finding(
         return Finding(
             "gaps",
             "wrong" if is_wrong else "note",
-            f"At {len(places)} places a frame and the next one overlap by less than {parameters.min_overlap:.0%}: "
-            f"{listed(places)}.",
+            f"At {counted(len(places), 'place')} a frame and the next one overlap by less than "
+            f"{parameters.min_overlap:.0%}: {listed(places)}.",
             "nothing connects what was seen before with what was seen after; objects between are cut or doubled",
             _denser(frame_stride),
         )

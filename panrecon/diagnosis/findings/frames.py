@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from panrecon.diagnosis.depth import ValidDepth
-from panrecon.diagnosis.finding import SKIP, Finding, listed
+from panrecon.diagnosis.finding import SKIP, Finding, counted, listed
 from panrecon.diagnosis.images import NeighbourComparison
 from panrecon.diagnosis.parameters import (
     BlurParameters,
@@ -148,8 +148,8 @@ def exposure_finding(
         return Finding(
             "exposure",
             "note",
-            f"Brightness changes by up to {np.exp(step.max()):.1f} times from a frame to the next, at {len(places)} "
-            f"places by over {parameters.max_step_noted:g}: {listed(places)}.",
+            f"Brightness changes by up to {np.exp(step.max()):.1f} times from a frame to the next, at "
+            f"{counted(len(places), 'place')} by over {parameters.max_step_noted:g}: {listed(places)}.",
         )
     return Finding(
         "exposure",

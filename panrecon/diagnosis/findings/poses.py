@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
-from panrecon.diagnosis.finding import Finding, listed
+from panrecon.diagnosis.finding import Finding, counted, listed
 from panrecon.diagnosis.parameters import DiagnosisParameters
 from panrecon.diagnosis.pose_hypotheses import PoseSearch, snapped_depth_scale
 from panrecon.structures import Camera
@@ -88,7 +88,8 @@ def _offset(search: PoseSearch) -> Finding:
     return Finding(
         "time offset",
         "wrong",
-        f"The pose of every image is in the file {abs(offset)} frames {direction}: {_gain(search, 'offset')}.",
+        f"The pose of every image is in the file {counted(abs(offset), 'frame')} {direction}: "
+        f"{_gain(search, 'offset')}.",
         EFFECT,
         {"scan.pose_offset": search.best.offset},
     )
