@@ -1,22 +1,17 @@
-"""`panrecon evaluate`: any panoptic PLY or label images against any truth, by every paper's rule."""
+"""`panrecon evaluate`: any panoptic PLY or label images against any truth, by every paper's protocol."""
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from panrecon.errors import InputError
 from panrecon.terminal import exit_on_input_error
 
 if TYPE_CHECKING:
-    from panrecon.commands.evaluate_scene import Files
-    from panrecon.evaluation.images import Crop
-    from panrecon.evaluation.scene import SceneResult
+    from panrecon.commands.evaluate_options import EvaluateOptions
 
-RULES = "strict, panopticrecon, pvlff, panoptic_lifting, panogs, lidar"
+KNOWN = "strict, panopticrecon, pvlff, panoptic_lifting, panogs, lidar"
 Predictions = Annotated[
     list[Path],
     typer.Option(
@@ -43,7 +38,7 @@ Classes = Annotated[
 ]
 Protocols = Annotated[
     list[str],
-    typer.Option("--protocol", help=f"{RULES}; or name@threshold; repeat it for more, the first is the headline"),
+    typer.Option("--protocol", help=f"{KNOWN}; or name@threshold; repeat it for more, the first is the headline"),
 ]
 Names = Annotated[list[str], typer.Option("--name", help="what a scene is called; default: as its ground truth")]
 Json = Annotated[Path | None, typer.Option("--json", help="write the record here")]
@@ -62,8 +57,6 @@ Scale = Annotated[float, typer.Option(min=0.01, max=1.0, help="images of both si
 CropTop = Annotated[int, typer.Option(min=0, help="rows then cut off above (KITTI-360 in PanopticRecon: 0.5 and 126)")]
 Resamples = Annotated[int, typer.Option(min=1, help="bootstrap resamples behind the intervals")]
 Seed = Annotated[int, typer.Option(min=0, help="of the intervals and of the points sampled on surfaces")]
-
-INDOORS, OUTDOORS = 0.05, 0.2  # m: how far a true vertex may be from the predicted one that labels it
 
 
 def evaluate(
@@ -86,133 +79,58 @@ def evaluate(
     resamples: Resamples = 1000,
     seed: Seed = 0,
 ) -> None:
-    """Scores labels against a truth: panoptic quality by any paper's protocol, and all that belongs to it.
-
-    Reads the files of any program, needs no run, and writes only what --json, --html and --markdown name, such as
-
-    panrecon evaluate -p panoptic.ply -g scans/scene0087_02 -c scene0087_02 --html report.html
-
-    Exit code 2: the input is wrong, in one sentence.
-    """
-    from panrecon.commands.evaluate_scene import evaluate_scene
+    from panrecon.commands.evaluate_options import EvaluateOptions
     from panrecon.evaluation.images import Crop
-    from panrecon.evaluation.protocols import parse_protocol as named
-    from panrecon.evaluation.report.common_table import with_common_names
-    from panrecon.evaluation.report.markdown import quality_tables
     from panrecon.evaluation.report.record import BootstrapSettings
-    from panrecon.evaluation.scene import EvaluationSettings, quality_record
-    from panrecon.io.categories import read_categories
 
+    options = EvaluateOptions(
+        predictions=prediction,
+        ground_truths=ground_truth,
+        classes=classes,
+        protocols=protocol,
+        names=name,
+        objects=objects,
+        label_map=label_map,
+        radius=radius,
+        by_area=by_area,
+        min_points=min_points,
+        visible_only=visible_only,
+        crop=Crop(scale, crop_top),
+        bootstrap=BootstrapSettings(resamples, seed=seed),
+    )
     with exit_on_input_error():
-        scenes = _scenes(prediction, ground_truth, classes, name, objects, label_map)
-        outputs = {"json": json_file, "html": html_file, "markdown": markdown_file}
-        _check_outputs(outputs, scenes)
-        _check_numbers(radius, scenes[0].is_mesh, by_area, Crop(scale, crop_top))
-        protocols = tuple(dict.fromkeys(named(text, min_points) for text in protocol))
-        tables = with_common_names([read_categories(files.classes) for files in scenes])
-        settings = EvaluationSettings(
-            table=tables[0],
-            protocols=protocols,
-            radius=radius or _usual_radius(scenes),
-            by_area=by_area,
-            crop=Crop(scale, crop_top),
-            visible_only=visible_only,
-            bootstrap=BootstrapSettings(resamples, seed=seed),
-        )
-        results = {
-            files.name: evaluate_scene(files, replace(settings, table=table))
-            for files, table in zip(scenes, tables, strict=True)
-        }
-        record = quality_record(results, settings, is_mesh=scenes[0].is_mesh)
-        text = quality_tables(record)
-        _write(record, text, results, outputs)
-        print(text)
+        print(evaluate_files(options, {"json": json_file, "html": html_file, "markdown": markdown_file}))
 
 
-def _scenes(
-    predictions: Sequence[Path],
-    ground_truths: Sequence[Path],
-    classes: Sequence[str],
-    names: Sequence[str],
-    objects: Sequence[Path],
-    label_map: Path | None,
-) -> "list[Files]":
-    """The files of every scene, each under a name of its own."""
-    from panrecon.commands.evaluate_scene import Files
-    from panrecon.datasets.ground_truth import default_class_table
-    from panrecon.io.categories import find_table
+def evaluate_files(options: "EvaluateOptions", outputs: Mapping[str, Path | None]) -> str:
+    """The tables of all scenes; writes the outputs that are named, by `json`, `html` or `markdown`: all or none.
 
-    given_once = {"names": names, "objects files": objects, "class tables": [] if len(classes) == 1 else classes}
-    for what, given in {"ground truths": ground_truths, **given_once}.items():
-        if len(given) != len(predictions) and (given or what == "ground truths"):
-            raise InputError(f"{len(given)} {what} for {len(predictions)} predictions were given; give one for each.")
-    for path in predictions:
-        if not (path.is_dir() or (path.is_file() and path.suffix.lower() == ".ply")):
-            raise InputError(f"The prediction {path} is no labelled PLY and no folder of label images.")
-    if len({path.is_dir() for path in predictions}) > 1:
-        raise InputError("Some predictions are PLYs and some are folders of images; score meshes and images apart.")
-    called = list(names) or [path.absolute().stem for path in ground_truths]
-    if len(set(called)) < len(called):
-        raise InputError(f"Two scenes are called {max(called, key=called.count)!r}; give each its own --name.")
-    evidence: Sequence[Path | None] = objects or [None] * len(predictions)
-    tables = [find_table(name) for name in classes] or [default_class_table(path) for path in ground_truths]
-    tables = tables * len(predictions) if len(tables) == 1 else tables
-    rows = zip(called, predictions, ground_truths, tables, evidence, strict=True)
-    return [Files(called, p, g, table, label_map, told) for called, p, g, table, told in rows]
-
-
-def _usual_radius(scenes: "Sequence[Files]") -> float:
-    """What suits the truths, if it is one for all."""
-    from panrecon.datasets.ground_truth import is_outdoors
-
-    found = {OUTDOORS if files.is_mesh and is_outdoors(files.ground_truth) else INDOORS for files in scenes}
-    if len(found) > 1:
-        raise InputError("Some truths are rooms and some are KITTI-360's streets; give one --radius for all.")
-    return found.pop()
-
-
-def _check_outputs(outputs: Mapping[str, Path | None], scenes: "Sequence[Files]") -> None:
-    """Before anything is computed: every output is a file of its own and none of the inputs."""
-    given = [path for path in outputs.values() if path is not None]
-    places = [path.absolute().resolve() for path in given]
-    inputs = [path.absolute().resolve() for scene in scenes for path in (scene.prediction, scene.ground_truth)]
-    for path, place in zip(given, places, strict=True):
-        if place in inputs:
-            raise InputError(f"{path} is an input; name another file to write to.")
-        if places.count(place) > 1:
-            raise InputError(f"Two outputs are to be written to {path}; name a file for each.")
-        try:
-            if place.is_dir():
-                raise InputError(f"{path} is a folder; name a file to write to.")
-        except OSError as error:  # a name that no file can have
-            raise InputError(f"{path} cannot be written: {error.strerror}; name another file.") from error
-
-
-def _check_numbers(radius: float | None, is_mesh: bool, by_area: bool, crop: "Crop") -> None:
-    """What is asked for suits what is scored."""
-    if radius is not None and not 0 < radius < math.inf:
-        raise InputError(f"The radius is {radius} m; it must be positive (0.05 suits rooms, 0.2 streets).")
-    if not crop.scale > 0:
-        raise InputError(f"The scale is {crop.scale}; it must be greater than 0 and at most 1.")
-    if is_mesh and (crop.scale != 1 or crop.top):
-        raise InputError("--scale and --crop-top are for images, the prediction is a mesh; leave them out.")
-    if by_area and not is_mesh:
-        raise InputError("--by-area is for meshes, the prediction is a folder of images; leave it out.")
-
-
-def _write(
-    record: Mapping[str, Any], tables: str, results: "Mapping[str, SceneResult]", outputs: Mapping[str, Path | None]
-) -> None:
-    """All outputs or none."""
-    from panrecon.commands.evaluate_scene import say
+    Raises:
+        InputError: options, inputs or outputs are wrong.
+    """
+    from panrecon.commands.evaluate_options import check_outputs, evaluation_settings, scene_files
+    from panrecon.commands.evaluate_scene import evaluate_scene, log
     from panrecon.evaluation.report.html import report_page
+    from panrecon.evaluation.report.markdown import quality_tables
+    from panrecon.evaluation.scene import quality_record
     from panrecon.io.files import json_text, write_texts
 
+    scenes = scene_files(options)
+    check_outputs(outputs, scenes)
+    settings = evaluation_settings(options, scenes)
+    draws_images = outputs["html"] is not None
+    results = {
+        files.name: evaluate_scene(files, scene_settings, draws_images)
+        for files, scene_settings in zip(scenes, settings, strict=True)
+    }
+    record = quality_record(results, settings[0], is_mesh=scenes[0].is_mesh)
+    tables = quality_tables(record)
     texts = {outputs["json"]: json_text(record), outputs["markdown"]: tables}
-    if outputs["html"]:
-        pictures = {name: found.images for name, found in results.items()}
-        texts[outputs["html"]] = report_page(f"Panoptic quality of {', '.join(results)}", record, pictures)
-    wanted = {path: text for path, text in texts.items() if path is not None}
-    write_texts(wanted)
-    for path in wanted:
-        say(f"wrote {path}")
+    if draws_images:
+        images = {name: result.images for name, result in results.items()}
+        texts[outputs["html"]] = report_page(f"Panoptic quality of {', '.join(results)}", record, images)
+    text_of_file = {path: text for path, text in texts.items() if path is not None}
+    write_texts(text_of_file)
+    for path in text_of_file:
+        log(f"wrote {path}")
+    return tables

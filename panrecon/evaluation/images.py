@@ -1,4 +1,4 @@
-"""Label images brought to one size: nearest pixel, never a mixture of ids."""
+"""Label images of both sides brought to one size: nearest pixel, never a mixture of ids."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from panrecon.structures import Labels
 
 @dataclass(frozen=True)
 class Crop:
-    """What is done to the label images of both sides: resized by `scale`, then `top` rows cut off above.
+    """How label images of both sides are cropped: resized by `scale`, then `top` rows cut off at the top.
 
     PanopticRecon (Yu et al., IROS 2024) scores KITTI-360 at scale 0.5 with 126 rows cut off.
     """
@@ -18,22 +18,24 @@ class Crop:
     scale: float = 1.0
     top: int = 0
 
-    def size_of(self, labels: Labels) -> tuple[int, int]:
-        """Height and width of an image once it is resized."""
+    def resized_shape(self, labels: Labels) -> tuple[int, int]:
+        """Height and width of an image after resizing by `scale`, before rows are cut off; at least 1 each."""
         height, width = (max(1, round(side * self.scale)) for side in labels.category.shape)
         return height, width
 
-    def __call__(self, labels: Labels, size: tuple[int, int]) -> Labels:
-        small = resized(labels, *size)
-        return Labels(small.category[self.top :], small.instance[self.top :])
+    def __call__(self, labels: Labels, shape: tuple[int, int]) -> Labels:
+        """The image resized to a shape (height, width), without its top rows."""
+        resized_labels = resized(labels, *shape)
+        return Labels(resized_labels.category[self.top :], resized_labels.instance[self.top :])
 
 
 def resized(labels: Labels, height: int, width: int) -> Labels:
-    """Every pixel takes the labels of the one that its centre falls into."""
-    if labels.category.shape == (height, width):
+    """The image at another size: every pixel takes the labels of the one that its centre falls into."""
+    old_height, old_width = labels.category.shape
+    if (old_height, old_width) == (height, width):
         return labels
-    rows, columns = (_nearest(old, new) for old, new in zip(labels.category.shape, (height, width), strict=True))
-    return Labels(labels.category[np.ix_(rows, columns)], labels.instance[np.ix_(rows, columns)])
+    pixels = np.ix_(_nearest(old_height, height), _nearest(old_width, width))
+    return Labels(labels.category[pixels], labels.instance[pixels])
 
 
 def _nearest(old: int, new: int) -> Int[np.ndarray, " new"]:

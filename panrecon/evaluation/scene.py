@@ -96,12 +96,12 @@ def evaluate_mesh(
     truth: PanopticMesh,
     settings: EvaluationSettings,
     confidences: Mapping[int, ObjectConfidence],
-    up: Float[np.ndarray, "3"],
+    up: Float[np.ndarray, "3"] | None,
 ) -> SceneResult:
     """The scores of a labelled mesh (or point cloud), its labels transferred to the vertices of the true one.
 
     `confidences` by predicted instance, for average precision and calibration; an object without one has 1. `up` is the
-    upward direction of the world, for the images alone.
+    upward direction of the world, from where the images show the mesh; without it none are drawn.
     """
     weight = settings.weight_of(truth)
     transferred = transfer_labels(prediction, truth, settings.radius, weight)
@@ -114,6 +114,8 @@ def evaluate_mesh(
         "boundary": boundary_record(transferred.labels, truth, settings.table),
         "geometry": geometry_record(prediction, truth, settings.bootstrap.seed),
     }
+    if up is None:
+        return SceneResult(matched, settings.table, record, {})
     matching = matched.matchings[settings.protocols[0]][0]
     colors = {
         "scan": truth.mesh.colors,

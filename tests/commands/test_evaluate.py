@@ -571,6 +571,34 @@ def test_as_a_user_runs_it(here: Path, sides: Sides) -> None:
     assert sorted(path.name for path in (here / "out").iterdir()) == ["quality.json", "quality.md", "report.html"]
 
 
+# Exits with the command's code, or with the names of the modules that it should not have imported.
+RUN_AND_LIST_IMPORTS = """
+import sys
+sys.modules.update({name: None for name in sys.argv.pop(1).split()})  # cannot be imported
+sys.argv[0] = "panrecon"
+from panrecon.cli import app
+try:
+    app()
+except SystemExit as end:
+    imported = [name for name in ("torch", "transformers", "tokenizers", "snakemake") if sys.modules.get(name)]
+    sys.exit(f"imported {imported}" if imported else end.code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("absent", "outputs"),
+    [("", ["--html", "report.html"]), ("torch transformers tokenizers snakemake open3d", ["--json", "quality.json"])],
+    ids=["with images", "without Open3D"],
+)
+def test_two_files_are_compared_without_networks_and_workflow(here: Path, absent: str, outputs: Arguments) -> None:
+    arguments = ["evaluate", "-p", "prediction.ply", "-g", "truth.ply", "-c", "classes.csv", *outputs]
+    command = [sys.executable, "-c", RUN_AND_LIST_IMPORTS, absent, *arguments]
+    done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "chair" in done.stdout
+    assert (here / outputs[1]).is_file()
+
+
 def test_a_user_who_is_wrong_gets_a_sentence(here: Path) -> None:
     done = panrecon("-p", "prediction.ply", "-g", "nowhere", "-c", "classes.csv", "--json", "out.json", cwd=here)
     assert done.returncode == 2

@@ -465,7 +465,7 @@ def test_a_resized_image_mirrors_and_holds_only_ids_of_the_image(sizes: tuple[in
 
 def test_a_crop_scales_and_then_cuts_rows_above() -> None:
     labels = image(np.arange(376 * 8).reshape(376, 8))
-    found = Crop(0.5, 126)(labels, Crop(0.5, 126).size_of(labels))
+    found = Crop(0.5, 126)(labels, Crop(0.5, 126).resized_shape(labels))
     assert found.category.shape == (188 - 126, 4)
     assert_array_equal(found.category, labels.category[1::2, 1::2][126:])
     assert_array_equal(found.instance, found.category * 10)
@@ -473,5 +473,5 @@ def test_a_crop_scales_and_then_cuts_rows_above() -> None:
 
 def test_no_crop_changes_nothing() -> None:
     labels = true_labels()
-    assert_array_equal(Crop()(labels, Crop().size_of(labels)).category, labels.category)
-    assert_array_equal(Crop()(labels, Crop().size_of(labels)).instance, labels.instance)
+    assert_array_equal(Crop()(labels, Crop().resized_shape(labels)).category, labels.category)
+    assert_array_equal(Crop()(labels, Crop().resized_shape(labels)).instance, labels.instance)
