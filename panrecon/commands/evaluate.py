@@ -11,7 +11,7 @@ from panrecon.terminal import exit_on_input_error
 if TYPE_CHECKING:
     from panrecon.commands.evaluate_options import EvaluateOptions
 
-KNOWN = "strict, panopticrecon, pvlff, panoptic_lifting, panogs, lidar"
+PROTOCOL_NAMES = "strict, panopticrecon, pvlff, panoptic_lifting, panogs, lidar"
 Predictions = Annotated[
     list[Path],
     typer.Option(
@@ -38,18 +38,21 @@ Classes = Annotated[
 ]
 Protocols = Annotated[
     list[str],
-    typer.Option("--protocol", help=f"{KNOWN}; or name@threshold; repeat it for more, the first is the headline"),
+    typer.Option(
+        "--protocol",
+        help=f"{PROTOCOL_NAMES}; or name@threshold; repeat it for more, the first is the headline",
+    ),
 ]
 Names = Annotated[list[str], typer.Option("--name", help="what a scene is called; default: as its ground truth")]
 Json = Annotated[Path | None, typer.Option("--json", help="write the record here")]
-Html = Annotated[Path | None, typer.Option("--html", help="write the report with its pictures here")]
+Html = Annotated[Path | None, typer.Option("--html", help="write the report with its images here")]
 Markdown = Annotated[Path | None, typer.Option("--markdown", help="write the tables here")]
 Radius = Annotated[
     float | None,
     typer.Option(help="a true vertex takes the nearest predicted label within this, m; default 0.05, KITTI-360 0.2"),
 ]
 ByArea = Annotated[bool, typer.Option("--by-area", help="a true vertex counts its area instead of 1")]
-MinPoints = Annotated[int, typer.Option(min=1, help="lidar: smaller segments are neither false nor missed")]
+MinPoints = Annotated[int, typer.Option(min=1, help="lidar: smaller segments are ignored")]
 MapFile = Annotated[Path | None, typer.Option("--label-map", help="ScanNet's label map (.tsv), if not with the scan")]
 Objects = Annotated[list[Path], typer.Option(help="objects.json with confidences; default: the one beside the PLY")]
 VisibleOnly = Annotated[bool, typer.Option("--visible-only", help="KITTI-360 in 3D: leave out what no camera saw")]
@@ -79,6 +82,14 @@ def evaluate(
     resamples: Resamples = 1000,
     seed: Seed = 0,
 ) -> None:
+    """Scores labels against a truth: panoptic quality by any paper's protocol, and the metrics printed beside it.
+
+    Reads the files of any program, needs no run, and writes only what --json, --html and --markdown name, such as
+
+    panrecon evaluate -p panoptic.ply -g scans/scene0087_02 -c scene0087_02 --html report.html
+
+    Exit code 2: the input is wrong, in one sentence.
+    """
     from panrecon.commands.evaluate_options import EvaluateOptions
     from panrecon.evaluation.images import Crop
     from panrecon.evaluation.report.record import BootstrapSettings

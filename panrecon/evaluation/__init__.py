@@ -1,7 +1,7 @@
 """Scores of labels, from points to a page.
 
-labels -> `overlap` (which labels meet, at how many points) -> `segments` (what is one) -> `matching` (which is which)
--> `protocols` (every paper's rule) -> `panoptic_quality`; `semantic`, `coverage`, `instance_ap`, `calibration` and
-`bootstrap` start from the same tables. `scene` judges one scene, `record` is `quality.json`, `report` its tables and
-`page` its HTML.
+labels -> `overlap` (which labels co-occur, at how many points) -> `segments` (what counts as one) -> `matching` (pairs
+of segments) -> `protocols` (every paper's rule) -> `metrics.panoptic_quality`; the other metrics of labels start from
+the same tables. `transfer` brings predicted labels to the vertices of the truth, `scene` evaluates one scene,
+`report.record` is `quality.json`, `report.markdown` its tables and `report.html` its page.
 """

@@ -1,4 +1,4 @@
-"""How two labellings of the same points meet: the one table from which every score of labels is computed.
+"""How two labellings of the same points overlap: the one table from which every score of labels is computed.
 
 A scene has millions of points but only thousands of (predicted label, true label) pairs. One pass counts them; tables
 of frames and scenes add, so that memory grows with objects and not with points.
@@ -19,9 +19,10 @@ CHUNK: Final = 1 << 16  # points counted at once: their 64-bit copies fit the ca
 
 @dataclass(frozen=True)
 class Overlap:
-    """Every pair of labels that meets at a point and the number (or area) of such points, in ascending order.
+    """Every combination of a predicted and a true label, in ascending order, with the area where they co-occur.
 
-    Columns of `labels`: predicted category, predicted instance, true category, true instance; `VOID` = none.
+    Columns of `labels`: predicted category, predicted instance, true category, true instance; `VOID` = none. `area`
+    counts points, or adds their weights (m^2).
     """
 
     labels: Int[np.ndarray, "N 4"]
@@ -32,47 +33,56 @@ class Overlap:
 
     @property
     def predicted_category(self) -> Int[np.ndarray, " N"]:
+        """Category index on the predicted side of every row; `VOID` = none."""
         return self.labels[:, 0]
 
     @property
     def predicted_instance(self) -> Int[np.ndarray, " N"]:
+        """Instance on the predicted side of every row; `VOID` = none."""
         return self.labels[:, 1]
 
     @property
     def true_category(self) -> Int[np.ndarray, " N"]:
+        """Category index on the true side of every row; `VOID` = none."""
         return self.labels[:, 2]
 
     @property
     def true_instance(self) -> Int[np.ndarray, " N"]:
+        """Instance on the true side of every row; `VOID` = none."""
         return self.labels[:, 3]
 
-    def restricted_to(self, chosen: Bool[np.ndarray, " N"]) -> "Overlap":
-        """The same rows with nothing said by either side in all but the chosen ones."""
-        return Overlap(np.where(chosen[:, None], self.labels, VOID), self.area)
+    def restricted_to(self, is_selected: Bool[np.ndarray, " N"]) -> "Overlap":
+        """The same rows, both sides void in all but the selected ones."""
+        return Overlap(np.where(is_selected[:, None], self.labels, VOID), self.area)
 
     def rows_of(self, part: "Overlap") -> Int[np.ndarray, " n"]:
-        """The row that holds every row of an overlap of some of the points."""
-        _, number = np.unique(np.concatenate([self.labels, part.labels]), axis=0, return_inverse=True)
-        row = np.empty(len(self), dtype=np.int64)
-        row[number.reshape(-1)[: len(self)]] = np.arange(len(self))
-        return row[number.reshape(-1)[len(self) :]]
+        """The row here of every row of `part`, the overlap of a subset of the points."""
+        _, group = np.unique(np.concatenate([self.labels, part.labels]), axis=0, return_inverse=True)
+        group_of_own, group_of_part = np.split(group.reshape(-1), [len(self)])
+        row_of_group = np.empty(len(self), dtype=np.int64)
+        row_of_group[group_of_own] = np.arange(len(self))
+        return row_of_group[group_of_part]
 
 
 def overlap(prediction: Labels, truth: Labels, weight: Float[np.ndarray, "*points"] | None = None) -> Overlap:
-    """The overlap of two labellings of the same points; each counts 1, or its weight (m^2, say)."""
+    """The overlap of two labellings of the same points; each counts 1, or its weight (its area in m^2, for instance).
+
+    Raises:
+        ValueError: they label different numbers of points.
+    """
     return overlap_and_rows(prediction, truth, weight)[0]
 
 
 def overlap_and_rows(
     prediction: Labels, truth: Labels, weight: Float[np.ndarray, "*points"] | None = None
 ) -> tuple[Overlap, Int[np.ndarray, " P"]]:
-    """The overlap, and the row of every point in it (points in C order)."""
+    """The overlap, and the row of every point in it (points in C order); `weight` and errors as in `overlap`."""
     columns = [
         np.asarray(column).reshape(-1)
         for column in (prediction.category, prediction.instance, truth.category, truth.instance)
     ]
     if len({len(column) for column in columns}) > 1:
-        raise ValueError(f"Labels of {len(columns[0])} points cannot be held against {len(columns[2])}.")
+        raise ValueError(f"Labels of {len(columns[0])} points cannot be compared with those of {len(columns[2])}.")
     count = len(columns[0])
     weights = np.broadcast_to(1.0, count) if weight is None else np.asarray(weight, dtype=np.float64).reshape(-1)
     rows = np.empty(count, dtype=np.int32)
@@ -84,22 +94,22 @@ def overlap_and_rows(
         used = _count(keys, weights[start:stop], table.keys, table.area, table.slots, table.used, rows[start:stop])
         table = _Table(table.keys, table.area, table.slots, used)
     order = np.lexsort(table.keys[: table.used].T[::-1])
-    place = np.empty(table.used, dtype=np.int32)
-    place[order] = np.arange(table.used, dtype=np.int32)
-    return Overlap(table.keys[order], table.area[order]), place[rows]
+    rank = np.empty(table.used, dtype=np.int32)
+    rank[order] = np.arange(table.used, dtype=np.int32)
+    return Overlap(table.keys[order], table.area[order]), rank[rows]
 
 
 def merge_overlaps(overlaps: Sequence[Overlap]) -> Overlap:
-    """The overlap of all points of several, as if they had been labelled at once."""
-    labels = np.concatenate([one.labels for one in overlaps] or [np.empty((0, 4), np.int64)])
-    keys, row = np.unique(labels, axis=0, return_inverse=True)
-    areas = np.concatenate([one.area for one in overlaps] or [np.empty(0)])
-    return Overlap(keys, np.bincount(row.reshape(-1), areas, minlength=len(keys)).astype(np.float64))
+    """The overlap of the points of several overlaps together, as if they had been one; empty for none."""
+    labels = np.concatenate([part.labels for part in overlaps] or [np.empty((0, 4), np.int64)])
+    keys, key_of_row = np.unique(labels, axis=0, return_inverse=True)
+    areas = np.concatenate([part.area for part in overlaps] or [np.empty(0)])
+    return Overlap(keys, np.bincount(key_of_row.reshape(-1), areas, minlength=len(keys)).astype(np.float64))
 
 
 @dataclass(frozen=True)
 class _Table:
-    """A hash table in the making: the first `used` keys with their areas, and the key in every slot (-1 = free)."""
+    """A hash table that grows: the first `used` keys with their areas, and the key in every slot (-1 = free)."""
 
     keys: Int[np.ndarray, "capacity 4"]
     area: Float[np.ndarray, " capacity"]
@@ -119,17 +129,17 @@ class _Table:
         keys, area = np.empty((capacity, 4), np.int64), np.zeros(capacity)
         keys[: self.used], area[: self.used] = self.keys[: self.used], self.area[: self.used]
         slots = np.full(1 << (2 * capacity - 1).bit_length(), -1, np.int32)
-        _place(keys, self.used, slots)
+        _insert(keys, self.used, slots)
         return _Table(keys, area, slots, self.used)
 
 
 @numba.njit(cache=True)
 @no_type_check  # numba cannot cache what the checker of shapes wraps
 def _slot(a: int, b: int, c: int, d: int, keys: np.ndarray, slots: np.ndarray) -> int:
-    """The slot that holds the key (a, b, c, d), or the free one it belongs into."""
+    """The slot that holds the key (a, b, c, d), or the free one where it is to be inserted."""
     mixed = np.uint64(0)
-    for number in (a, b, c, d):  # mixed as MurmurHash3 does at its end (Appleby, 2011)
-        mixed = (mixed ^ np.uint64(number)) * np.uint64(0xFF51AFD7ED558CCD)
+    for value in (a, b, c, d):  # the finaliser of MurmurHash3 (Appleby, 2011)
+        mixed = (mixed ^ np.uint64(value)) * np.uint64(0xFF51AFD7ED558CCD)
         mixed ^= mixed >> np.uint64(33)
     slot = np.int64(mixed & np.uint64(len(slots) - 1))
     while slots[slot] >= 0:
@@ -142,7 +152,7 @@ def _slot(a: int, b: int, c: int, d: int, keys: np.ndarray, slots: np.ndarray) -
 
 @numba.njit(cache=True)
 @no_type_check  # numba cannot cache what the checker of shapes wraps
-def _place(keys: np.ndarray, used: int, slots: np.ndarray) -> None:
+def _insert(keys: np.ndarray, used: int, slots: np.ndarray) -> None:
     for row in range(used):
         slots[_slot(keys[row, 0], keys[row, 1], keys[row, 2], keys[row, 3], keys, slots)] = row
 
@@ -150,7 +160,7 @@ def _place(keys: np.ndarray, used: int, slots: np.ndarray) -> None:
 @numba.njit(cache=True)
 @no_type_check  # numba cannot cache what the checker of shapes wraps
 def _count(
-    found: np.ndarray,
+    labels: np.ndarray,
     weight: np.ndarray,
     keys: np.ndarray,
     area: np.ndarray,
@@ -160,7 +170,7 @@ def _count(
 ) -> int:
     """Adds every point's weight to its key, new keys at the end; the loop is what numpy would need three sorts for."""
     for point in range(len(weight)):
-        a, b, c, d = found[0, point], found[1, point], found[2, point], found[3, point]
+        a, b, c, d = labels[0, point], labels[1, point], labels[2, point], labels[3, point]
         slot = _slot(a, b, c, d, keys, slots)
         row = slots[slot]
         if row < 0:

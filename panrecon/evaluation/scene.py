@@ -119,7 +119,7 @@ def evaluate_mesh(
     matching = matched.matchings[settings.protocols[0]][0]
     colors = {
         "scan": truth.mesh.colors,
-        **_label_images(transferred.labels, truth.labels, matching, transferred.row, settings.table),
+        **_label_images(transferred.labels, truth.labels, matching, transferred.row_of_vertex, settings.table),
     }
     view = isometric_view(truth.mesh, up)
     images = {caption: view.paint(color_of_vertex) for caption, color_of_vertex in colors.items()}
@@ -155,11 +155,11 @@ def evaluate_frames(
     is_per_scan = len(matchings) > 1
     images: dict[str, Rgb] = {}
     for frame_index, (prediction, truth) in reported.items():
-        frame, row_in_frame = overlap_and_rows(prediction, truth)
+        frame_overlap, row_of_pixel = overlap_and_rows(prediction, truth)
         stacked = scans[frame_index] if is_per_scan else matched.overlap
         matching = matchings[frame_index if is_per_scan else 0]
-        row = stacked.rows_of(frame)[row_in_frame].reshape(truth.category.shape)
-        colors = _label_images(prediction, truth, matching, row, settings.table)
+        row_of_pixel = stacked.rows_of(frame_overlap)[row_of_pixel].reshape(truth.category.shape)
+        colors = _label_images(prediction, truth, matching, row_of_pixel, settings.table)
         images |= {f"frame {frame_index + 1} of {count}: {caption}": image for caption, image in colors.items()}
     return SceneResult(matched, settings.table, record, images)
 
@@ -262,21 +262,25 @@ def _record(
 
 
 def _label_images(
-    prediction: Labels, truth: Labels, matching: Matching, row: Int[np.ndarray, "*points"], table: CategoryTable
+    prediction: Labels,
+    truth: Labels,
+    matching: Matching,
+    row_of_point: Int[np.ndarray, "*points"],
+    table: CategoryTable,
 ) -> dict[str, UInt8[np.ndarray, "*points 3"]]:
-    """Colours of truth, prediction and errors; `row` is the row of every point in the overlap that was matched."""
+    """Colours of truth, prediction and errors by caption; `row_of_point` is in the overlap that was matched."""
     is_evaluated: Bool[np.ndarray, "*points"] = np.append(table.is_evaluated, False)[truth.category]
     return {
         "truth": label_colors(truth, table),
-        "prediction": label_colors(_with_true_instances(prediction, matching, row), table),
-        "errors": error_colors(matching.is_correct[row], is_evaluated, prediction),
+        "prediction": label_colors(_with_true_instances(prediction, matching, row_of_point), table),
+        "errors": error_colors(matching.is_correct[row_of_point], is_evaluated, prediction),
     }
 
 
-def _with_true_instances(prediction: Labels, matching: Matching, row: Int[np.ndarray, "*points"]) -> Labels:
+def _with_true_instances(prediction: Labels, matching: Matching, row_of_point: Int[np.ndarray, "*points"]) -> Labels:
     """The predicted labels with the instance of the true segment that each is matched to, so that colours agree."""
     intersections, matched = matching.intersections, matching.matched
     unused = int(intersections.true.instance.max(initial=VOID)) + 1
     instance = unused + np.arange(len(intersections.predicted) + 1)
     instance[matched.predicted_index] = intersections.true.instance[matched.true_index]
-    return Labels(prediction.category, instance[intersections.predicted.of_row[row]])
+    return Labels(prediction.category, instance[intersections.predicted.of_row[row_of_point]])

@@ -1,6 +1,6 @@
 """What counts as one segment: the rule that papers differ in most.
 
-Every function cuts one side of an overlap into segments and gives the segment of every row. It never sees a point.
+Every function divides one side of an overlap into segments and returns the segment of every row; points it never needs.
 """
 
 from dataclasses import dataclass
@@ -20,10 +20,12 @@ class Side:
     instance: Int[np.ndarray, " N"]
     area: Float[np.ndarray, " N"]
 
-    def restricted_to(self, classes: Bool[np.ndarray, " C"]) -> "Side":
-        """Points of other classes become void, their instances with them."""
-        kept = np.append(classes, False)[self.category]
-        return Side(np.where(kept, self.category, VOID), np.where(kept, self.instance, VOID), self.area)
+    def restricted_to(self, is_selected: Bool[np.ndarray, " C"]) -> "Side":
+        """The same rows, void where the class is not selected, their instances too."""
+        is_kept = np.append(is_selected, False)[self.category]
+        category = np.where(is_kept, self.category, VOID)
+        instance = np.where(is_kept, self.instance, VOID)
+        return Side(category, instance, self.area)
 
 
 @dataclass(frozen=True)
@@ -39,29 +41,32 @@ class Segments:
 
 
 def predicted_side(overlap: Overlap) -> Side:
+    """The predicted labels of every row."""
     return Side(overlap.predicted_category, overlap.predicted_instance, overlap.area)
 
 
 def true_side(overlap: Overlap) -> Side:
+    """The true labels of every row."""
     return Side(overlap.true_category, overlap.true_instance, overlap.area)
 
 
 def panoptic_segments(side: Side, table: CategoryTable) -> Segments:
-    """All points of a thing class and instance, or all points of a stuff class, whatever their ids."""
+    """Segments of all points of one thing class and instance, or of one stuff class, whatever the instances there."""
     is_thing = np.append(table.is_thing, False)[side.category]
     return _distinct(side.category, np.where(is_thing, side.instance, VOID))
 
 
 def labelled_segments(side: Side) -> Segments:
-    """All points of a class and instance, of stuff too."""
+    """Segments of all points of one class and instance, of stuff too."""
     return _distinct(side.category, side.instance)
 
 
 def instance_segments(side: Side) -> Segments:
-    """All points of an instance, whatever their classes; the class is the one most of them have."""
-    instances, of_found = np.unique(side.instance[side.instance != VOID], return_inverse=True)
+    """Segments of all points of one instance, whatever their classes; each has the class of most of its points."""
+    has_instance = side.instance != VOID
+    instances, index = np.unique(side.instance[has_instance], return_inverse=True)
     of_row = np.full(len(side.instance), VOID, dtype=np.int64)
-    of_row[side.instance != VOID] = of_found
+    of_row[has_instance] = index
     return Segments(of_row, _most_common_category(of_row, side, len(instances)), instances)
 
 
@@ -72,37 +77,40 @@ def remapped_segments(side: Side, table: CategoryTable) -> Segments:
     with all its points: not evaluated, it becomes void; of stuff, it is joined with the other instances of that class
     (but not with the points without one).
     """
-    evaluated = np.append(table.is_evaluated, False)
+    is_evaluated = np.append(table.is_evaluated, False)
     is_thing = np.append(table.is_thing, False)
-    whole = instance_segments(side)
-    merged = np.where(is_thing[whole.category], np.arange(len(whole)), len(whole) + whole.category)
-    merged[~evaluated[whole.category]] = VOID
-    loose = np.where(evaluated[side.category], len(whole) + len(table) + side.category, VOID)
-    group = np.where(side.instance == VOID, loose, np.append(merged, VOID)[whole.of_row])
-    groups, of_found = np.unique(group[group != VOID], return_inverse=True)
+    raw = instance_segments(side)
+    merged = np.where(is_thing[raw.category], np.arange(len(raw)), len(raw) + raw.category)
+    merged[~is_evaluated[raw.category]] = VOID
+    without_instance = np.where(is_evaluated[side.category], len(raw) + len(table) + side.category, VOID)
+    group = np.where(side.instance == VOID, without_instance, np.append(merged, VOID)[raw.of_row])
+    groups, index = np.unique(group[group != VOID], return_inverse=True)
     of_row = np.full(len(group), VOID, dtype=np.int64)
-    of_row[group != VOID] = of_found
+    of_row[group != VOID] = index
     category = _most_common_category(of_row, side, len(groups))
-    kept = np.append(whole.instance, VOID)[np.minimum(groups, len(whole))]
-    return Segments(of_row, category, np.where(groups < len(whole), kept, VOID))
+    raw_instance = np.append(raw.instance, VOID)[np.minimum(groups, len(raw))]
+    return Segments(of_row, category, np.where(groups < len(raw), raw_instance, VOID))
 
 
 def _distinct(category: Int[np.ndarray, " N"], instance: Int[np.ndarray, " N"]) -> Segments:
     """The distinct labels that have a category, in ascending order."""
-    labelled = category != VOID
-    found, inverse = np.unique(np.column_stack([category[labelled], instance[labelled]]), axis=0, return_inverse=True)
+    is_labelled = category != VOID
+    labels_of_row = np.column_stack([category[is_labelled], instance[is_labelled]])
+    labels, index = np.unique(labels_of_row, axis=0, return_inverse=True)
     of_row = np.full(len(category), VOID, dtype=np.int64)
-    of_row[labelled] = inverse.reshape(-1)
-    return Segments(of_row, found[:, 0], found[:, 1])
+    of_row[is_labelled] = index.reshape(-1)
+    return Segments(of_row, labels[:, 0], labels[:, 1])
 
 
 def _most_common_category(of_row: Int[np.ndarray, " N"], side: Side, count: int) -> Int[np.ndarray, " S"]:
     """The category of most area of every segment, void included; of equals the first."""
-    inside = of_row != VOID
-    found, inverse = np.unique(np.column_stack([of_row[inside], side.category[inside]]), axis=0, return_inverse=True)
-    area = np.bincount(inverse.reshape(-1), side.area[inside], minlength=len(found))
-    order = np.lexsort((found[:, 1], -area, found[:, 0]))
-    first = order[np.unique(found[order, 0], return_index=True)[1]]
+    is_inside = of_row != VOID
+    pair_of_row = np.column_stack([of_row[is_inside], side.category[is_inside]])
+    pairs, index = np.unique(pair_of_row, axis=0, return_inverse=True)
+    area = np.bincount(index.reshape(-1), side.area[is_inside], minlength=len(pairs))
+    segment, pair_category = pairs.T
+    order = np.lexsort((pair_category, -area, segment))
+    first = order[np.unique(segment[order], return_index=True)[1]]
     category = np.full(count, VOID, dtype=np.int64)
-    category[found[first, 0]] = found[first, 1]
+    category[segment[first]] = pair_category[first]
     return category

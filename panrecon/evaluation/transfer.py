@@ -14,14 +14,14 @@ from panrecon.structures import Labels, PanopticMesh
 class TransferredLabels:
     """The predicted labels of every true vertex, and `nearest`, the predicted vertex that they come from.
 
-    `VOID` where no predicted vertex lies within the radius of the transfer. `row` is the row of each true vertex in
-    `overlap`, the overlap of these labels with the true ones.
+    `VOID` where no predicted vertex lies within the radius of the transfer. `row_of_vertex` is the row of every true
+    vertex in `overlap`, the overlap of these labels with the true ones.
     """
 
     labels: Labels
     nearest: Int[np.ndarray, " V"]
     overlap: Overlap
-    row: Int[np.ndarray, " V"]
+    row_of_vertex: Int[np.ndarray, " V"]
 
 
 def transfer_labels(
@@ -33,5 +33,5 @@ def transfer_labels(
     """
     nearest = nearest_vertex(truth.mesh.vertices, prediction.mesh.vertices, radius)
     labels = prediction.labels.at(nearest)
-    overlap, row = overlap_and_rows(labels, truth.labels, weight)
-    return TransferredLabels(labels, nearest, overlap, row)
+    overlap, row_of_vertex = overlap_and_rows(labels, truth.labels, weight)
+    return TransferredLabels(labels, nearest, overlap, row_of_vertex)

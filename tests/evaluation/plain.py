@@ -1,4 +1,4 @@
-"""Slow, plain twins of every protocol: sets of points, loops, nothing shared with the code they judge."""
+"""Slow, plain twins of every protocol: sets of points, loops, nothing shared with the code that they test."""
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -22,45 +22,49 @@ CLASSES = CategoryTable(
 EVALUATED = {WALL, FLOOR, CHAIR, TABLE}
 THINGS = {CHAIR, TABLE, CLUTTER}
 
-Key = tuple[int, int]  # class, id
-Sets = dict[Key, set[int]]
+SegmentKey = tuple[int, int]  # class, instance
+PointsOfSegment = dict[SegmentKey, set[int]]
 
 
 @dataclass
 class Counts:
-    """Sums per class, as the papers' scripts keep them."""
+    """Sums of IoU and numbers of true positives, false positives and false negatives per class."""
 
-    iou: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
+    iou_sum: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
     tp: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
     fp: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
     fn: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
 
     def pq(self, category: int) -> float:
-        below = self.tp[category] + 0.5 * self.fp[category] + 0.5 * self.fn[category]
-        return self.iou[category] / below if below else 0.0
+        """Panoptic quality of a class; 0 where it does not occur."""
+        denominator = self.tp[category] + 0.5 * self.fp[category] + 0.5 * self.fn[category]
+        return self.iou_sum[category] / denominator if denominator else 0.0
 
-    def occur(self) -> set[int]:
+    def occurring(self) -> set[int]:
+        """The classes with any true positive, false positive or false negative."""
         return {c for c in range(len(CLASSES)) if self.tp[c] + self.fp[c] + self.fn[c]}
 
 
 def labels(*runs: tuple[int, int, int]) -> Labels:
-    """Runs of (points, category, instance)."""
+    """Labels of points in runs of (number of points, category, instance)."""
     category, instance = (np.concatenate([np.full(run[0], run[i], np.int64) for run in runs]) for i in (1, 2))
     return Labels(category, instance)
 
 
-def sets_of(side: Labels, ids_on_stuff: bool, keep: set[int]) -> Sets:
-    found: Sets = {}
+def segments_of(side: Labels, stuff_has_instances: bool, classes: set[int]) -> PointsOfSegment:
+    """The points of every segment of these classes."""
+    points_of_segment: PointsOfSegment = {}
     for point, (category, instance) in enumerate(zip(side.category.tolist(), side.instance.tolist(), strict=True)):
-        if category in keep:
-            key = (category, instance if ids_on_stuff or category in THINGS else VOID)
-            found.setdefault(key, set()).add(point)
-    return found
+        if category in classes:
+            key = (category, instance if stuff_has_instances or category in THINGS else VOID)
+            points_of_segment.setdefault(key, set()).add(point)
+    return points_of_segment
 
 
 def plain_strict(prediction: Labels, truth: Labels, threshold: float) -> Counts:
-    predicted = sets_of(prediction, False, EVALUATED | {CLUTTER})
-    true = sets_of(truth, False, EVALUATED)
+    """Twin of `strict`: one-to-one pairs of greatest total IoU, void truth left out of unions."""
+    predicted = segments_of(prediction, False, EVALUATED | {CLUTTER})
+    true = segments_of(truth, False, EVALUATED)
     void = set(range(len(truth.category))) - set().union(*true.values())
     candidates = {
         (p, t): len(predicted[p] & true[t]) / (len(predicted[p] | true[t]) - len(predicted[p] & void))
@@ -69,10 +73,10 @@ def plain_strict(prediction: Labels, truth: Labels, threshold: float) -> Counts:
         if p[0] == t[0] and predicted[p] & true[t]
     }
     candidates = {pair: iou for pair, iou in candidates.items() if iou > threshold}
-    matched = best_choice(candidates)
+    matched = optimal_assignment(candidates)
     counts = Counts()
     for (_, t), iou in matched.items():
-        counts.iou[t[0]] += iou
+        counts.iou_sum[t[0]] += iou
         counts.tp[t[0]] += 1
     for t in set(true) - {t for _, t in matched}:
         counts.fn[t[0]] += 1
@@ -82,23 +86,26 @@ def plain_strict(prediction: Labels, truth: Labels, threshold: float) -> Counts:
     return counts
 
 
-def best_choice(candidates: dict[tuple[Key, Key], float]) -> dict[tuple[Key, Key], float]:
-    """Of all one-to-one choices that of the greatest total IoU, then of the most pairs: by trying them all."""
-    best: dict[tuple[Key, Key], float] = {}
-    parts = {key: [pair for pair in candidates if pair[1][0] == key] for key in range(len(CLASSES))}
-    for pairs in parts.values():
-        choices = (
-            some
+def optimal_assignment(
+    candidates: dict[tuple[SegmentKey, SegmentKey], float],
+) -> dict[tuple[SegmentKey, SegmentKey], float]:
+    """Of all one-to-one assignments that of greatest total IoU, then of most pairs: by trying them all."""
+    matched: dict[tuple[SegmentKey, SegmentKey], float] = {}
+    for category in range(len(CLASSES)):
+        pairs = [pair for pair in candidates if pair[1][0] == category]
+        assignments = (
+            subset
             for count in range(len(pairs) + 1)
-            for some in combinations(pairs, count)
-            if len({p for p, _ in some}) == count == len({t for _, t in some})
+            for subset in combinations(pairs, count)
+            if len({p for p, _ in subset}) == count == len({t for _, t in subset})
         )
-        chosen = max(choices, key=lambda some: (round(sum(candidates[pair] for pair in some), 9), len(some)))
-        best |= {pair: candidates[pair] for pair in chosen}
-    return best
+        best = max(assignments, key=lambda subset: (round(sum(candidates[pair] for pair in subset), 9), len(subset)))
+        matched |= {pair: candidates[pair] for pair in best}
+    return matched
 
 
 def plain_remapped(prediction: Labels, truth: Labels, threshold: float) -> Counts:
+    """Twin of `panopticrecon` and `pvlff`: every pair above the threshold matches, segments after remapping of ids."""
     predicted, true = remapped(prediction), remapped(truth)
     void = set(range(len(truth.category))) - set().union(*(points for _, points in true))
     counts = Counts()
@@ -107,7 +114,7 @@ def plain_remapped(prediction: Labels, truth: Labels, threshold: float) -> Count
         for t, (other_category, others) in enumerate(true):
             iou = len(points & others) / (len(points | others) - len(points & void)) if points & others else 0.0
             if category == other_category and iou > threshold:
-                counts.iou[category] += iou
+                counts.iou_sum[category] += iou
                 counts.tp[category] += 1
                 matched_predicted.add(p)
                 matched_true.add(t)
@@ -119,50 +126,53 @@ def plain_remapped(prediction: Labels, truth: Labels, threshold: float) -> Count
 
 
 def remapped(side: Labels) -> list[tuple[int, set[int]]]:
-    """Class and points of every segment: one by one, ids overwritten in place as the scripts do it."""
+    """Class and points of every remapped segment: point by point, ids overwritten in place as in the scripts."""
     category, instance = side.category.tolist(), side.instance.tolist()
     new_id = max(instance) + 1
     ids = sorted(set(instance) - {VOID})
-    result = list(instance)
+    new_instance = list(instance)
     for c in sorted(EVALUATED):
-        without = [point for point in range(len(result)) if instance[point] == VOID and category[point] == c]
-        for point in without:
-            result[point] = new_id
-        new_id += bool(without)
+        without_instance = [
+            point for point in range(len(new_instance)) if instance[point] == VOID and category[point] == c
+        ]
+        for point in without_instance:
+            new_instance[point] = new_id
+        new_id += bool(without_instance)
     stuff_id: dict[int, int] = {}
     for i in ids:
-        points = [point for point in range(len(result)) if instance[point] == i]
+        points = [point for point in range(len(new_instance)) if instance[point] == i]
         c = most_common([category[point] for point in points])
         if c not in EVALUATED:
-            to = VOID
+            target = VOID
         elif c in THINGS:
-            to = i
+            target = i
         else:
-            to = stuff_id.setdefault(c, i)
+            target = stuff_id.setdefault(c, i)
         for point in points:
-            result[point] = to
+            new_instance[point] = target
     groups: dict[int, set[int]] = {}
-    for point, i in enumerate(result):
+    for point, i in enumerate(new_instance):
         if i != VOID:
             groups.setdefault(i, set()).add(point)
     return [(most_common([category[point] for point in points]), points) for points in groups.values()]
 
 
 def most_common(values: list[int]) -> int:
-    """Of equals the least."""
+    """The most frequent value; of equals the least."""
     counts = Counter(values)
     return min(value for value in counts if counts[value] == max(counts.values()))
 
 
 def plain_panoptic_lifting(prediction: Labels, truth: Labels, threshold: float) -> tuple[Counts, set[int]]:
+    """Twin of `panoptic_lifting`, and the classes it averages: void on either side left out of unions."""
     labelled = [point for point, category in enumerate(truth.category.tolist()) if category != VOID]
     sides = [Labels(side.category[labelled], side.instance[labelled]) for side in (prediction, truth)]
     shares = [Counter(side.category.tolist()) for side in sides]
-    kept = {c for c in EVALUATED if shares[0][c] + shares[1][c]}
-    kept -= {c for share in shares for c in share if share[c] / len(labelled) < 0.005}
-    predicted, true = (sets_of(side, False, kept) for side in sides)
+    classes = {c for c in EVALUATED if shares[0][c] + shares[1][c]}
+    classes -= {c for share in shares for c in share if share[c] / len(labelled) < 0.005}
+    predicted, true = (segments_of(side, False, classes) for side in sides)
     everything = set(range(len(labelled)))
-    void_true, void_predicted = (everything - set().union(*found.values()) for found in (true, predicted))
+    void_true, void_predicted = (everything - set().union(*segments.values()) for segments in (true, predicted))
     counts = Counts()
     matched_true, matched_predicted = set(), set()
     for p, points in predicted.items():
@@ -171,7 +181,7 @@ def plain_panoptic_lifting(prediction: Labels, truth: Labels, threshold: float) 
                 continue
             area = len(points - void_true) + len(others - void_predicted) - len(points & others)
             if len(points & others) / area > threshold:
-                counts.iou[p[0]] += len(points & others) / area
+                counts.iou_sum[p[0]] += len(points & others) / area
                 counts.tp[p[0]] += 1
                 matched_true.add(t)
                 matched_predicted.add(p)
@@ -179,34 +189,36 @@ def plain_panoptic_lifting(prediction: Labels, truth: Labels, threshold: float) 
         counts.fn[t[0]] += t not in matched_true and len(others & void_predicted) <= 0.5 * len(others)
     for p, points in predicted.items():
         counts.fp[p[0]] += p not in matched_predicted and len(points & void_true) <= 0.5 * len(points)
-    return counts, kept
+    return counts, classes
 
 
 def plain_panogs(prediction: Labels, truth: Labels, threshold: float) -> Counts:
-    predicted, true = (sets_of(side, True, EVALUATED) for side in (prediction, truth))
+    """Twin of `panogs`: greedy in the order of true ids, instances of stuff count."""
+    predicted, true = (segments_of(side, True, EVALUATED) for side in (prediction, truth))
     counts = Counts()
-    free = dict(sorted(predicted.items()))
+    unmatched = dict(sorted(predicted.items()))
     for t, others in sorted(true.items()):
         best, best_iou = None, 0.0
-        for p, points in free.items():
+        for p, points in unmatched.items():
             iou = len(points & others) / len(points | others)
             if p[0] == t[0] and iou > best_iou:
                 best, best_iou = p, iou
         if best is not None and best_iou > threshold:
             counts.tp[t[0]] += 1
-            counts.iou[t[0]] += best_iou
-            del free[best]
+            counts.iou_sum[t[0]] += best_iou
+            del unmatched[best]
         else:
             counts.fn[t[0]] += 1
-    for p in free:
+    for p in unmatched:
         counts.fp[p[0]] += 1
     return counts
 
 
 def plain_lidar(prediction: Labels, truth: Labels, threshold: float, min_points: int) -> Counts:
+    """Twin of `lidar`: points of evaluated truth only, small segments neither false nor missed."""
     scored = [point for point, category in enumerate(truth.category.tolist()) if category in EVALUATED]
     sides = (Labels(side.category[scored], side.instance[scored]) for side in (prediction, truth))
-    predicted, true = (sets_of(side, False, EVALUATED) for side in sides)
+    predicted, true = (segments_of(side, False, EVALUATED) for side in sides)
     counts = Counts()
     matched_true, matched_predicted = set(), set()
     for p, points in predicted.items():
@@ -214,7 +226,7 @@ def plain_lidar(prediction: Labels, truth: Labels, threshold: float, min_points:
             iou = len(points & others) / len(points | others)
             if p[0] == t[0] and iou > threshold:
                 counts.tp[p[0]] += 1
-                counts.iou[p[0]] += iou
+                counts.iou_sum[p[0]] += iou
                 matched_true.add(t)
                 matched_predicted.add(p)
     for t, others in true.items():
@@ -226,22 +238,22 @@ def plain_lidar(prediction: Labels, truth: Labels, threshold: float, min_points:
 
 @st.composite
 def label_pairs(draw: st.DrawFn, void: bool = True, highest: int = 2**31) -> tuple[Labels, Labels]:
-    """Two labellings of the same points, often of the same objects; ids on stuff, one class only, empty ones too."""
+    """A predicted and a true labelling of the same points, often similar, with instances on stuff or all void."""
     seed, count = draw(st.integers(0, 2**32 - 1)), draw(st.integers(1, 80))
     highest_id = draw(st.sampled_from([1, 3, highest]))
-    only = draw(st.sampled_from([None, None, None, WALL, CHAIR]))
+    only_class = draw(st.sampled_from([None, None, None, WALL, CHAIR]))
     rng = np.random.default_rng(seed)
     lowest = VOID if void else 0
 
     def random() -> Labels:
         category = rng.integers(lowest, len(CLASSES), count)
-        category = np.where(category == VOID, VOID, category if only is None else only)
+        category = np.where(category == VOID, VOID, category if only_class is None else only_class)
         return Labels(category, rng.choice([lowest, 0, highest_id // 2, highest_id], count))
 
     truth, other = random(), random()
-    keep = rng.random(count) < draw(st.sampled_from([0.0, 0.6, 0.9, 1.0]))
+    is_same = rng.random(count) < draw(st.sampled_from([0.0, 0.6, 0.9, 1.0]))
     sides = ((truth.category, other.category), (truth.instance, other.instance))
-    mixed = Labels(*(np.where(keep, a, b) for a, b in sides))
+    prediction = Labels(*(np.where(is_same, a, b) for a, b in sides))
     if void and draw(st.integers(0, 9)) == 0:
-        mixed = labels((count, VOID, VOID))
-    return mixed, truth
+        prediction = labels((count, VOID, VOID))
+    return prediction, truth

@@ -23,9 +23,9 @@ def rows(prediction: Labels, truth: Labels) -> list[tuple[int, ...]]:
 @given(label_pairs(highest=2**32))
 def test_equals_counting_one_by_one(pair: tuple[Labels, Labels]) -> None:
     counts = Counter(rows(*pair))
-    found = overlap(*pair)
-    assert [tuple(row) for row in found.labels.tolist()] == sorted(counts)
-    assert found.area.tolist() == [counts[key] for key in sorted(counts)]
+    actual = overlap(*pair)
+    assert [tuple(row) for row in actual.labels.tolist()] == sorted(counts)
+    assert actual.area.tolist() == [counts[key] for key in sorted(counts)]
 
 
 @settings(max_examples=50, deadline=None)
@@ -58,9 +58,9 @@ def test_overlaps_of_frames_add(one: tuple[Labels, Labels], other: tuple[Labels,
 def test_thousands_of_pairs_outgrow_the_first_table() -> None:
     count = 3 * module.CHUNK
     ids = np.arange(count) % (count // 2)
-    found = overlap(Labels(np.zeros(count, np.int32), ids), Labels(np.ones(count, np.int32), ids))
-    assert len(found) == count // 2
-    assert (found.area == 2).all()
+    actual = overlap(Labels(np.zeros(count, np.int32), ids), Labels(np.ones(count, np.int32), ids))
+    assert len(actual) == count // 2
+    assert (actual.area == 2).all()
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.int32, np.int64])
@@ -87,5 +87,5 @@ def test_labels_of_other_points_are_refused() -> None:
 
 
 def test_both_sides_fall_silent_in_rows_not_chosen() -> None:
-    found = Overlap(np.arange(8).reshape(2, 4), np.array([1.0, 2.0])).restricted_to(np.array([False, True]))
-    assert found.labels.tolist() == [[VOID] * 4, [4, 5, 6, 7]] and found.area.tolist() == [1.0, 2.0]
+    actual = Overlap(np.arange(8).reshape(2, 4), np.array([1.0, 2.0])).restricted_to(np.array([False, True]))
+    assert actual.labels.tolist() == [[VOID] * 4, [4, 5, 6, 7]] and actual.area.tolist() == [1.0, 2.0]

@@ -43,17 +43,17 @@ def mean(prediction: Labels, truth: Labels, name: str, table: CategoryTable = CL
     return panoptic_quality(match(prediction, truth, name, table).statistics).mean()
 
 
-def assert_same(found: PanopticStatistics, plain: Counts, counted: set[int]) -> None:
+def assert_same(actual: PanopticStatistics, plain: Counts, is_counted: set[int]) -> None:
     for values, expected in (
-        (found.iou_sum, plain.iou),
-        (found.true_positives, plain.tp),
-        (found.false_positives, plain.fp),
-        (found.false_negatives, plain.fn),
+        (actual.iou_sum, plain.iou_sum),
+        (actual.true_positives, plain.tp),
+        (actual.false_positives, plain.fp),
+        (actual.false_negatives, plain.fn),
     ):
         assert_allclose(values, [expected[category] for category in range(len(CLASSES))], atol=1e-12)
-    assert set(np.flatnonzero(found.is_counted)) == counted
-    pq = panoptic_quality(found).mean()["pq"]
-    expected_pq = np.mean([plain.pq(category) for category in counted]) if counted else np.nan
+    assert set(np.flatnonzero(actual.is_counted)) == is_counted
+    pq = panoptic_quality(actual).mean()["pq"]
+    expected_pq = np.mean([plain.pq(category) for category in is_counted]) if is_counted else np.nan
     assert_allclose(pq, expected_pq, atol=1e-12)
 
 
@@ -61,43 +61,43 @@ def assert_same(found: PanopticStatistics, plain: Counts, counted: set[int]) -> 
 @given(label_pairs(), st.sampled_from([0.1, 0.25, 0.4, 0.5, 0.7]))
 def test_strict_equals_its_twin(pair: tuple[Labels, Labels], threshold: float) -> None:
     plain = plain_strict(*pair, threshold)
-    assert_same(match(*pair, f"strict@{threshold}").statistics, plain, plain.occur())
+    assert_same(match(*pair, f"strict@{threshold}").statistics, plain, plain.occurring())
 
 
 @settings(max_examples=300, deadline=None)
 @given(label_pairs(), st.sampled_from([0.1, 0.3]))
 def test_panopticrecon_equals_its_twin(pair: tuple[Labels, Labels], threshold: float) -> None:
-    found = match(*pair, f"panopticrecon@{threshold}").statistics
-    assert_same(found, plain_remapped(*pair, threshold), EVALUATED)
+    actual = match(*pair, f"panopticrecon@{threshold}").statistics
+    assert_same(actual, plain_remapped(*pair, threshold), EVALUATED)
 
 
 @settings(max_examples=300, deadline=None)
 @given(label_pairs())
 def test_pvlff_equals_its_twin(pair: tuple[Labels, Labels]) -> None:
     plain = plain_remapped(*pair, 0.5)
-    assert_same(match(*pair, "pvlff").statistics, plain, plain.occur())
+    assert_same(match(*pair, "pvlff").statistics, plain, plain.occurring())
 
 
 @settings(max_examples=300, deadline=None)
 @given(label_pairs())
 def test_panoptic_lifting_equals_its_twin(pair: tuple[Labels, Labels]) -> None:
-    plain, kept = plain_panoptic_lifting(*pair, 0.5)
-    assert_same(match(*pair, "panoptic_lifting").statistics, plain, kept)
+    plain, classes = plain_panoptic_lifting(*pair, 0.5)
+    assert_same(match(*pair, "panoptic_lifting").statistics, plain, classes)
 
 
 @settings(max_examples=300, deadline=None)
 @given(label_pairs())
 def test_panogs_equals_its_twin(pair: tuple[Labels, Labels]) -> None:
     plain = plain_panogs(*pair, 0.25)
-    assert_same(match(*pair, "panogs").statistics, plain, plain.occur())
+    assert_same(match(*pair, "panogs").statistics, plain, plain.occurring())
 
 
 @settings(max_examples=300, deadline=None)
 @given(label_pairs(), st.sampled_from([1, 5, 15]))
 def test_lidar_equals_its_twin(pair: tuple[Labels, Labels], min_points: int) -> None:
     plain = plain_lidar(*pair, 0.5, min_points)
-    found = parse_protocol("lidar", min_points).match(overlap(*pair), CLASSES).statistics
-    assert_same(found, plain, plain.occur())
+    actual = parse_protocol("lidar", min_points).match(overlap(*pair), CLASSES).statistics
+    assert_same(actual, plain, plain.occurring())
 
 
 @settings(max_examples=100, deadline=None)
@@ -112,13 +112,13 @@ def test_agrees_with_torchmetrics_where_nothing_is_void(pair: tuple[Labels, Labe
     expected = torchmetrics_quality(
         stacked[0], stacked[1], things={CHAIR, TABLE}, stuffs={WALL, FLOOR}, return_per_class=True
     )
-    found = panoptic_quality(match(prediction, truth, name).statistics).pq
-    assert_allclose(np.nan_to_num(found[order]), expected.numpy().ravel(), atol=1e-6)
+    actual = panoptic_quality(match(prediction, truth, name).statistics).pq
+    assert_allclose(np.nan_to_num(actual[order]), expected.numpy().ravel(), atol=1e-6)
 
 
 @settings(max_examples=100, deadline=None)
 @given(label_pairs(highest=999))
-def test_panoptic_lifting_excuses_void_as_torchmetrics_does(pair: tuple[Labels, Labels]) -> None:
+def test_panoptic_lifting_ignores_void_as_torchmetrics_does(pair: tuple[Labels, Labels]) -> None:
     """Its released script is torchmetrics' code on the points that have a truth."""
     labelled = pair[1].category != VOID
     sides = [Labels(side.category[labelled], side.instance[labelled]) for side in pair]
@@ -137,8 +137,8 @@ def test_panoptic_lifting_excuses_void_as_torchmetrics_does(pair: tuple[Labels, 
         allow_unknown_preds_category=True,
         return_per_class=True,
     )
-    found = panoptic_quality(match(sides[0], sides[1], "panoptic_lifting").statistics).pq
-    assert_allclose(np.nan_to_num(found[[CHAIR, TABLE, WALL, FLOOR]]), expected.numpy().ravel(), atol=1e-6)
+    actual = panoptic_quality(match(sides[0], sides[1], "panoptic_lifting").statistics).pq
+    assert_allclose(np.nan_to_num(actual[[CHAIR, TABLE, WALL, FLOOR]]), expected.numpy().ravel(), atol=1e-6)
 
 
 @settings(max_examples=100, deadline=None)
@@ -167,7 +167,7 @@ def test_qualities_lie_between_0_and_1(pair: tuple[Labels, Labels], name: str) -
 @settings(max_examples=100, deadline=None)
 @given(label_pairs())
 def test_strict_never_gains_from_erasing_an_object(pair: tuple[Labels, Labels]) -> None:
-    """Whoever leaves void what was right loses; two released scripts reward it."""
+    """A prediction that turns correct points void loses; two released scripts reward it."""
     _, truth = pair
     erased = truth.instance == truth.instance[0]
     prediction = Labels(np.where(erased, VOID, truth.category), np.where(erased, VOID, truth.instance))
@@ -180,16 +180,16 @@ def test_strict_never_gains_from_erasing_an_object(pair: tuple[Labels, Labels]) 
 def test_sixty_forty(name: str, flip: bool) -> None:
     whole, pieces = labels((100, 0, 0)), labels((60, 0, 1), (40, 0, 2))
     pair = (whole, pieces) if flip else (pieces, whole)
-    found = match(*pair, name, ONE_THING).statistics
-    assert found.true_positives.tolist() == [2]
+    actual = match(*pair, name, ONE_THING).statistics
+    assert actual.true_positives.tolist() == [2]
     assert_allclose(list(mean(*pair, name, ONE_THING).values()), [0.5, 0.5, 1.0])
     assert_allclose(list(mean(*pair, "strict", ONE_THING).values()), [0.4, 0.6, 2 / 3])
 
 
 def test_a_perfect_wall_of_two_ids() -> None:
     truth, prediction = labels((100, 0, VOID)), labels((60, 0, VOID), (40, 0, 7))
-    found = {name: mean(prediction, truth, name, ONE_STUFF)["pq"] for name in ("panopticrecon", "panopticrecon@0.5")}
-    assert_allclose(list(found.values()), [0.5, 0.4])
+    actual = {name: mean(prediction, truth, name, ONE_STUFF)["pq"] for name in ("panopticrecon", "panopticrecon@0.5")}
+    assert_allclose(list(actual.values()), [0.5, 0.4])
     assert mean(prediction, truth, "strict", ONE_STUFF)["pq"] == 1
 
 
@@ -206,7 +206,7 @@ def test_all_void_scores_nothing(name: str) -> None:
     assert mean(labels((100, VOID, VOID)), labels((100, CHAIR, 0)), name)["pq"] == 0
 
 
-def test_what_is_left_void_is_missed_by_strict_and_excused_by_panoptic_lifting() -> None:
+def test_predicted_void_is_missed_by_strict_and_ignored_by_panoptic_lifting() -> None:
     truth, prediction = labels((100, CHAIR, 0)), labels((40, CHAIR, 0), (60, VOID, VOID))
     assert mean(prediction, truth, "strict")["pq"] == 0
     assert mean(prediction, truth, "panoptic_lifting")["pq"] == 1
@@ -219,8 +219,8 @@ def test_erasing_every_second_object_raises_panoptic_lifting_and_lowers_strict()
     runs = [run for i, n in enumerate(cover) for run in ((n, CHAIR, i), (100 - n, TABLE, i))]
     erased = [run if i >= 8 else (run[0], VOID, VOID) for i, run in enumerate(runs)]
     before, after = (
-        {name: panoptic_quality(match(labels(*some), truth, name).statistics).pq[CHAIR] for name in PROTOCOLS}
-        for some in (runs, erased)
+        {name: panoptic_quality(match(labels(*run_list), truth, name).statistics).pq[CHAIR] for name in PROTOCOLS}
+        for run_list in (runs, erased)
     )
     assert after["panoptic_lifting"] > before["panoptic_lifting"]
     assert after["strict"] < before["strict"]
@@ -245,8 +245,8 @@ def test_semantickitti_example() -> None:
         (50, person, 42),
         (100, person, 11),
     )
-    found = parse_protocol("lidar", min_points=1).match(overlap(prediction, truth), table).statistics
-    quality = panoptic_quality(found)
+    actual = parse_protocol("lidar", min_points=1).match(overlap(prediction, truth), table).statistics
+    quality = panoptic_quality(actual)
     assert_allclose(quality.pq, [2 / 3, 2 / 3, 0.583333333, 0], atol=1e-9)
     assert_allclose(list(quality.mean().values()), [0.479166667, 0.552083333, 2 / 3], atol=1e-9)
 
@@ -259,14 +259,15 @@ def test_scans_of_lidar_add() -> None:
 
 def test_small_segments_are_neither_false_nor_missed_by_lidar() -> None:
     truth, prediction = labels((49, CHAIR, 0), (51, WALL, VOID)), labels((49, TABLE, 0), (51, WALL, VOID))
-    found = match(prediction, truth, "lidar").statistics
-    assert (found.false_positives + found.false_negatives).tolist() == [0] * 5
+    actual = match(prediction, truth, "lidar").statistics
+    assert (actual.false_positives + actual.false_negatives).tolist() == [0] * 5
 
 
-def test_right_rows_lie_in_matched_pairs() -> None:
+def test_correct_rows_lie_in_matched_pairs() -> None:
     truth, prediction = labels((100, CHAIR, 0)), labels((60, CHAIR, 3), (40, CHAIR, 4))
-    intersections = overlap(prediction, truth)
-    assert intersections.area[parse_protocol("strict").match(intersections, CLASSES).is_correct].tolist() == [60]
+    labels_overlap = overlap(prediction, truth)
+    matching = parse_protocol("strict").match(labels_overlap, CLASSES)
+    assert labels_overlap.area[matching.is_correct].tolist() == [60]
 
 
 @pytest.mark.parametrize("text", ["strikt", "strict@", "strict@x", "strict@1", "strict@-1", "lidar@0.3", "strict@nan"])

@@ -108,10 +108,10 @@ def stacked(pairs: list[tuple[Labels, Labels]]) -> tuple[Labels, Labels]:
 
 def renamed(labels: Labels, seed: int = 0) -> Labels:
     """The same objects under other numbers, far apart."""
-    found = np.unique(labels.instance[labels.instance != VOID])
-    numbers = np.random.default_rng(seed).permutation(2**32 - 1 - np.arange(len(found)) * 1000)
+    actual = np.unique(labels.instance[labels.instance != VOID])
+    numbers = np.random.default_rng(seed).permutation(2**32 - 1 - np.arange(len(actual)) * 1000)
     instance = np.full(labels.instance.shape, VOID, dtype=np.int64)
-    for old, new in zip(found.tolist(), numbers.tolist(), strict=True):
+    for old, new in zip(actual.tolist(), numbers.tolist(), strict=True):
         instance[labels.instance == old] = new
     return Labels(labels.category, instance)
 
@@ -164,7 +164,7 @@ def test_a_truth_judged_by_itself_is_all_ones(headline: str) -> None:
     assert record["boundary"]["pq"] == 1
     assert record["geometry"]["accuracy"] == record["geometry"]["completeness"] == 0
     assert_allclose(record["geometry"]["normal_consistency"], 1, atol=1e-6)
-    assert {found["f_score"] for found in record["geometry"]["thresholds"].values()} == {1.0}
+    assert {actual["f_score"] for actual in record["geometry"]["thresholds"].values()} == {1.0}
     assert {line["outcome"] for line in record["objects"]} <= {"matched", "excused"}
 
 
@@ -195,11 +195,11 @@ def test_confidences_follow_renamed_ids() -> None:
 @given(st.lists(label_pairs(), min_size=1, max_size=4))
 def test_frames_judged_one_by_one_are_their_stack_judged_at_once(pairs: list[tuple[Labels, Labels]]) -> None:
     images = [tuple(Labels(s.category[None], s.instance[None]) for s in pair) for pair in pairs]
-    found = frames_result(images, SETTINGS).record  # type: ignore[arg-type]
+    actual = frames_result(images, SETTINGS).record  # type: ignore[arg-type]
     plain = plain_strict(*stacked(pairs), 0.5)
     for row, category in enumerate(CLASSES):
-        expected = (plain.iou[row], plain.tp[row], plain.fp[row], plain.fn[row])
-        scores = strict_classes(found).get(category.name, dict.fromkeys(SUMS, 0))
+        expected = (plain.iou_sum[row], plain.tp[row], plain.fp[row], plain.fn[row])
+        scores = strict_classes(actual).get(category.name, dict.fromkeys(SUMS, 0))
         assert_allclose([scores[key] for key in SUMS], expected, atol=1e-12)
 
 
@@ -273,24 +273,26 @@ def test_a_nearer_vertex_lends_its_labels() -> None:
     ).record
     distance = np.linalg.norm(truth[:, None] - prediction[None], axis=-1)
     nearest, near = distance.argmin(axis=1), distance.min(axis=1) <= 0.1
-    brought = Labels(
+    transferred = Labels(
         np.where(near, clouds[1].labels.category[nearest], VOID),
         np.where(near, clouds[1].labels.instance[nearest], VOID),
     )
-    plain = plain_strict(brought, clouds[0].labels, 0.5)
+    plain = plain_strict(transferred, clouds[0].labels, 0.5)
     evaluated = np.append(CLASSES.is_evaluated, False)[clouds[0].labels.category]
     assert_allclose(record["uncovered"], (~near & evaluated).sum() / evaluated.sum())
-    assert_allclose(record["void"], ((brought.category == VOID) & evaluated).sum() / evaluated.sum())
-    found = {name: tuple(scores[key] for key in SUMS[1:]) for name, scores in strict_classes(record).items()}
-    assert found == {CLASSES[row].name: (plain.tp[row], plain.fp[row], plain.fn[row]) for row in sorted(plain.occur())}
+    assert_allclose(record["void"], ((transferred.category == VOID) & evaluated).sum() / evaluated.sum())
+    actual = {name: tuple(scores[key] for key in SUMS[1:]) for name, scores in strict_classes(record).items()}
+    assert actual == {
+        CLASSES[row].name: (plain.tp[row], plain.fp[row], plain.fn[row]) for row in sorted(plain.occurring())
+    }
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
 
 def frame_pictures(prediction: Labels, truth: Labels, headline: str) -> tuple[Any, list[np.ndarray]]:
-    found = frames_result([(prediction, truth)], settings_of(headline))
-    return found.record, [found.images[f"frame 1 of 1: {name}"] for name in ("truth", "prediction", "errors")]
+    actual = frames_result([(prediction, truth)], settings_of(headline))
+    return actual.record, [actual.images[f"frame 1 of 1: {name}"] for name in ("truth", "prediction", "errors")]
 
 
 @pytest.mark.parametrize("headline", PROTOCOLS)
@@ -313,8 +315,8 @@ def test_every_protocol_may_be_the_headline_and_paints_its_errors(headline: str)
 
 @pytest.mark.parametrize("headline", PROTOCOLS)
 def test_points_are_painted_by_every_headline(headline: str) -> None:
-    found = mesh_result(predicted_labels(), true_labels(), settings_of(headline))
-    assert list(found.images) == ["scan", "truth", "prediction", "errors"]
+    actual = mesh_result(predicted_labels(), true_labels(), settings_of(headline))
+    assert list(actual.images) == ["scan", "truth", "prediction", "errors"]
 
 
 @pytest.mark.parametrize("headline", PROTOCOLS)
@@ -323,8 +325,8 @@ def test_matched_objects_have_the_colour_of_their_truth(headline: str) -> None:
     record, (true_picture, picture, _) = frame_pictures(prediction, truth, headline)
     matched = [line for line in record["objects"] if line["outcome"] == "matched"]
     for line in matched:
-        mine, theirs = prediction.instance == line["instance"] - 1, truth.instance == line["truth"] - 1
-        assert_array_equal(np.unique(picture[mine], axis=0), np.unique(true_picture[theirs], axis=0))
+        predicted_pixels, true_pixels = prediction.instance == line["instance"] - 1, truth.instance == line["truth"] - 1
+        assert_array_equal(np.unique(picture[predicted_pixels], axis=0), np.unique(true_picture[true_pixels], axis=0))
     same_stuff = (prediction.category == truth.category) & ~np.append(CLASSES.is_thing, False)[truth.category]
     assert_array_equal(picture[same_stuff], true_picture[same_stuff])
 
@@ -337,19 +339,19 @@ def test_a_false_object_has_the_colour_of_no_true_one() -> None:
 
 
 def test_a_few_frames_of_many_are_kept_as_pictures() -> None:
-    found = frames_result([(true_labels(), true_labels())] * 9)
-    captions = [caption for caption in found.images if caption.endswith("truth")]
+    actual = frames_result([(true_labels(), true_labels())] * 9)
+    captions = [caption for caption in actual.images if caption.endswith("truth")]
     assert captions == [f"frame {number} of 9: truth" for number in (1, 4, 6, 9)]
     for caption in captions:
-        assert_array_equal(found.images[caption], label_colors(true_labels(), CLASSES))
+        assert_array_equal(actual.images[caption], label_colors(true_labels(), CLASSES))
 
 
 def test_every_frame_by_itself_is_painted_by_its_own_matching() -> None:
     truth = true_labels()
-    found = frames_result([(truth, truth), (predicted_labels(), truth)], settings_of("lidar"))
+    actual = frames_result([(truth, truth), (predicted_labels(), truth)], settings_of("lidar"))
     evaluated = np.append(CLASSES.is_evaluated, False)[truth.category]
     expected = error_colors(np.ones(truth.category.shape, bool), evaluated, truth)
-    assert_array_equal(found.images["frame 1 of 2: errors"], expected)
+    assert_array_equal(actual.images["frame 1 of 2: errors"], expected)
 
 
 # --- tables and page --------------------------------------------------------------------------------------------------
@@ -381,11 +383,11 @@ def rows(tables: str) -> list[list[str]]:
 @pytest.mark.parametrize("headline", HEADLINES)
 def test_the_tables_show_the_numbers_of_the_record(headline: str) -> None:
     record = whole(headline)
-    found = rows(quality_tables(record))
+    actual = rows(quality_tables(record))
     for scene in record["scenes"].values():
         for name, scores in scene["protocols"].items():
             means = [percent(scores["mean"][f"{q}{g}"]) for g in ("", "_things", "_stuff") for q in ("pq", "sq", "rq")]
-            assert [f"`{name}`", *means, percent(scores["matched_iou"]), percent(scores["pq_dagger"])] in found
+            assert [f"`{name}`", *means, percent(scores["matched_iou"]), percent(scores["pq_dagger"])] in actual
         for row in record["classes"]:
             scores = strict_classes(scene, headline).get(row["name"])
             if scores is None:
@@ -393,18 +395,18 @@ def test_the_tables_show_the_numbers_of_the_record(headline: str) -> None:
             quality = [percent(scores[key]) for key in ("pq", "sq", "rq")]
             counts = [str(scores[key]) for key in ("true_positives", "false_positives", "false_negatives")]
             iou = percent(scene["semantic"]["classes"].get(row["name"], {"iou": None})["iou"])
-            assert [row["name"] + "*" * row["thing"], *quality, *counts, iou] in found
+            assert [row["name"] + "*" * row["thing"], *quality, *counts, iou] in actual
     assert f"protocol `{headline}`" in quality_tables(record)
 
 
 def test_held_out_views_stand_in_the_tables_undefined_ones_as_a_dash() -> None:
     record = whole(scenes=("a",))
-    head = ["frames the field was not taught", "PSNR, dB", "SSIM", "depth L1, cm"]
+    head = ["held-out frames", "PSNR, dB", "SSIM", "depth L1, cm"]
     assert head not in rows(quality_tables(record))
     record["scenes"]["a"]["views"] = {"psnr": 23.456, "ssim": 0.8766, "depth_l1": None, "frames": 4}
-    found = rows(quality_tables(record))
-    assert ["4", "23.46", "0.877", "-"] in found
-    assert head in found
+    actual = rows(quality_tables(record))
+    assert ["4", "23.46", "0.877", "-"] in actual
+    assert head in actual
 
 
 def test_one_scene_has_no_total() -> None:
@@ -465,10 +467,10 @@ def test_a_resized_image_mirrors_and_holds_only_ids_of_the_image(sizes: tuple[in
 
 def test_a_crop_scales_and_then_cuts_rows_above() -> None:
     labels = image(np.arange(376 * 8).reshape(376, 8))
-    found = Crop(0.5, 126)(labels, Crop(0.5, 126).resized_shape(labels))
-    assert found.category.shape == (188 - 126, 4)
-    assert_array_equal(found.category, labels.category[1::2, 1::2][126:])
-    assert_array_equal(found.instance, found.category * 10)
+    actual = Crop(0.5, 126)(labels, Crop(0.5, 126).resized_shape(labels))
+    assert actual.category.shape == (188 - 126, 4)
+    assert_array_equal(actual.category, labels.category[1::2, 1::2][126:])
+    assert_array_equal(actual.instance, actual.category * 10)
 
 
 def test_no_crop_changes_nothing() -> None:

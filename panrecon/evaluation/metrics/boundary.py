@@ -18,8 +18,8 @@ def near_boundary(
 
     Segments as in panoptic quality, evaluated or not; a boundary to void is none.
     """
-    overlap, row = overlap_and_rows(labels, labels)
-    segment = panoptic_segments(true_side(overlap), table).of_row[row]
+    overlap, row_of_point = overlap_and_rows(labels, labels)
+    segment = panoptic_segments(true_side(overlap), table).of_row[row_of_point]
     is_near = np.zeros(len(vertices), dtype=bool)
     labelled = np.flatnonzero(segment != VOID)
     labelled = labelled[np.argsort(segment[labelled], kind="stable")]

@@ -1,4 +1,4 @@
-"""Scenes of different class tables, such as the four of PanopticRecon (Yu et al., IROS 2024), counted together."""
+"""Statistics of scenes of different class tables, such as the four of PanopticRecon (Yu et al., IROS 2024), added."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,22 +13,24 @@ from panrecon.structures import VOID, Category, CategoryTable, normalised
 
 
 def common_table(tables: Sequence[CategoryTable]) -> CategoryTable:
-    """The classes of all tables by name, evaluated where one evaluates them; numbered anew unless all are one table.
+    """The classes of all tables by name, evaluated where one evaluates them; ids from 1 on unless all are one table.
 
     Raises:
         InputError: a class is a thing in one table and stuff in another.
     """
     if all(table == tables[0] for table in tables):
         return tables[0]
-    found: dict[str, Category] = {}
+    category_of_name: dict[str, Category] = {}
     for category in (category for table in tables for category in table):
-        first = found.setdefault(normalised(category.name), category)
+        first = category_of_name.setdefault(normalised(category.name), category)
         if first.thing != category.thing:
             raise InputError(
                 f"The class {category.name!r} is a thing in one table and stuff in another; make them agree."
             )
-        found[normalised(category.name)] = replace(first, evaluated=first.evaluated or category.evaluated)
-    return CategoryTable(tuple(replace(category, id=i) for i, category in enumerate(found.values(), start=1)))
+        category_of_name[normalised(category.name)] = replace(first, evaluated=first.evaluated or category.evaluated)
+    return CategoryTable(
+        tuple(replace(category, id=i) for i, category in enumerate(category_of_name.values(), start=1))
+    )
 
 
 def with_common_names(tables: Sequence[CategoryTable]) -> list[CategoryTable]:
@@ -41,31 +43,32 @@ def with_common_names(tables: Sequence[CategoryTable]) -> list[CategoryTable]:
 
 
 def overlap_in(overlap: Overlap, own: CategoryTable, common: CategoryTable) -> Overlap:
-    """The overlap by the rows of the common table; what its own table does not evaluate becomes void truth."""
-    row = np.append(_rows(own, common), VOID)
+    """The overlap by the class indices of the common table; true classes that `own` does not evaluate become void."""
+    common_index = np.append(_common_indices(own, common), VOID)
+    is_evaluated = np.append(own.is_evaluated, False)[overlap.true_category]
     labels = overlap.labels.copy()
-    evaluated = np.append(own.is_evaluated, False)[overlap.true_category]
-    labels[:, 0], labels[:, 2] = row[overlap.predicted_category], np.where(evaluated, row[overlap.true_category], VOID)
+    labels[:, 0] = common_index[overlap.predicted_category]
+    labels[:, 2] = np.where(is_evaluated, common_index[overlap.true_category], VOID)
     return Overlap(labels, overlap.area)
 
 
 def statistics_in(statistics: PanopticStatistics, own: CategoryTable, common: CategoryTable) -> PanopticStatistics:
-    """The statistics by the rows of the common table."""
-    row = _rows(own, common)
+    """The statistics by the class indices of the common table; 0 for classes that `own` lacks."""
+    common_index = _common_indices(own, common)
 
-    def spread(values: Shaped[np.ndarray, " C"]) -> np.ndarray:
+    def scattered(values: Shaped[np.ndarray, " C"]) -> np.ndarray:
         result = np.zeros(len(common), dtype=values.dtype)
-        result[row] = values
+        result[common_index] = values
         return result
 
     return PanopticStatistics(
-        spread(statistics.iou_sum),
-        spread(statistics.true_positives),
-        spread(statistics.false_positives),
-        spread(statistics.false_negatives),
-        spread(statistics.is_counted),
+        scattered(statistics.iou_sum),
+        scattered(statistics.true_positives),
+        scattered(statistics.false_positives),
+        scattered(statistics.false_negatives),
+        scattered(statistics.is_counted),
     )
 
 
-def _rows(own: CategoryTable, common: CategoryTable) -> Int[np.ndarray, " C"]:
+def _common_indices(own: CategoryTable, common: CategoryTable) -> Int[np.ndarray, " C"]:
     return np.array([common.index_of(category.name) for category in own], dtype=np.int64)

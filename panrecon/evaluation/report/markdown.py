@@ -1,4 +1,4 @@
-"""The record of an evaluation as the tables a paper would print, in Markdown."""
+"""The record of an evaluation as the tables that papers print, in Markdown."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -13,7 +13,7 @@ Scores = Mapping[str, Any]
 
 
 def quality_tables(record: Scores) -> str:
-    """Per cent: of every scene all protocols (or the pipeline's steps) and the classes; of several their total too."""
+    """Tables in per cent: protocols, steps and classes of every scene; of several scenes their total."""
     parts = [_scene_tables(name, scene, record) for name, scene in record["scenes"].items()]
     if record["total"] is not None:
         parts.append(_total_table(record))
@@ -27,22 +27,22 @@ def percent(value: float | None) -> str:
 
 def _scene_tables(name: str, scene: Scores, record: Scores) -> str:
     headline = record["protocols"][0]
-    place = (
+    where = (
         "on the true vertices"
         if record["kind"] == "points"
         else f"on {scene['frames']} of {scene['true_frames']} frames, stacked"
     )
     interval = scene["protocols"][headline]["interval"]["pq"]
-    void = f"The prediction leaves {percent(scene['void'])} % of the evaluated truth void{_uncovered(scene)}."
+    void = f"Void rate: {percent(scene['void'])} % of the evaluated truth{_missing_geometry(scene)}."
     parts = [
-        f"Panoptic quality of {' '.join(name.split())} {place}, protocol `{headline}`, per cent",
+        f"Panoptic quality of {' '.join(name.split())} {where}, protocol `{headline}`, per cent",
         *([_steps(scene, headline)] if "steps" in scene else []),
         _protocols(scene),
         _classes(scene, record),
-        _further(scene),
+        _other_metrics(scene),
         *_scripts(scene),
         *_views(scene),
-        f"{void} {_spread(interval, record, 'objects')}".strip(),
+        f"{void} {_interval_sentence(interval, record, 'objects')}".strip(),
     ]
     return "\n\n".join(parts)
 
@@ -60,7 +60,7 @@ def _protocols(scene: Scores) -> str:
         [f"`{name}`", *_means(scene, name), percent(scores["matched_iou"]), percent(scores["pq_dagger"])]
         for name, scores in scene["protocols"].items()
     ]
-    return _table(["protocol", *COLUMNS, "IoU of pairs", "PQ dagger"], rows)
+    return _table(["protocol", *COLUMNS, "IoU of pairs", "PQ†"], rows)
 
 
 def _classes(scene: Scores, record: Scores) -> str:
@@ -77,18 +77,18 @@ def _classes(scene: Scores, record: Scores) -> str:
     return _table(["class (* thing)", "PQ", "SQ", "RQ", "TP", "FP", "FN", "IoU"], rows)
 
 
-def _further(scene: Scores) -> str:
-    """What papers print beside PQ."""
-    semantic, covered, precision = scene["semantic"], scene["coverage"], scene["average_precision"]
+def _other_metrics(scene: Scores) -> str:
+    """One row with the other metrics that papers print, as far as they are defined."""
+    semantic, coverage, precision = scene["semantic"], scene["coverage"], scene["average_precision"]
     values = {
         "mIoU": semantic["miou"],
         "mAcc": semantic["macc"],
         "mIoU of frames": semantic["frame_miou"],
         "mAcc of frames": semantic["frame_macc"],
-        "mCov": covered["mean"],
-        "mWCov": covered["weighted"],
-        "precision": covered["precision"],
-        "recall": covered["recall"],
+        "mCov": coverage["mean"],
+        "mWCov": coverage["weighted"],
+        "precision": coverage["precision"],
+        "recall": coverage["recall"],
         "AP": precision["ap"],
         "AP50": precision["ap50"],
         "AP25": precision["ap25"],
@@ -101,32 +101,32 @@ def _further(scene: Scores) -> str:
 
 def _scripts(scene: Scores) -> list[str]:
     """What released scripts print beside their panoptic quality."""
-    found = {name: scores["script"] for name, scores in scene["protocols"].items() if scores["script"]}
+    scripts = {name: scores["script"] for name, scores in scene["protocols"].items() if scores["script"]}
     rows = [
         [f"`{name}`", *map(percent, (*script["coverage"].values(), script["frame_miou"], script["frame_macc"]))]
-        for name, script in found.items()
+        for name, script in scripts.items()
     ]
     head = ["as its script prints", "mCov", "mWCov", "mPrec", "mRec", "mIoU of frames", "mAcc of frames"]
     return [_table(head, rows)] if rows else []
 
 
 def _views(scene: Scores) -> list[str]:
-    """How the field's images resemble frames that it was not taught."""
+    """Similarity of the field's renderings to the frames held out of its training."""
     views = scene["views"]
     if views is None:
         return []
-    row = [str(views["frames"]), _number(views["psnr"], 2), _number(views["ssim"], 3), percent(views["depth_l1"])]
-    return [_table(["frames the field was not taught", "PSNR, dB", "SSIM", "depth L1, cm"], [row])]
+    row = [str(views["frames"]), _decimal(views["psnr"], 2), _decimal(views["ssim"], 3), percent(views["depth_l1"])]
+    return [_table(["held-out frames", "PSNR, dB", "SSIM", "depth L1, cm"], [row])]
 
 
-def _number(value: float | None, decimals: int) -> str:
+def _decimal(value: float | None, decimals: int) -> str:
     return "-" if value is None else f"{value:.{decimals}f}"
 
 
-def _uncovered(scene: Scores) -> str:
+def _missing_geometry(scene: Scores) -> str:
     if scene["uncovered"] is None:
         return ""
-    return f" (no predicted surface is near {percent(scene['uncovered'])} %)"
+    return f" (missing geometry: {percent(scene['uncovered'])} %)"
 
 
 def _total_table(record: Scores) -> str:
@@ -139,12 +139,12 @@ def _total_table(record: Scores) -> str:
     mean = total["protocols"][headline]["scene_mean"]
     rows.append(["mean of scenes", *(percent(mean[name]) for name in MEANS), "", ""])
     rows.append(["statistics added", *_means(total, headline), percent(total["semantic"]["miou"]), ""])
-    spread = _spread(total["protocols"][headline]["interval"]["pq"], record, "scenes")
+    sentence = _interval_sentence(total["protocols"][headline]["interval"]["pq"], record, "scenes")
     title = f"All scenes, protocol `{headline}`, per cent"
-    return f"{title}\n\n{_table(['scene', *COLUMNS, 'mIoU', 'void'], rows)}\n\n{spread}".strip()
+    return f"{title}\n\n{_table(['scene', *COLUMNS, 'mIoU', 'void rate'], rows)}\n\n{sentence}".strip()
 
 
-def _spread(interval: Sequence[float] | None, record: Scores, over: str) -> str:
+def _interval_sentence(interval: Sequence[float] | None, record: Scores, over: str) -> str:
     level = f"{100 * record['settings']['level']:g} %"
     return f"{level} interval of PQ over {over}: {percent(interval[0])} to {percent(interval[1])}." if interval else ""
 

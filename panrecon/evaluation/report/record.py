@@ -21,15 +21,15 @@ from panrecon.structures import VOID, CategoryTable
 
 FORMAT_VERSION: Final = 2
 SCHEMA: Final = Path(__file__).with_name("quality.schema.json")
-COVERED: Final = 0.5  # IoU from which on a true object counts as recalled, a predicted one as right
-DAGGERED: Final = ("strict", "lidar")  # protocols that PQ dagger is defined for
+COVERAGE_THRESHOLD: Final = 0.5  # IoU above which a true object is recalled and a predicted one correct
+PQ_DAGGER_PROTOCOLS: Final = ("strict", "lidar")  # those with one segment per stuff class, as PQ† demands
 GROUPS: Final = {"": None, "_things": True, "_stuff": False}
 MEANS: Final = tuple(f"{name}{group}" for group in GROUPS for name in ("pq", "sq", "rq"))
 
 
 @dataclass(frozen=True)
 class ObjectConfidence:
-    """What a method says of one of its objects: confidence in [0, 1] and the number of supporting frames."""
+    """The confidence of a predicted object, in [0, 1], and the number of frames whose masks support it."""
 
     confidence: float
     frames: int
@@ -37,18 +37,20 @@ class ObjectConfidence:
 
 @dataclass(frozen=True)
 class BootstrapSettings:
-    """How intervals are drawn: the number of bootstrap resamples, the level they cover, and the seed."""
+    """How confidence intervals are computed: number of bootstrap resamples, coverage in (0, 1), and seed."""
 
     resamples: int = 1000
     level: float = 0.95
     seed: int = 0
 
-    def of_instances(self, matchings: Sequence[Matching], table: CategoryTable) -> dict[str, tuple[float, float]]:
+    def instance_interval(self, matchings: Sequence[Matching], table: CategoryTable) -> dict[str, tuple[float, float]]:
+        """The interval of every mean over resampled instances."""
         return instance_interval(matchings, table, self.resamples, self.level, self.seed)
 
-    def of_scenes(
+    def scene_interval(
         self, statistics: Sequence[PanopticStatistics], table: CategoryTable
     ) -> dict[str, tuple[float, float]]:
+        """The interval of every mean over resampled scenes."""
         return scene_interval(statistics, table, self.resamples, self.level, self.seed)
 
 
@@ -58,10 +60,10 @@ def schema() -> Any:
 
 
 def class_means(statistics: PanopticStatistics, table: CategoryTable) -> dict[str, float]:
-    """The `MEANS` a paper would print, each in [0, 1]; nan where undefined."""
+    """The means over classes that papers print, by the names in `MEANS`, each in [0, 1]; nan where undefined."""
     quality = panoptic_quality(statistics)
-    chosen = {group: None if thing is None else table.is_thing == thing for group, thing in GROUPS.items()}
-    return {f"{name}{group}": value for group in GROUPS for name, value in quality.mean(chosen[group]).items()}
+    in_group = {group: None if thing is None else table.is_thing == thing for group, thing in GROUPS.items()}
+    return {f"{name}{group}": value for group in GROUPS for name, value in quality.mean(in_group[group]).items()}
 
 
 def scores_record(
@@ -71,21 +73,21 @@ def scores_record(
     confidences: Mapping[int, ObjectConfidence],
     bootstrap: BootstrapSettings,
 ) -> dict[str, Any]:
-    """Everything that follows from the labels of one scene.
+    """All scores of one scene that follow from its labels.
 
-    `points` is the scene's overlap with every point counting 1, as AP wants it.
+    `points` is the scene's overlap with every point counting 1, as average precision needs it.
     """
-    confidence = {instance: found.confidence for instance, found in confidences.items()}
-    precision = average_precision(points, table, confidence)
+    confidence_of_instance = {instance: stated.confidence for instance, stated in confidences.items()}
+    precision = average_precision(points, table, confidence_of_instance)
     return {
         "protocols": protocols_record(matched, table, bootstrap),
         "semantic": semantic_record(matched, table),
-        "coverage": asdict(coverage(matched.overlap, table, COVERED)),
+        "coverage": asdict(coverage(matched.overlap, table, COVERAGE_THRESHOLD)),
         "average_precision": {
             **precision.mean(),
             "classes": {
-                category.name: {name: float(getattr(precision, name)[row]) for name in ("ap", "ap50", "ap25")}
-                for row, category in enumerate(table)
+                category.name: {name: float(getattr(precision, name)[index]) for name in ("ap", "ap50", "ap25")}
+                for index, category in enumerate(table)
                 if category.thing and category.evaluated
             },
         },
@@ -93,19 +95,22 @@ def scores_record(
 
 
 def protocols_record(matched: MatchedScene, table: CategoryTable, bootstrap: BootstrapSettings) -> dict[str, Any]:
-    """Every protocol's means, their intervals over instances, and its classes."""
-    found = {}
+    """Means, their intervals over instances, and scores of classes, by protocol."""
+    record = {}
     for protocol, matchings in matched.matchings.items():
-        interval = bootstrap.of_instances(matchings, table)
-        found[str(protocol)] = {
+        interval = bootstrap.instance_interval(matchings, table)
+        record[str(protocol)] = {
             **_protocol(protocol, matched.statistics(protocol), interval, matchings, matched.overlap, table),
             "script": script_record(protocol, matched, table) if protocol.is_released_script else None,
         }
-    return found
+    return record
 
 
 def script_record(protocol: Protocol, matched: MatchedScene, table: CategoryTable) -> dict[str, Any]:
-    """What the released scripts of PanopticRecon and PVLFF print beside: classes that no frame has count as 0."""
+    """Coverage and frame-wise quality as the released scripts of PanopticRecon and PVLFF print them beside PQ.
+
+    Evaluated classes that no frame has count as 0.
+    """
     frames = frame_quality(matched.scans, table, absent=0.0) if matched.is_frames else None
     return {
         "coverage": asdict(remapped_coverage(matched.overlap, table, protocol.threshold)),
@@ -117,45 +122,45 @@ def script_record(protocol: Protocol, matched: MatchedScene, table: CategoryTabl
 def total_record(
     scenes: Sequence[MatchedScene], tables: Sequence[CategoryTable], bootstrap: BootstrapSettings
 ) -> dict[str, Any]:
-    """Several scenes as one: their statistics added by the names of classes, intervals over scenes."""
+    """The scores of several scenes together: statistics added by the names of classes, intervals over scenes."""
     table = common_table(tables)
     pairs = list(zip(scenes, tables, strict=True))
     scans = tuple(overlap_in(scan, own, table) for matched, own in pairs for scan in matched.scans)
     stacked = merge_overlaps([overlap_in(matched.overlap, own, table) for matched, own in pairs])
-    found = {}
+    record = {}
     for protocol in scenes[0].matchings:
         per_scene = [statistics_in(matched.statistics(protocol), own, table) for matched, own in pairs]
         matchings = [matching for matched in scenes for matching in matched.matchings[protocol]]
-        interval = bootstrap.of_scenes(per_scene, table)
-        found[str(protocol)] = {
+        interval = bootstrap.scene_interval(per_scene, table)
+        record[str(protocol)] = {
             **_protocol(protocol, sum_statistics(per_scene), interval, matchings, stacked, table),
             "script": None,
             "scene_mean": _mean_of_scenes(per_scene, table),
         }
-    everything = MatchedScene(scans, stacked, {}, any(matched.is_frames for matched in scenes))
-    return {"protocols": found, "semantic": semantic_record(everything, table)}
+    together = MatchedScene(scans, stacked, {}, any(matched.is_frames for matched in scenes))
+    return {"protocols": record, "semantic": semantic_record(together, table)}
 
 
 def _mean_of_scenes(per_scene: Sequence[PanopticStatistics], table: CategoryTable) -> dict[str, float]:
     """The mean over scenes of every mean; where a scene does not define one, over the others."""
-    rows = [class_means(statistics, table) for statistics in per_scene]
-    defined = {name: [row[name] for row in rows if not np.isnan(row[name])] for name in MEANS}
+    means = [class_means(statistics, table) for statistics in per_scene]
+    defined = {name: [scene[name] for scene in means if not np.isnan(scene[name])] for name in MEANS}
     return {name: float(np.mean(values)) if values else float("nan") for name, values in defined.items()}
 
 
 def semantic_record(matched: MatchedScene, table: CategoryTable) -> dict[str, Any]:
-    """Class quality over all points and, of frames, frame by frame."""
-    whole = semantic_quality(confusion(matched.overlap, table))
+    """Semantic quality over all points and, of frames, averaged frame by frame."""
+    quality = semantic_quality(confusion(matched.overlap, table))
     frames = frame_quality(matched.scans, table) if matched.is_frames else None
     return {
-        "miou": whole.miou,
-        "macc": whole.macc,
+        "miou": quality.miou,
+        "macc": quality.macc,
         "frame_miou": frames.miou if frames else None,
         "frame_macc": frames.macc if frames else None,
         "classes": {
-            category.name: {"iou": float(whole.iou[row]), "accuracy": float(whole.accuracy[row])}
-            for row, category in enumerate(table)
-            if not np.isnan(whole.iou[row])
+            category.name: {"iou": float(quality.iou[index]), "accuracy": float(quality.accuracy[index])}
+            for index, category in enumerate(table)
+            if not np.isnan(quality.iou[index])
         },
     }
 
@@ -163,48 +168,45 @@ def semantic_record(matched: MatchedScene, table: CategoryTable) -> dict[str, An
 def objects_record(
     matching: Matching, table: CategoryTable, confidences: Mapping[int, ObjectConfidence]
 ) -> list[dict[str, Any]]:
-    """A line for every predicted thing and for every true one that is missed; ids as in label files, 0 = none."""
+    """A row for every predicted thing and every missed true one; instances as in label files, 0 = none."""
     intersections, matched = matching.intersections, matching.matched
-    true_instance = intersections.true.instance
+    predicted, true = intersections.predicted, intersections.true
     predicted_area, true_area = intersections.predicted_area, intersections.true_area
-    best = {int(matched.predicted_index[pair]): int(pair) for pair in np.argsort(matched.iou, kind="stable")}
-    lines = []
-    for number in np.flatnonzero(table.is_thing[intersections.predicted.category]):
-        pair, instance = best.get(int(number)), int(intersections.predicted.instance[number])
-        found = confidences.get(instance)
-        outcome = "matched" if pair is not None else "false" if matching.is_false[number] else "excused"
-        lines.append(
+    best_pair = {int(matched.predicted_index[pair]): int(pair) for pair in np.argsort(matched.iou, kind="stable")}
+    rows: list[dict[str, Any]] = []
+    for segment in np.flatnonzero(table.is_thing[predicted.category]).tolist():
+        pair = best_pair.get(segment)
+        stated = confidences.get(int(predicted.instance[segment]))
+        rows.append(
             {
-                "instance": instance - VOID,
-                "category": table[intersections.predicted.category[number]].name,
-                "area": float(predicted_area[number]),
-                "confidence": found.confidence if found else None,
-                "frames": found.frames if found else None,
-                "outcome": outcome,
-                "iou": float(matched.iou[pair]) if pair is not None else None,
-                "truth": int(intersections.true.instance[matched.true_index[pair]]) - VOID
-                if pair is not None
-                else None,
+                "instance": int(predicted.instance[segment]) - VOID,
+                "category": table[predicted.category[segment]].name,
+                "area": float(predicted_area[segment]),
+                "confidence": stated.confidence if stated else None,
+                "frames": stated.frames if stated else None,
+                "outcome": "matched" if pair is not None else "false" if matching.is_false[segment] else "excused",
+                "iou": None if pair is None else float(matched.iou[pair]),
+                "truth": None if pair is None else int(true.instance[matched.true_index[pair]]) - VOID,
             }
         )
-    for number in np.flatnonzero(matching.is_missed & table.is_thing[intersections.true.category]):
-        lines.append(
+    for segment in np.flatnonzero(matching.is_missed & table.is_thing[true.category]).tolist():
+        rows.append(
             {
                 "instance": None,
-                "category": table[intersections.true.category[number]].name,
-                "area": float(true_area[number]),
+                "category": table[true.category[segment]].name,
+                "area": float(true_area[segment]),
                 "confidence": None,
                 "frames": None,
                 "outcome": "missed",
                 "iou": None,
-                "truth": int(true_instance[number]) - VOID,
+                "truth": int(true.instance[segment]) - VOID,
             }
         )
-    return lines
+    return rows
 
 
 def nan_to_null(content: Any) -> Any:
-    """The same content with nan, infinity and intervals that hold nan (tuples) as null, for JSON has none of them."""
+    """The same content with None for nan, infinity and intervals (tuples) that hold nan, which JSON cannot hold."""
     if isinstance(content, Mapping):
         return {key: nan_to_null(value) for key, value in content.items()}
     if isinstance(content, tuple):
@@ -230,31 +232,34 @@ def _protocol(
         "mean": class_means(statistics, table),
         "interval": {name: interval[name] for name in MEANS},
         "matched_iou": float(iou.mean()) if len(iou) else None,
-        "pq_dagger": pq_dagger(quality.pq, semantic, table) if protocol.name in DAGGERED else None,
+        "pq_dagger": pq_dagger(quality.pq, semantic, table) if protocol.name in PQ_DAGGER_PROTOCOLS else None,
         "classes": classes_record(statistics, table),
     }
 
 
 def classes_record(statistics: PanopticStatistics, table: CategoryTable) -> dict[str, Any]:
-    """Qualities and counts of every counted class."""
+    """Panoptic quality and counts of every counted class, by its name."""
     quality = panoptic_quality(statistics)
     return {
         category.name: {
-            "pq": float(quality.pq[row]),
-            "sq": float(quality.sq[row]),
-            "rq": float(quality.rq[row]),
-            "iou_sum": float(statistics.iou_sum[row]),
-            "true_positives": int(statistics.true_positives[row]),
-            "false_positives": int(statistics.false_positives[row]),
-            "false_negatives": int(statistics.false_negatives[row]),
+            "pq": float(quality.pq[index]),
+            "sq": float(quality.sq[index]),
+            "rq": float(quality.rq[index]),
+            "iou_sum": float(statistics.iou_sum[index]),
+            "true_positives": int(statistics.true_positives[index]),
+            "false_positives": int(statistics.false_positives[index]),
+            "false_negatives": int(statistics.false_negatives[index]),
         }
-        for row, category in enumerate(table)
-        if statistics.is_counted[row]
+        for index, category in enumerate(table)
+        if statistics.is_counted[index]
     }
 
 
 def pq_dagger(pq: np.ndarray, semantic: SemanticQuality, table: CategoryTable) -> float:
-    """Mean over the counted classes of PQ for things and semantic IoU for stuff (Porzi et al., CVPR 2019)."""
-    counted = ~np.isnan(pq)
+    """PQ†: the mean over counted classes of PQ for things and semantic IoU for stuff (Porzi et al., CVPR 2019).
+
+    nan where no class is counted.
+    """
+    is_counted = ~np.isnan(pq)
     values = np.where(table.is_thing, pq, np.nan_to_num(semantic.iou))
-    return float(values[counted].mean()) if counted.any() else float("nan")
+    return float(values[is_counted].mean()) if is_counted.any() else float("nan")

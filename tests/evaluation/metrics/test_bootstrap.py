@@ -43,34 +43,36 @@ def plain_means(outcomes: list[tuple[int, str, float]], always: set[int]) -> dic
         for suffix in ("", "_things" if category in THINGS else "_stuff"):
             for name, value in (("pq", sq * rq), ("sq", sq), ("rq", rq)):
                 values[f"{name}{suffix}"].append(value)
-    return {name: float(np.mean(some)) if some else np.nan for name, some in values.items()}
+    return {name: float(np.mean(defined)) if defined else np.nan for name, defined in values.items()}
 
 
 def plain_interval(pooled: list[Matching], always: set[int], resamples: int, level: float, seed: int) -> Intervals:
     outcomes = []
     for matching in pooled:
-        predicted, true = (
-            side.category.tolist() for side in (matching.intersections.predicted, matching.intersections.true)
-        )
+        predicted = matching.intersections.predicted.category
+        true = matching.intersections.true.category
         for truth, iou in zip(matching.matched.true_index.tolist(), matching.matched.iou.tolist(), strict=True):
-            outcomes.append((true[truth], "match", iou))
-        outcomes += [(c, "no match 1", 0.0) for c, chosen in zip(predicted, matching.is_false, strict=True) if chosen]
-        outcomes += [(c, "no match 2", 0.0) for c, chosen in zip(true, matching.is_missed, strict=True) if chosen]
+            outcomes.append((int(true[truth]), "match", iou))
+        outcomes += [(c, "no match 1", 0.0) for c in predicted[matching.is_false].tolist()]
+        outcomes += [(c, "no match 2", 0.0) for c in true[matching.is_missed].tolist()]
     outcomes.sort()
     classes = [[outcome for outcome in outcomes if outcome[0] == c] for c in sorted({c for c, _, _ in outcomes})]
     rng = np.random.default_rng(seed)
     absent = always - {c for c, _, _ in outcomes}
     draws = []
     for _ in range(resamples):
-        # one number an outcome, below the number of outcomes of its class
-        numbers = np.asarray(rng.integers([len(some) for some in classes for _ in some]) if outcomes else [])
-        of_class = np.split(numbers, np.cumsum([len(some) for some in classes])[:-1]) if classes else []
-        draws.append(plain_means([some[i] for some, part in zip(classes, of_class, strict=True) for i in part], absent))
+        # one random index for each outcome, below the number of outcomes of its class
+        limits = [len(members) for members in classes for _ in members]
+        indices = rng.integers(limits).tolist() if outcomes else []
+        drawn = []
+        for members in classes:
+            drawn += [members[indices.pop(0)] for _ in members]
+        draws.append(plain_means(drawn, absent))
     observed = plain_means(outcomes, absent)
     result = {}
     for name in NAMES:
-        some = [draw[name] for draw in draws if not np.isnan(draw[name])]
-        ends = np.percentile(some, [50 * (1 - level), 50 * (1 + level)]) if some else (np.nan, np.nan)
+        defined = [draw[name] for draw in draws if not np.isnan(draw[name])]
+        ends = np.percentile(defined, [50 * (1 - level), 50 * (1 + level)]) if defined else (np.nan, np.nan)
         result[name] = (min(float(ends[0]), observed[name]), max(float(ends[1]), observed[name]))
     return result
 
@@ -79,11 +81,11 @@ def plain_interval(pooled: list[Matching], always: set[int], resamples: int, lev
 @given(PAIRS, st.sampled_from(["strict", "strict@0.2", "panopticrecon"]), st.sampled_from([0.5, 0.95]))
 def test_equals_the_plain_definition(pairs: list[tuple[Labels, Labels]], rule: str, level: float) -> None:
     pooled = matchings(pairs, rule)
-    found = instance_interval(pooled, CLASSES, 20, level, seed=3)
+    actual = instance_interval(pooled, CLASSES, 20, level, seed=3)
     expected = plain_interval(pooled, EVALUATED if rule == "panopticrecon" else set(), 20, level, seed=3)
-    assert set(found) == NAMES
+    assert set(actual) == NAMES
     for name in NAMES:
-        assert_allclose(found[name], expected[name], atol=1e-12)
+        assert_allclose(actual[name], expected[name], atol=1e-12)
 
 
 @settings(max_examples=60, deadline=None)
@@ -93,12 +95,12 @@ def test_scenes_equal_the_plain_definition(pairs: list[tuple[Labels, Labels]]) -
     rng = np.random.default_rng(5)
     draws = []
     for _ in range(20):
-        first, *rest = (scenes[i] for i in rng.integers(len(scenes), size=len(scenes)))
-        draws.append(panoptic_quality(sum(rest, first)).mean(CLASSES.is_thing)["sq"])
-    some = [value for value in draws if not np.isnan(value)]
-    first, *rest = scenes
-    observed = panoptic_quality(sum(rest, first)).mean(CLASSES.is_thing)["sq"]
-    ends = np.percentile(some, [5, 95]) if some else [np.nan, np.nan]
+        first, *others = (scenes[i] for i in rng.integers(len(scenes), size=len(scenes)))
+        draws.append(panoptic_quality(sum(others, first)).mean(CLASSES.is_thing)["sq"])
+    defined = [value for value in draws if not np.isnan(value)]
+    first, *others = scenes
+    observed = panoptic_quality(sum(others, first)).mean(CLASSES.is_thing)["sq"]
+    ends = np.percentile(defined, [5, 95]) if defined else [np.nan, np.nan]
     expected = [min(ends[0], observed), max(ends[1], observed)]
     assert_allclose(scene_interval(scenes, CLASSES, 20, 0.9, seed=5)["sq_things"], expected, atol=1e-12)
 
@@ -107,11 +109,11 @@ def test_scenes_equal_the_plain_definition(pairs: list[tuple[Labels, Labels]]) -
 @given(label_pairs())
 def test_a_perfect_prediction_is_certain(pair: tuple[Labels, Labels]) -> None:
     perfect = matchings([(pair[1], pair[1])])
-    for found in (
+    for actual in (
         instance_interval(perfect, CLASSES, 20),
         scene_interval([matching.statistics for matching in perfect], CLASSES, 20),
     ):
-        for interval in found.values():
+        for interval in actual.values():
             assert np.isnan(interval).all() or interval == (1, 1)
 
 
@@ -124,10 +126,10 @@ def test_neither_names_of_instances_nor_order_of_matchings_matter(
         tuple(Labels(s.category, np.where(s.instance == VOID, VOID, 2**31 - s.instance)) for s in pair)
         for pair in pairs
     ]
-    one = instance_interval(matchings(pairs), CLASSES, 20, seed=seed)
+    first_interval = instance_interval(matchings(pairs), CLASSES, 20, seed=seed)
     other = instance_interval(matchings([(a, b) for a, b in renamed[::-1]]), CLASSES, 20, seed=seed)
     for name in NAMES:
-        assert_allclose(other[name], one[name], rtol=0, atol=0)
+        assert_allclose(other[name], first_interval[name], rtol=0, atol=0)
 
 
 @settings(max_examples=50, deadline=None)
@@ -143,7 +145,7 @@ def test_an_interval_holds_what_was_observed(pairs: list[tuple[Labels, Labels]],
 def plain_quality(pooled: list[Matching]) -> dict[str, float]:
     quality = panoptic_quality(sum_statistics([matching.statistics for matching in pooled]))
     groups = {"": None, "_things": CLASSES.is_thing, "_stuff": ~CLASSES.is_thing}
-    return {f"{name}{group}": v for group, chosen in groups.items() for name, v in quality.mean(chosen).items()}
+    return {f"{name}{group}": v for group, in_group in groups.items() for name, v in quality.mean(in_group).items()}
 
 
 def test_nearly_always_holds_the_mean() -> None:
@@ -159,26 +161,26 @@ def test_nearly_always_holds_the_mean() -> None:
 def test_more_instances_or_scenes_are_more_certain() -> None:
     few, many = (matchings([scene(objects=10, seed=seed) for seed in range(count)]) for count in (3, 60))
     assert width(instance_interval(many, CLASSES)["pq"]) < 0.5 * width(instance_interval(few, CLASSES)["pq"])
-    scenes = [[matching.statistics for matching in some] for some in (few, many)]
+    scenes = [[matching.statistics for matching in scene_matchings] for scene_matchings in (few, many)]
     assert width(scene_interval(scenes[1], CLASSES)["pq"]) < 0.5 * width(scene_interval(scenes[0], CLASSES)["pq"])
 
 
 def test_a_wider_level_is_a_wider_interval() -> None:
-    some = matchings([scene(objects=20, seed=0)])
-    widths = [width(instance_interval(some, CLASSES, level=level)["pq"]) for level in (0.5, 0.8, 0.95)]
+    pooled = matchings([scene(objects=20, seed=0)])
+    widths = [width(instance_interval(pooled, CLASSES, level=level)["pq"]) for level in (0.5, 0.8, 0.95)]
     assert widths == sorted(widths) and widths[0] < widths[2]
 
 
 def test_one_seed_gives_one_interval() -> None:
-    some = matchings([scene(objects=20, seed=0)])
-    found = [instance_interval(some, CLASSES, 50, seed=seed)["pq"] for seed in (1, 1, 2)]
-    assert found[0] == found[1] != found[2]
+    pooled = matchings([scene(objects=20, seed=0)])
+    actual = [instance_interval(pooled, CLASSES, 50, seed=seed)["pq"] for seed in (1, 1, 2)]
+    assert actual[0] == actual[1] != actual[2]
 
 
 def test_nothing_counted_is_nan() -> None:
     void = labels((10, VOID, VOID))
-    found = instance_interval(matchings([(void, void)]), CLASSES, 5)
-    assert np.isnan([*found.values()]).all()
+    actual = instance_interval(matchings([(void, void)]), CLASSES, 5)
+    assert np.isnan([*actual.values()]).all()
     zero = np.zeros(len(CLASSES), dtype=np.int64)
     empty = PanopticStatistics(zero.astype(float), zero, zero, zero, zero > 0)
     assert np.isnan([*scene_interval([empty], CLASSES, 5).values()]).all()

@@ -49,11 +49,11 @@ def random_labels(draw: st.DrawFn, count: int) -> Labels:
 @given(random_labels(40), st.floats(0.005, 0.3), st.integers(0, 2**32 - 1))
 def test_equals_the_plain_definition(side: Labels, distance: float, seed: int) -> None:
     vertices = np.random.default_rng(seed).random((40, 3)) / 4
-    found = near_boundary(vertices, side, CLASSES, distance)
-    assert_array_equal(found, plain_near(vertices, side, distance))
+    actual = near_boundary(vertices, side, CLASSES, distance)
+    assert_array_equal(actual, plain_near(vertices, side, distance))
 
 
-def test_a_border_is_found_behind_any_number_of_neighbours_of_the_same_segment() -> None:
+def test_a_boundary_is_found_behind_any_number_of_neighbours_of_the_same_segment() -> None:
     """One far vertex of another object, beyond 300 of one's own."""
     own = np.random.default_rng(0).normal(0, 0.002, (300, 3))
     vertices = np.concatenate([own, [[0.04, 0, 0]]])
@@ -66,8 +66,8 @@ def test_neither_numbers_of_instances_nor_order_of_points_matter(side: Labels, s
     vertices = row(40)
     order = np.random.default_rng(seed).permutation(40)
     renamed = Labels(side.category[order], np.where(side.instance == VOID, VOID, 2**31 - side.instance)[order])
-    found = near_boundary(vertices[order], renamed, CLASSES)
-    assert_array_equal(found, near_boundary(vertices, side, CLASSES)[order])
+    actual = near_boundary(vertices[order], renamed, CLASSES)
+    assert_array_equal(actual, near_boundary(vertices, side, CLASSES)[order])
 
 
 @pytest.mark.parametrize("other", [(10, CHAIR, 2), (10, TABLE, 1), (10, WALL, VOID), (10, CLUTTER, 1)])
@@ -84,9 +84,9 @@ def test_two_segments_meet_in_the_middle(other: tuple[int, int, int]) -> None:
         labels((20, VOID, 1)),
     ],
 )
-def test_void_and_ids_of_stuff_make_no_border(side: Labels) -> None:
+def test_void_and_ids_of_stuff_make_no_boundary(side: Labels) -> None:
     assert near(side) == []
 
 
-def test_no_points_have_no_border() -> None:
+def test_no_points_have_no_boundary() -> None:
     assert len(near_boundary(np.empty((0, 3)), labels((0, VOID, VOID)), CLASSES)) == 0

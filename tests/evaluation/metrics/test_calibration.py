@@ -10,7 +10,7 @@ from panrecon.evaluation.metrics.calibration import expected_calibration_error, 
 from panrecon.evaluation.overlap import overlap
 from panrecon.evaluation.protocols import parse_protocol
 from panrecon.structures import VOID, Labels
-from tests.evaluation.plain import CHAIR, CLASSES, EVALUATED, THINGS, WALL, label_pairs, labels, sets_of
+from tests.evaluation.plain import CHAIR, CLASSES, EVALUATED, THINGS, WALL, label_pairs, labels, segments_of
 
 Objects = list[tuple[float, bool]]
 OBJECTS = st.lists(st.tuples(st.one_of(st.floats(0, 1), st.sampled_from([0, 0.1, 0.3, 0.7, 1.0])), st.booleans()))
@@ -23,21 +23,21 @@ def arrays(objects: Objects) -> tuple[np.ndarray, np.ndarray]:
 @settings(max_examples=300, deadline=None)
 @given(OBJECTS, st.sampled_from([1, 5, 10]))
 def test_equals_the_plain_definition(objects: Objects, bins: int) -> None:
-    found = expected_calibration_error(*arrays(objects), bins)
+    actual = expected_calibration_error(*arrays(objects), bins)
     total = 0.0
     for b in range(bins):
         inside = [o for o in objects if b / bins < o[0] <= (b + 1) / bins or (b == 0 and o[0] == 0)]
         mean, right = (sum(o[i] for o in inside) / len(inside) if inside else np.nan for i in (0, 1))
-        assert found.counts[b] == len(inside)
-        assert_allclose([found.confidence[b], found.accuracy[b]], [mean, right], atol=1e-12)
+        assert actual.counts[b] == len(inside)
+        assert_allclose([actual.confidence[b], actual.accuracy[b]], [mean, right], atol=1e-12)
         total += len(inside) * abs(mean - right) if inside else 0
-    assert_allclose(found.ece, total / len(objects) if objects else np.nan, atol=1e-12)
+    assert_allclose(actual.ece, total / len(objects) if objects else np.nan, atol=1e-12)
 
 
 @settings(max_examples=100, deadline=None)
 @given(OBJECTS)
 def test_the_order_of_objects_does_not_matter(objects: Objects) -> None:
-    one, other = (expected_calibration_error(*arrays(some)) for some in (objects, sorted(objects)))
+    one, other = (expected_calibration_error(*arrays(order)) for order in (objects, sorted(objects)))
     assert_allclose(other.ece, one.ece, atol=1e-12)
 
 
@@ -67,7 +67,7 @@ def test_objects_are_things_that_count() -> None:
 @given(label_pairs(), st.dictionaries(st.sampled_from([0, 1, 3, 2**31]), st.floats(0, 1)))
 def test_outcomes_equal_the_plain_definition(pair: tuple[Labels, Labels], confidence: dict[int, float]) -> None:
     matching = parse_protocol("strict").match(overlap(*pair), CLASSES)
-    predicted, true = sets_of(pair[0], False, THINGS), sets_of(pair[1], False, EVALUATED)
+    predicted, true = segments_of(pair[0], False, THINGS), segments_of(pair[1], False, EVALUATED)
     void = set(range(len(pair[1].category))) - set().union(*true.values())
     expected = []
     for key, points in predicted.items():

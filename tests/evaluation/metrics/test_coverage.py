@@ -20,14 +20,14 @@ from tests.evaluation.plain import (
     label_pairs,
     labels,
     most_common,
-    sets_of,
+    segments_of,
 )
 
 RULES = {"strict": coverage, "remapped": remapped_coverage}
 
 
-def values(found: Coverage) -> list[float]:
-    return [found.mean, found.weighted, found.precision, found.recall]
+def values(actual: Coverage) -> list[float]:
+    return [actual.mean, actual.weighted, actual.precision, actual.recall]
 
 
 def cover(prediction: Labels, truth: Labels, rule: str = "strict", threshold: float = 0.5) -> list[float]:
@@ -38,17 +38,17 @@ def ratio(over: float, below: float) -> float:
     return over / below if below else np.nan
 
 
-def summary(found: list[tuple[float, int]], precision: float, threshold: float) -> list[float]:
+def summary(actual: list[tuple[float, int]], precision: float, threshold: float) -> list[float]:
     """From the IoU and area of every true object."""
-    area = sum(a for _, a in found)
-    mean, weighted = ratio(sum(iou for iou, _ in found), len(found)), ratio(sum(iou * a for iou, a in found), area)
-    return [mean, weighted, precision, ratio(sum(iou > threshold for iou, _ in found), len(found))]
+    area = sum(a for _, a in actual)
+    mean, weighted = ratio(sum(iou for iou, _ in actual), len(actual)), ratio(sum(iou * a for iou, a in actual), area)
+    return [mean, weighted, precision, ratio(sum(iou > threshold for iou, _ in actual), len(actual))]
 
 
 def plain_coverage(prediction: Labels, truth: Labels, threshold: float) -> list[float]:
-    predicted, true = sets_of(prediction, False, THINGS), sets_of(truth, False, EVALUATED)
+    predicted, true = segments_of(prediction, False, THINGS), segments_of(truth, False, EVALUATED)
     void = set(range(len(truth.category))) - set().union(*true.values())
-    found, taken = [], set()
+    actual, taken = [], set()
     for (category, _), points in sorted(true.items()):
         if category not in THINGS:
             continue
@@ -57,16 +57,16 @@ def plain_coverage(prediction: Labels, truth: Labels, threshold: float) -> list[
             if len(points & others) > most:
                 best, most = key, len(points & others)
                 iou = most / (len(points | others) - len(others & void))
-        found.append((iou, len(points)))
+        actual.append((iou, len(points)))
         if iou > threshold:
             taken.add(best)
     counted = {key for key, points in predicted.items() if len(points & void) <= 0.5 * len(points)}
-    return summary(found, ratio(len(taken & counted), len(counted)), threshold)
+    return summary(actual, ratio(len(taken & counted), len(counted)), threshold)
 
 
 def plain_remapped_coverage(prediction: Labels, truth: Labels, threshold: float) -> list[float]:
     """As the scripts loop: over true ids, their masks, and the predicted ids inside."""
-    found, ids_met = [], set()
+    actual, ids_met = [], set()
     for instance in sorted(set(truth.instance.tolist()) - {VOID}):
         inside = truth.instance == instance
         if most_common(truth.category[inside].tolist()) not in EVALUATED & THINGS:
@@ -77,8 +77,8 @@ def plain_remapped_coverage(prediction: Labels, truth: Labels, threshold: float)
         }
         best = max(counts, key=lambda i: counts[i], default=VOID)
         common = counts.get(best, 0)
-        found.append((common / (inside.sum() + (prediction.instance == best).sum() - common), int(inside.sum())))
-    return summary(found, ratio(sum(iou > threshold for iou, _ in found), len(ids_met)), threshold)
+        actual.append((common / (inside.sum() + (prediction.instance == best).sum() - common), int(inside.sum())))
+    return summary(actual, ratio(sum(iou > threshold for iou, _ in actual), len(ids_met)), threshold)
 
 
 @settings(max_examples=300, deadline=None)
@@ -108,18 +108,18 @@ def test_neither_numbers_of_instances_nor_order_of_points_matter(
 @given(label_pairs())
 def test_truth_covers_itself(pair: tuple[Labels, Labels]) -> None:
     truth = pair[1]
-    found = cover(truth, truth)
+    actual = cover(truth, truth)
     if not set(truth.category.tolist()) & EVALUATED & THINGS:
-        assert np.isnan([found[0], found[1], found[3]]).all()
+        assert np.isnan([actual[0], actual[1], actual[3]]).all()
     else:
-        assert_allclose(found, 1)
+        assert_allclose(actual, 1)
 
 
 @settings(max_examples=100, deadline=None)
 @given(label_pairs(), st.sampled_from([0.0, 0.1, 0.5]))
 def test_shares_lie_between_0_and_1(pair: tuple[Labels, Labels], threshold: float) -> None:
-    found = np.array(cover(*pair, "strict", threshold))
-    assert (np.isnan(found) | ((found >= 0) & (found <= 1))).all()
+    actual = np.array(cover(*pair, "strict", threshold))
+    assert (np.isnan(actual) | ((actual >= 0) & (actual <= 1))).all()
 
 
 @pytest.mark.parametrize("rule", [*RULES])
@@ -130,8 +130,8 @@ def test_an_object_in_two_pieces_is_covered_by_the_greater(rule: str) -> None:
 
 @pytest.mark.parametrize("rule", [*RULES])
 def test_nothing_predicted_covers_nothing(rule: str) -> None:
-    found = cover(labels((10, VOID, VOID)), labels((10, CHAIR, 1)), rule)
-    assert_allclose(found, [0, 0, np.nan if rule == "strict" else 0, 0])
+    actual = cover(labels((10, VOID, VOID)), labels((10, CHAIR, 1)), rule)
+    assert_allclose(actual, [0, 0, np.nan if rule == "strict" else 0, 0])
 
 
 def test_weighs_by_true_area_whatever_the_class() -> None:

@@ -12,7 +12,7 @@ from panrecon.evaluation.metrics import instance_ap
 from panrecon.evaluation.metrics.instance_ap import MIN_REGION, AveragePrecision, average_precision
 from panrecon.evaluation.overlap import overlap
 from panrecon.structures import VOID, Labels
-from tests.evaluation.plain import CHAIR, CLASSES, EVALUATED, TABLE, THINGS, WALL, label_pairs, labels, sets_of
+from tests.evaluation.plain import CHAIR, CLASSES, EVALUATED, TABLE, THINGS, WALL, label_pairs, labels, segments_of
 
 VALID = EVALUATED & THINGS
 
@@ -28,7 +28,7 @@ def plain_precision(
     prediction: Labels, truth: Labels, confidence: dict[int, float], category: int, threshold: float, min_region: int
 ) -> float:
     """evaluate_matches of the script for one class and threshold; regions without instance are its groups."""
-    true, predicted = sets_of(truth, False, VALID), sets_of(prediction, False, VALID)
+    true, predicted = segments_of(truth, False, VALID), segments_of(prediction, False, VALID)
     void = {point for point, c in enumerate(truth.category.tolist()) if c not in VALID}
     regions = {key: points for key, points in true.items() if key[0] == category}
     masks = {
@@ -48,13 +48,13 @@ def plain_precision(
         for p, mask in sorted(masks.items()):
             if visited[p] or not mask & points or len(mask & points) / len(mask | points) <= threshold:
                 continue
-            mine = confidence.get(p[1], 1.0)
+            own_confidence = confidence.get(p[1], 1.0)
             if score is not None:
                 y_true.append(0)
-                y_score.append(min(score, mine))
-                score = max(score, mine)
+                y_score.append(min(score, own_confidence))
+                score = max(score, own_confidence)
             else:
-                score = mine
+                score = own_confidence
                 visited[p] = True
         if score is None:
             hard_false_negatives += 1
@@ -78,8 +78,8 @@ def plain_area(y_true: list[int], y_score: list[float], hard_false_negatives: in
     precisions, recalls = [], []
     for threshold in sorted(set(y_score)):
         tp = sum(right for right, score in zip(y_true, y_score, strict=True) if score >= threshold)
-        chosen = sum(score >= threshold for score in y_score)
-        precisions.append(tp / chosen)
+        accepted = sum(score >= threshold for score in y_score)
+        precisions.append(tp / accepted)
         recalls.append(tp / (sum(y_true) + hard_false_negatives))
     precisions.append(1.0)
     recalls.append(0.0)
@@ -107,15 +107,15 @@ CONFIDENCES = st.fixed_dictionaries({}, optional={i: st.sampled_from([0.2, 0.5, 
 @settings(max_examples=300, deadline=None)
 @given(PAIRS, CONFIDENCES, st.sampled_from([1, 5, 10]))
 def test_equals_the_script(pair: tuple[Labels, Labels], confidence: dict[int, float], min_region: int) -> None:
-    found = precision(*pair, confidence, min_region)
+    actual = precision(*pair, confidence, min_region)
 
     def expected(threshold: float) -> list[float]:
         rows = range(len(CLASSES))
         return [plain_precision(*pair, confidence, row, threshold, min_region) for row in rows]
 
-    assert_allclose(found.ap, np.mean([expected(t) for t in np.arange(0.5, 0.95, 0.05)], axis=0), atol=1e-12)
-    assert_allclose(found.ap50, expected(0.5), atol=1e-12)
-    assert_allclose(found.ap25, expected(0.25), atol=1e-12)
+    assert_allclose(actual.ap, np.mean([expected(t) for t in np.arange(0.5, 0.95, 0.05)], axis=0), atol=1e-12)
+    assert_allclose(actual.ap50, expected(0.5), atol=1e-12)
+    assert_allclose(actual.ap25, expected(0.25), atol=1e-12)
 
 
 @settings(max_examples=100, deadline=None)
@@ -126,40 +126,40 @@ def test_neither_numbers_of_instances_nor_order_of_points_matter(
     """Not even the order of numbers, but for AP25 (its matching is greedy)."""
     order = np.random.default_rng(seed).permutation(len(pair[0].category))
     renamed = [Labels(s.category[order], np.where(s.instance == VOID, VOID, 2**31 - s.instance)[order]) for s in pair]
-    one = precision(*pair, confidence, 1)
+    actual = precision(*pair, confidence, 1)
     other = precision(renamed[0], renamed[1], {2**31 - i: c for i, c in confidence.items()}, 1)
-    assert_allclose(other.ap, one.ap, atol=1e-12)
-    assert_allclose(other.ap50, one.ap50, atol=1e-12)
+    assert_allclose(other.ap, actual.ap, atol=1e-12)
+    assert_allclose(other.ap50, actual.ap50, atol=1e-12)
 
 
 @settings(max_examples=100, deadline=None)
 @given(PAIRS, CONFIDENCES)
 def test_truth_itself_is_perfect(pair: tuple[Labels, Labels], confidence: dict[int, float]) -> None:
-    found = precision(pair[1], pair[1], confidence, 1)
-    for values in (found.ap, found.ap50, found.ap25):
+    actual = precision(pair[1], pair[1], confidence, 1)
+    for values in (actual.ap, actual.ap50, actual.ap25):
         assert_allclose(values[~np.isnan(values)], 1)
 
 
 @settings(max_examples=100, deadline=None)
 @given(PAIRS, CONFIDENCES)
 def test_lies_between_0_and_1(pair: tuple[Labels, Labels], confidence: dict[int, float]) -> None:
-    found = precision(*pair, confidence, 3)
-    for values in (found.ap, found.ap50, found.ap25):
+    actual = precision(*pair, confidence, 3)
+    for values in (actual.ap, actual.ap50, actual.ap25):
         assert ((values >= 0) & (values <= 1) | np.isnan(values)).all()
 
 
 def test_half_of_the_objects_found_is_half() -> None:
     truth = labels((100, CHAIR, 1), (100, CHAIR, 2))
-    found = precision(labels((100, CHAIR, 1), (100, VOID, VOID)), truth)
-    assert_allclose([found.ap[CHAIR], found.ap50[CHAIR], found.ap25[CHAIR]], 0.5)
-    assert np.isnan(found.ap[TABLE])
-    assert_allclose(found.mean()["ap"], 0.5)
+    actual = precision(labels((100, CHAIR, 1), (100, VOID, VOID)), truth)
+    assert_allclose([actual.ap[CHAIR], actual.ap50[CHAIR], actual.ap25[CHAIR]], 0.5)
+    assert np.isnan(actual.ap[TABLE])
+    assert_allclose(actual.mean()["ap"], 0.5)
 
 
 def test_iou_of_07_counts_at_four_of_nine_thresholds() -> None:
     """0.50, 0.55, 0.60, 0.65: the script's 0.70 is 0.7000000000000002."""
-    found = precision(labels((140, CHAIR, 1), (60, VOID, VOID)), labels((200, CHAIR, 1)))
-    assert_allclose([found.ap[CHAIR], found.ap50[CHAIR]], [4 / 9, 1])
+    actual = precision(labels((140, CHAIR, 1), (60, VOID, VOID)), labels((200, CHAIR, 1)))
+    assert_allclose([actual.ap[CHAIR], actual.ap50[CHAIR]], [4 / 9, 1])
 
 
 @pytest.mark.parametrize(("false", "expected"), [(0.1, 1.0), (0.5, 0.75), (0.9, 0.25)])

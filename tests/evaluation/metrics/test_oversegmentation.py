@@ -1,4 +1,4 @@
-"""Laws of over-segmentation: what it can never repair, and which borders it has."""
+"""Laws of the quality of over-segmentations: leaks over true boundaries, and which boundaries they have."""
 
 import numpy as np
 import pytest
@@ -25,12 +25,12 @@ def test_cutting_a_segment_never_loses(seed: int) -> None:
     assert recall[0] <= recall[1] or np.isnan(recall[0])
 
 
-def test_segments_inside_regions_make_no_error_and_have_every_border() -> None:
+def test_segments_inside_regions_make_no_error_and_have_every_boundary() -> None:
     assert undersegmentation_error(np.arange(10), HALVES) == 0
     assert boundary_recall(np.arange(10), HALVES, LINE, EDGES, 0.1) == 1
 
 
-def test_a_segment_over_a_border_counts_its_smaller_part_on_both_sides() -> None:
+def test_a_segment_over_a_boundary_counts_its_smaller_part_on_both_sides() -> None:
     segment = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, 2])  # segment 1 has two points of region 0, one of region 1
     assert undersegmentation_error(segment, HALVES) == pytest.approx(2 / 10)
     assert undersegmentation_error(np.zeros(10, int), HALVES) == pytest.approx(10 / 10)
@@ -44,7 +44,7 @@ def test_void_truth_counts_for_nothing() -> None:
 
 
 @pytest.mark.parametrize(("radius", "expected"), [(0.5, 0.0), (1.0 + 1e-9, 1.0)])
-def test_a_border_is_found_within_the_radius(radius: float, expected: float) -> None:
-    segment = (np.arange(10) > 5).astype(int)  # one edge beside the true border
+def test_a_boundary_is_found_within_the_radius(radius: float, expected: float) -> None:
+    segment = (np.arange(10) > 5).astype(int)  # one edge beside the true boundary
     assert boundary_recall(segment, HALVES, LINE, EDGES, radius) == expected
     assert boundary_recall(np.zeros(10, int), HALVES, LINE, EDGES, radius) == 0

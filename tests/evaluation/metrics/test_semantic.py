@@ -20,9 +20,9 @@ def test_equals_the_plain_definition(pair: tuple[Labels, Labels]) -> None:
         hit = sum(p == c == t for p, t in scored)
         ious.append(hit / sum(c in pair for pair in scored))
         accuracies.append(hit / sum(t == c for _, t in scored))
-    found = semantic_quality(confusion(overlap(*pair), CLASSES))
-    assert_allclose(found.miou, np.mean(ious) if ious else np.nan, atol=1e-12)
-    assert_allclose(found.macc, np.mean(accuracies) if accuracies else np.nan, atol=1e-12)
+    actual = semantic_quality(confusion(overlap(*pair), CLASSES))
+    assert_allclose(actual.miou, np.mean(ious) if ious else np.nan, atol=1e-12)
+    assert_allclose(actual.macc, np.mean(accuracies) if accuracies else np.nan, atol=1e-12)
 
 
 def test_semantickitti_example() -> None:
@@ -35,8 +35,8 @@ def test_semantickitti_example() -> None:
 def test_void_is_missed_and_true_void_is_not_scored() -> None:
     prediction = labels((60, WALL, 0), (40, VOID, VOID), (30, WALL, 0))
     truth = labels((60, WALL, 0), (40, WALL, 0), (30, CLUTTER, 0))
-    found = semantic_quality(confusion(overlap(prediction, truth), CLASSES))
-    assert (found.miou, found.macc) == (0.6, 0.6)
+    actual = semantic_quality(confusion(overlap(prediction, truth), CLASSES))
+    assert (actual.miou, actual.macc) == (0.6, 0.6)
 
 
 def test_frames_are_averaged_where_they_have_the_class() -> None:
@@ -45,8 +45,8 @@ def test_frames_are_averaged_where_they_have_the_class() -> None:
         overlap(labels((10, WALL, 0), (90, CHAIR, 0)), labels((10, WALL, 0), (90, CHAIR, 0))),
     ]
     assert frame_quality(frames, CLASSES).miou == 1.75 / 2
-    found = frame_quality(frames, CLASSES, absent=0.0)
-    assert_allclose(found.iou[[WALL, CHAIR, FLOOR, TABLE]], [0.75, 1, 0, 0])
-    assert np.isnan(found.iou[CLUTTER])
-    assert found.miou == 1.75 / 4
+    actual = frame_quality(frames, CLASSES, absent=0.0)
+    assert_allclose(actual.iou[[WALL, CHAIR, FLOOR, TABLE]], [0.75, 1, 0, 0])
+    assert np.isnan(actual.iou[CLUTTER])
+    assert actual.miou == 1.75 / 4
     assert semantic_quality(confusion(merge_overlaps(frames), CLASSES)).iou[WALL] == 60 / 110

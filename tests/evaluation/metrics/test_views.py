@@ -14,18 +14,18 @@ def image(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (12, 16, 3)).astype(np.uint8)
 
 
-def plain_ssim(one: np.ndarray, other: np.ndarray) -> float:
+def plain_ssim(image: np.ndarray, other: np.ndarray) -> float:
     """Wang et al.: 7 x 7 windows inside the image, channels alike, sample variances."""
     values = []
     for channel in range(3):
-        for row in range(one.shape[0] - 6):
-            for column in range(one.shape[1] - 6):
-                a, b = (i[row : row + 7, column : column + 7, channel].astype(float).ravel() for i in (one, other))
+        for row in range(image.shape[0] - 6):
+            for column in range(image.shape[1] - 6):
+                a, b = (i[row : row + 7, column : column + 7, channel].astype(float).ravel() for i in (image, other))
                 covariance = np.cov(a, b)
                 c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
                 luminance = (2 * a.mean() * b.mean() + c1) / (a.mean() ** 2 + b.mean() ** 2 + c1)
-                rest = (2 * covariance[0, 1] + c2) / (covariance[0, 0] + covariance[1, 1] + c2)
-                values.append(luminance * rest)
+                structure = (2 * covariance[0, 1] + c2) / (covariance[0, 0] + covariance[1, 1] + c2)
+                values.append(luminance * structure)
     return float(np.mean(values))
 
 
@@ -38,10 +38,10 @@ def test_equals_the_plain_definition(seed: int, noise: float) -> None:
     depths = [np.where(rng.random(NO_DEPTH.shape) < 0.4, 0, rng.random(NO_DEPTH.shape)) for _ in range(2)]
     errors = [abs(a - b) for a, b in zip(depths[0].ravel(), depths[1].ravel(), strict=True) if a > 0 and b > 0]
     square = np.mean((color.astype(float) - rendered) ** 2)
-    found = view_quality(rendered, color, *depths)
-    assert_allclose(found.psnr, 10 * np.log10(255**2 / square) if square else np.inf, atol=1e-9)
-    assert_allclose(found.ssim, plain_ssim(rendered, color), atol=1e-9)
-    assert_allclose(found.depth_l1, np.mean(errors), atol=1e-12)
+    actual = view_quality(rendered, color, *depths)
+    assert_allclose(actual.psnr, 10 * np.log10(255**2 / square) if square else np.inf, atol=1e-9)
+    assert_allclose(actual.ssim, plain_ssim(rendered, color), atol=1e-9)
+    assert_allclose(actual.depth_l1, np.mean(errors), atol=1e-12)
 
 
 def test_a_photograph_is_itself() -> None:
@@ -63,6 +63,6 @@ def test_depth_counts_only_where_both_have_it() -> None:
 
 def test_views_count_alike_and_depth_where_there_is_one() -> None:
     views = [ViewQuality(20.0, 0.5, 0.1), ViewQuality(30.0, 0.7, float("nan"))]
-    found = mean_view_quality(views)
-    assert_allclose([found.psnr, found.ssim, found.depth_l1], [25, 0.6, 0.1])
+    actual = mean_view_quality(views)
+    assert_allclose([actual.psnr, actual.ssim, actual.depth_l1], [25, 0.6, 0.1])
     assert np.isnan(mean_view_quality([]).psnr)

@@ -39,10 +39,10 @@ def test_the_order_of_a_table_does_not_matter(pair: tuple[Labels, Labels], name:
     shuffled = CategoryTable(tuple(CLASSES[row] for row in order))
     row = np.append(np.argsort(order), VOID)
     moved, same = (overlap(*sides) for sides in (renumbered(pair, row), pair))
-    found = statistics_in(parse_protocol(name).match(moved, shuffled).statistics, shuffled, CLASSES)
+    actual = statistics_in(parse_protocol(name).match(moved, shuffled).statistics, shuffled, CLASSES)
     expected = parse_protocol(name).match(same, CLASSES).statistics
-    assert_allclose(found.iou_sum, expected.iou_sum, atol=1e-12)
-    assert_array_equal(found.is_counted, expected.is_counted)
+    assert_allclose(actual.iou_sum, expected.iou_sum, atol=1e-12)
+    assert_array_equal(actual.is_counted, expected.is_counted)
     there, here = (semantic_quality(confusion(one, CLASSES)) for one in (overlap_in(moved, shuffled, CLASSES), same))
     assert_allclose(there.iou, here.iou, atol=1e-12)
 
@@ -50,8 +50,8 @@ def test_the_order_of_a_table_does_not_matter(pair: tuple[Labels, Labels], name:
 def test_what_a_scene_does_not_evaluate_stays_void_truth() -> None:
     common = common_table([CLASSES, OTHER])
     scene = overlap(labels((10, CLUTTER, 1), (5, CHAIR, 0)), labels((10, CLUTTER, 1), (5, CHAIR, 0)))
-    found = confusion(overlap_in(scene, CLASSES, common), common)
-    assert found.sum() == 5
+    actual = confusion(overlap_in(scene, CLASSES, common), common)
+    assert actual.sum() == 5
 
 
 def renumbered(pair: tuple[Labels, Labels], row: np.ndarray) -> tuple[Labels, Labels]:

@@ -23,7 +23,7 @@ from PIL import Image
 
 import panrecon.evaluation.report.html
 from panrecon.evaluation.protocols import PROTOCOLS
-from panrecon.evaluation.report.html import MEANINGS, UNDEFINED, Picture, figure, report_page
+from panrecon.evaluation.report.html import SENTENCE_OF_PROTOCOL, UNDEFINED, Rgb, figure, report_page
 
 SCHEMA = json.loads(Path(panrecon.evaluation.report.html.__file__).with_name("quality.schema.json").read_text())
 THRESHOLD_OF_PROTOCOL = {"strict": 0.5, "panopticrecon@0.3": 0.3, "lidar": 0.5}
@@ -150,12 +150,12 @@ def record() -> dict[str, Any]:
 
 
 @pytest.fixture
-def pictures() -> dict[str, dict[str, Picture]]:
+def pictures() -> dict[str, dict[str, Rgb]]:
     flat = np.full((30, 40, 3), (200, 30, 40), np.uint8)
     return {"room <b>1</b>": {"scan": photograph(), "errors": flat}}
 
 
-def photograph() -> Picture:
+def photograph() -> Rgb:
     return np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
 
 
@@ -309,7 +309,7 @@ def test_names_from_files_are_never_markup(record: dict[str, Any]) -> None:
     assert "<h1><h1>" not in page
 
 
-def test_the_page_asks_the_network_for_nothing(record: dict[str, Any], pictures: dict[str, dict[str, Picture]]) -> None:
+def test_the_page_asks_the_network_for_nothing(record: dict[str, Any], pictures: dict[str, dict[str, Rgb]]) -> None:
     page = report_page("Rooms", record, pictures)
     tags = Tags(page)
     assert all(source.startswith("data:image/") for source in tags.values("src"))
@@ -317,14 +317,14 @@ def test_the_page_asks_the_network_for_nothing(record: dict[str, Any], pictures:
     assert not any(text in page.lower() for text in ("://", "@import", "url(", 'src="//', 'href="//'))
 
 
-def test_the_same_record_gives_the_same_bytes(record: dict[str, Any], pictures: dict[str, dict[str, Picture]]) -> None:
+def test_the_same_record_gives_the_same_bytes(record: dict[str, Any], pictures: dict[str, dict[str, Rgb]]) -> None:
     before = copy.deepcopy(record)
     assert report_page("Rooms", record, pictures) == report_page("Rooms", before, pictures)
     assert record == before
 
 
 def test_pictures_are_shown_in_order_and_errors_explained(
-    record: dict[str, Any], pictures: dict[str, dict[str, Picture]]
+    record: dict[str, Any], pictures: dict[str, dict[str, Rgb]]
 ) -> None:
     tags = Tags(report_page("Rooms", record, pictures))
     shown = [(found["alt"], found["width"], found["height"]) for tag, found in tags.found if found.get("alt")]
@@ -344,7 +344,7 @@ def test_a_flat_picture_stays_exact_and_a_photograph_light() -> None:
 
 
 def test_every_protocol_is_explained() -> None:
-    assert set(MEANINGS) == set(PROTOCOLS)
+    assert set(SENTENCE_OF_PROTOCOL) == set(PROTOCOLS)
 
 
 def chromium(page: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -395,7 +395,7 @@ def test_another_protocol_takes_the_place_of_the_headline(record: dict[str, Any]
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_a_click_enlarges_a_picture(
-    record: dict[str, Any], pictures: dict[str, dict[str, Picture]], tmp_path: Path
+    record: dict[str, Any], pictures: dict[str, dict[str, Rgb]], tmp_path: Path
 ) -> None:
     click = "document.querySelectorAll('.gallery button')[1].click();"
     tags = after(report_page("Rooms", record, pictures), click, tmp_path)
@@ -405,7 +405,7 @@ def test_a_click_enlarges_a_picture(
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_a_browser_paints_it_without_complaint(
-    record: dict[str, Any], pictures: dict[str, dict[str, Picture]], tmp_path: Path
+    record: dict[str, Any], pictures: dict[str, dict[str, Rgb]], tmp_path: Path
 ) -> None:
     page = tmp_path / "report.html"
     page.write_text(report_page("Rooms", record, pictures), encoding="utf-8")
