@@ -1,6 +1,6 @@
 """How fast are labels scored? Strict PQ of points against torchmetrics' PanopticQuality, and of a stacked 2D scene.
 
-Both get the same arrays without void, for torchmetrics' rule excuses void; their scores are compared as well. Every
+Both get the same arrays without void, for torchmetrics' rule ignores void; their scores are compared as well. Every
 measurement takes a process of its own, so that its memory is its own; compiled code is warm, as in any second run.
 """
 

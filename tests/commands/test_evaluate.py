@@ -1,4 +1,4 @@
-"""`panrecon evaluate` as a user runs it: files of other programs in, tables, record and page out, or one sentence."""
+"""`panrecon evaluate` as a user runs it: files of other programs in; tables, record and page out, or one sentence."""
 
 import json
 import os
@@ -435,7 +435,7 @@ def test_protocols_may_be_many_and_the_first_is_the_headline(here: Path, capsys:
     assert "protocol `strict@0.8`" in capsys.readouterr().out
 
 
-def test_lidar_leaves_out_what_is_small(here: Path) -> None:
+def test_lidar_ignores_small_segments(here: Path) -> None:
     arguments = ["-p", "prediction.ply", "-g", "truth.ply", "--protocol", "lidar", "--min-points"]
     small, large = (only(record_of(*arguments, number)) for number in ("16", "17"))
     assert counts(small, "lidar")["chair"] == (2, 1, 0)  # the chair on the floor has 16 points
@@ -934,9 +934,7 @@ def test_an_input_is_never_overwritten(here: Path, capfd: pytest.CaptureFixture[
     assert files(here) == before
 
 
-def test_wrong_confidences_beside_the_ply_are_not_passed_over_in_silence(
-    here: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_confidences_beside_the_ply_are_reported(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (here / "objects.json").write_text(json.dumps([{"id": 70, "confidence": 93}]))
     evaluate(*PLYS)
     assert "confidence 93" in capfd.readouterr().err

@@ -1,4 +1,4 @@
-"""Laws of a scene results whole: its record, its pictures, and the tables that show it."""
+"""Laws of the evaluation of a scene: its record, its images, and the tables that show it."""
 
 import json
 import re
@@ -40,13 +40,13 @@ def true_labels() -> Labels:
     """A wall above a floor, two chairs, a table, clutter, and a corner of void."""
     category, instance = np.full((HEIGHT, WIDTH), FLOOR), np.full((HEIGHT, WIDTH), VOID)
     category[:3] = WALL
-    for rows, columns, what, number in (
+    for rows, columns, category_index, instance_index in (
         (slice(4, 7), slice(1, 6), CHAIR, 4),
         (slice(4, 7), slice(8, 13), CHAIR, 9),
         (slice(8, 11), slice(1, 6), TABLE, 2),
         (slice(8, 11), slice(8, 11), CLUTTER, 5),
     ):
-        category[rows, columns], instance[rows, columns] = what, number
+        category[rows, columns], instance[rows, columns] = category_index, instance_index
     category[10:, 13:] = VOID
     return Labels(category, instance)
 
@@ -99,25 +99,25 @@ def stacked(pairs: list[tuple[Labels, Labels]]) -> tuple[Labels, Labels]:
     predictions, truths = zip(*pairs, strict=True)
     return tuple(  # type: ignore[return-value]
         Labels(
-            np.concatenate([one.category.ravel() for one in side]),
-            np.concatenate([one.instance.ravel() for one in side]),
+            np.concatenate([frame.category.ravel() for frame in side]),
+            np.concatenate([frame.instance.ravel() for frame in side]),
         )
         for side in (predictions, truths)
     )
 
 
 def renamed(labels: Labels, seed: int = 0) -> Labels:
-    """The same objects under other numbers, far apart."""
-    actual = np.unique(labels.instance[labels.instance != VOID])
-    numbers = np.random.default_rng(seed).permutation(2**32 - 1 - np.arange(len(actual)) * 1000)
+    """The same objects with other instances, far apart."""
+    old_instances = np.unique(labels.instance[labels.instance != VOID])
+    new_instances = np.random.default_rng(seed).permutation(2**32 - 1 - np.arange(len(old_instances)) * 1000)
     instance = np.full(labels.instance.shape, VOID, dtype=np.int64)
-    for old, new in zip(actual.tolist(), numbers.tolist(), strict=True):
+    for old, new in zip(old_instances.tolist(), new_instances.tolist(), strict=True):
         instance[labels.instance == old] = new
     return Labels(labels.category, instance)
 
 
 def without_ids(content: Any) -> Any:
-    """A record without the numbers of objects, which lie in no order then."""
+    """A record without instances; rows of objects then have no order."""
     if isinstance(content, dict):
         return {key: without_ids(value) for key, value in content.items() if key not in ("instance", "truth")}
     if isinstance(content, list | tuple):
@@ -150,7 +150,7 @@ def strict_classes(record: Any, name: str = "strict") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("headline", PROTOCOLS)
-def test_a_truth_judged_by_itself_is_all_ones(headline: str) -> None:
+def test_a_truth_scored_against_itself_is_all_ones(headline: str) -> None:
     """A truth of every evaluated class, for `panopticrecon` counts those that are absent as 0."""
     record = mesh_result(true_labels(), true_labels(), settings_of(headline)).record
     for name, scores in record["protocols"].items():
@@ -164,7 +164,7 @@ def test_a_truth_judged_by_itself_is_all_ones(headline: str) -> None:
     assert record["boundary"]["pq"] == 1
     assert record["geometry"]["accuracy"] == record["geometry"]["completeness"] == 0
     assert_allclose(record["geometry"]["normal_consistency"], 1, atol=1e-6)
-    assert {actual["f_score"] for actual in record["geometry"]["thresholds"].values()} == {1.0}
+    assert {scores["f_score"] for scores in record["geometry"]["thresholds"].values()} == {1.0}
     assert {line["outcome"] for line in record["objects"]} <= {"matched", "excused"}
 
 
@@ -193,13 +193,13 @@ def test_confidences_follow_renamed_ids() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(label_pairs(), min_size=1, max_size=4))
-def test_frames_judged_one_by_one_are_their_stack_judged_at_once(pairs: list[tuple[Labels, Labels]]) -> None:
+def test_frames_evaluated_in_turn_score_as_their_stack(pairs: list[tuple[Labels, Labels]]) -> None:
     images = [tuple(Labels(s.category[None], s.instance[None]) for s in pair) for pair in pairs]
-    actual = frames_result(images, SETTINGS).record  # type: ignore[arg-type]
+    record = frames_result(images, SETTINGS).record  # type: ignore[arg-type]
     plain = plain_strict(*stacked(pairs), 0.5)
-    for row, category in enumerate(CLASSES):
-        expected = (plain.iou_sum[row], plain.tp[row], plain.fp[row], plain.fn[row])
-        scores = strict_classes(actual).get(category.name, dict.fromkeys(SUMS, 0))
+    for index, category in enumerate(CLASSES):
+        expected = (plain.iou_sum[index], plain.tp[index], plain.fp[index], plain.fn[index])
+        scores = strict_classes(record).get(category.name, dict.fromkeys(SUMS, 0))
         assert_allclose([scores[key] for key in SUMS], expected, atol=1e-12)
 
 
@@ -256,7 +256,7 @@ def test_the_classes_of_the_record_keep_the_ids_of_their_table() -> None:
     assert [row["id"] for row in record["classes"]] == CLASSES.ids.tolist()
 
 
-def test_a_nearer_vertex_lends_its_labels() -> None:
+def test_labels_are_transferred_from_the_nearest_vertex() -> None:
     """Every true vertex between two predicted ones: counted with a loop over all of them."""
     rng = np.random.default_rng(4)
     truth, prediction = (rng.random((count, 3)).astype(np.float32) for count in (200, 150))
@@ -287,19 +287,19 @@ def test_a_nearer_vertex_lends_its_labels() -> None:
     }
 
 
-# --- pictures ---------------------------------------------------------------------------------------------------------
+# --- images ---------------------------------------------------------------------------------------------------------
 
 
-def frame_pictures(prediction: Labels, truth: Labels, headline: str) -> tuple[Any, list[np.ndarray]]:
-    actual = frames_result([(prediction, truth)], settings_of(headline))
-    return actual.record, [actual.images[f"frame 1 of 1: {name}"] for name in ("truth", "prediction", "errors")]
+def frame_images(prediction: Labels, truth: Labels, headline: str) -> tuple[Any, list[np.ndarray]]:
+    result = frames_result([(prediction, truth)], settings_of(headline))
+    return result.record, [result.images[f"frame 1 of 1: {name}"] for name in ("truth", "prediction", "errors")]
 
 
 @pytest.mark.parametrize("headline", PROTOCOLS)
 def test_every_protocol_may_be_the_headline_and_paints_its_errors(headline: str) -> None:
     """Where a matched object lies on its partner it is green; where the truth is not scored, grey; else never green."""
     prediction, truth = predicted_labels(), true_labels()
-    record, (_, _, errors) = frame_pictures(prediction, truth, headline)
+    record, (_, _, errors) = frame_images(prediction, truth, headline)
     evaluated = np.append(CLASSES.is_evaluated, False)[truth.category]
     assert_array_equal((errors == GREY).all(axis=-1), ~evaluated)
     matched = [line for line in record["objects"] if line["outcome"] == "matched"]
@@ -315,43 +315,45 @@ def test_every_protocol_may_be_the_headline_and_paints_its_errors(headline: str)
 
 @pytest.mark.parametrize("headline", PROTOCOLS)
 def test_points_are_painted_by_every_headline(headline: str) -> None:
-    actual = mesh_result(predicted_labels(), true_labels(), settings_of(headline))
-    assert list(actual.images) == ["scan", "truth", "prediction", "errors"]
+    result = mesh_result(predicted_labels(), true_labels(), settings_of(headline))
+    assert list(result.images) == ["scan", "truth", "prediction", "errors"]
 
 
 @pytest.mark.parametrize("headline", PROTOCOLS)
 def test_matched_objects_have_the_colour_of_their_truth(headline: str) -> None:
     prediction, truth = predicted_labels(), true_labels()
-    record, (true_picture, picture, _) = frame_pictures(prediction, truth, headline)
+    record, (true_image, image_of_prediction, _) = frame_images(prediction, truth, headline)
     matched = [line for line in record["objects"] if line["outcome"] == "matched"]
     for line in matched:
         predicted_pixels, true_pixels = prediction.instance == line["instance"] - 1, truth.instance == line["truth"] - 1
-        assert_array_equal(np.unique(picture[predicted_pixels], axis=0), np.unique(true_picture[true_pixels], axis=0))
+        assert_array_equal(
+            np.unique(image_of_prediction[predicted_pixels], axis=0), np.unique(true_image[true_pixels], axis=0)
+        )
     same_stuff = (prediction.category == truth.category) & ~np.append(CLASSES.is_thing, False)[truth.category]
-    assert_array_equal(picture[same_stuff], true_picture[same_stuff])
+    assert_array_equal(image_of_prediction[same_stuff], true_image[same_stuff])
 
 
 def test_a_false_object_has_the_colour_of_no_true_one() -> None:
     prediction, truth = predicted_labels(), true_labels()
-    _, (true_picture, picture, _) = frame_pictures(prediction, truth, "strict")
-    true_colors = {tuple(color) for color in true_picture[truth.instance != VOID].tolist()}
-    assert not {tuple(color) for color in picture[prediction.instance == 80].tolist()} & true_colors
+    _, (true_image, image_of_prediction, _) = frame_images(prediction, truth, "strict")
+    true_colors = {tuple(color) for color in true_image[truth.instance != VOID].tolist()}
+    assert not {tuple(color) for color in image_of_prediction[prediction.instance == 80].tolist()} & true_colors
 
 
-def test_a_few_frames_of_many_are_kept_as_pictures() -> None:
-    actual = frames_result([(true_labels(), true_labels())] * 9)
-    captions = [caption for caption in actual.images if caption.endswith("truth")]
+def test_a_few_frames_of_many_are_kept_as_images() -> None:
+    result = frames_result([(true_labels(), true_labels())] * 9)
+    captions = [caption for caption in result.images if caption.endswith("truth")]
     assert captions == [f"frame {number} of 9: truth" for number in (1, 4, 6, 9)]
     for caption in captions:
-        assert_array_equal(actual.images[caption], label_colors(true_labels(), CLASSES))
+        assert_array_equal(result.images[caption], label_colors(true_labels(), CLASSES))
 
 
 def test_every_frame_by_itself_is_painted_by_its_own_matching() -> None:
     truth = true_labels()
-    actual = frames_result([(truth, truth), (predicted_labels(), truth)], settings_of("lidar"))
+    result = frames_result([(truth, truth), (predicted_labels(), truth)], settings_of("lidar"))
     evaluated = np.append(CLASSES.is_evaluated, False)[truth.category]
     expected = error_colors(np.ones(truth.category.shape, bool), evaluated, truth)
-    assert_array_equal(actual.images["frame 1 of 2: errors"], expected)
+    assert_array_equal(result.images["frame 1 of 2: errors"], expected)
 
 
 # --- tables and page --------------------------------------------------------------------------------------------------
@@ -368,7 +370,7 @@ def signed(result: SceneResult) -> SceneResult:
 def whole(headline: str = "strict", scenes: Sequence[str] = ("a", "b")) -> dict[str, Any]:
     first = mesh_result(predicted_labels(), true_labels(), settings_of(headline))
     second = mesh_result(true_labels(), true_labels(), settings_of(headline))
-    results = {name: signed(one) for name, one in zip(scenes, (first, second), strict=False)}
+    results = {name: signed(result) for name, result in zip(scenes, (first, second), strict=False)}
     return quality_record(results, settings_of(headline), is_mesh=True)
 
 
@@ -383,11 +385,11 @@ def rows(tables: str) -> list[list[str]]:
 @pytest.mark.parametrize("headline", HEADLINES)
 def test_the_tables_show_the_numbers_of_the_record(headline: str) -> None:
     record = whole(headline)
-    actual = rows(quality_tables(record))
+    table_rows = rows(quality_tables(record))
     for scene in record["scenes"].values():
         for name, scores in scene["protocols"].items():
             means = [percent(scores["mean"][f"{q}{g}"]) for g in ("", "_things", "_stuff") for q in ("pq", "sq", "rq")]
-            assert [f"`{name}`", *means, percent(scores["matched_iou"]), percent(scores["pq_dagger"])] in actual
+            assert [f"`{name}`", *means, percent(scores["matched_iou"]), percent(scores["pq_dagger"])] in table_rows
         for row in record["classes"]:
             scores = strict_classes(scene, headline).get(row["name"])
             if scores is None:
@@ -395,7 +397,7 @@ def test_the_tables_show_the_numbers_of_the_record(headline: str) -> None:
             quality = [percent(scores[key]) for key in ("pq", "sq", "rq")]
             counts = [str(scores[key]) for key in ("true_positives", "false_positives", "false_negatives")]
             iou = percent(scene["semantic"]["classes"].get(row["name"], {"iou": None})["iou"])
-            assert [row["name"] + "*" * row["thing"], *quality, *counts, iou] in actual
+            assert [row["name"] + "*" * row["thing"], *quality, *counts, iou] in table_rows
     assert f"protocol `{headline}`" in quality_tables(record)
 
 
@@ -404,9 +406,9 @@ def test_held_out_views_stand_in_the_tables_undefined_ones_as_a_dash() -> None:
     head = ["held-out frames", "PSNR, dB", "SSIM", "depth L1, cm"]
     assert head not in rows(quality_tables(record))
     record["scenes"]["a"]["views"] = {"psnr": 23.456, "ssim": 0.8766, "depth_l1": None, "frames": 4}
-    actual = rows(quality_tables(record))
-    assert ["4", "23.46", "0.877", "-"] in actual
-    assert head in actual
+    table_rows = rows(quality_tables(record))
+    assert ["4", "23.46", "0.877", "-"] in table_rows
+    assert head in table_rows
 
 
 def test_one_scene_has_no_total() -> None:
