@@ -18,7 +18,7 @@ from benchmarks.scenes import DATASET, BenchScene, find_scenes, prepare, run_pip
 from benchmarks.study import RESULTS, ROOMS, RUNS, SharedOption
 from benchmarks.tables import table_of
 from panrecon.io.files import write_json, write_text
-from panrecon.profiling.stages import Rehearsal
+from panrecon.profiling.stages import Profiler
 from panrecon.terminal import exit_on_input_error
 from panrecon.workflow.scenes import settings_of
 from panrecon.workflow.script import PICTURES
@@ -63,7 +63,7 @@ def told(scene: BenchScene) -> Taken:
 def _told(scene: BenchScene) -> Taken:
     with tempfile.TemporaryDirectory() as folder:
         settings = settings_of(DATASET, [], scene.overrides)
-        found = Rehearsal(DATASET, scene.raw, settings, Path(folder)).estimate(lambda _: None)
+        found = Profiler(DATASET, scene.raw, settings, Path(folder)).estimate(lambda _: None)
     costs = found.costs.values()
     return Taken(sum(cost.seconds for cost in costs), found.memory, sum(cost.disk for cost in costs))
 

@@ -200,7 +200,9 @@ def semantics_stage(
     objects = instances.objects
     if settings.similarity_relabelling:
         object_of_vertex = instances.of_superface.instance[superface_of_vertex]
-        objects = relabel_by_similarity(objects, object_of_vertex, lifted, len(table))
+        with progress("relabelling", 1) as advance:
+            objects = relabel_by_similarity(objects, object_of_vertex, lifted, len(table))
+            advance(1)
     named = with_categories(instances.of_superface, objects)
     with progress("classifier", 1) as advance:
         category = named.category[superface_of_vertex]

@@ -28,11 +28,11 @@ def estimate(
     with exit_on_input_error(), tempfile.TemporaryDirectory() as folder:
         located = find_scene(scene, data, Path(folder))
         scene_settings = settings_of(located.dataset, settings, override, located.raw)
-        from panrecon.profiling.stages import STAGES, Rehearsal
+        from panrecon.profiling.stages import STAGES, Profiler
 
-        rehearsal = Rehearsal(located.dataset, located.raw, scene_settings, Path(folder))
+        profiler = Profiler(located.dataset, located.raw, scene_settings, Path(folder))
         with progress_bar("estimate", STAGES) as advance:
-            estimated = rehearsal.estimate(advance)
+            estimated = profiler.estimate(advance)
         show(estimated, scene)
 
 

@@ -32,11 +32,16 @@ class Estimate:
     notes: tuple[str, ...] = ()
 
 
+def now() -> float:
+    """A moment, in seconds since any other."""
+    return time.perf_counter()
+
+
 def timed(work: Callable[[], T]) -> tuple[float, T]:
     """How long it takes (s), and what comes of it."""
-    started = time.perf_counter()
+    started = now()
     result = work()
-    return time.perf_counter() - started, result
+    return now() - started, result
 
 
 def size_of(path: Path) -> float:

@@ -90,7 +90,7 @@ def apart(stage: str, work: Callable[..., T], *arguments: object) -> T:
             return pool.submit(work, *arguments).result()
     except BrokenProcessPool as error:
         raise OutOfMemoryError(
-            f"The networks of the stage {stage} were killed while they were rehearsed, as a system does that runs out "
+            f"The networks of the stage {stage} were killed while they were profiled, as a system does that runs out "
             "of memory; free some or choose smaller ones."
         ) from error
 

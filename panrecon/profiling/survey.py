@@ -1,4 +1,4 @@
-"""Which frames are rehearsed, and how much surface the others see besides."""
+"""Which frames are sampled, and how much surface the others see besides."""
 
 from dataclasses import replace
 from itertools import cycle, islice
