@@ -26,15 +26,15 @@ def import_scan(
     Reads the scan, writes the folder, whole or not at all. Then: make own/<name>. Exit code 2: the scan cannot be
     read, or the folder exists, in one sentence.
     """
-    from panrecon.datasets.importers import every_importer
-    from panrecon.datasets.importers.write import posed_frames, sharpest, write_source
+    from panrecon.datasets.importers import all_importers
+    from panrecon.datasets.importers.write import posed_frames, sharpest_frames, write_source
 
     with exit_on_input_error():
         source_path = path.expanduser()
         folder = (out or OWN_SCANS / name_of(source_path)).expanduser()
         if folder.exists():
             raise InputError(f"{folder} exists already; remove it, or name another folder with --out.")
-        importer, reason = choose_importer(every_importer(), source_path, kind)
+        importer, reason = choose_importer(all_importers(), source_path, kind)
         _print(f"{source_path} is read as {importer.name}: {reason}")
         source = importer.read(source_path)
         for note in source.notes:
@@ -43,7 +43,7 @@ def import_scan(
         without_pose = len(source.frames) - len(posed)
         frames = posed[::stride]
         if sharp:
-            frames = sharpest(posed, stride, lambda groups: track(groups, "import: sharpness", len(groups)))
+            frames = sharpest_frames(posed, stride, lambda groups: track(groups, "import: sharpness", len(groups)))
         record = {
             "format": importer.name,
             "frames": len(frames),

@@ -170,4 +170,4 @@ def _nuscenes_points(frame: SequenceFrame, beams: int) -> Float[np.ndarray, "n 5
     """x right, y forward, z up (m), intensity up to 255, ring from below."""
     x, y, z, intensity = frame.scan.points.T
     ring = (beams - 1 - frame.scan.beam).astype(np.float32)
-    return np.column_stack([-y, x, z, np.rint(nuscenes.BRIGHTEST * intensity), ring]).astype(np.float32)
+    return np.column_stack([-y, x, z, np.rint(nuscenes.MAX_INTENSITY * intensity), ring]).astype(np.float32)

@@ -28,5 +28,6 @@ def read_points(path: Path, columns: int = 4) -> Float[np.ndarray, "n {columns}"
 
 
 def write_points(path: Path, points: Float[np.ndarray, "n columns"]) -> None:
+    """Writes points as raw little-endian float32, row by row."""
     with aside(path) as partial:
         partial.write_bytes(np.ascontiguousarray(points, dtype="<f4").tobytes())

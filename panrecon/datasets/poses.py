@@ -1,6 +1,7 @@
-"""Poses of cameras: ScanNet's 4 x 4 text files, one or a folder of them, and the poses of a `scan.json`."""
+"""Poses of cameras (m): 4 x 4 text files, one or a folder of them, and the poses of a `scan.json`."""
 
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from jaxtyping import Float
@@ -8,16 +9,20 @@ from jaxtyping import Float
 from panrecon.errors import InputError, reason
 from panrecon.io.files import read_json
 
-ROTATION_TOLERANCE = 0.01  # by which R R^T of a pose may differ from 1
+ROTATION_TOLERANCE: Final = 0.01  # by which an entry of R R^T of a pose may differ from the identity's
 
 
 def read_pose(path: Path) -> Float[np.ndarray, "4 4"]:
-    """A pose: a rotation and a shift, or not finite where tracking was lost."""
+    """The pose of a text file: a rotation and a shift (m), or not finite where tracking was lost.
+
+    Raises:
+        InputError: the file is missing, not 4 x 4 numbers, or neither.
+    """
     return rigid(read_matrix(path), str(path))
 
 
 def read_poses(path: Path) -> dict[str, Float[np.ndarray, "4 4"]]:
-    """World from camera by name: of every `<name>.txt` of a folder, or of the frames of a JSON file like `scan.json`.
+    """`world_from_camera` (m) by name, of the `<name>.txt` of a folder or the frames of a JSON file like `scan.json`.
 
     Raises:
         InputError: there is no pose, or one of them is not finite, no rotation and shift, or named like no file.
@@ -37,11 +42,15 @@ def read_poses(path: Path) -> dict[str, Float[np.ndarray, "4 4"]]:
 
 
 def read_matrix(path: Path) -> Float[np.ndarray, "4 4"]:
-    """4 x 4 numbers of a text file."""
+    """The 4 x 4 numbers of a text file.
+
+    Raises:
+        InputError: it is missing or holds anything else.
+    """
     try:
         matrix = np.loadtxt(path, dtype=np.float64)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as 4 x 4 numbers: {reason(error)}.") from error
+        raise InputError(f"{path} cannot be read as 4 x 4 numbers: {reason(error)}; export it again.") from error
     if matrix.shape != (4, 4):
         raise InputError(f"{path} holds numbers of shape {matrix.shape}, not 4 x 4; export it again.")
     return matrix
@@ -65,11 +74,16 @@ def rigid(matrix: Float[np.ndarray, "4 4"], what: str) -> Float[np.ndarray, "4 4
     Raises:
         InputError: it is neither; the sentence calls it `what`.
     """
+    if not np.isfinite(matrix).all():
+        return matrix
     rotation = matrix[:3, :3]
-    if np.isfinite(matrix).all() and not (
-        np.allclose(rotation @ rotation.T, np.eye(3), atol=ROTATION_TOLERANCE)
-        and np.linalg.det(rotation) > 0
-        and np.allclose(matrix[3], [0, 0, 0, 1])
-    ):
-        raise InputError(f"The pose {what} is no rotation and shift; it must take points of the camera to the world.")
+    deviation = float(np.abs(rotation @ rotation.T - np.eye(3)).max())
+    determinant = float(np.linalg.det(rotation))
+    is_affine = np.allclose(matrix[3], [0, 0, 0, 1])
+    if deviation > ROTATION_TOLERANCE or determinant <= 0 or not is_affine:
+        last_row = " ".join(f"{value:g}" for value in matrix[3])
+        raise InputError(
+            f"The pose {what} is no rotation and shift: R R^T differs from the identity by {deviation:.2g}, det R is "
+            f"{determinant:.2g}, the last row is {last_row}; export it without scale, shear or mirroring, row by row."
+        )
     return matrix

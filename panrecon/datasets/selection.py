@@ -16,15 +16,15 @@ T = TypeVar("T")
 
 
 def in_groups(items: Sequence[T], settings: ScanSettings) -> Iterator[Sequence[T]]:
-    """The items, `frame_stride` at a time."""
-    step = settings.frame_stride
-    return (items[start : start + step] for start in range(0, len(items), step))
+    """The items, `frame_stride` at a time; the last group may be smaller."""
+    stride = settings.frame_stride
+    return (items[start : start + stride] for start in range(0, len(items), stride))
 
 
 def choose_frames(groups: Iterable[Sequence[Frame]], settings: ScanSettings) -> list[Frame]:
     """The first frame of every group or, of several, the sharpest that has a pose; none of a group without any."""
     if settings.sharpest and settings.frame_stride > 1:
-        return [frame for chosen in parallel_map(_sharpest, groups) for frame in chosen]
+        return [frame for sharpest in parallel_map(_sharpest, groups) for frame in sharpest]
     return [group[0] for group in groups if group]
 
 

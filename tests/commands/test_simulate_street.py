@@ -271,7 +271,7 @@ def test_nuscenes_scans_look_ahead_along_y_and_all_cameras_around(nuscenes: Path
     assert ahead["CAM_FRONT_RIGHT"][0] > 0.5 and ahead["CAM_BACK_LEFT"][0] < -0.5
     assert_allclose(ahead["CAM_BACK"], [0, -1, 0], atol=1e-6)
     scan = next((nuscenes / "samples/LIDAR_TOP").glob("*.pcd.bin"))
-    rings = read_points(scan, nuscenes_files.VALUES)
+    rings = read_points(scan, nuscenes_files.VALUES_PER_POINT)
     elevation = np.arctan2(rings[:, 2], np.hypot(rings[:, 0], rings[:, 1]))
     assert elevation[rings[:, 4] == rings[:, 4].max()].mean() > elevation[rings[:, 4] == rings[:, 4].min()].mean()
 

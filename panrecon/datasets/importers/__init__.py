@@ -12,6 +12,6 @@ from panrecon.datasets.importers.stray import Stray
 from panrecon.datasets.importers.tum import Tum
 
 
-def every_importer() -> tuple[Importer, ...]:
-    """All of them."""
+def all_importers() -> tuple[Importer, ...]:
+    """An importer of every format that can be read."""
     return (Plain(), Sens(), Tum(), Replica(), Redwood(), Colmap(), Stray(), Record3D(), Polycam())

@@ -16,22 +16,22 @@ from panrecon.datasets.importers.base import SourceFrame
 from panrecon.errors import InputError
 from panrecon.structures import Camera
 
-ARKIT_FROM_OPENCV: Final = np.diag([1.0, -1.0, -1.0, 1.0])  # of cameras
-SPREAD_ALLOWED: Final = 0.02  # of the intrinsics of one scan, a share of the focal length: 2 cm at the edge of 1 m
-SPREAD_NOTED: Final = 0.0005
+ARKIT_FROM_OPENCV: Final = np.diag([1.0, -1.0, -1.0, 1.0])
+MAX_INTRINSICS_DEVIATION: Final = 0.02  # of a frame's from their median, per focal length: 2 cm at the edge of 1 m
+NOTED_INTRINSICS_DEVIATION: Final = 0.0005  # from which on a note tells of it
 UNIT_TOLERANCE: Final = 0.01  # by which the length of a quaternion may differ from 1
 
 
 def opencv_pose(world_from_arkit: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
-    """World from camera with the camera's axes turned to x right, y down, z forward; the world stays."""
+    """`world_from_camera` in OpenCV's camera axes (x right, y down, z forward); the world stays ARKit's, y up."""
     return world_from_arkit @ ARKIT_FROM_OPENCV
 
 
-def pose_of(quaternion: Sequence[float], position: Sequence[float], what: str) -> Float[np.ndarray, "4 4"]:
-    """The pose of a quaternion (x, y, z, w) and a place; not finite where either is not, or the quaternion is zero.
+def pose_from_quaternion(quaternion: Sequence[float], position: Sequence[float], what: str) -> Float[np.ndarray, "4 4"]:
+    """The pose of a quaternion (x, y, z, w) and a position (m); nan where either is not finite or the quaternion zero.
 
     Raises:
-        InputError: the quaternion is no rotation.
+        InputError: the quaternion's length is not 1; the sentence calls it that of `what`.
     """
     length = np.linalg.norm(quaternion)
     pose = np.full((4, 4), np.nan)
@@ -48,7 +48,11 @@ def pose_of(quaternion: Sequence[float], position: Sequence[float], what: str) -
 def most_confident(
     depth: Float[np.ndarray, "h w"], confidence: Integer[np.ndarray, "H W"], what: str
 ) -> Float[np.ndarray, "h w"]:
-    """The depth where its confidence is of the highest level that measured anything in this image, 0 elsewhere."""
+    """The depth (m) where its confidence is of the highest level that measured anything in this image, 0 elsewhere.
+
+    Raises:
+        InputError: the two images differ in size.
+    """
     if confidence.shape != depth.shape:
         raise InputError(
             f"The confidence of {what} has shape {confidence.shape}, its depth {depth.shape}; export the scan again."
@@ -75,18 +79,23 @@ def median_camera(
             "export the scan again."
         )
     difference = np.abs((intrinsics - median) / [fx, fy, fx, fy]).max(axis=1)
-    if difference.max() > SPREAD_ALLOWED:
+    deviates = difference > MAX_INTRINSICS_DEVIATION
+    if deviates.any():
         raise InputError(
-            f"The intrinsics of {(difference > SPREAD_ALLOWED).sum()} of {len(names)} frames of {where} differ by "
+            f"The intrinsics of {deviates.sum()} of {len(names)} frames of {where} differ by "
             f"more than 2 % from their median, those of {names[difference.argmax()]} by {difference.max():.1%}; remove "
             "these frames, or record again with the focus locked."
         )
     note = f"The intrinsics of the frames differ by up to {difference.max():.2%}; all frames get their median."
-    return Camera(width, height, fx, fy, cx, cy), [note] if difference.max() > SPREAD_NOTED else []
+    return Camera(width, height, fx, fy, cx, cy), [note] if difference.max() > NOTED_INTRINSICS_DEVIATION else []
 
 
 def resized(camera: Camera, width: int, height: int, images: str) -> Camera:
-    """The camera at the size of other images of the same view, as ARKit registers depth to colour."""
+    """The camera of images of another size in pixels of the same view, as ARKit registers depth to colour.
+
+    Raises:
+        InputError: the size has another ratio of width to height.
+    """
     scaled = camera.scaled(width / camera.width)
     if (scaled.width, scaled.height) != (width, height):
         raise InputError(
@@ -96,7 +105,7 @@ def resized(camera: Camera, width: int, height: int, images: str) -> Camera:
     return scaled
 
 
-def side_notes(frames: Sequence[SourceFrame]) -> list[str]:
+def sideways_notes(frames: Sequence[SourceFrame]) -> list[str]:
     """A note where most images lie on their side: the sensor's long side is that of the phone."""
     poses = np.stack([frame.world_from_camera for frame in frames])
     right, down = np.nanmean(np.abs(poses[:, 1, :2]), axis=0) if np.isfinite(poses).any() else (0, 0)
@@ -104,16 +113,20 @@ def side_notes(frames: Sequence[SourceFrame]) -> list[str]:
     return [note] if right > down else []
 
 
-def size_of(encoded: bytes, where: str) -> tuple[int, int]:
-    """Width and height of a JPEG or PNG."""
+def encoded_size(encoded: bytes, where: str) -> tuple[int, int]:
+    """Width and height in pixels of an encoded JPEG or PNG.
+
+    Raises:
+        InputError: it cannot be decoded; the sentence calls it `where`.
+    """
     image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
     if image is None:
         raise InputError(f"The image {where} cannot be decoded; it is damaged, export the scan again.")
     return image.shape[1], image.shape[0]
 
 
-def notes_of(left_out: Sequence[str], without_confidence: int, frames: int) -> list[str]:
-    """What an export lacked, a sentence each; `left_out` are the names of frames that were not whole."""
+def export_notes(left_out: Sequence[str], without_confidence: int, frames: int) -> list[str]:
+    """What an export lacked, a sentence each; `left_out` names the frames that lack an image, a depth or a pose."""
     notes = ["Of the depth only the highest level of confidence in each image is kept."]
     if without_confidence == frames:
         notes = ["There is no map of confidence: all depth is kept."]

@@ -1,4 +1,4 @@
-"""What an importer gives: a posed RGB-D scan as it was found, its images read one by one."""
+"""What an importer returns: a posed RGB-D scan of another tool, its images read one by one."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,26 +10,29 @@ from jaxtyping import Float, UInt8
 
 from panrecon.structures import Camera
 
-Picture = Path | bytes | UInt8[np.ndarray, "h w 3"]  # a file as it is, an encoded JPEG or PNG, or RGB
+SourceImage = Path | bytes | UInt8[np.ndarray, "h w 3"]  # a file as it is, an encoded JPEG or PNG, or RGB pixels
 
 
 @dataclass(frozen=True)
 class SourceFrame:
-    """One frame, its images read when they are asked for, in order.
+    """One frame of a foreign scan; its images are read when `color` and `depth` are called, once a frame and in order.
 
-    `world_from_camera` looks along +z with x right and y down (OpenCV), in metres; not finite where tracking was lost.
-    `depth` gives metres along the optical axis, 0 where not measured.
+    `world_from_camera` (m) is of the depth camera, in OpenCV's axes (x right, y down, z forward); not finite where
+    tracking was lost. `depth` returns metres along the optical axis, 0 where not measured.
     """
 
     name: str
     world_from_camera: Float[np.ndarray, "4 4"]
-    color: Callable[[], Picture]
+    color: Callable[[], SourceImage]
     depth: Callable[[], Float[np.ndarray, "h w"]]
 
 
 @dataclass(frozen=True)
 class Source:
-    """A scan in a foreign format; `notes` say what was left out or taken for granted, a sentence each."""
+    """A scan in a foreign format; `notes` say what was left out or assumed, a sentence each.
+
+    `color_from_depth` takes points (m) of the depth camera's frame into the colour camera's.
+    """
 
     camera: Camera  # of the depth images
     color_camera: Camera
@@ -38,25 +41,29 @@ class Source:
     color_from_depth: Float[np.ndarray, "4 4"] = field(default_factory=lambda: np.eye(4))
 
     @property
-    def has_one_place(self) -> bool:
-        """Whether depth and colour are seen from the same place in the same direction."""
+    def shares_viewpoint(self) -> bool:
+        """Whether the depth and the colour camera have one centre and one orientation."""
         return np.allclose(self.color_from_depth, np.eye(4), atol=1e-6)
 
 
 @runtime_checkable
 class Importer(Protocol):
-    """Reads one format. Everything it can complain of is an InputError."""
+    """Reads one format; raises InputError for whatever a user can cause."""
 
     @property
     def name(self) -> str:
-        """As `--format` calls it."""
+        """The format's name for `panrecon import --format`."""
 
     @property
     def needs(self) -> str:
         """What a scan of this format looks like on disk, in one clause."""
 
     def recognise(self, path: Path) -> str | None:
-        """Why `path` is of this format, in one clause; None where it is not. Looks at names and a few bytes only."""
+        """Why `path` is of this format, in one clause; None where it is not. Reads names and a few bytes only."""
 
     def read(self, path: Path) -> Source:
-        """The scan; images are not read yet."""
+        """The scan; images but the first are not read yet.
+
+        Raises:
+            InputError: a file is missing or damaged, or no frame has colour, depth and pose.
+        """

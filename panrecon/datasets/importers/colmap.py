@@ -36,7 +36,7 @@ MODELS: Final = (
 )  # in COLMAP's order
 MILLIMETRES: Final = 1000.0  # a metre
 
-Row = tuple[str, int, list[float]]  # of an image: name, camera, qw qx qy qz tx ty tz
+ImageRecord = tuple[str, int, list[float]]  # name, camera id, qw qx qy qz tx ty tz (camera from world)
 
 
 class Colmap:
@@ -46,38 +46,50 @@ class Colmap:
     needs = "a folder with images/, a sparse model in it, sparse/ or sparse/0/, and depth/ or stereo/depth_maps/"
 
     def recognise(self, path: Path) -> str | None:
+        """Names the model's file, where there is one beside images/; else None."""
         model = find_model(path)
         return f"it holds images/ and COLMAP's {model[0].name}" if model and (path / "images").is_dir() else None
 
     def read(self, path: Path) -> Source:
-        """The images of the model that are there and have a depth map, in the order of their names."""
+        """The images of the model that exist and have a depth map, in the order of their names.
+
+        Raises:
+            InputError: the model is missing, damaged, distorted or of several cameras, or no image has a depth map.
+        """
         model = find_model(path)
         if model is None:
             raise InputError(
                 f"{path} has no cameras and images, .bin or .txt, in it, sparse/ or sparse/0/; add the model."
             )
-        cameras, rows = read_model(*model)
+        cameras, records = read_model(*model)
         depths = depth_folder(path)
-        frames, seen = [], set()
-        for number, (name, camera, values) in enumerate(rows):
-            color, depth = path / "images" / name, find_depth(depths, name)
+        frames = []
+        used_cameras = set()
+        for image_index, (name, camera_id, values) in enumerate(records):
+            color = path / "images" / name
+            depth = find_depth(depths, name)
             if color.is_file() and depth is not None:
                 pose = invert(camera_from_world(values, name, model[1]))
-                frames.append(SourceFrame(f"{number:06d}", pose, partial(Path, color), partial(read_depth_of, depth)))
-                seen.add(cameras.get(camera))
+                frames.append(
+                    SourceFrame(f"{image_index:06d}", pose, partial(Path, color), partial(read_depth_map, depth))
+                )
+                used_cameras.add(cameras.get(camera_id))
         if not frames:
             raise InputError(
-                f"None of the {len(rows)} images of {model[1]} is in {path / 'images'} and has a depth map."
+                f"None of the {len(records)} images of {model[1]} is in {path / 'images'} and has a depth map in "
+                f"{depths}; give them the model's names."
             )
         notes = [f"COLMAP's scale is arbitrary: poses and {depths.name}/ are taken as metres, true of a scaled model"]
-        if len(frames) < len(rows):
-            notes.append(f"{len(rows) - len(frames)} images of the model have no file or no depth map and are left out")
-        color_camera = the_only(seen, model[0])
+        if len(frames) < len(records):
+            notes.append(
+                f"{len(records) - len(frames)} images of the model have no file or no depth map and are left out"
+            )
+        color_camera = single_camera(used_cameras, model[0])
         return Source(fitted(color_camera, frames[0].depth(), depths), color_camera, frames, notes)
 
 
 def find_model(path: Path) -> tuple[Path, Path] | None:
-    """The files of cameras and of images."""
+    """The model's files of cameras and of images, in the folder, sparse/ or sparse/0/; None without both."""
     for folder in (path, path / "sparse", path / "sparse" / "0"):
         for suffix in ("bin", "txt"):
             files = folder / f"cameras.{suffix}", folder / f"images.{suffix}"
@@ -86,42 +98,56 @@ def find_model(path: Path) -> tuple[Path, Path] | None:
     return None
 
 
-def read_model(cameras: Path, images: Path) -> tuple[dict[int, Camera], list[Row]]:
-    """Cameras by their ids, and the images in the order of the numbers in their names."""
+def read_model(cameras: Path, images: Path) -> tuple[dict[int, Camera], list[ImageRecord]]:
+    """Cameras by their ids, and the images in the order of the numbers in their names.
+
+    Raises:
+        InputError: a file is damaged, or a camera has distortion.
+    """
     binary = cameras.suffix == ".bin"
     try:
-        found = dict(cameras_of_bytes(cameras) if binary else cameras_of_text(cameras))
+        camera_of_id = dict(cameras_of_bytes(cameras) if binary else cameras_of_text(cameras))
     except (ValueError, IndexError, struct.error) as error:
         raise InputError(f"{cameras} is no list of COLMAP's cameras: {error}; export the model again.") from error
     try:
-        rows = list(images_of_bytes(images.read_bytes()) if binary else images_of_text(images))
+        records = list(images_of_bytes(images.read_bytes()) if binary else images_of_text(images))
     except (ValueError, IndexError, struct.error) as error:
         raise InputError(f"{images} is no list of COLMAP's images: {error}; export the model again.") from error
-    return found, sorted(
-        rows, key=lambda row: [(int(word) if word.isdecimal() else 0, word) for word in re.split(r"(\d+)", row[0])]
-    )
+    return camera_of_id, sorted(records, key=lambda record: _by_numbers(record[0]))
+
+
+def _by_numbers(name: str) -> list[tuple[int, str]]:
+    return [(int(word) if word.isdecimal() else 0, word) for word in re.split(r"(\d+)", name)]
 
 
 def cameras_of_text(file: Path) -> Iterator[tuple[int, Camera]]:
+    """Cameras and their ids of a cameras.txt."""
     for line in file.read_text().splitlines():
         if line.strip() and not line.startswith("#"):
-            number, model, width, height, *parameters = line.split()
-            yield int(number), pinhole(file, model, int(width), int(height), [float(word) for word in parameters])
+            camera_id, model, width, height, *parameters = line.split()
+            yield int(camera_id), pinhole(file, model, int(width), int(height), [float(word) for word in parameters])
 
 
 def cameras_of_bytes(file: Path) -> Iterator[tuple[int, Camera]]:
+    """Cameras and their ids of a cameras.bin."""
     data = file.read_bytes()
-    (count,), place = struct.unpack_from("<Q", data), 8
+    (count,) = struct.unpack_from("<Q", data)
+    offset = 8
     for _ in range(count):
-        number, model, width, height = struct.unpack_from("<iiQQ", data, place)
+        camera_id, model, width, height = struct.unpack_from("<iiQQ", data, offset)
         name = MODELS[model] if 0 <= model < len(MODELS) else f"number {model}"
-        parameters = struct.unpack_from(f"<{PINHOLES.get(name, 0)}d", data, place + 24)
-        yield number, pinhole(file, name, width, height, list(parameters))
-        place += 24 + 8 * len(parameters)
+        parameters = struct.unpack_from(f"<{PINHOLES.get(name, 0)}d", data, offset + 24)
+        yield camera_id, pinhole(file, name, width, height, list(parameters))
+        offset += 24 + 8 * len(parameters)
 
 
 def pinhole(file: Path, model: str, width: int, height: int, parameters: list[float]) -> Camera:
-    """Raises: InputError for a model with distortion, ValueError for one without whose parameters are wrong."""
+    """The camera of COLMAP's parameters, its centre moved by half a pixel to centres at integers.
+
+    Raises:
+        InputError: the model has distortion.
+        ValueError: the parameters are too few, not finite, or not above 0.
+    """
     if model not in PINHOLES:
         raise InputError(
             f"{file} has a camera of the model {model}, not SIMPLE_PINHOLE or PINHOLE; run `colmap image_undistorter` "
@@ -133,29 +159,40 @@ def pinhole(file: Path, model: str, width: int, height: int, parameters: list[fl
     return Camera(width, height, focal[0], focal[-1], cx - 0.5, cy - 0.5)
 
 
-def images_of_text(file: Path) -> Iterator[Row]:
-    """Two lines an image; the second, which may be empty, lists its points."""
+def images_of_text(file: Path) -> Iterator[ImageRecord]:
+    """The images of an images.txt: two lines an image; the second, which may be empty, lists its points."""
     lines = iter([line for line in file.read_text().splitlines() if not line.startswith("#")])
     for line in lines:
         if line.strip():
-            _, qw, qx, qy, qz, tx, ty, tz, camera, name = line.split(maxsplit=9)
-            yield name.strip(), int(camera), [float(word) for word in (qw, qx, qy, qz, tx, ty, tz)]
+            _, qw, qx, qy, qz, tx, ty, tz, camera_id, name = line.split(maxsplit=9)
+            yield name.strip(), int(camera_id), [float(word) for word in (qw, qx, qy, qz, tx, ty, tz)]
             next(lines, None)
 
 
-def images_of_bytes(data: bytes) -> Iterator[Row]:
-    (count,), place = struct.unpack_from("<Q", data), 8
+def images_of_bytes(data: bytes) -> Iterator[ImageRecord]:
+    """The images of an images.bin.
+
+    Raises:
+        ValueError: the file is longer than its images.
+    """
+    (count,) = struct.unpack_from("<Q", data)
+    offset = 8
     for _ in range(count):
-        _, *values, camera = struct.unpack_from("<i7di", data, place)
-        end = data.index(b"\0", place + 64)
+        _, *values, camera_id = struct.unpack_from("<i7di", data, offset)
+        end = data.index(b"\0", offset + 64)
         (points,) = struct.unpack_from("<Q", data, end + 1)
-        yield data[place + 64 : end].decode(), camera, values
-        place = end + 9 + 24 * points
-    if place != len(data):
-        raise ValueError(f"it has {len(data)} bytes, its images take {place}")
+        yield data[offset + 64 : end].decode(), camera_id, values
+        offset = end + 9 + 24 * points
+    if offset != len(data):
+        raise ValueError(f"it has {len(data)} bytes, its images take {offset}")
 
 
 def camera_from_world(values: list[float], name: str, file: Path) -> Float[np.ndarray, "4 4"]:
+    """The pose of an image, of a quaternion w, x, y, z and a shift in the model's units.
+
+    Raises:
+        InputError: it holds nan or inf, or no quaternion.
+    """
     if not np.isfinite(values).all() or np.linalg.norm(values[:4]) < 0.5:
         raise InputError(f"The pose of {name} in {file} is {values}; it must be a unit quaternion and a shift.")
     result = np.eye(4)
@@ -164,7 +201,12 @@ def camera_from_world(values: list[float], name: str, file: Path) -> Float[np.nd
     return result
 
 
-def the_only(cameras: set[Camera | None], file: Path) -> Camera:
+def single_camera(cameras: set[Camera | None], file: Path) -> Camera:
+    """The only camera of a set.
+
+    Raises:
+        InputError: there are several, or one that the model does not list.
+    """
     camera, *others = cameras
     if camera is None or others:
         raise InputError(
@@ -175,32 +217,46 @@ def the_only(cameras: set[Camera | None], file: Path) -> Camera:
 
 
 def depth_folder(path: Path) -> Path:
-    """One's own before COLMAP's."""
+    """The folder of depth maps: `depth/` of one's own before COLMAP's.
+
+    Raises:
+        InputError: there is neither.
+    """
     folders = path / "depth", path / "stereo" / "depth_maps"
-    found = next((folder for folder in folders if folder.is_dir()), None)
-    if found is None:
+    existing = next((folder for folder in folders if folder.is_dir()), None)
+    if existing is None:
         raise InputError(
             f"{path} has no depth/ and no stereo/depth_maps/; COLMAP's poses alone are no scan, add depth."
         )
-    return found
+    return existing
 
 
 def find_depth(folder: Path, name: str) -> Path | None:
+    """The depth map of an image; None without one."""
     stem = str(Path(name).with_suffix(""))
     names = [f"{name}.geometric.bin", *(base + suffix for base in (stem, name) for suffix in (".png", ".npy"))]
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
-def read_depth_of(file: Path) -> Float[np.ndarray, "h w"]:
-    """In metres if the file is; 0 where not measured."""
+def read_depth_map(file: Path) -> Float[np.ndarray, "h w"]:
+    """The depth along the optical axis, in metres if the file's units are (PNG: mm); 0 where not measured.
+
+    Raises:
+        InputError: the file is damaged.
+    """
     try:
-        depth = read_map(file) if file.suffix == ".bin" else depth_in_metres(file, MILLIMETRES)
+        depth = read_colmap_map(file) if file.suffix == ".bin" else depth_in_metres(file, MILLIMETRES)
     except (ValueError, EOFError) as error:
         raise InputError(f"The depth map {file} cannot be read: {error}; write it again.") from error
     return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
 
 
-def read_map(file: Path) -> Float[np.ndarray, "h w"]:
+def read_colmap_map(file: Path) -> Float[np.ndarray, "h w"]:
+    """The numbers of a `.geometric.bin`, in the model's units.
+
+    Raises:
+        ValueError: the file is no map of one channel.
+    """
     data = file.read_bytes()
     header = re.match(rb"(\d+)&(\d+)&1&", data)
     if header is None:
@@ -210,11 +266,15 @@ def read_map(file: Path) -> Float[np.ndarray, "h w"]:
 
 
 def fitted(camera: Camera, depth: Float[np.ndarray, "h w"], folder: Path) -> Camera:
-    """The camera of the depth maps, which may be smaller than the images."""
+    """The camera of the depth maps, which may be smaller than the images.
+
+    Raises:
+        InputError: their ratio of width to height is another.
+    """
     scaled = camera.scaled(depth.shape[1] / camera.width)
     if (scaled.height, scaled.width) != depth.shape:
         raise InputError(
             f"Depth maps of {folder} are {depth.shape[1]} x {depth.shape[0]} pixels, images {camera.width} x "
-            f"{camera.height}, of another shape; both must show the same."
+            f"{camera.height}, of another shape; both must show the same view."
         )
     return scaled

@@ -32,11 +32,13 @@ NAME: Final = "scan.yaml"
 
 
 class Strict(BaseModel):
+    """A part of `scan.yaml`: unknown keys, nan and inf are errors."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Intrinsics(Strict):
-    """Pixels; centres of pixels lie at integers."""
+    """Focal lengths and centre in pixels; centres of pixels lie at integers."""
 
     fx: PositiveFloat
     fy: PositiveFloat
@@ -45,7 +47,7 @@ class Intrinsics(Strict):
 
 
 class Description(Strict):
-    """What `scan.yaml` says."""
+    """The content of `scan.yaml`; `depth_scale` is in units per metre."""
 
     color: str
     depth: str
@@ -64,16 +66,24 @@ class Plain:
     needs = f"a folder with a {NAME}"
 
     def recognise(self, path: Path) -> str | None:
+        """Names scan.yaml, where the folder holds it; else None."""
         return f"it holds {NAME}" if (path / NAME).is_file() else None
 
     def read(self, path: Path) -> Source:
-        """Raises: InputError where scan.yaml is wrong, or what it names is not there."""
+        """The frames that have colour, depth and pose, paired by the numbers in their names.
+
+        Raises:
+            InputError: scan.yaml is wrong, or what it names does not exist or is damaged.
+        """
         description = read_description(path / NAME)
-        colors, depths = (by_number(path, getattr(description, kind), kind) for kind in ("color", "depth"))
+        colors = files_by_number(path, description.color, "color")
+        depths = files_by_number(path, description.depth, "depth")
         poses = read_poses(path, description, list(colors))
         names = [name for name in colors if name in depths and name in poses]
         if not names:
-            raise InputError(f"No number is in the names of color, depth and poses of {path / NAME} alike.")
+            raise InputError(
+                f"No number is in the names of color, depth and poses of {path / NAME} alike; give a frame one number."
+            )
         frames = [
             SourceFrame(
                 name,
@@ -83,47 +93,64 @@ class Plain:
             )
             for name in names
         ]
-        left = max(len(colors), len(depths)) - len(names)
-        notes = [f"{left} frames lack an image or a pose and are left out"] if left else []
-        camera, color_camera = cameras(description, read_color(colors[names[0]]), frames[0].depth())
+        left_out = max(len(colors), len(depths)) - len(names)
+        notes = [f"{left_out} frames lack an image or a pose and are left out"] if left_out else []
+        camera, color_camera = read_cameras(description, read_color(colors[names[0]]), frames[0].depth())
         return Source(camera, color_camera, frames, notes)
 
 
 def read_description(file: Path) -> Description:
+    """The content of a `scan.yaml`.
+
+    Raises:
+        InputError: it is no YAML, or a key is unknown, missing or of the wrong type.
+    """
     try:
         content = yaml.safe_load(file.read_text())
         return Description.model_validate(content)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} is not YAML: {' '.join(str(error).split())}.") from error
+        raise InputError(f"{file} is not YAML: {reason(error)}; see docs/import/plain.md.") from error
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"]) or "the file"
         raise InputError(f"{file}: {where}: {problem['msg'].lower()}; see docs/import/plain.md.") from error
 
 
-def by_number(folder: Path, pattern: str, what: str) -> dict[str, Path]:
-    """The files of a pattern, by the number in their names, in its order."""
-    found = in_order(path for path in folder.glob(pattern) if path.is_file())
-    if not found:
+def files_by_number(folder: Path, pattern: str, what: str) -> dict[str, Path]:
+    """The files of a pattern, by the number in their names, in its order.
+
+    Raises:
+        InputError: there is none; the sentence says that it is the pattern of `what`.
+    """
+    paths = in_order(path for path in folder.glob(pattern) if path.is_file())
+    if not paths:
         raise InputError(f"No file in {folder} is called {pattern!r}, as {NAME} says of {what}; mend the pattern.")
-    return {number_of(path): path for path in found}
+    return {number_in(path): path for path in paths}
 
 
-def number_of(path: Path) -> str:
+def number_in(path: Path) -> str:
+    """The digits of a file's stem without leading zeros, or the stem where it has none."""
     digits = "".join(character for character in path.stem if character.isdigit())
     return str(int(digits)) if digits else path.stem
 
 
 def read_poses(folder: Path, description: Description, names: Sequence[str]) -> Mapping[str, Float[np.ndarray, "4 4"]]:
-    """By the number in the name of a file of 4 x 4, or line by line of the only file, for the images in their order."""
-    files = by_number(folder, description.poses, "poses")
+    """Poses as the files have them, by the name of the frame.
+
+    They are of one file each, paired by the number in its name, or line by line of the only file, in the order of the
+    images.
+
+    Raises:
+        InputError: a file is damaged, or the only file has another number of lines than there are images.
+    """
+    files = files_by_number(folder, description.poses, "poses")
     if len(files) > 1 or len(names) == 1:
         return {name: read_pose(path) for name, path in files.items()}
     (path,) = files.values()
     try:
         lines = np.loadtxt(path, dtype=np.float64, ndmin=2)
     except ValueError as error:
-        raise InputError(f"{path} cannot be read as numbers: {reason(error)}.") from error
+        raise InputError(f"{path} cannot be read as numbers: {reason(error)}; write 16 numbers a line.") from error
     if lines.shape != (len(names), 16):
         raise InputError(
             f"{path} has {lines.shape[0]} lines of {lines.shape[1]} numbers; {len(names)} lines of 16 are needed."
@@ -132,6 +159,11 @@ def read_poses(folder: Path, description: Description, names: Sequence[str]) -> 
 
 
 def depth_in_metres(path: Path, scale: float) -> Float[np.ndarray, "h w"]:
+    """The depth (m) of a PNG of `scale` units per metre or of an .npy in metres; 0 where not measured or not finite.
+
+    Raises:
+        InputError: the file is damaged or no image of one channel.
+    """
     if path.suffix != ".npy":
         return read_depth(path, scale)
     try:
@@ -143,8 +175,12 @@ def depth_in_metres(path: Path, scale: float) -> Float[np.ndarray, "h w"]:
     return np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def cameras(description: Description, color: np.ndarray, depth: Float[np.ndarray, "h w"]) -> tuple[Camera, Camera]:
-    """Those of depth and colour; where only one is stated the other is the same, scaled to its images."""
+def read_cameras(description: Description, color: np.ndarray, depth: Float[np.ndarray, "h w"]) -> tuple[Camera, Camera]:
+    """The cameras of depth and of colour; where only one is stated the other is the same, scaled to its images.
+
+    Raises:
+        InputError: only one is stated, and the images differ in their ratio of width to height.
+    """
     camera = Camera(depth.shape[1], depth.shape[0], **description.camera.model_dump())
     if description.color_camera is not None:
         return camera, Camera(color.shape[1], color.shape[0], **description.color_camera.model_dump())

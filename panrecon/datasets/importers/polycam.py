@@ -20,7 +20,14 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
-from panrecon.datasets.importers.arkit import median_camera, most_confident, notes_of, opencv_pose, resized, side_notes
+from panrecon.datasets.importers.arkit import (
+    export_notes,
+    median_camera,
+    most_confident,
+    opencv_pose,
+    resized,
+    sideways_notes,
+)
 from panrecon.datasets.importers.base import Source, SourceFrame
 from panrecon.datasets.poses import rigid
 from panrecon.errors import InputError
@@ -33,8 +40,8 @@ UNCORRECTED: Final = "There are no corrected images and cameras: poses are as th
 
 
 @dataclass(frozen=True)
-class View:
-    """What the JSON of a keyframe says."""
+class Keyframe:
+    """The JSON of a keyframe: its pose (m, OpenCV's camera axes, world y up), and fx, fy, cx, cy in pixels."""
 
     world_from_camera: Float[np.ndarray, "4 4"]
     intrinsics: Float[np.ndarray, "4"]
@@ -48,53 +55,66 @@ class Polycam:
     needs = "a folder with keyframes/, the raw data export of Polycam's developer mode, unpacked"
 
     def recognise(self, path: Path) -> str | None:
+        """Names keyframes/, where it has cameras; else None."""
         keyframes = path / "keyframes"
-        found = (keyframes / "cameras").is_dir() or (keyframes / "corrected_cameras").is_dir()
-        return "it holds keyframes/ with cameras" if found else None
+        has_cameras = (keyframes / "cameras").is_dir() or (keyframes / "corrected_cameras").is_dir()
+        return "it holds keyframes/ with cameras" if has_cameras else None
 
     def read(self, path: Path) -> Source:
-        """Raises: InputError where a file is missing or damaged, or the cameras differ."""
-        keyframes = path / "keyframes"
-        corrected = all(numbered(keyframes / f"corrected_{kind}") for kind in ("images", "cameras"))
-        images, cameras = (numbered(keyframes / f"{'corrected_' * corrected}{kind}") for kind in ("images", "cameras"))
-        depths, confidences = numbered(keyframes / "depth"), numbered(keyframes / "confidence")
-        kept = sorted(images.keys() & cameras.keys() & depths.keys())
-        if not kept:
+        """The keyframes that have image, camera and depth, by time; corrected ones where there are any.
+
+        Raises:
+            InputError: a file is missing or damaged, or the cameras differ.
+        """
+        folder = path / "keyframes"
+        corrected = all(files_by_time(folder / f"corrected_{kind}") for kind in ("images", "cameras"))
+        prefix = "corrected_" if corrected else ""
+        images = files_by_time(folder / f"{prefix}images")
+        cameras = files_by_time(folder / f"{prefix}cameras")
+        depths = files_by_time(folder / "depth")
+        confidences = files_by_time(folder / "confidence")
+        times = sorted(images.keys() & cameras.keys() & depths.keys())
+        if not times:
             raise InputError(
-                f"{keyframes} has {len(images)} images, {len(cameras)} cameras and {len(depths)} depth images, but "
+                f"{folder} has {len(images)} images, {len(cameras)} cameras and {len(depths)} depth images, but "
                 "none of the same name; record in LiDAR mode with developer mode on, and export raw data."
             )
-        views = [read_view(cameras[number]) for number in kept]
-        names = [str(number) for number in kept]
-        check_sizes(views, names, keyframes)
-        rows = np.stack([view.intrinsics for view in views])
-        color, notes = median_camera(rows, names, views[0].size, str(keyframes))
+        keyframes = [read_keyframe(cameras[time]) for time in times]
+        names = [str(time) for time in times]
+        check_sizes(keyframes, names, folder)
+        intrinsics = np.stack([keyframe.intrinsics for keyframe in keyframes])
+        color, notes = median_camera(intrinsics, names, keyframes[0].size, str(folder))
         frames = [
             SourceFrame(
                 name,
-                view.world_from_camera,
-                partial(Path, images[number]),
-                partial(depth_in_metres, depths[number], confidences.get(number)),
+                keyframe.world_from_camera,
+                partial(Path, images[time]),
+                partial(depth_in_metres, depths[time], confidences.get(time)),
             )
-            for number, name, view in zip(kept, names, views, strict=True)
+            for time, name, keyframe in zip(times, names, keyframes, strict=True)
         ]
         height, width = frames[0].depth().shape
-        left_out = [str(number) for number in sorted((images.keys() | cameras.keys() | depths.keys()) - set(kept))]
-        unsure = len(set(kept) - confidences.keys())
+        left_out = [str(time) for time in sorted((images.keys() | cameras.keys() | depths.keys()) - set(times))]
+        without_confidence = len(set(times) - confidences.keys())
         notes += [
             CORRECTED if corrected else UNCORRECTED,
-            *notes_of(left_out, unsure, len(frames)),
-            *side_notes(frames),
+            *export_notes(left_out, without_confidence, len(frames)),
+            *sideways_notes(frames),
         ]
         return Source(resized(color, width, height, f"depth images of {path}"), color, frames, notes)
 
 
-def numbered(folder: Path) -> dict[int, Path]:
-    """The files whose stems are times."""
+def files_by_time(folder: Path) -> dict[int, Path]:
+    """The files whose stems are times (microseconds), by time."""
     return {int(file.stem): file for file in folder.glob("*") if file.stem.isdecimal()}
 
 
-def read_view(path: Path) -> View:
+def read_keyframe(path: Path) -> Keyframe:
+    """The camera of one keyframe.
+
+    Raises:
+        InputError: an entry is missing or no number, or the pose no rotation.
+    """
     content = read_json(path)
     try:
         rows = [[float(content[f"t_{row}{column}"]) for column in range(4)] for row in range(3)]
@@ -102,18 +122,21 @@ def read_view(path: Path) -> View:
         size = int(content["width"]), int(content["height"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} lacks or misstates {error}; export the raw data again.") from error
-    return View(opencv_pose(rigid(np.array([*rows, [0.0, 0.0, 0.0, 1.0]]), f"of {path}")), intrinsics, size)
+    return Keyframe(opencv_pose(rigid(np.array([*rows, [0.0, 0.0, 0.0, 1.0]]), f"of {path}")), intrinsics, size)
 
 
-def check_sizes(views: Sequence[View], names: Sequence[str], keyframes: Path) -> None:
-    for view, name in zip(views, names, strict=True):
-        if view.size != views[0].size:
+def check_sizes(keyframes: Sequence[Keyframe], names: Sequence[str], folder: Path) -> None:
+    """Raises InputError where the images differ in size."""
+    for keyframe, name in zip(keyframes, names, strict=True):
+        if keyframe.size != keyframes[0].size:
             raise InputError(
-                f"The image {name} of {keyframes} is {view.size[0]} x {view.size[1]} pixels, {names[0]} is "
-                f"{views[0].size[0]} x {views[0].size[1]}; all images of a scan need one size, remove the others."
+                f"The image {name} of {folder} is {keyframe.size[0]} x {keyframe.size[1]} pixels, {names[0]} is "
+                f"{keyframes[0].size[0]} x {keyframes[0].size[1]}; all images of a scan need one size, "
+                "remove the others."
             )
 
 
 def depth_in_metres(file: Path, confidence: Path | None) -> Float[np.ndarray, "h w"]:
+    """The depth (m) of the highest confidence in the image, all of it without a map of confidence; 0 elsewhere."""
     depth = read_depth(file, 1000.0)
     return most_confident(depth, read_ids(confidence), str(file)) if confidence else depth

@@ -24,15 +24,15 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from panrecon.datasets.importers.arkit import (
+    encoded_size,
+    export_notes,
     median_camera,
     most_confident,
-    notes_of,
     opencv_pose,
-    pose_of,
+    pose_from_quaternion,
     resized,
-    size_of,
 )
-from panrecon.datasets.importers.base import Picture, Source, SourceFrame
+from panrecon.datasets.importers.base import Source, SourceFrame, SourceImage
 from panrecon.errors import InputError
 from panrecon.structures import Camera
 
@@ -41,40 +41,53 @@ NUMBERS_OF_K: Final = [0, 4, 6, 7]  # fx, fy, cx, cy of a 3 x 3 matrix by column
 
 
 @dataclass(frozen=True)
-class Recording:
-    """The files of a recording, inside a zip or in a folder."""
+class Record3DFiles:
+    """The files of a recording, inside a zip or in a folder; `names` are relative to it."""
 
     path: Path
     archive: zipfile.ZipFile | None
     names: frozenset[str]
 
     def content(self, name: str) -> bytes:
+        """The bytes of a file.
+
+        Raises:
+            InputError: it is missing or damaged.
+        """
         try:
             return self.archive.read(name) if self.archive else (self.path / name).read_bytes()
         except (OSError, KeyError, zipfile.BadZipFile, EOFError, ValueError) as error:
             raise InputError(f"{name} of {self.path} cannot be read: {error}; export the recording again.") from error
 
-    def numbers(self, suffix: str) -> set[int]:
-        """Of the frames that have such a file."""
+    def frame_indices(self, suffix: str) -> set[int]:
+        """The frames that have a file of this suffix."""
         stems = [name[len("rgbd/") : -len(suffix)] for name in self.names if name.endswith(suffix)]
         return {int(stem) for stem in stems if stem.isdecimal()}
 
-    def color(self, number: int) -> Picture:
-        name = f"rgbd/{number}.jpg"
+    def color(self, frame_index: int) -> SourceImage:
+        """The image of a frame, a JPEG."""
+        name = f"rgbd/{frame_index}.jpg"
         return self.content(name) if self.archive else self.path / name
 
-    def depth(self, number: int, size: tuple[int, int]) -> Float[np.ndarray, "h w"]:
-        """Metres; 0 where not measured, or less surely than elsewhere in the image."""
-        raw = self._unpacked(f"rgbd/{number}.depth", np.dtype("<f4"), size)
+    def depth(self, frame_index: int, size: tuple[int, int]) -> Float[np.ndarray, "h w"]:
+        """The depth (m) of a frame; 0 where not measured, or with less confidence than elsewhere in the image.
+
+        `size` is (width, height).
+
+        Raises:
+            InputError: a file is missing, no LZFSE data, or of another size.
+        """
+        raw = self._unpacked(f"rgbd/{frame_index}.depth", np.dtype("<f4"), size)
         depth = np.where(np.isfinite(raw) & (raw > 0), raw, 0).astype(np.float32)
-        name = f"rgbd/{number}.conf"
+        name = f"rgbd/{frame_index}.conf"
         if name not in self.names:
             return depth
         confidence = self._unpacked(name, np.dtype(np.uint8), size)
-        return most_confident(depth, confidence, f"frame {number} of {self.path}")
+        return most_confident(depth, confidence, f"frame {frame_index} of {self.path}")
 
     def _unpacked(self, name: str, kind: np.dtype[Any], size: tuple[int, int]) -> Shaped[np.ndarray, "h w"]:
-        lzfse, (width, height) = import_lzfse(), size
+        lzfse = import_lzfse()
+        width, height = size
         try:
             content = lzfse.decompress(self.content(name))
         except (lzfse.error, MemoryError) as error:  # what damaged data ask for may not fit
@@ -89,9 +102,9 @@ class Recording:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What the JSON says, of all frames."""
+    """The JSON of a recording; poses are quaternions x, y, z, w and positions (m) in OpenGL's camera axes."""
 
-    size: tuple[int, int]  # width, height
+    size: tuple[int, int]  # width, height of colour
     depth_size: tuple[int, int]
     poses: Float[np.ndarray, "n 7"]
     intrinsics: Float[np.ndarray, "n 4"]  # fx, fy, cx, cy
@@ -104,6 +117,7 @@ class Record3D:
     needs = "a Record3D recording: an .r3d file, or a folder with its metadata and rgbd/"
 
     def recognise(self, path: Path) -> str | None:
+        """Says by which files it is a recording or an EXR export, which `read` refuses; else None."""
         if path.suffix.lower() == ".r3d" and path.is_file():
             return "its name ends in .r3d"
         if (path / "metadata").is_file() and (path / "rgbd").is_dir():
@@ -111,60 +125,80 @@ class Record3D:
         return "it is an EXR + JPG export of Record3D" if is_exr_export(path) else None
 
     def read(self, path: Path) -> Source:
-        """Raises: InputError where a file is missing or damaged, or pyliblzfse is not installed."""
+        """The frames that have pose, image and depth, in order.
+
+        Raises:
+            InputError: a file is missing or damaged, it is an EXR export, or pyliblzfse is not installed.
+        """
         import_lzfse()
-        recording = opened(path)
+        recording = open_recording(path)
         metadata = read_metadata(recording)
-        posed, images, depths = set(range(len(metadata.poses))), recording.numbers(".jpg"), recording.numbers(".depth")
-        kept = sorted(posed & images & depths)
-        if not kept:
+        posed = set(range(len(metadata.poses)))
+        images = recording.frame_indices(".jpg")
+        depths = recording.frame_indices(".depth")
+        frame_indices = sorted(posed & images & depths)
+        if not frame_indices:
             raise InputError(
                 f"{path} has {len(posed)} poses, {len(images)} images and {len(depths)} depth images, but no number is "
                 "common to them; export the recording again."
             )
-        color, notes = color_camera(recording, metadata, kept)
-        left_out = [str(number) for number in sorted((posed | images | depths) - set(kept))]
-        unsure = len(set(kept) - recording.numbers(".conf"))
+        color, notes = color_camera(recording, metadata, frame_indices)
+        left_out = [str(index) for index in sorted((posed | images | depths) - set(frame_indices))]
+        without_confidence = len(set(frame_indices) - recording.frame_indices(".conf"))
         return Source(
             resized(color, *metadata.depth_size, f"depth images of {path}"),
             color,
-            [frame_of(recording, metadata, number) for number in kept],
-            notes + notes_of(left_out, unsure, len(kept)),
+            [frame_of(recording, metadata, index) for index in frame_indices],
+            notes + export_notes(left_out, without_confidence, len(frame_indices)),
         )
 
 
 def is_exr_export(path: Path) -> bool:
-    """Whether it is EXR_RGBD/ or holds it."""
+    """Whether a folder is the app's EXR_RGBD/ or holds it."""
     folders = [path, path / "EXR_RGBD"]
     return any((folder / "metadata.json").is_file() and any(folder.glob("depth/*.exr")) for folder in folders)
 
 
 def import_lzfse() -> Any:
-    """The module liblzfse of the package pyliblzfse, which we do not require."""
+    """The module liblzfse of the package pyliblzfse, which is optional.
+
+    Raises:
+        InputError: it is not installed.
+    """
     try:
         return importlib.import_module("liblzfse")
     except ImportError as error:
         raise InputError("Record3D's depth is compressed with LZFSE; to read it, pip install pyliblzfse.") from error
 
 
-def opened(path: Path) -> Recording:
+def open_recording(path: Path) -> Record3DFiles:
+    """The files of an .r3d or of an unpacked one.
+
+    Raises:
+        InputError: it is an EXR export, or cannot be opened.
+    """
     if is_exr_export(path):
         raise InputError(f"{path} is an EXR + JPG export, which is not read; export from the app as .r3d.")
     if path.is_dir():
-        return Recording(path, None, frozenset(f"rgbd/{file.name}" for file in (path / "rgbd").glob("*")))
+        return Record3DFiles(path, None, frozenset(f"rgbd/{file.name}" for file in (path / "rgbd").glob("*")))
     try:
         archive = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} cannot be opened as an .r3d file: {error}; export the recording again.") from error
-    return Recording(path, archive, frozenset(archive.namelist()))
+    return Record3DFiles(path, archive, frozenset(archive.namelist()))
 
 
-def read_metadata(recording: Recording) -> Metadata:
+def read_metadata(recording: Record3DFiles) -> Metadata:
+    """The poses and intrinsics of all frames; those of `K` where the file has none of each frame.
+
+    Raises:
+        InputError: an entry is missing or misstated, or all poses are the same.
+    """
     try:
         content = json.loads(recording.content("metadata"))
         poses = np.array(content["poses"], dtype=np.float64).reshape(-1, 7)
-        each = np.array(content.get("perFrameIntrinsicCoeffs") or [], dtype=np.float64).reshape(-1, 4)
-        whole = np.array(content["K"], dtype=np.float64).reshape(1, 9)[:, NUMBERS_OF_K]
+        intrinsics = np.array(content.get("perFrameIntrinsicCoeffs") or [], dtype=np.float64).reshape(-1, 4)
+        common_intrinsics = np.array(content["K"], dtype=np.float64).reshape(1, 9)[:, NUMBERS_OF_K]
         size = int(content["w"]), int(content["h"])
         depth_size = int(content.get("dw", LIDAR_SIZE[0])), int(content.get("dh", LIDAR_SIZE[1]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -173,25 +207,36 @@ def read_metadata(recording: Recording) -> Metadata:
         ) from error
     if len(poses) > 1 and (poses == poses[0]).all():
         raise InputError(f"All poses of {recording.path} are the same; record with the LiDAR camera, not with FaceID.")
-    if len(each) not in (0, len(poses)):
-        raise InputError(f"{recording.path} has {len(poses)} poses but {len(each)} intrinsics; export it again.")
-    return Metadata(size, depth_size, poses, each if len(each) else np.repeat(whole, len(poses), axis=0))
+    if len(intrinsics) not in (0, len(poses)):
+        raise InputError(f"{recording.path} has {len(poses)} poses but {len(intrinsics)} intrinsics; export it again.")
+    if not len(intrinsics):
+        intrinsics = np.repeat(common_intrinsics, len(poses), axis=0)
+    return Metadata(size, depth_size, poses, intrinsics)
 
 
-def color_camera(recording: Recording, metadata: Metadata, kept: Sequence[int]) -> tuple[Camera, list[str]]:
+def color_camera(
+    recording: Record3DFiles, metadata: Metadata, frame_indices: Sequence[int]
+) -> tuple[Camera, list[str]]:
     """The median of the frames' cameras at the size of their images, which the metadata need not state."""
-    names, where = [str(number) for number in kept], f"the metadata of {recording.path}"
-    stated, notes = median_camera(metadata.intrinsics[kept], names, metadata.size, where)
-    first = f"rgbd/{kept[0]}.jpg"
-    size = size_of(recording.content(first), f"{first} of {recording.path}")
+    names = [str(index) for index in frame_indices]
+    where = f"the metadata of {recording.path}"
+    stated, notes = median_camera(metadata.intrinsics[frame_indices], names, metadata.size, where)
+    first = f"rgbd/{frame_indices[0]}.jpg"
+    size = encoded_size(recording.content(first), f"{first} of {recording.path}")
     return resized(stated, *size, f"images of {recording.path}"), notes
 
 
-def frame_of(recording: Recording, metadata: Metadata, number: int) -> SourceFrame:
-    quaternion, position = metadata.poses[number, :4].tolist(), metadata.poses[number, 4:].tolist()
+def frame_of(recording: Record3DFiles, metadata: Metadata, frame_index: int) -> SourceFrame:
+    """One frame, its images read when they are asked for.
+
+    Raises:
+        InputError: the quaternion of its pose is no rotation.
+    """
+    quaternion = metadata.poses[frame_index, :4].tolist()
+    position = metadata.poses[frame_index, 4:].tolist()
     return SourceFrame(
-        str(number),
-        opencv_pose(pose_of(quaternion, position, f"frame {number} of {recording.path}")),
-        partial(recording.color, number),
-        partial(recording.depth, number, metadata.depth_size),
+        str(frame_index),
+        opencv_pose(pose_from_quaternion(quaternion, position, f"frame {frame_index} of {recording.path}")),
+        partial(recording.color, frame_index),
+        partial(recording.depth, frame_index, metadata.depth_size),
     )

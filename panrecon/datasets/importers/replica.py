@@ -30,18 +30,26 @@ class Replica:
     needs = f"a folder with results/frame*.jpg, results/depth*.png and traj.txt, and {CAMERA_FILE} in or beside it"
 
     def recognise(self, path: Path) -> str | None:
-        found = (path / "traj.txt").is_file() and any((path / "results").glob("frame*.jpg"))
-        return "it holds traj.txt and results/frame*.jpg" if found else None
+        """Names traj.txt and the images, where the folder has both; else None."""
+        is_scene = (path / "traj.txt").is_file() and any((path / "results").glob("frame*.jpg"))
+        return "it holds traj.txt and results/frame*.jpg" if is_scene else None
 
     def read(self, path: Path) -> Source:
-        """Line n of traj.txt is of frame n or, where there are as many lines as frames, of the n-th frame."""
+        """The frames with colour, depth and pose.
+
+        Line n of traj.txt is of frame n or, where there are as many lines as frames, of the n-th frame.
+
+        Raises:
+            InputError: a file is missing or damaged, or no frame has all three.
+        """
         camera, scale = read_camera(path)
         poses = read_trajectory(path / "traj.txt")
-        colors, depths = (numbered(path / "results", kind) for kind in ("frame*.jpg", "depth*.png"))
+        colors = files_by_number(path / "results", "frame*.jpg")
+        depths = files_by_number(path / "results", "depth*.png")
         lines = range(len(colors)) if len(colors) == len(poses) else colors
-        pose_of = {number: poses[line] for number, line in zip(colors, lines, strict=True) if line < len(poses)}
-        kept = [number for number in pose_of if number in depths]
-        if not kept:
+        pose_of_frame = {number: poses[line] for number, line in zip(colors, lines, strict=True) if line < len(poses)}
+        complete = [number for number in pose_of_frame if number in depths]
+        if not complete:
             raise InputError(
                 f"No frame of {path} has colour, depth and pose: {len(colors)} frame*.jpg and {len(depths)} depth*.png "
                 f"in results, {len(poses)} lines of traj.txt; unpack the scene again."
@@ -49,22 +57,26 @@ class Replica:
         frames = [
             SourceFrame(
                 f"{number:06d}",
-                pose_of[number],
+                pose_of_frame[number],
                 partial(Path, colors[number]),
                 partial(read_depth, depths[number], scale),
             )
-            for number in kept
+            for number in complete
         ]
-        left = len({*colors, *depths}) - len(kept)
-        unused = len(poses) - len(pose_of)
-        notes = [f"{left} frames lack colour, depth or pose and are left out"] if left else []
+        left_out = len({*colors, *depths}) - len(complete)
+        unused = len(poses) - len(pose_of_frame)
+        notes = [f"{left_out} frames lack colour, depth or pose and are left out"] if left_out else []
         notes += [f"{unused} poses of traj.txt are of no frame"] if unused else []
         return Source(camera, camera, frames, notes)
 
 
 def read_camera(folder: Path) -> tuple[Camera, float]:
-    """The camera, and the depth images' units a metre."""
-    files = [place / CAMERA_FILE for place in (folder, folder.resolve().parent)]
+    """The camera, and the depth images' units per metre.
+
+    Raises:
+        InputError: the file is missing, or a number is missing or not above 0.
+    """
+    files = [parent / CAMERA_FILE for parent in (folder, folder.resolve().parent)]
     file = next((file for file in files if file.is_file()), files[0])
     content = read_json(file)
     stated = content.get("camera") if isinstance(content, dict) else None
@@ -78,19 +90,24 @@ def read_camera(folder: Path) -> tuple[Camera, float]:
 
 
 def read_trajectory(file: Path) -> Float[np.ndarray, "n 4 4"]:
+    """`world_from_camera` (m) of every line.
+
+    Raises:
+        InputError: the file is missing or empty, a line has not 16 numbers, or one is no rotation and shift.
+    """
     if file.is_file() and not file.stat().st_size:
         raise InputError(f"{file} is empty; it must have a line of 16 numbers a frame.")
     try:
         rows = np.loadtxt(file, dtype=np.float64, ndmin=2)
     except (OSError, ValueError) as error:
-        raise InputError(f"{file} cannot be read as a line of 16 numbers a frame: {reason(error)}.") from error
+        raise InputError(f"{file} cannot be read as 16 numbers a line: {reason(error)}; unpack it again.") from error
     if rows.shape[1] != 16:
         raise InputError(f"{file} has {rows.shape[1]} numbers a line; 16 are needed, 4 x 4 row by row.")
     poses = rows.reshape(-1, 4, 4)
     return np.stack([rigid(pose, f"{number} of {file} (counted from 0)") for number, pose in enumerate(poses)])
 
 
-def numbered(folder: Path, pattern: str) -> dict[int, Path]:
+def files_by_number(folder: Path, pattern: str) -> dict[int, Path]:
     """The files of a pattern such as `depth*.png` by the number in the place of the star, in order."""
     before, after = pattern.split("*")
     names = {path.name.removeprefix(before).removesuffix(after): path for path in folder.glob(pattern)}

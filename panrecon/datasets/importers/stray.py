@@ -21,7 +21,14 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
-from panrecon.datasets.importers.arkit import median_camera, most_confident, notes_of, pose_of, resized, side_notes
+from panrecon.datasets.importers.arkit import (
+    export_notes,
+    median_camera,
+    most_confident,
+    pose_from_quaternion,
+    resized,
+    sideways_notes,
+)
 from panrecon.datasets.importers.base import Source, SourceFrame
 from panrecon.datasets.importers.video import Video
 from panrecon.errors import InputError
@@ -33,8 +40,8 @@ INTRINSICS: Final = ["fx", "fy", "cx", "cy"]
 
 
 @dataclass(frozen=True)
-class Line:
-    """One of odometry.csv; intrinsics are nan where it states none."""
+class OdometryLine:
+    """A line of odometry.csv: a pose (m, OpenCV's camera axes), and fx, fy, cx, cy (pixels), nan where not stated."""
 
     world_from_camera: Float[np.ndarray, "4 4"]
     intrinsics: Float[np.ndarray, "4"]
@@ -47,45 +54,56 @@ class Stray:
     needs = "a Stray Scanner folder with rgb.mp4, odometry.csv, camera_matrix.csv and depth/"
 
     def recognise(self, path: Path) -> str | None:
-        found = all((path / name).is_file() for name in ("rgb.mp4", "odometry.csv"))
-        return "it holds rgb.mp4 and odometry.csv" if found else None
+        """Names rgb.mp4 and odometry.csv, where the folder has both; else None."""
+        is_recording = all((path / name).is_file() for name in ("rgb.mp4", "odometry.csv"))
+        return "it holds rgb.mp4 and odometry.csv" if is_recording else None
 
     def read(self, path: Path) -> Source:
-        """Raises: InputError where a file is missing or damaged, or no frame has a pose, a depth and a colour."""
-        lines, video = read_odometry(path / "odometry.csv"), Video(path / "rgb.mp4")
-        depths = numbered(path / "depth")
-        kept = sorted(number for number in lines if number in depths and number < video.count)
-        if not kept:
+        """The frames with pose, depth and colour, in order.
+
+        Raises:
+            InputError: a file is missing or damaged, or no frame has all three.
+        """
+        lines = read_odometry(path / "odometry.csv")
+        video = Video(path / "rgb.mp4")
+        depths = depths_by_frame(path / "depth")
+        complete = sorted(frame for frame in lines if frame in depths and frame < video.count)
+        if not complete:
             raise InputError(
                 f"{path} has no frame with a pose, a depth image and a colour: {len(lines)} lines of odometry.csv, "
                 f"{len(depths)} images in depth/, {video.count} frames of rgb.mp4; copy the whole folder."
             )
-        maps = {number: path / "confidence" / f"{number:06d}.png" for number in kept}
+        confidences = {frame: path / "confidence" / f"{frame:06d}.png" for frame in complete}
         frames = [
             SourceFrame(
-                f"{number:06d}",
-                lines[number].world_from_camera,
-                partial(video.frame, number),
-                partial(depth_in_metres, depths[number], maps[number]),
+                f"{frame:06d}",
+                lines[frame].world_from_camera,
+                partial(video.frame, frame),
+                partial(depth_in_metres, depths[frame], confidences[frame]),
             )
-            for number in kept
+            for frame in complete
         ]
-        color, notes = color_camera(path, lines, kept, video.size)
+        color, notes = color_camera(path, lines, complete, video.size)
         height, width = frames[0].depth().shape
-        left_out = [f"{number:06d}" for number in sorted((lines.keys() | depths.keys()) - set(kept))]
-        unsure = sum(not file.is_file() for file in maps.values())
+        left_out = [f"{frame:06d}" for frame in sorted((lines.keys() | depths.keys()) - set(complete))]
+        without_confidence = sum(not file.is_file() for file in confidences.values())
         camera = resized(color, width, height, f"depth images of {path}")
-        return Source(camera, color, frames, notes + notes_of(left_out, unsure, len(frames)) + side_notes(frames))
+        notes += [*export_notes(left_out, without_confidence, len(frames)), *sideways_notes(frames)]
+        return Source(camera, color, frames, notes)
 
 
-def numbered(folder: Path) -> dict[int, Path]:
-    """The depth images by the numbers of their frames."""
+def depths_by_frame(folder: Path) -> dict[int, Path]:
+    """The depth images by the indices of their frames."""
     files = [file for file in folder.glob("*") if file.suffix in (".png", ".npy")]
     return {int(file.stem): file for file in files if file.stem.isdecimal()}
 
 
-def read_odometry(path: Path) -> dict[int, Line]:
-    """The lines by the number of their frame, which is the one of its depth image and its place in the video."""
+def read_odometry(path: Path) -> dict[int, OdometryLine]:
+    """The lines by their frame, which is the number of its depth image and counts the frames of the video from 0.
+
+    Raises:
+        InputError: the file is missing, a column is missing, a line is damaged, or a frame occurs twice.
+    """
     try:
         rows = [[cell.strip() for cell in row] for row in csv.reader(path.read_text("utf-8-sig").splitlines()) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -94,20 +112,24 @@ def read_odometry(path: Path) -> dict[int, Line]:
     missing = [name for name in POSE if name not in columns]
     if missing:
         raise InputError(f"{path} has no column {missing[0]!r}, only {', '.join(columns)}; copy the recording again.")
-    lines: dict[int, Line] = {}
-    for place, row in enumerate(rows):
-        what = f"line {place + 1 + (columns is not POSE)} of {path}"
+    lines: dict[int, OdometryLine] = {}
+    for row_index, row in enumerate(rows):
+        what = f"line {row_index + 1 + (columns is not POSE)} of {path}"
         values = numbers(row, columns, what)
-        number = int(values.get("frame", place))
-        if number in lines:
-            raise InputError(f"Frame {number} occurs again in {what}; remove one of the two.")
-        pose = pose_of([values[name] for name in POSE[3:]], [values[name] for name in POSE[:3]], what)
-        lines[number] = Line(pose, np.array([values.get(name, np.nan) for name in INTRINSICS]))
+        frame = int(values.get("frame", row_index))
+        if frame in lines:
+            raise InputError(f"Frame {frame} occurs again in {what}; remove one of the two.")
+        pose = pose_from_quaternion([values[name] for name in POSE[3:]], [values[name] for name in POSE[:3]], what)
+        lines[frame] = OdometryLine(pose, np.array([values.get(name, np.nan) for name in INTRINSICS]))
     return lines
 
 
 def numbers(row: Sequence[str], columns: Sequence[str], what: str) -> dict[str, float]:
-    """By the names of the columns; nan where nothing is stated."""
+    """The numbers of a row by their columns' names; nan where a cell is empty.
+
+    Raises:
+        InputError: there are too few or too many cells, or one is no number.
+    """
     try:
         values = {name: float(cell or "nan") for name, cell in zip(columns, row, strict=True)}
     except ValueError as error:
@@ -118,12 +140,16 @@ def numbers(row: Sequence[str], columns: Sequence[str], what: str) -> dict[str, 
 
 
 def color_camera(
-    path: Path, lines: Mapping[int, Line], kept: Sequence[int], size: tuple[int, ...]
+    path: Path, lines: Mapping[int, OdometryLine], frames: Sequence[int], size: tuple[int, ...]
 ) -> tuple[Camera, list[str]]:
-    """The median of what odometry.csv states of the frames, else that of camera_matrix.csv."""
-    stated = {number: lines[number].intrinsics for number in kept if np.isfinite(lines[number].intrinsics).all()}
+    """The median of the intrinsics that odometry.csv states of the frames, else those of camera_matrix.csv; and notes.
+
+    Raises:
+        InputError: neither states intrinsics of images of this size (width, height), or they differ too much.
+    """
+    stated = {frame: lines[frame].intrinsics for frame in frames if np.isfinite(lines[frame].intrinsics).all()}
     if stated:
-        names = [f"{number:06d}" for number in stated]
+        names = [f"{frame:06d}" for frame in stated]
         return median_camera(np.stack(list(stated.values())), names, size, str(path / "odometry.csv"))
     file = path / "camera_matrix.csv"
     try:
@@ -136,12 +162,17 @@ def color_camera(
 
 
 def depth_in_metres(file: Path, confidence: Path) -> Float[np.ndarray, "h w"]:
+    """The depth (m) of the highest confidence in the image, all of it without a map of confidence; 0 elsewhere."""
     depth = read_array(file) if file.suffix == ".npy" else read_depth(file, 1000.0)
     return most_confident(depth, read_ids(confidence), str(file)) if confidence.is_file() else depth
 
 
 def read_array(file: Path) -> Float[np.ndarray, "h w"]:
-    """Metres of an .npy in millimetres."""
+    """The depth (m) of an .npy in millimetres.
+
+    Raises:
+        InputError: it is damaged, or no 16-bit image of one channel.
+    """
     try:
         values = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

@@ -24,7 +24,7 @@ IMAGE: Final = ("timestamp", "filename")  # the columns of a list of images
 POSE: Final = ("timestamp", "tx", "ty", "tz", "qx", "qy", "qz", "qw")  # and of a trajectory
 COLUMNS: Final = {"rgb.txt": IMAGE, "depth.txt": IMAGE, "groundtruth.txt": POSE}
 DEPTH_SCALE: Final = 5000.0  # units a metre
-LONGEST_GAP: Final = 0.02  # seconds between what belongs together, as in the benchmark's `associate.py`
+MAX_TIME_DIFFERENCE: Final = 0.02  # s between image, depth and pose of a frame, as in the benchmark's associate.py
 SIZE: Final = (640, 480)  # of the images whose intrinsics follow
 INTRINSICS: Final = {  # fx, fy, cx, cy by the benchmark's page "File Formats"
     "freiburg1": (517.3, 516.5, 318.6, 255.3),
@@ -41,16 +41,22 @@ class Tum:
     needs = f"a folder with {', '.join(COLUMNS)}"
 
     def recognise(self, path: Path) -> str | None:
+        """Names the three lists, where the folder has all; else None."""
         return f"it holds {', '.join(COLUMNS)}" if all((path / file).is_file() for file in COLUMNS) else None
 
     def read(self, path: Path) -> Source:
-        """The pairs of images with a pose within 20 ms; poses are interpolated at the time of the depth image."""
-        lists = (read_rows(path / file) for file in COLUMNS)
-        (color_times, colors), (depth_times, depths), (pose_times, values) = lists
-        depth_of_color = partners(color_times, depth_times)
+        """The pairs of images with a pose within 20 ms; poses are interpolated at the time of the depth image.
+
+        Raises:
+            InputError: a list is missing or damaged, or no pair of images has a pose.
+        """
+        color_times, colors = read_list(path / "rgb.txt")
+        depth_times, depths = read_list(path / "depth.txt")
+        pose_times, values = read_list(path / "groundtruth.txt")
+        depth_of_color = mutual_nearest(color_times, depth_times)
         paired = np.flatnonzero(depth_of_color != VOID)
         times = depth_times[depth_of_color[paired]]
-        posed = np.abs(pose_times[nearest(times, pose_times)] - times) <= LONGEST_GAP
+        posed = np.abs(pose_times[nearest(times, pose_times)] - times) <= MAX_TIME_DIFFERENCE
         if not posed.any():
             raise InputError(
                 f"No image of {path} has both a depth image and a pose within 20 ms: colour begins at second "
@@ -59,35 +65,41 @@ class Tum:
         poses = interpolated(pose_times, values.astype(np.float64), times[posed])
         frames = [
             SourceFrame(
-                f"{number:06d}",
+                f"{color_index:06d}",
                 pose,
-                partial(Path, path / colors[number, 0]),
-                partial(read_depth, path / depths[depth_of_color[number], 0], DEPTH_SCALE),
+                partial(Path, path / colors[color_index, 0]),
+                partial(read_depth, path / depths[depth_of_color[color_index], 0], DEPTH_SCALE),
             )
-            for number, pose in zip(paired[posed], poses, strict=True)
+            for color_index, pose in zip(paired[posed], poses, strict=True)
         ]
         height, width = frames[0].depth().shape
-        camera, taken = find_camera(path, width, height)
+        camera, camera_note = find_camera(path, width, height)
         missing = {"depth image": len(colors) - len(paired), "pose": int((~posed).sum())}
-        left = [f"{n} frames have no {what} within 20 ms and are left out" for what, n in missing.items() if n]
-        return Source(camera, camera, frames, [taken, *left])
+        left_out = [f"{n} frames have no {what} within 20 ms and are left out" for what, n in missing.items() if n]
+        return Source(camera, camera, frames, [camera_note, *left_out])
 
 
-def read_rows(file: Path) -> tuple[Float[np.ndarray, " n"], np.ndarray]:
-    """Timestamps, ascending, each once, and the other words of their lines (n x columns)."""
+def read_list(file: Path) -> tuple[Float[np.ndarray, " n"], np.ndarray]:
+    """Timestamps (s), ascending, each once, and the other words of their lines (n x columns); lost poses left out.
+
+    Raises:
+        InputError: the file is missing or empty, or a line has not its columns.
+    """
     if not file.is_file():
         raise InputError(f"There is no file {file}; a TUM sequence needs {', '.join(COLUMNS)}.")
-    columns, rows = COLUMNS[file.name], {}
-    for number, line in enumerate(file.read_text(errors="replace").splitlines(), 1):
+    columns = COLUMNS[file.name]
+    words_of_time: dict[float, list[str]] = {}
+    for line_number, line in enumerate(file.read_text(errors="replace").splitlines(), 1):
         words = [] if line.startswith("#") else line.replace(",", " ").split()
         values = numbers(words, columns) if words else [np.nan]
         if values is None:
-            raise InputError(f"Line {number} of {file} is {line[:80]!r}; it must be {' '.join(columns)}.")
+            raise InputError(f"Line {line_number} of {file} is {line[:80]!r}; it must be {' '.join(columns)}.")
         if not np.isnan(values).any():
-            rows[values[0]] = words[1:]
-    if not rows:
+            words_of_time[values[0]] = words[1:]
+    if not words_of_time:
         raise InputError(f"{file} has no line of {' '.join(columns)}; export it again.")
-    return np.array(sorted(rows)), np.array([rows[time] for time in sorted(rows)])
+    times = sorted(words_of_time)
+    return np.array(times), np.array([words_of_time[time] for time in times])
 
 
 def numbers(words: list[str], columns: tuple[str, ...]) -> list[float] | None:
@@ -101,34 +113,42 @@ def numbers(words: list[str], columns: tuple[str, ...]) -> list[float] | None:
 
 
 def nearest(times: Float[np.ndarray, " n"], others: Float[np.ndarray, " m"]) -> Int[np.ndarray, " n"]:
-    """Position of the nearest of `others`, which ascend."""
+    """Index of the nearest of `others`, which ascend; times in seconds."""
     after = np.searchsorted(others, times).clip(0, len(others) - 1)
     before = (after - 1).clip(0)
     return np.where(np.abs(others[before] - times) <= np.abs(others[after] - times), before, after)
 
 
-def partners(times: Float[np.ndarray, " n"], others: Float[np.ndarray, " m"]) -> Int[np.ndarray, " n"]:
-    """Position of the nearest of `others`, if it is within the gap and has no nearer one itself; else `VOID`."""
+def mutual_nearest(times: Float[np.ndarray, " n"], others: Float[np.ndarray, " m"]) -> Int[np.ndarray, " n"]:
+    """Index of the nearest of `others`, if it is within 20 ms and has no nearer one itself; else `VOID`."""
     other = nearest(times, others)
     mutual = nearest(others, times)[other] == np.arange(len(times))
-    return np.where(mutual & (np.abs(others[other] - times) <= LONGEST_GAP), other, VOID)
+    return np.where(mutual & (np.abs(others[other] - times) <= MAX_TIME_DIFFERENCE), other, VOID)
 
 
 def interpolated(
     pose_times: Float[np.ndarray, " n"], poses: Float[np.ndarray, "n 7"], times: Float[np.ndarray, " m"]
 ) -> Float[np.ndarray, "m 4 4"]:
-    """World from camera between the poses before and after: position linearly, rotation along the shortest arc."""
+    """`world_from_camera` (m) between the poses before and after: position linearly, rotation by slerp.
+
+    `poses` are tx ty tz qx qy qz qw.
+    """
     inside = times.clip(pose_times[0], pose_times[-1])
     rotations = Rotation.from_quat(poses[:, 3:])
-    turned = Slerp(pose_times, rotations)(inside) if len(poses) > 1 else rotations[np.zeros(len(times), np.int64)]
+    constant = rotations[np.zeros(len(times), np.int64)]
+    interpolated_rotations = Slerp(pose_times, rotations)(inside) if len(poses) > 1 else constant
     result = np.tile(np.eye(4), (len(times), 1, 1))
-    result[:, :3, :3] = turned.as_matrix()
+    result[:, :3, :3] = interpolated_rotations.as_matrix()
     result[:, :3, 3] = np.stack([np.interp(inside, pose_times, poses[:, axis]) for axis in range(3)], axis=1)
     return result
 
 
 def find_camera(folder: Path, width: int, height: int) -> tuple[Camera, str]:
-    """From a file, else by the folder's name, else the ROS default; and a note that says which."""
+    """The camera of a file, else by the folder's name, else the ROS default; and a note that says which.
+
+    Raises:
+        InputError: there is no file and the images are not 640 x 480 pixels, or the file is damaged.
+    """
     for file in (folder / "calibration.txt", folder / "camera.txt"):
         if file.is_file():
             return Camera(width, height, *read_calibration(file)), f"intrinsics are those of {file.name}"
@@ -143,6 +163,11 @@ def find_camera(folder: Path, width: int, height: int) -> tuple[Camera, str]:
 
 
 def read_calibration(file: Path) -> list[float]:
+    """fx, fy, cx, cy of a text file.
+
+    Raises:
+        InputError: it holds anything else.
+    """
     try:
         values = np.loadtxt(file, dtype=np.float64, ndmin=1).ravel().tolist()
     except ValueError as error:

@@ -21,28 +21,38 @@ class Video:
     """
 
     def __init__(self, path: Path) -> None:
+        """Opens the file.
+
+        Raises:
+            InputError: it cannot be opened as a video.
+        """
         self.path = path
         self._start()
         sides = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
         self.size = tuple(int(self._capture.get(side)) for side in sides)
         self.count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
 
-    def frame(self, number: int) -> UInt8[np.ndarray, "h w 3"]:
-        """RGB of the frame with this number, from 0."""
-        if number < self._next - 1:
+    def frame(self, frame_index: int) -> UInt8[np.ndarray, "h w 3"]:
+        """RGB of a frame, counted from 0.
+
+        Raises:
+            InputError: the video ends before it.
+        """
+        if frame_index < self._next - 1:
             self._start()
-        while self._next <= number and self._capture.grab():
+        while self._next <= frame_index and self._capture.grab():
             self._next += 1
-        found, image = self._capture.retrieve()
-        if self._next <= number or not found:
+        is_decoded, image = self._capture.retrieve()
+        if self._next <= frame_index or not is_decoded:
             raise InputError(f"{self.path} breaks off at frame {self._next} of {self.count}; copy the recording again.")
         return np.ascontiguousarray(image[..., ::-1])
 
     def _start(self) -> None:
-        self._capture, self._next = _opened(self.path), 0
+        self._capture = _open_capture(self.path)
+        self._next = 0
 
 
-def _opened(path: Path) -> cv2.VideoCapture:
+def _open_capture(path: Path) -> cv2.VideoCapture:
     key, value = CAPTURE_OPTIONS
     before = os.environ.get(key)
     os.environ[key] = value

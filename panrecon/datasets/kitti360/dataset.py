@@ -30,29 +30,42 @@ WINDOW: Final = re.compile(r"(?P<drive>.*?)_(?P<first>\d{10})_(?P<last>\d{10})")
 
 
 class KITTI360:
-    """One drive, or a window of its frames."""
+    """A Dataset of drives, or windows of their frames; depth is accumulated from LiDAR scans."""
 
     def check(self, folder: Path) -> None:
+        """Raises InputError where the folder or name means no drive, or several."""
         drive_of_scene(folder)
 
     def files(self, folder: Path) -> list[Path]:
+        """Calibration, poses, images, their LiDAR scans and, where there is one, the mask of the vehicle."""
         drive = drive_of_scene(folder)
         fixed = [*sorted((drive.root / "calibration").glob("*.txt")), drive.poses]
         images = [path for camera in _cameras(drive) for path in _images(drive, camera)]
-        return [*fixed, *images, *(drive.scan_file(int(path.stem)) for path in images), *_own_mask(folder)]
+        return [*fixed, *images, *(drive.scan_file(int(path.stem)) for path in images), *_scene_mask(folder)]
 
     def scan(self, folder: Path, settings: ScanSettings) -> Scan:
+        """The images of the cameras that the settings name, of frames with a pose; `frame.depth` is the LiDAR scan.
+
+        Raises:
+            InputError: calibration, poses, images or scans are missing or damaged.
+        """
         drive = drive_of_scene(folder)
-        rig, poses = read_calibration(drive.root / "calibration"), read_vehicle_poses(drive.poses)
+        rig = read_calibration(drive.root / "calibration")
+        poses = read_vehicle_poses(drive.poses)
         frames = []
         for name in settings.cameras:
-            mounted = rig.vehicle_from_rectified[CAMERAS.index(name)]
+            vehicle_from_camera = rig.vehicle_from_rectified[CAMERAS.index(name)]
             usable = [
                 [
-                    Frame(_frame_name(number, name), path, drive.scan_file(number), poses[number] @ mounted)
+                    Frame(
+                        _frame_name(frame_index, name),
+                        path,
+                        drive.scan_file(frame_index),
+                        poses[frame_index] @ vehicle_from_camera,
+                    )
                     for path in group
-                    for number in [int(path.stem)]
-                    if number in poses and _frame_name(number, name) not in settings.skip_frames
+                    for frame_index in [int(path.stem)]
+                    if frame_index in poses and _frame_name(frame_index, name) not in settings.skip_frames
                 ]
                 for group in in_groups(_images(drive, name), settings)
             ]
@@ -69,19 +82,36 @@ class KITTI360:
         return Scan(folder.name, rig.camera, rig.camera, DEPTH_SCALE, tuple(ordered))
 
     def depths(self, folder: Path, scan: Scan, settings: ScanSettings) -> AccumulatedDepth:
+        """Depth images from LiDAR scans along `scan.accumulate` metres of the way.
+
+        Raises:
+            InputError: poses, scans or the mask of the vehicle are missing or damaged.
+        """
         return AccumulatedDepth(drive_of_scene(folder), scan, settings, _mask(folder, scan, settings))
 
     def alignment(self, folder: Path, settings: ScanSettings) -> Float[np.ndarray, "4 4"]:
+        """The identity: KITTI-360's world has z up."""
         return np.eye(4)
 
     def annotation_files(self, folder: Path) -> list[Path]:
+        """The windows of accumulated points that `annotation` reads; empty without any."""
         return annotated_windows(drive_of_scene(folder))
 
     def annotation(self, folder: Path, table: CategoryTable, visible_only: bool = False) -> PanopticMesh:
+        """The accumulated static points (m), without faces; with `visible_only` those that no camera saw are void.
+
+        Raises:
+            InputError: a window is damaged.
+        """
         windows = annotated_windows(drive_of_scene(folder))
         return truth.concatenated([truth.window_points(path, table, visible_only) for path in windows])
 
     def label_frames(self, folder: Path, table: CategoryTable) -> LabelFrames:
+        """The label images of the first camera.
+
+        Raises:
+            InputError: there are none.
+        """
         return truth.label_frames(drive_of_scene(folder), table)
 
 
@@ -95,20 +125,25 @@ def drive_of_scene(folder: Path) -> Drive:
     if (folder / "calibration").is_dir():
         drives = _drives(folder)
         if len(drives) != 1:
-            example = f"; name one as SCENE with DATA={folder}, such as {drives[0]}" if drives else ""
-            raise InputError(f"{folder / 'data_2d_raw'} has {len(drives)} drives{example}.")
+            example = f"name one as SCENE with DATA={folder}, such as {drives[0]}" if drives else "put one there"
+            raise InputError(f"{folder / 'data_2d_raw'} has {len(drives)} drives; {example}.")
         return Drive(folder, drives[0])
     root, name = folder.parent, folder.name
     window = WINDOW.fullmatch(name)
-    wanted = window["drive"] if window else name
-    drives = [drive for drive in _drives(root) if wanted in (drive, drive.removesuffix("_sync")[-len("drive_0000") :])]
+    drive_name = window["drive"] if window else name
+    drives = [drive for drive in _drives(root) if drive_name in (drive, _short_name(drive))]
     if not (root / "calibration").is_dir() or len(drives) != 1:
         raise InputError(
             f"{folder} is no scene of KITTI-360: neither has it calibration/ and data_2d_raw/ of one drive, nor is "
-            f"{name!r} a drive (or <drive>_<first>_<last>) of a data set in {root}."
+            f"{name!r} a drive (or <drive>_<first>_<last>) of a data set in {root}; name one of these."
         )
     first, last = (int(window["first"]), int(window["last"])) if window else (Drive.first, Drive.last)
     return Drive(root, drives[0], first, last)
+
+
+def _short_name(drive: str) -> str:
+    """`drive_0000` of `2013_05_28_drive_0000_sync`."""
+    return drive.removesuffix("_sync")[-len("drive_0000") :]
 
 
 def annotated_windows(drive: Drive) -> list[Path]:
@@ -137,16 +172,16 @@ def _images(drive: Drive, camera: str) -> list[Path]:
     return [path for path in paths if drive.contains(int(path.stem))]
 
 
-def _frame_name(number: int, camera: str) -> str:
-    """Its number alone for image_00, whose detections and truth are named so."""
-    return f"{number:010d}" if camera == "image_00" else f"{number:010d}_{camera.removeprefix('image_')}"
+def _frame_name(frame_index: int, camera: str) -> str:
+    """Its index alone for image_00, whose detections and truth are named so."""
+    return f"{frame_index:010d}" if camera == "image_00" else f"{frame_index:010d}_{camera.removeprefix('image_')}"
 
 
 def _of_window(drive: Drive) -> str:
     return "" if drive.first == Drive.first else f" between {drive.first} and {drive.last}"
 
 
-def _own_mask(folder: Path) -> list[Path]:
+def _scene_mask(folder: Path) -> list[Path]:
     path = folder / "ego_mask.png"
     return [path] if path.is_file() else []
 
@@ -154,7 +189,7 @@ def _own_mask(folder: Path) -> list[Path]:
 def _mask(folder: Path, scan: Scan, settings: ScanSettings) -> Bool[np.ndarray, "h w"]:
     """Pixels of the vehicle itself, from the setting's image or the scene's `ego_mask.png`; none without either."""
     shape = (scan.camera.height, scan.camera.width)
-    paths = [settings.ego_mask] if settings.ego_mask else _own_mask(folder)
+    paths = [settings.ego_mask] if settings.ego_mask else _scene_mask(folder)
     if not paths:
         return np.zeros(shape, bool)
     mask = read_ids(paths[0])

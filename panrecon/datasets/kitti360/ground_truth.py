@@ -55,6 +55,9 @@ def label_frames(drive: Drive, table: CategoryTable) -> LabelFrames:
     """The label images of a drive; a pixel's class is the one of `semantic/`, whatever `instance/` says.
 
     Classes are those that list an id among their `raw_ids` or, listing none, have it as their own.
+
+    Raises:
+        InputError: images are missing.
     """
     folder = drive.semantics(SEMANTICS_2D) / CAMERAS[0]
     category_of_id = _category_of_id(table)

@@ -31,8 +31,8 @@ from panrecon.structures import Camera, CategoryTable, Labels, LidarImage, Lidar
 LIDAR: Final = "LIDAR_TOP"
 VERSION: Final = "v1.0-mini"
 INSTANCES_PER_CLASS: Final = 1000
-VALUES: Final = 5  # of a point
-BRIGHTEST: Final = 255.0
+VALUES_PER_POINT: Final = 5
+MAX_INTENSITY: Final = 255.0
 FIELDS: Final = {  # those that are read here
     "sample": ("token", "timestamp", "scene_token"),
     "sample_data": ("token", "sample_token", "ego_pose_token", "calibrated_sensor_token", "filename", "is_key_frame"),
@@ -70,13 +70,13 @@ class Tables:
         Raises:
             InputError: no record has it.
         """
-        found = self._by_token[table].get(token)
-        if found is None:
+        record = self._by_token[table].get(token)
+        if record is None:
             raise InputError(
                 f"{self.root / self.version / table}.json has no token {token!r}, which another table names; "
                 "copy all tables of one version."
             )
-        return found
+        return record
 
     @cached_property
     def _by_token(self) -> dict[str, dict[str, Record]]:
@@ -88,11 +88,11 @@ class Tables:
     @cached_property
     def data_of_sample(self) -> dict[str, dict[str, Record]]:
         """The key frames' `sample_data` by sample and channel."""
-        result: dict[str, dict[str, Record]] = {record["token"]: {} for record in self.records["sample"]}
+        records: dict[str, dict[str, Record]] = {record["token"]: {} for record in self.records["sample"]}
         for record in self.records["sample_data"]:
             if record["is_key_frame"]:
-                result.setdefault(record["sample_token"], {})[self.channel(record)] = record
-        return result
+                records.setdefault(record["sample_token"], {})[self.channel(record)] = record
+        return records
 
     def channel(self, data: Record) -> str:
         """The name of the sensor that a `sample_data` comes from."""
@@ -100,9 +100,9 @@ class Tables:
         return str(self.get("sensor", sensor)["channel"])
 
     def world_from_sensor(self, data: Record) -> Float[np.ndarray, "4 4"]:
-        """Where a sensor was when it measured: cameras and LiDAR do so at times of their own."""
+        """The pose (m) of a sensor when it measured: cameras and LiDAR do so at times of their own."""
         mounted = self.get("calibrated_sensor", data["calibrated_sensor_token"])
-        return motion(self.get("ego_pose", data["ego_pose_token"])) @ motion(mounted)
+        return rigid_motion(self.get("ego_pose", data["ego_pose_token"])) @ rigid_motion(mounted)
 
     @cached_property
     def label_files(self) -> dict[str, dict[str, Path]]:
@@ -141,29 +141,30 @@ def read_tables(root: Path, version: str = VERSION) -> Tables:
 
 
 def write_tables(root: Path, version: str, records: Mapping[str, Sequence[Record]]) -> None:
+    """Writes a table of records each."""
     for name, table in records.items():
         write_json(root / version / f"{name}.json", list(table))
 
 
 def sample_tokens(tables: Tables) -> tuple[str, ...]:
     """The key frames with a scan: scene by scene, in the order they were taken."""
-    order = {scene["token"]: number for number, scene in enumerate(tables.records["scene"])}
+    order = {scene["token"]: index for index, scene in enumerate(tables.records["scene"])}
     samples = sorted(tables.records["sample"], key=lambda s: (order.get(s["scene_token"], len(order)), s["timestamp"]))
     return tuple(sample["token"] for sample in samples if LIDAR in tables.data_of_sample[sample["token"]])
 
 
 def read_scan(tables: Tables, sample: str, table: CategoryTable) -> LidarScan:
-    """A key frame's scan, named by the token of its `sample_data`; its labels where there are any; all its images.
+    """A key frame's scan, named by the token of its `sample_data`, intensity 0 .. 1; its labels, if any; its images.
 
     Raises:
         InputError: a file is missing or damaged, or the tables do not fit together.
     """
     data = tables.data_of_sample[sample]
     if LIDAR not in data:
-        raise InputError(f"The sample {sample} of {tables.root} has no scan of {LIDAR}.")
+        raise InputError(f"The sample {sample} of {tables.root} has no scan of {LIDAR}; copy all tables again.")
     lidar = data[LIDAR]
-    points = read_points(tables.root / lidar["filename"], VALUES)[:, :4] / np.array(
-        [1, 1, 1, BRIGHTEST], dtype=np.float32
+    points = read_points(tables.root / lidar["filename"], VALUES_PER_POINT)[:, :4] / np.array(
+        [1, 1, 1, MAX_INTENSITY], dtype=np.float32
     )
     world_from_lidar = tables.world_from_sensor(lidar)
     images = [
@@ -181,7 +182,7 @@ def read_panoptic(path: Path) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " 
         InputError: there is no such file, or it is none of the format.
     """
     if not path.is_file():
-        raise InputError(f"The labels {path} do not exist.")
+        raise InputError(f"The labels {path} do not exist; predict or copy them.")
     try:
         packed = read_arrays(path)["data"].astype(np.int64)
     except (ValueError, OSError, EOFError, KeyError, BadZipFile) as error:
@@ -190,7 +191,7 @@ def read_panoptic(path: Path) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " 
 
 
 def write_panoptic(path: Path, semantic: Int[np.ndarray, " n"], instance: Int[np.ndarray, " n"]) -> None:
-    """Class ids and instance ids (0 = none).
+    """Writes class ids and instance ids (0 = none).
 
     Raises:
         InputError: an id does not fit.
@@ -201,19 +202,28 @@ def write_panoptic(path: Path, semantic: Int[np.ndarray, " n"], instance: Int[np
 
 
 def read_lidarseg(path: Path) -> Int[np.ndarray, " n"]:
-    """Class ids 0 .. 31."""
+    """Class ids 0 .. 31.
+
+    Raises:
+        InputError: there is no such file.
+    """
     if not path.is_file():
-        raise InputError(f"The labels {path} do not exist.")
+        raise InputError(f"The labels {path} do not exist; predict or copy them.")
     return np.fromfile(path, dtype=np.uint8).astype(np.int64)
 
 
 def write_lidarseg(path: Path, semantic: Int[np.ndarray, " n"]) -> None:
+    """Writes class ids, a byte each.
+
+    Raises:
+        InputError: an id does not fit.
+    """
     _fits(path, "class", semantic, 256)
     with aside(path) as partial:
         partial.write_bytes(semantic.astype(np.uint8).tobytes())
 
 
-def motion(record: Record) -> Float[np.ndarray, "4 4"]:
+def rigid_motion(record: Record) -> Float[np.ndarray, "4 4"]:
     """The rigid motion of a record's `translation` (m) and `rotation` (quaternion w, x, y, z).
 
     Raises:
@@ -224,10 +234,10 @@ def motion(record: Record) -> Float[np.ndarray, "4 4"]:
         shift = np.array(record["translation"], dtype=np.float64).reshape(3)
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"{_called(record)} has no rotation of 4 and translation of 3 numbers: {reason(error)}."
+            f"{_name(record)} has no rotation of 4 and translation of 3 numbers: {reason(error)}; copy it again."
         ) from error
     if not (np.isfinite(shift).all() and 0.9 < np.linalg.norm(quaternion) < 1.1):
-        raise InputError(f"{_called(record)} has the rotation {record['rotation']}, no unit quaternion; copy it again.")
+        raise InputError(f"{_name(record)} has the rotation {record['rotation']}, no unit quaternion; copy it again.")
     result = np.eye(4)
     result[:3, :3] = Rotation.from_quat(np.roll(quaternion, -1)).as_matrix()  # scipy has w last
     result[:3, 3] = shift
@@ -240,14 +250,14 @@ def motion_fields(to_from: Float[np.ndarray, "4 4"]) -> dict[str, list[float]]:
     return {"translation": to_from[:3, 3].tolist(), "rotation": [w, x, y, z]}
 
 
-def _called(record: Record) -> str:
+def _name(record: Record) -> str:
     return f"The record {record.get('token', '')!r} of nuScenes' poses"
 
 
 def _labels(tables: Tables, token: str, table: CategoryTable, count: int) -> Labels | None:
     """Of `panoptic`, else of `lidarseg` without instances; None where the scan has neither.
 
-    Instance ids are unique within a class only; numbers here are class id * 1000 + id.
+    Instance ids are unique within a class only; instances here are class id * 1000 + id - 1.
     """
     panoptic, lidarseg = (tables.label_files[name].get(token) for name in ("panoptic", "lidarseg"))
     if panoptic is not None:
@@ -259,8 +269,8 @@ def _labels(tables: Tables, token: str, table: CategoryTable, count: int) -> Lab
         return None
     if len(semantic) != count:
         raise InputError(f"{path} labels {len(semantic)} points, its scan has {count}; copy both again.")
-    number = np.where(instance > 0, semantic * INSTANCES_PER_CLASS + instance, 0)
-    return Labels(categories_of_raw_ids(semantic, table.index_of_raw_id), instances_of_ids(number))
+    ids = np.where(instance > 0, semantic * INSTANCES_PER_CLASS + instance, 0)
+    return Labels(categories_of_raw_ids(semantic, table.index_of_raw_id), instances_of_ids(ids))
 
 
 def _image(tables: Tables, channel: str, data: Record, world_from_lidar: Float[np.ndarray, "4 4"]) -> LidarImage:
@@ -268,7 +278,9 @@ def _image(tables: Tables, channel: str, data: Record, world_from_lidar: Float[n
     try:
         matrix = np.array(mounted["camera_intrinsic"], dtype=np.float64).reshape(3, 3)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{channel} of {tables.root} has no 3 x 3 camera_intrinsic: {reason(error)}.") from error
+        raise InputError(
+            f"{channel} of {tables.root} has no 3 x 3 camera_intrinsic: {reason(error)}; copy the tables again."
+        ) from error
     focal = (float(matrix[0, 0]), float(matrix[1, 1]))
     camera = Camera(data["width"], data["height"], *focal, float(matrix[0, 2]), float(matrix[1, 2]))
     camera_from_lidar = invert(tables.world_from_sensor(data)) @ world_from_lidar
@@ -279,10 +291,10 @@ def _records(path: Path, table: str) -> Sequence[Record]:
     records = read_json(path)
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise InputError(f"The table {path} is no list of records; copy it again.")
-    for number, record in enumerate(records):
+    for record_index, record in enumerate(records):
         missing = [field for field in FIELDS[table] if field not in record]
         if missing:
-            raise InputError(f"Record {number} of the table {path} has no {', '.join(missing)}; copy it again.")
+            raise InputError(f"Record {record_index} of the table {path} has no {', '.join(missing)}; copy it again.")
     return records
 
 

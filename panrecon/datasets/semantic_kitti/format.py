@@ -29,11 +29,13 @@ MATRICES: Final = ("P0", "P1", "P2", "P3", "Tr")
 LIMIT: Final = 1 << 16  # ids of classes and of instances have 16 bits each
 
 
-def frame_name(number: int) -> str:
-    return f"{number:06d}"
+def frame_name(frame_index: int) -> str:
+    """The stem of a frame's files: six digits."""
+    return f"{frame_index:06d}"
 
 
 def sequence_folder(root: Path, sequence: str) -> Path:
+    """The folder of a sequence of two digits."""
     return root / "sequences" / sequence
 
 
@@ -50,7 +52,11 @@ def scan_names(sequence: Path) -> tuple[str, ...]:
 
 
 def read_scan(sequence: Path, name: str, table: CategoryTable) -> LidarScan:
-    """A scan, its labels where the sequence has any, and the images that lie beside it."""
+    """A scan, its labels where the sequence has any, and the images that lie beside it.
+
+    Raises:
+        InputError: a file is missing or damaged.
+    """
     points = read_points(sequence / "velodyne" / f"{name}.bin")
     labelled = sequence / "labels" / f"{name}.label"
     labels = read_labels(labelled, table, len(points)) if labelled.is_file() else None
@@ -66,7 +72,7 @@ def read_scan(sequence: Path, name: str, table: CategoryTable) -> LidarScan:
 def read_labels(path: Path, table: CategoryTable, count: int) -> Labels:
     """Labels of the `count` points of a scan by the table's raw ids; others become void.
 
-    Instance ids are unique within a class only; numbers here are raw class id * 65536 + id, and `VOID` for id 0.
+    Instance ids are unique within a class only; instances here are raw class id * 65536 + id - 1, `VOID` for id 0.
 
     Raises:
         InputError: there is no such file, or it has another number of points.
@@ -74,14 +80,18 @@ def read_labels(path: Path, table: CategoryTable, count: int) -> Labels:
     semantic, instance = read_raw_labels(path)
     if len(semantic) != count:
         raise InputError(f"{path} labels {len(semantic)} points, its scan has {count}; copy both again.")
-    number = np.where(instance > 0, semantic * LIMIT + instance, 0)
-    return Labels(categories_of_raw_ids(semantic, table.index_of_raw_id), instances_of_ids(number))
+    ids = np.where(instance > 0, semantic * LIMIT + instance, 0)
+    return Labels(categories_of_raw_ids(semantic, table.index_of_raw_id), instances_of_ids(ids))
 
 
 def read_raw_labels(path: Path) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """Class and instance ids as the file has them."""
+    """Class and instance ids (0 = none) as the file has them.
+
+    Raises:
+        InputError: there is no such file, or it is cut.
+    """
     if not path.is_file():
-        raise InputError(f"The labels {path} do not exist.")
+        raise InputError(f"The labels {path} do not exist; predict or copy them.")
     if path.stat().st_size % 4:
         raise InputError(f"The labels {path} have {path.stat().st_size} bytes, no multiple of 4; copy them again.")
     packed = np.fromfile(path, dtype="<u4").astype(np.int64)
@@ -89,7 +99,7 @@ def read_raw_labels(path: Path) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, 
 
 
 def write_raw_labels(path: Path, semantic: Int[np.ndarray, " n"], instance: Int[np.ndarray, " n"]) -> None:
-    """Class and instance ids (0 = none) of a scan's points.
+    """Writes class and instance ids (0 = none) of a scan's points.
 
     Raises:
         InputError: an id does not fit 16 bits.
@@ -103,7 +113,7 @@ def write_raw_labels(path: Path, semantic: Int[np.ndarray, " n"], instance: Int[
 
 
 def read_calibration(path: Path) -> dict[str, Float[np.ndarray, "3 4"]]:
-    """The matrices P0 .. P3 and Tr.
+    """The matrices P0 .. P3 (pixels from camera 0) and Tr (camera 0 from LiDAR; m).
 
     Raises:
         InputError: there is no such file, a line holds no 12 numbers, or one of P2, P3 and Tr is missing.
@@ -122,27 +132,33 @@ def read_calibration(path: Path) -> dict[str, Float[np.ndarray, "3 4"]]:
 
 
 def write_calibration(path: Path, matrices: Mapping[str, Float[np.ndarray, "3 4"]]) -> None:
+    """Writes matrices by name, a line each."""
     write_text(path, "".join(f"{name}: {_numbers(matrix)}\n" for name, matrix in matrices.items()))
 
 
 def read_poses(sequence: Path) -> Float[np.ndarray, "n 4 4"]:
-    """`first_from_lidar`: the LiDAR of the first frame from the LiDAR of every frame."""
+    """`first_from_lidar` (m): the LiDAR of the first frame from the LiDAR of every frame.
+
+    Raises:
+        InputError: poses or calibration are missing or damaged.
+    """
     path = sequence / "poses.txt"
     if not path.is_file():
-        raise InputError(f"The poses {path} do not exist.")
+        raise InputError(f"The poses {path} do not exist; copy those of the sequence there.")
     lines = path.read_text().splitlines()
-    cameras = [_motion(path, f"line {i}", _matrix(path, f"line {i}", line)) for i, line in enumerate(lines, 1)]
+    poses = [_motion(path, f"line {i}", _matrix(path, f"line {i}", line)) for i, line in enumerate(lines, 1)]
     calibration = sequence / "calib.txt"
     camera_from_lidar = _motion(calibration, "Tr", read_calibration(calibration)["Tr"])
-    return np.stack([invert(camera_from_lidar) @ pose @ camera_from_lidar for pose in cameras])
+    return np.stack([invert(camera_from_lidar) @ pose @ camera_from_lidar for pose in poses])
 
 
 def write_poses(path: Path, first_from_camera: Sequence[Float[np.ndarray, "4 4"]]) -> None:
-    """Of camera 0."""
+    """Writes the poses (m) of camera 0, in the frame of the first."""
     write_text(path, "".join(_numbers(pose[:3]) + "\n" for pose in first_from_camera))
 
 
 def write_times(path: Path, seconds: Sequence[float]) -> None:
+    """Writes when the frames were taken, seconds from the first."""
     write_text(path, "".join(f"{second:.6e}\n" for second in seconds))
 
 
@@ -150,7 +166,7 @@ def _image(path: Path, projection: Float[np.ndarray, "3 4"], lidar: Float[np.nda
     """The camera of a projection matrix: its last column says how far beside camera 0 it sits."""
     width, height = read_size(path)
     matrix = projection[:, :3]
-    camera = Camera(width, height, *(float(matrix[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2))))
+    camera = Camera(width, height, *(float(matrix[index]) for index in ((0, 0), (1, 1), (0, 2), (1, 2))))
     camera_from_first, first_from_lidar = np.eye(4), np.eye(4)
     camera_from_first[:3, 3] = np.linalg.solve(matrix, projection[:, 3])
     first_from_lidar[:3] = lidar
@@ -161,7 +177,7 @@ def _matrix(path: Path, name: str, numbers: str) -> Float[np.ndarray, "3 4"]:
     try:
         values = np.array(numbers.split(), dtype=np.float64)
     except ValueError as error:
-        raise InputError(f"{name} of {path} is no row of numbers: {reason(error)}.") from error
+        raise InputError(f"{name} of {path} is no row of numbers: {reason(error)}; copy the file again.") from error
     if len(values) != 12 or not np.isfinite(values).all():
         raise InputError(f"{name} of {path} has {len(values)} numbers; 12 finite ones are needed.")
     return values.reshape(3, 4)

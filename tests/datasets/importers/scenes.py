@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from panrecon.datasets.importers.base import Picture, Source, SourceFrame
+from panrecon.datasets.importers.base import Source, SourceFrame, SourceImage
 from panrecon.geometry.projective import look_at, pixel_directions, transform, unproject
 from panrecon.io.images import read_color
 from panrecon.structures import Camera
@@ -57,7 +57,7 @@ def picture(camera: Camera, number: int) -> UInt8[np.ndarray, "h w 3"]:
     return np.stack([columns, rows, np.full_like(rows, 20 + 50 * number)], axis=-1).astype(np.uint8)
 
 
-def pixels(color: Picture) -> UInt8[np.ndarray, "h w 3"]:
+def pixels(color: SourceImage) -> UInt8[np.ndarray, "h w 3"]:
     """RGB of whatever an importer gave."""
     if isinstance(color, Path):
         return read_color(color)

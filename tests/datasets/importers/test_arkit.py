@@ -5,13 +5,13 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from panrecon.datasets.importers.arkit import (
+    export_notes,
     median_camera,
     most_confident,
-    notes_of,
     opencv_pose,
-    pose_of,
+    pose_from_quaternion,
     resized,
-    side_notes,
+    sideways_notes,
 )
 from panrecon.datasets.importers.base import SourceFrame
 from panrecon.errors import InputError
@@ -22,7 +22,7 @@ NAMES = ["a", "b", "c"]
 
 
 def test_the_camera_turns_about_its_own_right_and_stays_where_it_is() -> None:
-    pose = pose_of([0.1, -0.7, 0.1, 0.7], [1.0, 2.0, 3.0], "it")
+    pose = pose_from_quaternion([0.1, -0.7, 0.1, 0.7], [1.0, 2.0, 3.0], "it")
     turned = opencv_pose(pose)
     np.testing.assert_allclose(turned[:3, 3], pose[:3, 3])
     np.testing.assert_allclose(turned[:3, 0], pose[:3, 0])  # right stays right
@@ -31,23 +31,23 @@ def test_the_camera_turns_about_its_own_right_and_stays_where_it_is() -> None:
 
 
 def test_quaternions_have_their_real_part_last() -> None:
-    quarter = pose_of([0.0, 0.0, np.sqrt(0.5), np.sqrt(0.5)], [0.0, 0.0, 0.0], "it")
+    quarter = pose_from_quaternion([0.0, 0.0, np.sqrt(0.5), np.sqrt(0.5)], [0.0, 0.0, 0.0], "it")
     np.testing.assert_allclose(quarter[:3, :3] @ [1, 0, 0], [0, 1, 0], atol=1e-12)
     np.testing.assert_allclose(
-        pose_of([0.5, -0.5, 0.5, 0.5], [1.0, 2.0, 3.0], "it")[:3, :3],
+        pose_from_quaternion([0.5, -0.5, 0.5, 0.5], [1.0, 2.0, 3.0], "it")[:3, :3],
         Rotation.from_quat([0.5, -0.5, 0.5, 0.5]).as_matrix(),
     )
 
 
 @pytest.mark.parametrize("quaternion", [[0.0] * 4, [np.nan, 0.0, 0.0, 1.0]])
 def test_lost_tracking_is_no_pose(quaternion: list[float]) -> None:
-    assert not np.isfinite(pose_of(quaternion, [0.0, 0.0, 0.0], "it")).any()
-    assert not np.isfinite(pose_of([0.0, 0.0, 0.0, 1.0], [0.0, np.inf, 0.0], "it")).any()
+    assert not np.isfinite(pose_from_quaternion(quaternion, [0.0, 0.0, 0.0], "it")).any()
+    assert not np.isfinite(pose_from_quaternion([0.0, 0.0, 0.0, 1.0], [0.0, np.inf, 0.0], "it")).any()
 
 
 def test_a_quaternion_of_another_length_is_an_error() -> None:
     with pytest.raises(InputError, match=r"of frame 3 has length 2\.000"):
-        pose_of([0.0, 0.0, 0.0, 2.0], [0.0, 0.0, 0.0], "frame 3")
+        pose_from_quaternion([0.0, 0.0, 0.0, 2.0], [0.0, 0.0, 0.0], "frame 3")
 
 
 def test_only_the_highest_confidence_that_measured_something_is_kept() -> None:
@@ -89,9 +89,9 @@ def test_the_depth_camera_sees_what_colour_sees() -> None:
 
 
 def test_what_an_export_lacks_is_told() -> None:
-    assert len(notes_of([], 0, 5)) == 1
-    assert notes_of([], 5, 5) == ["There is no map of confidence: all depth is kept."]
-    assert notes_of(["7", "9"], 2, 5)[1:] == [
+    assert len(export_notes([], 0, 5)) == 1
+    assert export_notes([], 5, 5) == ["There is no map of confidence: all depth is kept."]
+    assert export_notes(["7", "9"], 2, 5)[1:] == [
         "2 frames have no map of confidence: all their depth is kept.",
         "2 frames lack an image, a depth or a pose and are left out: 7 first.",
     ]
@@ -100,8 +100,10 @@ def test_what_an_export_lacks_is_told() -> None:
 @pytest.mark.parametrize(("turn", "on_their_side"), [(0.0, False), (0.5, True), (1.0, False), (1.5, True)])
 def test_images_that_lie_on_their_side_are_told(turn: float, on_their_side: bool) -> None:
     """A camera that looks along the world's -z, y being up, turned about its own axis by so many half turns."""
-    pose = opencv_pose(pose_of([0.0, 0.0, np.sin(turn * np.pi / 2), np.cos(turn * np.pi / 2)], [1.0, 2.0, 3.0], "it"))
+    pose = opencv_pose(
+        pose_from_quaternion([0.0, 0.0, np.sin(turn * np.pi / 2), np.cos(turn * np.pi / 2)], [1.0, 2.0, 3.0], "it")
+    )
     lost = np.full((4, 4), np.nan)
     frames = [SourceFrame("0", each, lambda: b"", lambda: np.zeros((1, 1))) for each in (pose, lost)]
-    assert bool(side_notes(frames)) == on_their_side
-    assert side_notes(frames[1:]) == []
+    assert bool(sideways_notes(frames)) == on_their_side
+    assert sideways_notes(frames[1:]) == []

@@ -13,9 +13,9 @@ from panrecon.cli import app
 from panrecon.commands.import_scan import name_of
 from panrecon.config import ScanSettings
 from panrecon.datasets.base import dataset
-from panrecon.datasets.importers import every_importer
+from panrecon.datasets.importers import all_importers
 from panrecon.datasets.importers.base import Source, SourceFrame
-from panrecon.datasets.importers.write import sharpest, write_source
+from panrecon.datasets.importers.write import sharpest_frames, write_source
 from panrecon.errors import InputError
 from panrecon.geometry.projective import unproject
 from panrecon.io.files import read_json
@@ -91,7 +91,7 @@ def test_every_nth_frame_or_the_sharpest_of_every_n(tmp_path: Path) -> None:
     images = [np.stack([cv2.GaussianBlur(checks, (0, 0), blur)] * 3, axis=-1) for blur in (3, 1, 2, 0.5)]
     far = np.ones((16, 16), np.float32)
     frames = [SourceFrame(str(n), np.eye(4), partial(np.asarray, images[n]), lambda: far) for n in range(4)]
-    assert [one.name for one in sharpest(frames, 2, iter)] == ["1", "3"]
+    assert [one.name for one in sharpest_frames(frames, 2, iter)] == ["1", "3"]
 
 
 def test_colour_from_beside_is_brought_onto_the_depth_camera(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_nothing_is_written_over_and_formats_are_told_apart(tmp_path: Path) -> N
     code, said = invoke(str(raw), "--out", str(tmp_path / "room"))
     assert code == 2 and "exists already; remove it, or name another folder with --out." in said
     code, said = invoke(str(tmp_path / "room"), "--out", str(tmp_path / "new"))
-    assert code == 2 and "is of no known format" in said and all(one.name in said for one in every_importer())
+    assert code == 2 and "is of no known format" in said and all(one.name in said for one in all_importers())
     write_sens(raw / "a.sens")
     code, said = invoke(str(raw), "--out", str(tmp_path / "new"))
     assert code == 2 and "plain (it holds scan.yaml), sens (a.sens is a .sens file" in said and "--format" in said
@@ -177,8 +177,8 @@ def test_nothing_is_written_over_and_formats_are_told_apart(tmp_path: Path) -> N
 def test_every_layout_is_known_by_its_own_importer_alone(tmp_path: Path, layout: str) -> None:
     for log in touch_layout(tmp_path, layout).glob("*.log"):
         log.write_text("0 0 1\n1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n")
-    known = [one.name for one in every_importer() if one.recognise(tmp_path) is not None]
-    assert known == ([layout] if layout in [one.name for one in every_importer()] else [])
+    known = [one.name for one in all_importers() if one.recognise(tmp_path) is not None]
+    assert known == ([layout] if layout in [one.name for one in all_importers()] else [])
 
 
 def test_a_scan_is_called_as_its_folder_or_as_its_file(tmp_path: Path) -> None:
@@ -188,9 +188,9 @@ def test_a_scan_is_called_as_its_folder_or_as_its_file(tmp_path: Path) -> None:
 
 
 def test_importers_have_names_of_their_own_and_a_recipe() -> None:
-    names = [one.name for one in every_importer()]
+    names = [one.name for one in all_importers()]
     assert len(set(names)) == len(names) == 9
-    for one in every_importer():
+    for one in all_importers():
         recipe = (CHECKOUT / "docs" / "import" / f"{one.name}.md").read_text()
         assert "panrecon import " in recipe and one.needs
 

@@ -112,8 +112,8 @@ def test_a_pose_that_was_lost_stays_not_finite(scene: Path) -> None:
     [
         ("", r"traj\.txt is empty"),
         ("1 0 0\n", r"traj\.txt has 3 numbers a line; 16 are needed"),
-        ("1 0 0 x\n", r"traj\.txt cannot be read as a line of 16 numbers a frame"),
-        (lines(poses(2)) + "1 0\n", r"traj\.txt cannot be read as a line of 16 numbers a frame"),
+        ("1 0 0 x\n", r"traj\.txt cannot be read as 16 numbers a line"),
+        (lines(poses(2)) + "1 0\n", r"traj\.txt cannot be read as 16 numbers a line"),
         (lines([poses(1)[0], 2 * np.eye(4)]), r"pose 1 of .*traj\.txt \(counted from 0\) is no rotation and shift"),
         (lines([np.diag([1.0, 1, -1, 1])]), r"pose 0 of .* is no rotation and shift"),
         (lines([pose.T for pose in poses(3)]), r"pose 0 of .* no rotation and shift"),

@@ -126,7 +126,7 @@ def test_a_cut_file_is_one_sentence(tmp_path: Path, share: float) -> None:
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
-    [({"version": 3}, "version 3"), ({"depth": "occi_ushort"}, "depth images .* code 2; read are raw_ushort")],
+    [({"version": 3}, "version 3"), ({"depth": "occi_ushort"}, "depth images .* code 2; convert them to raw_ushort")],
 )
 def test_what_is_not_read_is_named(tmp_path: Path, options: dict[str, object], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 
 from panrecon.datasets.importers.base import Importer
-from panrecon.datasets.importers.tum import Tum, nearest, partners
+from panrecon.datasets.importers.tum import Tum, mutual_nearest, nearest
 from panrecon.errors import InputError
 from panrecon.io.files import write_text
 from panrecon.io.images import write_depth, write_image
@@ -164,7 +164,7 @@ def test_partners_are_those_of_a_plain_search() -> None:
         other if distance[mine, other] <= 0.02 and distance[:, other].argmin() == mine else VOID
         for mine, other in enumerate(distance.argmin(axis=1))
     ]
-    found = partners(times, others)
+    found = mutual_nearest(times, others)
     assert np.array_equal(found, expected)
     assert len(set(found[found != VOID])) == (found != VOID).sum() > 10
 

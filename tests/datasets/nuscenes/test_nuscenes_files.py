@@ -97,7 +97,7 @@ def test_points_go_to_the_camera_by_way_of_the_world(root: Path) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_motions_come_back_and_their_quaternion_begins_with_w(seed: int) -> None:
     fields = files.motion_fields(pose(seed))
-    assert_allclose(files.motion(fields), pose(seed), atol=1e-12)
+    assert_allclose(files.rigid_motion(fields), pose(seed), atol=1e-12)
     assert_allclose(np.linalg.norm(fields["rotation"]), 1, atol=1e-12)
     assert_allclose(
         2 * np.arccos(fields["rotation"][0]), Rotation.from_matrix(pose(seed)[:3, :3]).magnitude(), atol=1e-9
