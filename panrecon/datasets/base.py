@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from panrecon.config import ScanSettings
 from panrecon.datasets.label_images import LabelFrames
-from panrecon.io.scan import Measure
+from panrecon.io.scan import DepthOfFrame
 from panrecon.structures import CategoryTable, PanopticMesh, Scan
 
 DATASETS = ("scannet", "own", "kitti360")
@@ -27,7 +27,7 @@ class Dataset(Protocol):
     def scan(self, folder: Path, settings: ScanSettings) -> Scan:
         """The scan, its frames' images still where they came from, in the order they were taken."""
 
-    def depths(self, folder: Path, scan: Scan, settings: ScanSettings) -> Measure | None:
+    def depths(self, folder: Path, scan: Scan, settings: ScanSettings) -> DepthOfFrame | None:
         """What computes the depth of a frame of `scan`, where `frame.depth` is no depth image; else None."""
 
     def alignment(self, folder: Path, settings: ScanSettings) -> Float[np.ndarray, "4 4"]:

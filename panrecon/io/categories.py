@@ -40,7 +40,7 @@ def read_categories(path: Path) -> CategoryTable:
     reader = csv.DictReader(io.StringIO(_text(path), newline=""))
     missing = {"id", "name", "thing"} - set(reader.fieldnames or ())
     if missing:
-        raise InputError(f"The class table {path} has no column {', '.join(sorted(missing))}.")
+        raise InputError(f"The class table {path} has no column {', '.join(sorted(missing))}; add it.")
     unknown = set(reader.fieldnames or ()) - set(COLUMNS)
     if unknown:
         raise InputError(
@@ -49,16 +49,17 @@ def read_categories(path: Path) -> CategoryTable:
         )
     categories = tuple(_category(path, reader.line_num, row) for row in reader)
     if not categories:
-        raise InputError(f"The class table {path} lists no class.")
+        raise InputError(f"The class table {path} lists no class; add a line for each.")
     columns: dict[str, list[int | str]] = {"id": [c.id for c in categories], "name": [c.name for c in categories]}
     for what, values in columns.items():
         twice = next((value for value in values if values.count(value) > 1), None)
         if twice is not None:
-            raise InputError(f"The class table {path} has the {what} {twice!r} twice.")
+            raise InputError(f"The class table {path} has the {what} {twice!r} twice; remove one.")
     return CategoryTable(categories)
 
 
 def write_categories(path: Path, table: CategoryTable) -> None:
+    """Writes a class table with all six columns."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -91,10 +92,10 @@ def _category(path: Path, line: int, row: dict[str, str | None]) -> Category:
         )
     except ValueError as error:
         raise InputError(
-            f"Line {line} of the class table {path} holds a word where a number belongs: {reason(error)}."
+            f"Line {line} of the class table {path} holds a word where a number belongs: {reason(error)}; mend it."
         ) from error
     if not 1 <= category.id <= 65535 or not category.name:
         raise InputError(f"Line {line} of the class table {path} needs an id from 1 to 65535 and a name.")
     if not all(0 <= raw_id <= 65535 for raw_id in category.raw_ids):
-        raise InputError(f"Line {line} of the class table {path} has raw ids beyond 0 to 65535, which no image holds.")
+        raise InputError(f"Line {line} of the class table {path} has raw ids beyond 0 to 65535; remove them.")
     return category

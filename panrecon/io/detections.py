@@ -19,7 +19,10 @@ from panrecon.structures import VOID, CategoryTable, Detections
 
 @dataclass(frozen=True)
 class DetectionFile(Mapping[str, Detections]):
-    """Detections by frame name, their masks decoded when asked for; `skipped` counts words of no class."""
+    """Detections by frame name, their masks decoded on access, most certain first.
+
+    `skipped` counts detections by words of no class.
+    """
 
     records: Mapping[str, list[dict[str, Any]]]
     table: CategoryTable
@@ -172,7 +175,7 @@ def _mask(frame: str, segmentation: dict[str, Any]) -> Bool[np.ndarray, "h w"]:
 def _check(path: Path, number: int, record: Any) -> None:
     missing = {"image_id", "category", "score", "segmentation"} - set(record if isinstance(record, dict) else ())
     if missing:
-        raise InputError(f"Record {number} of {path} lacks {', '.join(sorted(missing))}.")
+        raise InputError(f"Record {number} of {path} lacks {', '.join(sorted(missing))}; add it.")
     word, score = record["category"], record["score"]
     if not isinstance(word, str):
         raise InputError(f"Record {number} of {path} has the category {word!r}; the word of a class is needed.")

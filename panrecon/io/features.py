@@ -33,7 +33,7 @@ def read_features(folder: Path, frame: str) -> FeatureMap:
     try:
         values = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise InputError(f"The features {path} cannot be read: {reason(error)}.") from error
+        raise InputError(f"The features {path} cannot be read: {reason(error)}; make them anew.") from error
     if values.ndim != 3 or not values.size or values.dtype.kind not in "fiu":
         raise InputError(
             f"The features {path} have shape {values.shape}, {values.dtype}; "
@@ -50,15 +50,17 @@ def read_all_features(folder: Path, scan: Scan) -> Iterator[FeatureMap]:
 
 
 def write_features(folder: Path, frame: str, features: FeatureMap) -> None:
+    """Writes one frame's map as float16."""
     with aside(folder / f"{frame}.npy") as partial:
         np.save(partial, features.values.astype(np.float16))
 
 
 def write_projection(folder: Path, projection: Projection, source: str) -> None:
-    """What was done to the features that lie beside it."""
+    """Writes the projection that the features beside it went through, and from which source they come."""
     write_arrays(folder / "projection.npz", mean=projection.mean, components=projection.components)
-    dimensions, kept = projection.components.shape
-    write_json(folder / "features.json", {"source": source, "source_dimensions": dimensions, "dimensions": kept})
+    source_dimensions, dimensions = projection.components.shape
+    record = {"source": source, "source_dimensions": source_dimensions, "dimensions": dimensions}
+    write_json(folder / "features.json", record)
 
 
 def read_point_features(folder: Path, scan: str) -> PointFeatures:
@@ -71,7 +73,7 @@ def read_point_features(folder: Path, scan: str) -> PointFeatures:
     arrays = _arrays(path)
     if "cells" in arrays:
         return _readings(path, arrays).features()
-    _need(path, arrays, ("features", "valid"))
+    _require(path, arrays, ("features", "valid"))
     values, valid = arrays["features"], arrays["valid"]
     if values.ndim != 2 or values.dtype.kind != "f" or valid.shape != values.shape[:1] or valid.dtype != np.bool_:
         raise InputError(
@@ -83,25 +85,26 @@ def read_point_features(folder: Path, scan: str) -> PointFeatures:
 
 
 def write_point_features(folder: Path, scan: str, features: PointFeatures) -> None:
+    """Writes the features of one scan's points as float16, a row a point."""
     write_arrays(folder / f"{scan}.npz", features=features.values.astype(np.float16), valid=features.valid)
 
 
 def write_point_readings(folder: Path, scan: str, readings: PointReadings) -> None:
-    """In the smaller form: maps of single pixels have more cells that are read than points that read them."""
-    if _rows_are_fewer(readings):
+    """Writes the smaller of both forms: maps of single pixels have more cells read than points that read them."""
+    if _fewer_points_than_cells(readings):
         write_point_features(folder, scan, readings.features())
     else:
         write_arrays(folder / f"{scan}.npz", **_stored(readings))
 
 
 def size_of(readings: PointReadings) -> int:
-    """Bytes of the file, at most: compression takes little off, but for rows of zeros."""
-    if _rows_are_fewer(readings):
+    """The size in bytes of the file, at most: compression saves little, but for rows of zeros."""
+    if _fewer_points_than_cells(readings):
         return 2 * readings.seen * readings.cells.shape[1] + readings.points
     return sum(array.nbytes for array in _stored(readings).values())
 
 
-def _rows_are_fewer(readings: PointReadings) -> bool:
+def _fewer_points_than_cells(readings: PointReadings) -> bool:
     return readings.seen < len(readings.cells)
 
 
@@ -116,7 +119,7 @@ def _stored(readings: PointReadings) -> dict[str, np.ndarray]:
 
 
 def _readings(path: Path, arrays: Mapping[str, np.ndarray]) -> PointReadings:
-    _need(path, arrays, ("points", "cells", "point", "cell", "share"))
+    _require(path, arrays, ("points", "cells", "point", "cell", "share"))
     points, cells, point, cell, share = (arrays[name] for name in ("points", "cells", "point", "cell", "share"))
     shapes = points.shape == () and cells.ndim == 2 and point.ndim == 1 and cell.shape == share.shape == (len(point), 4)
     kinds = [array.dtype.kind for array in (points, cells, point, cell, share)]
@@ -141,14 +144,14 @@ def _must_be_finite(path: Path, values: np.ndarray) -> None:
 
 
 def read_text_embeddings(folder: Path) -> dict[str, Float[np.ndarray, " D"]]:
-    """What a text encoder says of every word, unit vectors.
+    """The embedding of every word by a text encoder, unit vectors.
 
     Raises:
         InputError: there is no such file, or it holds no word a row of finite numbers.
     """
     path = folder / TEXT
     arrays = _arrays(path)
-    _need(path, arrays, ("names", "embeddings"))
+    _require(path, arrays, ("names", "embeddings"))
     names, values = arrays["names"], arrays["embeddings"]
     if names.dtype.kind != "U" or values.ndim != 2 or names.shape != values.shape[:1] or not np.isfinite(values).all():
         raise InputError(
@@ -159,6 +162,7 @@ def read_text_embeddings(folder: Path) -> dict[str, Float[np.ndarray, " D"]]:
 
 
 def write_text_embeddings(folder: Path, words: Sequence[str], embeddings: Float[np.ndarray, "n D"]) -> None:
+    """Writes an embedding for every word, as float32."""
     names, values = np.array(words, dtype=np.str_), embeddings.astype(np.float32)
     write_arrays(folder / TEXT, names=names, embeddings=values)
 
@@ -171,10 +175,10 @@ def _arrays(path: Path) -> Mapping[str, np.ndarray]:
     try:
         return read_arrays(path)
     except (ValueError, OSError, EOFError, BadZipFile) as error:
-        raise InputError(f"The features {path} cannot be read: {reason(error)}.") from error
+        raise InputError(f"The features {path} cannot be read: {reason(error)}; make them anew.") from error
 
 
-def _need(path: Path, arrays: Mapping[str, np.ndarray], names: tuple[str, ...]) -> None:
+def _require(path: Path, arrays: Mapping[str, np.ndarray], names: tuple[str, ...]) -> None:
     missing = [name for name in names if name not in arrays]
     if missing:
         raise InputError(f"The features {path} have no array {', '.join(missing)}; they need {' and '.join(names)}.")

@@ -18,7 +18,7 @@ from panrecon.io.files import aside, read_json, write_json, write_text
 def write_field(
     folder: Path, fitted: FittedField, data: FieldData, settings: FieldSettings, held_out: Sequence[str]
 ) -> None:
-    """`field.safetensors`, `field.json` (box, sizes, settings, held-out frames) and `losses.csv`."""
+    """Writes `field.safetensors`, `field.json` (box, sizes, settings, held-out frames) and `losses.csv`."""
     _write_tensors(folder / "field.safetensors", fitted.field.state_dict())
     box = {"origin": data.box.origin.tolist(), "size": data.box.size.tolist()}
     sizes = {"categories": data.categories, "instances": data.instances, "feature_width": data.feature_width}
@@ -46,16 +46,18 @@ def read_held_out(folder: Path) -> list[str]:
 
 
 def write_checkpoint(folder: Path, state: Mapping[str, Tensor]) -> None:
+    """Writes the state of a training that a later run resumes from."""
     _write_tensors(folder / "checkpoint.safetensors", state)
 
 
 def read_checkpoint(folder: Path) -> dict[str, Tensor] | None:
-    """The state that a killed run left, `None` if it left none."""
+    """The state that a killed run left; None without any."""
     path = folder / "checkpoint.safetensors"
     return load_file(path) if path.is_file() else None
 
 
 def remove_checkpoint(folder: Path) -> None:
+    """Removes the checkpoint, if there is one."""
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
 
 

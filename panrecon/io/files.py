@@ -27,12 +27,13 @@ def aside(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 text, whole or not at all."""
     with aside(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def write_texts(texts: Mapping[Path, str]) -> None:
-    """All of them or none.
+    """Writes all of them or none.
 
     Raises:
         InputError: a path cannot be written, for want of rights or room, or because it is a folder.
@@ -64,6 +65,7 @@ def json_text(content: Any) -> str:
 
 
 def write_json(path: Path, content: Any) -> None:
+    """Writes JSON, whole or not at all; nan and inf raise ValueError."""
     write_text(path, json_text(content))
 
 
@@ -74,7 +76,7 @@ def read_json(path: Path) -> Any:
         InputError: there is no such file, or it is not JSON.
     """
     if not path.is_file():
-        raise InputError(f"The file {path} does not exist.")
+        raise InputError(f"The file {path} does not exist; name another, or write it.")
     try:
         return json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -82,7 +84,7 @@ def read_json(path: Path) -> Any:
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """One npz of named arrays."""
+    """Writes one compressed npz of named arrays."""
     with aside(path) as partial:
         np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]
 

@@ -28,6 +28,7 @@ from panrecon.structures import (
 
 
 def write_superfaces(folder: Path, superface_of_vertex: Int[np.ndarray, " V"]) -> None:
+    """Writes the superface of every mesh vertex."""
     write_arrays(folder / "superfaces.npz", superface_of_vertex=superface_of_vertex)
 
 
@@ -37,22 +38,25 @@ def read_superfaces(folder: Path) -> Int[np.ndarray, " V"]:
 
 
 def write_graph(folder: Path, graph: SuperfaceGraph) -> None:
+    """Writes the edges between superfaces and their votes."""
     arrays = {"first": graph.first, "second": graph.second}
     write_arrays(folder / "graph.npz", **arrays, votes_for=graph.votes_for, votes_against=graph.votes_against)
 
 
 def read_graph(folder: Path) -> SuperfaceGraph:
+    """The edges between superfaces and their votes."""
     return SuperfaceGraph(**read_arrays(folder / "graph.npz"))
 
 
 def write_instances_found(folder: Path, instances: Instances, table: CategoryTable) -> None:
-    """`instances.npz` (table rows and object numbers of superfaces) and `objects.json` (ids as in label files)."""
+    """Writes `instances.npz` (class indices and instances of superfaces) and `objects.json` (ids as in label files)."""
     labels = instances.of_superface
     write_arrays(folder / "instances.npz", category=labels.category, instance=labels.instance)
     write_objects(folder / "objects.json", dict(enumerate(instances.objects)), table)
 
 
 def read_instances_found(folder: Path, table: CategoryTable) -> Instances:
+    """The labels of superfaces, and the objects that their instances stand for."""
     return Instances(Labels(**read_arrays(folder / "instances.npz")), read_objects(folder / "objects.json", table))
 
 
@@ -62,6 +66,7 @@ def write_objects(path: Path, objects: Mapping[int, SceneObject], table: Categor
 
 
 def read_objects(path: Path, table: CategoryTable) -> tuple[SceneObject, ...]:
+    """The objects of an `objects.json` in its order, with their evidence; classes that the table lacks are `VOID`."""
     return tuple(
         SceneObject(
             table.index_of(item["category"]),
@@ -81,7 +86,7 @@ def _supporting_mask(record: dict[str, Any], table: CategoryTable) -> Supporting
 
 
 def read_object_confidences(path: Path) -> dict[int, ObjectConfidence]:
-    """What any method's `objects.json` says of its objects, by instance number: a list of `id` and `confidence`.
+    """The evidence for the objects of any method's `objects.json`, by instance: a list of `id` and `confidence`.
 
     `frames`, the supporting ones, may be missing.
 
@@ -92,7 +97,7 @@ def read_object_confidences(path: Path) -> dict[int, ObjectConfidence]:
         lines = [(int(item["id"]), float(item["confidence"]), len(item.get("frames", []))) for item in read_json(path)]
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(
-            f"{path} is no list of objects with 'id', 'confidence' and perhaps 'frames', a list ({error!r})."
+            f"{path} is no list of objects with 'id', 'confidence' and perhaps 'frames', a list ({error!r}); mend it."
         ) from error
     wrong = next((line for line in lines if not 0 <= line[1] <= 1), None)
     if wrong:
@@ -115,6 +120,7 @@ def object_graph(instances: Instances, graph: SuperfaceGraph, table: CategoryTab
 
 
 def write_object_graph(folder: Path, objects: "nx.Graph[int]") -> None:
+    """Writes the graph as node-link JSON of networkx."""
     write_json(folder / "object_graph.json", nx.node_link_data(objects, edges="edges"))
 
 
@@ -133,11 +139,16 @@ def write_frame_labels(folder: Path, frame: str, labels: Labels, table: Category
 
 
 def has_frame_labels(folder: Path, frame: str) -> bool:
-    """Frames in which nothing was found have none."""
+    """Whether a frame has labels: frames without any object have none."""
     return (folder / "semantic" / f"{frame}.png").is_file()
 
 
 def read_frame_labels(folder: Path, frame: str, table: CategoryTable) -> Labels:
+    """The labels of a frame's pixels; ids that the table does not list are void.
+
+    Raises:
+        InputError: an image is missing or damaged.
+    """
     category = categories_of_ids(read_ids(folder / "semantic" / f"{frame}.png"), table)
     return Labels(category, read_instances(folder / "instance" / f"{frame}.png"))
 

@@ -1,6 +1,7 @@
 """Colour, depth and label images."""
 
 from pathlib import Path
+from typing import Final
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from panrecon.errors import InputError
 from panrecon.io.files import aside
 from panrecon.structures import VOID
 
-SHRUNK = {
+FLAG_OF_REDUCTION: Final = {
     1: cv2.IMREAD_GRAYSCALE,
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
     4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
@@ -20,17 +21,25 @@ SHRUNK = {
 
 
 def read_color(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """RGB, whatever the file holds."""
+    """RGB, whatever channels the file has.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
     return np.ascontiguousarray(_read(path, cv2.IMREAD_COLOR)[..., ::-1])
 
 
-def read_small_gray(path: Path, shrink: int) -> UInt8[np.ndarray, "h w"]:
-    """Shades of gray of an image made smaller by 1, 2, 4 or 8 while it is decoded, which is fast."""
-    return _read(path, SHRUNK[shrink])
+def read_small_gray(path: Path, reduction: int) -> UInt8[np.ndarray, "h w"]:
+    """Grey levels of an image reduced by 1, 2, 4 or 8 while it is decoded, which is fast.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    return _read(path, FLAG_OF_REDUCTION[reduction])
 
 
 def read_size(path: Path) -> tuple[int, int]:
-    """Width and height, from the head of the file alone.
+    """Width and height in pixels, from the header of the file alone.
 
     Raises:
         InputError: it is missing or no image.
@@ -43,7 +52,11 @@ def read_size(path: Path) -> tuple[int, int]:
 
 
 def read_depth(path: Path, depth_scale: float) -> Float[np.ndarray, "h w"]:
-    """Metres along the optical axis; 0 where not measured."""
+    """Depth along the optical axis (m), of a file of `depth_scale` units per metre; 0 where not measured.
+
+    Raises:
+        InputError: it is missing, damaged, or no 16-bit image of one channel.
+    """
     raw = _read(path, cv2.IMREAD_UNCHANGED)
     if raw.ndim != 2 or raw.dtype != np.uint16:
         raise InputError(f"The depth image {path} is {raw.dtype} {raw.shape}; a 16-bit image of one channel is needed.")
@@ -51,7 +64,11 @@ def read_depth(path: Path, depth_scale: float) -> Float[np.ndarray, "h w"]:
 
 
 def read_ids(path: Path) -> Int[np.ndarray, "h w"]:
-    """An image of ids, 8 or 16 bit."""
+    """An image of ids, 8 or 16 bit.
+
+    Raises:
+        InputError: it is missing, damaged, or has several channels.
+    """
     raw = _read(path, cv2.IMREAD_UNCHANGED)
     if raw.ndim != 2:
         raise InputError(f"The label image {path} has shape {raw.shape}; one channel of ids is needed.")
@@ -59,30 +76,34 @@ def read_ids(path: Path) -> Int[np.ndarray, "h w"]:
 
 
 def read_instances(path: Path) -> Int[np.ndarray, "h w"]:
-    """An instance image: numbers from 0, `VOID` where the file has 0."""
+    """Instances from 0 of an image of ids, `VOID` where the file has 0."""
     return read_ids(path) + VOID
 
 
 def write_image(path: Path, rgb: UInt8[np.ndarray, "h w 3"]) -> None:
-    """RGB as PNG or JPEG, by the suffix."""
+    """Writes RGB as PNG or JPEG, by the suffix."""
     _write(path, rgb[..., ::-1])
 
 
 def write_depth(path: Path, depth: Float[np.ndarray, "h w"], depth_scale: float = 1000.0) -> None:
-    """16-bit PNG in 1 / depth_scale metres; 0 = not measured, or too far for 16 bits."""
+    """Writes depth (m) as 16-bit PNG of `depth_scale` units per metre; 0 = not measured, or too far for 16 bits."""
     units = np.rint(depth * depth_scale)
     _write(path, np.where((units >= 0) & (units < 1 << 16), units, 0).astype(np.uint16))
 
 
 def write_ids(path: Path, ids: Int[np.ndarray, "h w"]) -> None:
-    """Ids as 16-bit PNG."""
+    """Writes ids as 16-bit PNG.
+
+    Raises:
+        InputError: an id does not fit 16 bits.
+    """
     if ids.max(initial=0) > 65535:
         raise InputError(f"The id {ids.max()} does not fit the 16-bit image {path}; number the classes below 65536.")
     _write(path, ids.astype(np.uint16))
 
 
 def write_instances(path: Path, instances: Int[np.ndarray, "h w"]) -> None:
-    """Instance numbers from 0 as 16-bit PNG, 0 where `VOID`."""
+    """Writes instances from 0 as 16-bit PNG of ids from 1, 0 where `VOID`."""
     write_ids(path, instances - VOID)
 
 

@@ -17,12 +17,13 @@ CATEGORY_PROPERTIES = ("category", "semantic", "label")
 
 
 def write_mesh(path: Path, mesh: TriangleMesh) -> None:
+    """Writes vertices (m), faces and vertex colours."""
     with aside(path) as partial:
         partial.write_bytes(_ply(mesh, {}))
 
 
 def write_panoptic_mesh(path: Path, panoptic: PanopticMesh, table: CategoryTable) -> None:
-    """Categories by the table's ids, instances from 1; 0 = void and none."""
+    """Writes a mesh with the table's ids as `category` and instances from 1 as `instance`; 0 = void and none."""
     category = ids_of_categories(panoptic.labels.category, table)
     attributes = {"category": category, "instance": (panoptic.labels.instance - VOID).astype(np.int32)}
     with aside(path) as partial:
@@ -45,7 +46,7 @@ def read_vertices(path: Path) -> tuple[TriangleMesh, dict[str, np.ndarray]]:
         InputError: there is no such file, it is no PLY, it has no vertices, or one of them is not finite.
     """
     if not path.is_file():
-        raise InputError(f"The mesh {path} does not exist.")
+        raise InputError(f"The mesh {path} does not exist; name another.")
     try:
         loaded = trimesh.load(path, file_type="ply", process=False)
         elements = loaded.metadata["_ply_raw"]
@@ -54,13 +55,13 @@ def read_vertices(path: Path) -> tuple[TriangleMesh, dict[str, np.ndarray]]:
         raise InputError(f"The mesh {path} cannot be read as PLY ({error}); write it anew.") from error
     vertices = np.asarray(getattr(loaded, "vertices", np.empty((0, 3))), dtype=np.float32)
     if not len(vertices):
-        raise InputError(f"The mesh {path} has no vertices.")
+        raise InputError(f"The mesh {path} has no vertices; write it anew.")
     if len(vertices) != elements["vertex"]["length"]:
         stated = elements["vertex"]["length"]
         raise InputError(f"{path} is cut: it states {stated} vertices and holds {len(vertices)}; write it anew.")
-    lost = int((~np.isfinite(vertices)).any(axis=1).sum())
-    if lost:
-        raise InputError(f"{lost} of {len(vertices)} vertices of {path} are nan or inf; remove them.")
+    not_finite = int((~np.isfinite(vertices)).any(axis=1).sum())
+    if not_finite:
+        raise InputError(f"{not_finite} of {len(vertices)} vertices of {path} are nan or inf; remove them.")
     triangles = getattr(loaded, "faces", None)  # a point cloud has none
     faces = np.asarray(np.empty((0, 3)) if triangles is None else triangles, dtype=np.int32).reshape(-1, 3)
     if len(faces) and not 0 <= faces.min() <= faces.max() < len(vertices):
@@ -77,7 +78,7 @@ def read_vertices(path: Path) -> tuple[TriangleMesh, dict[str, np.ndarray]]:
 def read_panoptic_mesh(path: Path, table: CategoryTable) -> PanopticMesh:
     """A labelled mesh or point cloud; category ids that the table does not list become void.
 
-    Instance numbers are kept whatever the class, of stuff and of void too, for some protocols count them.
+    Instances are kept whatever the class, of stuff and of void too, for some protocols count them.
 
     Raises:
         InputError: the file lacks a category (or `semantic`, `label`) or an `instance` property, or they are no ids.
@@ -90,7 +91,11 @@ def read_panoptic_mesh(path: Path, table: CategoryTable) -> PanopticMesh:
 def label_properties(
     path: Path, properties: Mapping[str, np.ndarray]
 ) -> tuple[Int[np.ndarray, " V"], Int[np.ndarray, " V"]]:
-    """The category ids and the instance ids among the vertex properties of the file at `path`."""
+    """The category ids and the instance ids among the vertex properties of the file at `path`.
+
+    Raises:
+        InputError: one of them is missing or not of whole numbers.
+    """
     category = next((name for name in CATEGORY_PROPERTIES if name in properties), None)
     if category is None or "instance" not in properties:
         lacks = "'instance'" if category else "'category'" if "instance" in properties else "'category' and 'instance'"
@@ -102,7 +107,11 @@ def label_properties(
 
 
 def whole_numbers(path: Path, name: str, values: np.ndarray) -> Int[np.ndarray, " V"]:
-    """A vertex property as 64-bit ids, whatever type the file gives it."""
+    """A vertex property as 64-bit ids, whatever type the file gives it.
+
+    Raises:
+        InputError: it is a list, or holds a value that is no whole number.
+    """
     if not np.issubdtype(values.dtype, np.number):
         raise InputError(f"The property {name!r} of {path} is a list; write one integer a vertex.")
     if not np.issubdtype(values.dtype, np.integer):

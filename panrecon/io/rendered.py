@@ -13,7 +13,7 @@ from panrecon.structures import CategoryTable, Scan, View
 
 
 def write_images(folder: Path, name: str, images: SceneImages, table: CategoryTable) -> None:
-    """`color/`, `depth/` (16 bit, mm), `normal/` (world axes, -1 .. 1 as 0 .. 255), `semantic/`, `instance/`."""
+    """Writes `color/`, `depth/` (16 bit, mm), `normal/` (world axes, -1 .. 1 as 0 .. 255), `semantic/`, `instance/`."""
     write_image(folder / "color" / f"{name}.png", images.color)
     write_depth(folder / "depth" / f"{name}.png", images.depth)
     write_image(folder / "normal" / f"{name}.png", np.rint((images.normal + 1) * 127.5).astype(np.uint8))

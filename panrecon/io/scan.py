@@ -17,19 +17,19 @@ from panrecon.io.images import read_color, read_depth, write_depth, write_image
 from panrecon.structures import Camera, Frame, Scan, View, Views
 from panrecon.threads import parallel_map
 
-Measure = Callable[[Frame], Float[np.ndarray, "h w"]]  # depth along the optical axis (m), 0 where not measured
+DepthOfFrame = Callable[[Frame], Float[np.ndarray, "h w"]]  # along the optical axis (m), 0 where not measured
 
 
-def write_scan(folder: Path, scan: Scan, frames: Iterable[Frame], measure: Measure | None = None) -> None:
-    """`scan.json` with the images of `frames` (raw; iterated once) beside it: colour registered to depth, else linked.
+def write_scan(folder: Path, scan: Scan, frames: Iterable[Frame], depth_of_frame: DepthOfFrame | None = None) -> None:
+    """Writes `scan.json` and the images of `frames` (raw; iterated once): colour registered to depth, else linked.
 
-    Depth images are linked too or, where they are none yet, written as `measure` computes them, for several frames at
-    once.
+    Depth images are linked too or, where there are none yet, written as `depth_of_frame` computes them, several frames
+    at once.
 
     Raises:
         InputError: an image cannot be read, or its size is not its camera's.
     """
-    written = list(parallel_map(lambda frame: _write_frame(folder, scan, frame, measure), frames))
+    written = list(parallel_map(lambda frame: _write_frame(folder, scan, frame, depth_of_frame), frames))
     if not written:
         raise InputError(f"The scan of {scan.scene} has no frame; at least one posed RGB-D frame is needed.")
     cameras = {"camera": asdict(scan.camera), "source_camera": asdict(scan.source_camera)}
@@ -38,15 +38,15 @@ def write_scan(folder: Path, scan: Scan, frames: Iterable[Frame], measure: Measu
     )
 
 
-def _write_frame(folder: Path, scan: Scan, frame: Frame, measure: Measure | None) -> dict[str, Any]:
+def _write_frame(folder: Path, scan: Scan, frame: Frame, depth_of_frame: DepthOfFrame | None) -> dict[str, Any]:
     """Writes one frame's images; what `scan.json` says of it."""
     color = _check_size(frame.color, read_color(frame.color), scan.source_camera)
     names = {"color": f"color/{frame.name}{frame.color.suffix}", "depth": f"depth/{frame.name}.png"}
-    if measure is None:
+    if depth_of_frame is None:
         depth = _check_size(frame.depth, read_depth(frame.depth, scan.depth_scale), scan.camera)
         _link_or_copy(frame.depth, folder / names["depth"])
     else:
-        depth = measure(frame)
+        depth = depth_of_frame(frame)
         write_depth(folder / names["depth"], depth, scan.depth_scale)
     if scan.needs_registration:
         write_image(folder / names["color"], registered(scan, color, depth))
@@ -58,13 +58,18 @@ def _write_frame(folder: Path, scan: Scan, frame: Frame, measure: Measure | None
 def registered(
     scan: Scan, color: UInt8[np.ndarray, "h w 3"], depth: Float[np.ndarray, "H W"]
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """A raw scan's colour image as its depth camera sees it."""
+    """A raw scan's colour image resampled to its depth camera, by the depth (m) where the two have different poses."""
     if scan.source_from_camera is not None:
         return register(color, scan.source_camera, depth, scan.camera, scan.source_from_camera)
     return resample(color, scan.source_camera, scan.camera) if scan.needs_registration else color
 
 
 def read_scan(folder: Path) -> Scan:
+    """The scan of the artifact; its images are read by `read_view` and the like.
+
+    Raises:
+        InputError: `scan.json` is missing or no JSON.
+    """
     content = read_json(folder / "scan.json")
     frames = tuple(
         Frame(item["name"], folder / item["color"], folder / item["depth"], np.array(item["world_from_camera"]))
@@ -105,14 +110,14 @@ def scan_views(scan: Scan) -> Views:
     return Views(names, scan.camera, scan.poses, lambda index: read_view(scan, scan.frames[index]))
 
 
-def raw_views(scan: Scan, measure: Measure | None = None) -> Views:
+def raw_views(scan: Scan, depth_of_frame: DepthOfFrame | None = None) -> Views:
     """The frames of a raw scan as `write_scan` would keep them: colour registered to depth, read when asked for."""
 
     def read(index: int) -> View:
         frame = scan.frames[index]
         color = _check_size(frame.color, read_color(frame.color), scan.source_camera)
-        if measure is not None:
-            depth = measure(frame)
+        if depth_of_frame is not None:
+            depth = depth_of_frame(frame)
         else:
             depth = _check_size(frame.depth, read_depth(frame.depth, scan.depth_scale), scan.camera)
         return View(frame.name, scan.camera, frame.world_from_camera, registered(scan, color, depth), depth)

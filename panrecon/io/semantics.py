@@ -12,23 +12,28 @@ from panrecon.structures import Labels, PointSemantics, TriangleMesh
 
 
 def write_point_semantics(folder: Path, mesh: TriangleMesh, semantics: PointSemantics) -> None:
+    """Writes the class probabilities of the mesh's vertices as float16, beside the vertices (m)."""
     probability = semantics.probability.astype(np.float16)
     write_arrays(folder / "points.npz", points=mesh.vertices, probability=probability)
 
 
 def read_point_semantics(folder: Path) -> PointSemantics:
+    """The class probabilities of the mesh's vertices."""
     return PointSemantics(read_arrays(folder / "points.npz")["probability"].astype(np.float32))
 
 
 def write_superface_labels(folder: Path, labels: Labels) -> None:
+    """Writes class indices and instances of all superfaces; -1 is void."""
     write_arrays(folder / "labels.npz", category=labels.category, instance=labels.instance)
 
 
 def read_superface_labels(folder: Path) -> Labels:
+    """Class indices and instances of all superfaces."""
     return Labels(**read_arrays(folder / "labels.npz"))
 
 
 def write_classifier(folder: Path, classifier: FittedClassifier) -> None:
+    """Writes the weights, with temperature and held-out accuracy as metadata."""
     known = {"temperature": classifier.temperature, "held_out_accuracy": classifier.held_out_accuracy}
     metadata = {"panrecon": json.dumps(known)}  # one entry: safetensors writes several in any order
     with aside(folder / "classifier.safetensors") as partial:

@@ -33,6 +33,7 @@ class EventLog:
         self._writer = writer
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
+        """Logs the values of one step of training."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 

@@ -1,4 +1,4 @@
-"""Where the checkpoints of foreign networks lie, and what is known of those that are there."""
+"""Where the checkpoints of foreign networks lie, and the sizes and checksums of those that exist."""
 
 import os
 from dataclasses import replace
@@ -47,7 +47,7 @@ def find_weights(name: str | Path) -> Path:
 
 
 def record_of(name: str | Path) -> dict[str, Any]:
-    """What a run's settings.json says of a checkpoint that is there; its files are hashed, gigabytes in seconds.
+    """The record of an existing checkpoint for a run's settings.json; its files are hashed, gigabytes in seconds.
 
     Raises:
         InputError: a file is not the one that is pinned or was downloaded.
@@ -55,18 +55,18 @@ def record_of(name: str | Path) -> dict[str, Any]:
     if isinstance(name, Path):
         own = {path.name: {"size": path.stat().st_size, "sha256": sha256_of(path)} for path in weights_files(name)}
         return {"name": str(name), "license": "not known", "source": "the user's own", "files": own}
-    one = checkpoint(name)
+    published = checkpoint(name)
     files = {}
-    for file, path in known_files(one, weights_folder()).items():
+    for file, path in known_files(published, weights_folder()).items():
         fault = file.fault(path, content=True)
         if fault:
             raise InputError(f"{path} {fault}; run `make weights ONLY={name}`, or name it as weights of your own.")
         files[file.name] = {"url": file.url, "size": path.stat().st_size, "sha256": file.sha256 or sha256_of(path)}
-    return {"name": name, "license": one.license, "source": one.source, "files": files}
+    return {"name": name, "license": published.license, "source": published.source, "files": files}
 
 
 def checkpoint(name: str) -> Checkpoint:
-    """The one of this name.
+    """The published checkpoint of this name.
 
     Raises:
         InputError: there is none.
@@ -76,11 +76,11 @@ def checkpoint(name: str) -> Checkpoint:
     return CHECKPOINTS[name]
 
 
-def known_files(one: Checkpoint, folder: Path) -> dict[RemoteFile, Path]:
-    """Its files, with what their download recorded where nothing is pinned, and where they lie."""
+def known_files(published: Checkpoint, folder: Path) -> dict[RemoteFile, Path]:
+    """The paths of its files, which have the size and checksum recorded at download where none is pinned."""
     recorded = _checksums(folder)
     known = {}
-    for file, path in one.paths(folder).items():
+    for file, path in published.paths(folder).items():
         own = recorded.get(_key(path, folder), {})
         known[replace(file, size=file.size or own.get("size"), sha256=file.sha256 or own.get("sha256"))] = path
     return known
@@ -92,15 +92,15 @@ def _checksums(folder: Path) -> dict[str, Any]:
         content = read_json(path) if path.is_file() else {}
     except PermissionError as error:
         raise InputError(f"{folder} cannot be read: {error.strerror}; mend its rights, or set {VARIABLE}.") from error
-    if not (isinstance(content, dict) and all(isinstance(facts, dict) for facts in content.values())):
+    if not (isinstance(content, dict) and all(isinstance(record, dict) for record in content.values())):
         raise InputError(f"{path} does not hold sizes and checksums; delete it.")
     return content
 
 
 def record_download(path: Path, folder: Path, size: int, sha256: str) -> None:
-    """Keeps what a file was when it came, so that it can be verified later."""
-    facts = {_key(path, folder): {"size": size, "sha256": sha256}}
-    write_json(folder / CHECKSUMS, dict(sorted((_checksums(folder) | facts).items())))
+    """Records size (bytes) and checksum of a downloaded file, so that it can be verified later."""
+    record = {_key(path, folder): {"size": size, "sha256": sha256}}
+    write_json(folder / CHECKSUMS, dict(sorted((_checksums(folder) | record).items())))
 
 
 def _key(path: Path, folder: Path) -> str:

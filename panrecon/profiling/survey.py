@@ -10,7 +10,7 @@ from jaxtyping import Int
 
 from panrecon.geometry.projective import transform, unproject
 from panrecon.io.images import read_depth
-from panrecon.io.scan import Measure
+from panrecon.io.scan import DepthOfFrame
 from panrecon.structures import Frame, Scan
 from panrecon.visualization import evenly_spaced
 
@@ -36,7 +36,7 @@ def repeated(scan: Scan, wanted: int) -> Scan:
     return replace(scan, frames=tuple(replace(frame, name=f"{number}-{frame.name}") for number, frame in frames))
 
 
-def share_seen(whole: Scan, some: Scan, depth_max: float, measure: Measure | None = None) -> float:
+def share_seen(whole: Scan, some: Scan, depth_max: float, measure: DepthOfFrame | None = None) -> float:
     """The share of what `whole` measures within `depth_max` (m) that lies in cells where `some` measure; in (0, 1].
 
     Cells of `CELL` metres; of at most `SURVEYED` frames; 1 where nothing is measured. `measure` computes the depth of
@@ -48,7 +48,7 @@ def share_seen(whole: Scan, some: Scan, depth_max: float, measure: Measure | Non
     return float(max(known, 1) / max(measured, 1))
 
 
-def _cells(scan: Scan, frame: Frame, depth_max: float, measure: Measure | None = None) -> Int[np.ndarray, " n"]:
+def _cells(scan: Scan, frame: Frame, depth_max: float, measure: DepthOfFrame | None = None) -> Int[np.ndarray, " n"]:
     """A number for the cell of every measured point, of every `PIXEL_STEP`-th pixel each way."""
     coarse = scan.camera.scaled(1 / PIXEL_STEP)
     depth = measure(frame) if measure else read_depth(frame.depth, scan.depth_scale)
