@@ -187,6 +187,7 @@ def test_brightness_and_detail_are_measured_against_neighbours() -> None:
 def test_coverage_is_the_share_of_cells_that_enough_frames_see() -> None:
     still = room_sample().subset([0] * 10)
     assert coverage(still).covered == coverage(still).revisited == 1
+    assert coverage(still, CoverageParameters(min_frames=10)).covered == 1
     assert coverage(still, CoverageParameters(min_frames=11)).covered == 0
     assert coverage(room_sample()).covered > 2 * coverage(room_sample().subset([0, 12, 23])).covered
 

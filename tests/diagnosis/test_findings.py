@@ -1,5 +1,6 @@
 """Laws of findings: every sentence states its value, every repair is a setting with the right value."""
 
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -248,3 +249,7 @@ def test_every_check_reports_once_on_a_sound_sample_and_parameters_reach_it() ->
     strict = DiagnosisParameters(valid_depth=ValidDepthParameters(min_median=1.1))
     other, _ = examine(sample, raw_poses, (CAMERA, CAMERA), ScanSettings(), strict)
     assert [finding.check for finding in other if finding.severity == "wrong"] == ["valid depth"]
+    poor = replace(sample, frames=(replace(sample.frames[0], valid=0.3), *sample.frames[1:]))
+    whole = DiagnosisParameters(valid_depth=ValidDepthParameters(min_frame=0.35))
+    _, without_poor = examine(poor, raw_poses, (CAMERA, CAMERA), ScanSettings(), whole)
+    assert without_poor.names == sample.names[1:]
