@@ -1,13 +1,14 @@
 """What is each part of the last three stages worth? Every one left out in turn, on the graphs of finished runs.
 
-Rows: no field at all, by the look of the surface alone, by the field alone; disputed objects kept, edges left round,
-slim and small details and thin things left out; every loss, the classifier's labels and the doubt of disputed masks
-left out; and the features of the pipeline against colour statistics and none.
+Rows: no field, refinement without a field, the field alone; no object rejected, boundaries not projected, fine and thin
+structures left out; every loss, the classifier's labels and the doubt of contradicted masks left out; and the features
+of the pipeline against colour statistics and none.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final, Literal, assert_never
 
@@ -20,39 +21,33 @@ from benchmarks.provenance import provenance
 from benchmarks.scenes import DATASET, BenchScene, find_scenes, prepare, run_pipeline
 from benchmarks.study import RESULTS, ROOMS, RUNS, SharedOption
 from benchmarks.tables import table_of
-from panrecon.config import Settings
+from panrecon.config import PanopticSettings, Settings
 from panrecon.datasets.base import dataset
 from panrecon.errors import InputError
 from panrecon.evaluation.report.record import nan_to_null
 from panrecon.evaluation.transfer import transfer_labels
 from panrecon.features.color import color_statistics
-from panrecon.field.fit import fit
-from panrecon.field.inference import PointField, query
 from panrecon.field.parameters import FieldParameters, LossWeights
-from panrecon.field.supervision import SurfaceSupervision, field_data, scene_box, split_frames
-from panrecon.geometry.mesh import vertex_normals
 from panrecon.io.categories import read_categories
 from panrecon.io.features import read_features
 from panrecon.io.files import write_json, write_text
 from panrecon.io.graph import read_instances_found, read_labels_of_surfaces, read_superfaces
 from panrecon.io.mesh import read_mesh
-from panrecon.io.scan import read_scan, read_views, scan_views
+from panrecon.io.scan import read_scan, scan_views
+from panrecon.pipeline import FieldResult, FieldSupervision, field_stage, panoptic_stage, semantics_stage
 from panrecon.refinement.parameters import RefinementParameters
 from panrecon.refinement.refine import refine
-from panrecon.semantics.classifier import fit_classifier, predict
-from panrecon.semantics.lifting import lift_features
-from panrecon.semantics.propagation import propagate
-from panrecon.semantics.relabelling import relabel_by_similarity
-from panrecon.structures import FeatureMap, Labels, PanopticMesh, SceneObject, View, with_categories
+from panrecon.structures import FeatureMap, Labels, PanopticMesh, SceneObject, View
 from panrecon.terminal import console, exit_on_input_error
 
 NAME: Final = "field_ablation"
-WHOLE: Final = "field and look (default)"
+WHOLE: Final = "field and appearance (default)"
 FAULTS: Final = {"faults 1": "faults1", "faults 2": "faults2"}
 FEATURES: Final = RUNS / RUN / "features"
 Scores = dict[str, float]
 TRAINING: Final = FieldParameters()
 REFINEMENT: Final = RefinementParameters(Settings().mesh.voxel_size)
+PANOPTIC: Final = PanopticSettings()
 ALL_OBJECTS: Final = replace(REFINEMENT, min_detection_rate=0.0)  # none is rejected
 
 
@@ -65,165 +60,139 @@ class Variant:
     propagation: bool = True
     settings: Mapping[str, int] = field(default_factory=dict)  # of the field
     refinement: RefinementParameters = REFINEMENT
-    boundary_projection: bool = True
-    fine_structures: bool = True
-    thin_structures: bool = True
+    panoptic: PanopticSettings = PANOPTIC
 
     @property
     def training(self) -> "Variant":
         """The same field, and the default decision."""
-        return replace(
-            self,
-            refinement=REFINEMENT,
-            boundary_projection=True,
-            fine_structures=True,
-            thin_structures=True,
-        )
+        return replace(self, refinement=REFINEMENT, panoptic=PANOPTIC)
 
 
+def without_loss(name: str) -> FieldParameters:
+    """The field's parameters with one loss left out."""
+    return FieldParameters(loss_weights=LossWeights(**{**LossWeights().by_term(), name: 0.0}))
+
+
+BOUNDARIES_ALONE: Final = PanopticSettings(boundary_projection=False, fine_structures=False, thin_structures=False)
 VARIANTS: Final = {
     WHOLE: Variant(),
     "the field alone": Variant(refinement=replace(REFINEMENT, similarity_floor=1e6)),
     "no object is rejected": Variant(refinement=ALL_OBJECTS),
-    "no boundary projection": Variant(boundary_projection=False),
-    "no fine structures": Variant(fine_structures=False),
-    "no thin structures": Variant(thin_structures=False),
-    "boundaries alone": Variant(
-        refinement=ALL_OBJECTS, boundary_projection=False, fine_structures=False, thin_structures=False
-    ),
-    **{
-        f"without the loss of {name}": Variant(
-            parameters=FieldParameters(loss_weights=LossWeights(**{**LossWeights().by_term(), name: 0.0}))
-        )
-        for name in LossWeights().by_term()
-    },
+    "no boundary projection": Variant(panoptic=PanopticSettings(boundary_projection=False)),
+    "no fine structures": Variant(panoptic=PanopticSettings(fine_structures=False)),
+    "no thin structures": Variant(panoptic=PanopticSettings(thin_structures=False)),
+    "boundaries alone": Variant(refinement=ALL_OBJECTS, panoptic=BOUNDARIES_ALONE),
+    **{f"without the loss of {name}": Variant(parameters=without_loss(name)) for name in LossWeights().by_term()},
     "without the classifier's labels": Variant(propagation=False),
     "masks that 3D labels contradict count in full": Variant(parameters=FieldParameters(disagreement_weight=1.0)),
     "35 samples a ray (the paper's)": Variant(settings={"near_samples": 10, "free_samples": 25, "label_samples": 35}),
     "features: colour statistics": Variant(features="color"),
-    "features: none": Variant(features="none"),
+    "features: none": Variant(features="none", parameters=without_loss("feature")),
 }
 
 
 @dataclass(frozen=True)
-class Semantics:
-    """What the stage before the field gives: objects with their names, labels and their confidence, and the maps."""
+class LabelsBeforeField:
+    """What the stage before the field gives: objects with their classes, labels of the vertices, their confidence."""
 
     objects: tuple[SceneObject, ...]
-    known: Labels
+    prior: Labels
     confidence: np.ndarray
     maps: list[FeatureMap]
 
 
 class Bench:
-    """A finished run up to its graph, and the true labels."""
+    """A finished run up to its graph, and the true labels; its methods are the pipeline's stages, without files."""
 
     def __init__(self, scene: BenchScene, run: Path) -> None:
         self.run = run
         self.table = read_categories(run / "scan" / "classes.csv")
-        self.scan, self.mesh = read_scan(run / "scan"), read_mesh(run / "mesh" / "mesh.ply")
-        self.views = list(read_views(self.scan))
-        self.superface = read_superfaces(run / "graph")
-        self.found = read_instances_found(run / "graph", self.table)
-        truth = dataset(DATASET).annotation(scene.raw, self.table)
-        self.truth = truth
-        self._answers: dict[str, PointField] = {}
+        self.views, self.mesh = scan_views(read_scan(run / "scan")), read_mesh(run / "mesh" / "mesh.ply")
+        self.superface_of_vertex = read_superfaces(run / "graph")
+        self.instances = read_instances_found(run / "graph", self.table)
+        self.truth = dataset(DATASET).annotation(scene.raw, self.table)
+        self._fields: dict[str, FieldResult] = {}
 
     def scores(self, final: PanopticMesh) -> Scores:
-        return strict_scores(
-            transfer_labels(final, self.truth, Settings().quality.radius).labels, self.truth.labels, self.table
-        )
+        """Strict panoptic quality and mIoU of the final labels."""
+        transferred = transfer_labels(final, self.truth, Settings().quality.radius)
+        return strict_scores(transferred.labels, self.truth.labels, self.table)
 
-    def semantics(self, variant: Variant) -> Semantics:
-        """The stage `semantics`, without files."""
-        of_superface, objects, settings = self.found.of_superface, self.found.objects, Settings().semantics
-        maps = [self._map(view, variant) for view in self.views]
+    def semantics(self, variant: Variant) -> LabelsBeforeField:
+        """The labels of the stage `semantics`; those of the graph where there are no features."""
+        maps = [self._map(index, variant) for index in range(len(self.views.names))]
         if variant.features == "none":
-            known = of_superface.at(self.superface)
-            return Semantics(objects, known, np.zeros(len(self.superface), np.float32), maps)
-        points = lift_features(
-            self.mesh, self.scan.camera, zip(self.scan.poses, maps, strict=True), settings.depth_tolerance
-        )
-        objects = relabel_by_similarity(objects, of_superface.instance[self.superface], points, len(self.table))
-        named = with_categories(of_superface, objects)
-        category = named.category[self.superface]
-        classifier = fit_classifier(points, category, self.superface, len(self.table), settings)
-        told = predict(classifier, points)
-        filled = propagate(self.mesh, self.superface, named, told, self.table, settings.min_confidence)
-        labels = filled if variant.propagation else named
-        return Semantics(objects, labels.at(self.superface), told.confidence * variant.propagation, maps)
+            prior = self.instances.of_superface.at(self.superface_of_vertex)
+            return LabelsBeforeField(self.instances.objects, prior, np.zeros(len(prior.category), np.float32), maps)
+        inputs = (self.views, self.mesh, self.superface_of_vertex, self.instances, maps, self.table)
+        result = semantics_stage(*inputs, Settings().semantics)
+        of_superface = result.of_superface if variant.propagation else result.before
+        confidence = result.points.confidence * variant.propagation
+        return LabelsBeforeField(result.objects, of_superface.at(self.superface_of_vertex), confidence, maps)
 
-    def asked(self, variant: Variant, before: Semantics) -> PointField:
-        """The stage `field`, without files: the field so trained at every vertex. One is trained once."""
+    def field(self, variant: Variant, before: LabelsBeforeField) -> FieldResult:
+        """The field so trained; one is trained once."""
         key = repr(variant.training)
-        if key not in self._answers:
-            self._answers[key] = self._fitted(variant, before)
-        return self._answers[key]
+        if key not in self._fields:
+            map_of_frame = dict(zip(self.views.names, before.maps, strict=True))
+            supervision = FieldSupervision(
+                self.mesh, before.prior, before.confidence, self._masks(before), map_of_frame.__getitem__
+            )
+            settings = Settings().field.model_copy(update=dict(variant.settings))
+            self._fields[key] = field_stage(
+                self.views, supervision, self.table, before.objects, settings, parameters=variant.parameters
+            )
+        return self._fields[key]
 
-    def _fitted(self, variant: Variant, before: Semantics) -> PointField:
-        truncation, parameters = Settings().field.truncation, variant.parameters
-        surface = SurfaceSupervision(self.mesh, before.known, before.confidence, truncation, parameters)
-        training, _ = split_frames(len(self.scan.frames), Settings().field.held_out_frames)
-        frames = [self.scan.frames[index] for index in training]
-        names = {frame.name for frame in frames}
-        pairs = [pair for pair in zip(self.views, before.maps, strict=True) if pair[0].name in names]
-        views = [surface.training_view(view, self._masks(view, before.objects), values) for view, values in pairs]
-        box = scene_box(self.mesh.vertices, truncation, parameters)
-        data = field_data(views, box, len(self.table), len(before.objects))
-        settings = Settings().field.model_copy(update=dict(variant.settings))
-        fitted = fit(data if variant.features != "none" else replace(data, features=None), settings, parameters)
-        return query(fitted.field, self.mesh.vertices, vertex_normals(self.mesh.vertices, self.mesh.faces))
-
-    def knows_nothing(self, before: Semantics) -> PointField:
-        count, columns = len(self.superface), (len(self.table), len(before.objects) + 1)
-        category, instance = (np.full((count, width), 1 / width, np.float32) for width in columns)
-        return PointField(category, instance, np.zeros(count, np.float32), self.mesh.colors)
-
-    def decided(self, seen: PointField, before: Semantics, variant: Variant) -> PanopticMesh:
-        """The stage `panoptic`, without files."""
-        return refine(
+    def panoptic(self, variant: Variant, before: LabelsBeforeField, result: FieldResult) -> PanopticMesh:
+        """The final labels."""
+        return panoptic_stage(
+            self.views,
             self.mesh,
-            seen.category_probability,
-            seen.instance_probability,
-            before.known,
+            result.fitted.field,
+            result.data.box,
+            before.prior,
             before.objects,
+            self._masks(before),
             self.table,
-            scan_views(self.scan),
-            lambda view: self._masks(view, before.objects),
+            variant.panoptic,
             variant.refinement,
-            boundary_projection=variant.boundary_projection,
-            fine_structures=variant.fine_structures,
-            thin_structures=variant.thin_structures,
         ).panoptic
 
-    def _map(self, view: View, variant: Variant) -> FeatureMap:
+    def panoptic_without_field(self, before: LabelsBeforeField) -> PanopticMesh:
+        """The final labels where every class and every instance is as probable as another."""
+        count, columns = len(self.superface_of_vertex), (len(self.table), len(before.objects) + 1)
+        category, instance = (np.full((count, width), 1 / width, np.float32) for width in columns)
+        inputs = (category, instance, before.prior, before.objects, self.table, self.views, self._masks(before))
+        return refine(self.mesh, *inputs, REFINEMENT).panoptic
+
+    def _map(self, index: int, variant: Variant) -> FeatureMap:
         match variant.features:
             case "own":
-                return read_features(self.run / "features", view.name)
+                return read_features(self.run / "features", self.views.names[index])
             case "color" | "none":
-                return color_statistics(view.color)
+                return color_statistics(self.views.read(index).color)
             case _:
                 assert_never(variant.features)
 
-    def _masks(self, view: View, objects: tuple[SceneObject, ...]) -> Labels:
-        return read_labels_of_surfaces(self.run / "graph" / "labels", view, objects, self.table)
+    def _masks(self, before: LabelsBeforeField) -> Callable[[View], Labels]:
+        folder = self.run / "graph" / "labels"
+        return partial(read_labels_of_surfaces, folder, objects=before.objects, table=self.table)
 
 
-def ablation(bench: Bench, wanted: list[str]) -> Iterator[tuple[str, Scores]]:
-    usual = bench.semantics(Variant())
-    yield "after semantics: no field", bench.scores(PanopticMesh(bench.mesh, usual.known)) | {"seconds": 0.0}
+def ablation(bench: Bench, names: list[str]) -> Iterator[tuple[str, Scores]]:
+    """The scores of every row, and the seconds of field and decision."""
+    default = bench.semantics(Variant())
+    yield "after semantics: no field", bench.scores(PanopticMesh(bench.mesh, default.prior)) | {"seconds": 0.0}
     started = time.perf_counter()
-    by_look = bench.decided(bench.knows_nothing(usual), usual, Variant())
-    yield (
-        "no field: look; edges; details; thin things",
-        bench.scores(by_look) | {"seconds": time.perf_counter() - started},
-    )
-    for name in wanted:
+    without_field = bench.panoptic_without_field(default)
+    yield "refinement without a field", bench.scores(without_field) | {"seconds": time.perf_counter() - started}
+    for name in names:
         variant = VARIANTS[name]
-        same = (variant.features, variant.propagation) == ("own", True)
-        before = usual if same else bench.semantics(variant)
+        has_default_labels = (variant.features, variant.propagation) == ("own", True)
+        before = default if has_default_labels else bench.semantics(variant)
         started = time.perf_counter()
-        final = bench.decided(bench.asked(variant, before), before, variant)
+        final = bench.panoptic(variant, before, bench.field(variant, before))
         yield name, bench.scores(final) | {"seconds": time.perf_counter() - started}
 
 
