@@ -21,6 +21,7 @@ from panrecon.datasets.base import dataset
 from panrecon.datasets.poses import rigid
 from panrecon.errors import InputError
 from panrecon.features.color import color_statistics
+from panrecon.geometry.projective import up_direction
 from panrecon.io.categories import find_table, read_categories, write_categories
 from panrecon.io.detections import compressed
 from panrecon.io.graph import write_objects
@@ -40,6 +41,7 @@ from panrecon.structures import (
     Views,
 )
 from panrecon.terminal import progress_bar
+from panrecon.visualization import labelled_mesh_image
 from panrecon.workflow.scenes import settings_of
 from panrecon.workflow.sources import class_table
 
@@ -118,7 +120,14 @@ class RgbdScan:
 
 @dataclass(frozen=True)
 class Reconstruction(pipeline.Reconstruction):
-    """A panoptic reconstruction that can be saved."""
+    """A panoptic reconstruction that can be looked at and saved; `up` is the upward direction of the world."""
+
+    up: Float[np.ndarray, "3"]
+
+    def image(self, height: int = 540, width: int = 720) -> UInt8[np.ndarray, "h w 3"]:
+        """An isometric view of the mesh in the colours of its labels, with the legend of its classes below."""
+        labels = Labels(self.category, self.instance)
+        return labelled_mesh_image(self.mesh, labels, self.table, self.up, height, width)
 
     def save(self, folder: str | Path) -> None:
         """Writes `panoptic.ply` (vertex properties `category`: the table's id, and `instance`: from 1; 0 = none),
@@ -134,21 +143,21 @@ class Reconstruction(pipeline.Reconstruction):
 def read_scan(
     folder: str | Path,
     kind: str = "scannet",
-    settings: Settings | None = None,
+    overrides: Sequence[str] = (),
     log: Callable[[str], None] | None = None,
 ) -> RgbdScan:
     """The scan of a folder in the layout of a data set (`scannet`, also what `panrecon import` writes, or `kitti360`).
 
     Images are read when they are needed. Masks and features come from where `settings.masks` and `settings.features`
-    say: files in the folder, or networks, which then work while this is read. Without `settings` the data set's and the
-    scene's own are taken. `log` takes sentences on what is taken and left out.
+    say: files in the folder, or networks, which then work while this is read. Settings are the data set's, the scene's
+    own and `overrides` such as "mesh.voxel_size=0.03". `log` takes sentences on what is taken and left out.
 
     Raises:
-        InputError: a file is missing or broken.
+        InputError: a file is missing or broken, or a setting is.
     """
     raw, log = Path(folder), log or (lambda sentence: None)
     dataset(kind).check(raw)
-    settings = settings_of(kind, [], [], raw) if settings is None else settings
+    settings = settings_of(kind, [], overrides, raw)
     scan = dataset(kind).scan(raw, settings.scan)
     views = raw_views(scan, dataset(kind).depths(raw, scan, settings.scan))
     index_of_frame = {name: index for index, name in enumerate(views.names)}
@@ -171,7 +180,8 @@ def reconstruct(scan: RgbdScan, settings: Settings | None = None, progress: Prog
     """
     settings = scan.settings if settings is None else settings
     result = pipeline.reconstruct(scan.views, scan.detections, scan.features, scan.table, settings, progress)
-    return Reconstruction(**{name: getattr(result, name) for name in result.__dataclass_fields__})
+    fields = {name: getattr(result, name) for name in result.__dataclass_fields__}
+    return Reconstruction(**fields, up=up_direction(scan.views.poses))
 
 
 def _detections(name: str, masks: Sequence[Mask], table: CategoryTable, size: tuple[int, int]) -> Detections:

@@ -243,10 +243,15 @@ def with_legend(picture: RgbImage, labels: Labels, table: CategoryTable) -> Resi
 
 
 def labelled_mesh_image(
-    mesh: TriangleMesh, labels: Labels, table: CategoryTable, up: Float[np.ndarray, "3"]
-) -> RgbImage:
+    mesh: TriangleMesh,
+    labels: Labels,
+    table: CategoryTable,
+    up: Float[np.ndarray, "3"],
+    height: int = 540,
+    width: int = 720,
+) -> ResizedImage:
     """The mesh from above at an angle, its vertices in the colours of their labels, with the legend of its classes."""
-    return with_legend(isometric_view(mesh, up).paint(label_colors(labels, table)), labels, table)
+    return with_legend(isometric_view(mesh, up, height, width).paint(label_colors(labels, table)), labels, table)
 
 
 def legend(

@@ -1,0 +1,184 @@
+"""Laws of what `import panrecon` offers, and its examples."""
+
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import panrecon as pr
+from panrecon.cli import app
+from panrecon.structures import VOID
+from tests import CHECKOUT
+
+EXAMPLES = CHECKOUT / "examples"
+QUICK = [
+    "field.geometry_iterations=10",
+    "field.frozen_iterations=10",
+    "field.joint_iterations=5",
+    "field.log2_table_size=12",
+    "semantics.iterations=20",
+    "mesh.voxel_size=0.04",
+]
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve small frames of the built-in room."""
+    folder = tmp_path_factory.mktemp("raw") / "room"
+    app(["simulate", "room", str(folder), "--frames", "12", "--width", "160"], standalone_mode=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(room: Path) -> pr.Reconstruction:
+    return pr.reconstruct(pr.read_scan(room, overrides=QUICK))
+
+
+def test_nothing_heavy_is_loaded_before_it_is_used() -> None:
+    code = "import sys, panrecon; print(sorted(set(sys.modules) & {'torch', 'numpy', 'open3d', 'numba', 'pydantic'}))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_every_name_that_is_offered_is_there_and_no_other() -> None:
+    assert all(getattr(pr, name).__name__ for name in pr.__all__)
+    assert set(pr.__all__) <= set(dir(pr))
+    with pytest.raises(AttributeError, match="no attribute 'reconstuct'"):
+        pr.reconstuct  # noqa: B018
+
+
+def test_every_vertex_has_a_label_and_how_certain_it_is(result: pr.Reconstruction) -> None:
+    count = len(result.mesh.vertices)
+    assert result.category.shape == result.instance.shape == result.confidence.shape == (count,)
+    assert set(np.unique(result.instance)) - {VOID} <= result.objects.keys()
+    is_thing = np.append(result.table.is_thing, False)[result.category]
+    assert not (result.instance[~is_thing] != VOID).any()
+    for instance, scene_object in result.objects.items():
+        of_object = result.instance == instance
+        assert set(result.category[of_object]) <= {scene_object.category}
+        assert_allclose(result.confidence[of_object], scene_object.confidence, atol=1e-6)
+    assert (result.confidence >= 0).all() and (result.confidence <= 1).all()
+    assert not result.confidence[result.category == VOID].any()
+
+
+def test_python_and_the_command_line_give_the_same_bytes(room: Path, result: pr.Reconstruction, tmp_path: Path) -> None:
+    result.save(tmp_path / "saved")
+    sets = [word for override in QUICK for word in ("--set", override)]
+    command = [
+        "run",
+        "scannet/room",
+        "--data",
+        str(room.parent),
+        "--runs",
+        str(tmp_path / "runs"),
+        "--until",
+        "panoptic",
+    ]
+    done = subprocess.run([sys.executable, "-m", "panrecon.cli", *command, *sets], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "runs" / "default" / "scannet" / "room"
+    for name in ("panoptic.ply", "objects.json"):
+        assert (tmp_path / "saved" / name).read_bytes() == (run / "panoptic" / name).read_bytes()
+    assert (tmp_path / "saved" / "classes.csv").read_bytes() == (run / "scan" / "classes.csv").read_bytes()
+
+
+def test_arrays_give_what_their_files_do(room: Path, result: pr.Reconstruction) -> None:
+    scan = pr.read_scan(room, overrides=QUICK)
+    views = [scan.views.read(index) for index in range(len(scan.views.names))]
+    masks = [
+        [
+            (scan.table[category].name, float(score), mask)
+            for category, score, mask in zip(found.category, found.score, found.mask, strict=True)
+        ]
+        for found in (scan.detections[name] for name in scan.views.names)
+    ]
+    in_memory = pr.RgbdScan.from_arrays(
+        np.stack([view.color for view in views]),
+        np.stack([view.depth for view in views]),
+        scan.views.poses,
+        scan.views.camera.matrix,
+        scan.table,
+        masks,
+        [features.values for features in scan.features()],
+        scan.settings,
+    )
+    again = pr.reconstruct(in_memory)
+    assert_array_equal(again.mesh.vertices, result.mesh.vertices)
+    assert_array_equal(again.category, result.category)
+    assert_array_equal(again.instance, result.instance)
+
+
+def arrays(**changes: Any) -> dict[str, Any]:
+    """Two small frames and their masks."""
+    mask = np.ones((6, 8), bool)
+    return {
+        "color": np.zeros((2, 6, 8, 3), np.uint8),
+        "depth": np.ones((2, 6, 8), np.float32),
+        "world_from_camera": np.tile(np.eye(4), (2, 1, 1)),
+        "intrinsics": np.array([[5.0, 0, 3.5], [0, 5.0, 2.5], [0, 0, 1]]),
+        "classes": "scannet20",
+        "masks": [[("chair", 0.9, mask)], []],
+    } | changes
+
+
+def test_a_scan_of_arrays_has_its_views_and_masks() -> None:
+    scan = pr.RgbdScan.from_arrays(**arrays())
+    assert scan.views.names == ("000000", "000001")
+    assert list(scan.detections) == ["000000"]
+    assert scan.table[scan.detections["000000"].category[0]].name == "chair"
+    assert len(list(scan.features())) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"depth": np.ones((3, 6, 8), np.float32)}, "color 2, depth 3"),
+        ({"color": np.zeros((2, 5, 8, 3), np.uint8)}, r"Colour is \(5, 8\)"),
+        ({"world_from_camera": np.tile(np.diag([1.0, 1, 2, 1]), (2, 1, 1))}, "pose of frame 000000"),
+        ({"masks": [[("unicorn", 0.9, np.ones((6, 8), bool))], []]}, "'unicorn' of a mask of frame 000000"),
+        ({"masks": [[("chair", 0.9, np.ones((3, 4), bool))], []]}, r"are \(3, 4\)"),
+        ({"classes": "nowhere"}, "no class table nowhere"),
+    ],
+)
+def test_wrong_arrays_are_one_sentence(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(pr.InputError, match=words):
+        pr.RgbdScan.from_arrays(**arrays(**changes))
+
+
+def test_a_scan_in_which_nothing_is_detected_is_one_sentence() -> None:
+    with pytest.raises(pr.InputError, match="no detection in any frame"):
+        pr.reconstruct(pr.RgbdScan.from_arrays(**arrays(masks=[[], []])))
+
+
+def test_the_script_of_a_folder_runs(room: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(EXAMPLES / "reconstruct_folder.py"))["main"](str(room), str(tmp_path / "out"), *QUICK)
+    assert (tmp_path / "out" / "panoptic.ply").is_file()
+    assert "confidence" in capsys.readouterr().out
+
+
+def test_the_script_of_arrays_finds_the_box(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(EXAMPLES / "reconstruct_arrays.py"))["main"](str(tmp_path / "out"), *QUICK[:-1])
+    printed = capsys.readouterr().out
+    assert "1 object" in printed and "box: " in printed
+    mesh = pr.read_panoptic_mesh(
+        tmp_path / "out" / "panoptic.ply", pr.read_categories(tmp_path / "out" / "classes.csv")
+    )
+    is_box = mesh.labels.category == 1
+    above, centre = mesh.mesh.vertices[:, 2], np.abs(mesh.mesh.vertices[:, :2]).max(axis=1)
+    truly_box = (above > 0.06) & (centre < 0.25)
+    assert (is_box == truly_box)[np.abs(above - 0.05) > 0.03].mean() > 0.95
+
+
+@pytest.mark.parametrize("name", ["quickstart", "masks_of_my_own"])
+def test_a_notebook_runs_from_its_first_cell_to_its_last(name: str, room: Path, tmp_path: Path) -> None:
+    cells = json.loads((EXAMPLES / f"{name}.ipynb").read_text())["cells"]
+    namespace: dict[str, Any] = {"SCENE": str(room), "OVERRIDES": QUICK, "TARGET": str(tmp_path)}
+    for cell in cells:
+        if cell["cell_type"] == "code" and "parameters" not in cell["metadata"].get("tags", ()):
+            exec(compile("".join(cell["source"]), f"{name}.ipynb", "exec", dont_inherit=True), namespace)
+    assert namespace["result"].objects
