@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from panrecon.datasets.lidar import LidarDataset, ScanReference
     from panrecon.features.base import PixelEncoder, TextEncoder
-    from panrecon.features.points import PointReadings
+    from panrecon.features.points import PointInterpolation
     from panrecon.structures import FeatureMap, LidarImage
 
 WINDOWS_PER_BATCH = 8
@@ -254,12 +254,12 @@ def _require_same(target: Path, record: Mapping[str, Any]) -> None:
 
 def _readings(
     data: "LidarDataset", reference: "ScanReference", pixels: "PixelEncoder", record: Mapping[str, Any]
-) -> "PointReadings":
+) -> "PointInterpolation":
     """The features that the points of a scan sample from its images."""
     import numpy as np
 
     from panrecon.errors import InputError
-    from panrecon.features.points import MapView, read_points
+    from panrecon.features.points import MapView, interpolate_views
 
     scan = data.read(reference)
     if not scan.images:
@@ -276,7 +276,7 @@ def _readings(
 
     views = (MapView(image.camera, image.camera_from_lidar, encoded(image)) for image in scan.images)
     splat = np.radians(data.beam_gap_deg / 2) if record["occlusion"] else None
-    return read_points(scan.points[:, :3].astype(np.float64), views, splat)
+    return interpolate_views(scan.points[:, :3].astype(np.float64), views, splat)
 
 
 def _announce(scans: int, done: int, size: int, folder: Path) -> None:

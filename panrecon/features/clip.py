@@ -46,6 +46,7 @@ class ClipPixels:
     batches: Batches
 
     def encode(self, image: LidarImage) -> FeatureMap:
+        """The map of unit vectors over the whole image, one for every patch of the resized image."""
         rgb, patch = self.read(image), self.network.config.vision_config.patch_size
         window = self.side // patch
         rows, columns = grid(rgb.shape[0], rgb.shape[1], window)
@@ -53,8 +54,8 @@ class ClipPixels:
         corners = [(top, left) for top in starts(rows, window).tolist() for left in starts(columns, window).tolist()]
         cut = [whole[top * patch :, left * patch :][: self.side, : self.side] for top, left in corners]
         total = np.zeros((rows, columns, self.network.config.projection_dim), np.float32)
-        for (top, left), found in zip(corners, self.batches.run(self._patches, cut), strict=True):
-            total[top : top + window, left : left + window] += unit(found)
+        for (top, left), features in zip(corners, self.batches.run(self._patches, cut), strict=True):
+            total[top : top + window, left : left + window] += unit(features)
         return FeatureMap(unit(total))
 
     def _patches(self, windows: Sequence[Image]) -> list[Float[np.ndarray, "rows columns D"]]:
@@ -66,9 +67,9 @@ class ClipPixels:
             for layer in before:
                 tokens = layer(tokens, None, None)[0]
             values = last.self_attn.v_proj(last.layer_norm1(tokens[:, 1:]))  # the class token comes first
-            found = self.network.visual_projection(vision.post_layernorm(last.self_attn.out_proj(values)))
-        require_finite(found, "CLIP", "float32")
-        return list(found.reshape(len(windows), rows, rows, -1).cpu().numpy())
+            projected = self.network.visual_projection(vision.post_layernorm(last.self_attn.out_proj(values)))
+        require_finite(projected, "CLIP", "float32")
+        return list(projected.reshape(len(windows), rows, rows, -1).cpu().numpy())
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class PromptedWords:
     embedding: Callable[[str], Float[np.ndarray, " D"]]
 
     def embed(self, words: Sequence[str]) -> Float[np.ndarray, "n D"]:
+        """The unit vector of every word in the prompt."""
         return unit(np.stack([self.embedding(PROMPT.format(normalised(word))) for word in words]))
 
 

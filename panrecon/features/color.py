@@ -1,4 +1,4 @@
-"""Colour statistics as features: what can be had without any network."""
+"""Colour statistics as features, for runs without a network."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,11 +15,12 @@ CELL: Final = 16  # pixels along an edge
 
 @dataclass(frozen=True)
 class ColorExtractor:
-    """Reads each frame's RGB image; far weaker than DINOv2, for it tells materials apart, not kinds of things."""
+    """Extracts colour statistics of every frame's RGB image; they separate materials, not classes."""
 
     read: Callable[[Frame], UInt8[np.ndarray, "h w 3"]]
 
     def extract(self, scan: Scan) -> Iterator[FeatureMap]:
+        """The feature map of every frame, in the scan's order."""
         return (color_statistics(self.read(frame)) for frame in scan.frames)
 
 

@@ -1,4 +1,4 @@
-"""Principal components of the features of a whole scene."""
+"""Principal component analysis of the features of a whole scene."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

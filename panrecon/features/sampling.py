@@ -1,4 +1,4 @@
-"""Feature maps read between their cells."""
+"""Bilinear interpolation of feature maps."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -10,14 +10,14 @@ from panrecon.structures import Camera, FeatureMap
 def sample(features: FeatureMap, camera: Camera, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n D"]:
     """The features at pixels (u, v) of `camera`, bilinear between cell centres, constant beyond the outermost."""
     height, width, dimensions = features.values.shape
-    cell, share = cells_at((height, width), camera, pixels)
-    return mixed(features.values.reshape(-1, dimensions), cell, share)
+    cell, share = bilinear_weights((height, width), camera, pixels)
+    return interpolate(features.values.reshape(-1, dimensions), cell, share)
 
 
-def cells_at(
+def bilinear_weights(
     size: tuple[int, int], camera: Camera, pixels: Float[np.ndarray, "n 2"]
 ) -> tuple[Int[np.ndarray, "n 4"], Float[np.ndarray, "n 4"]]:
-    """The four cells, row by row of a map of this height and width, that pixels lie between, and the share of each."""
+    """The four cells (row-major indices) around pixels in a map of this size, and their bilinear weights."""
     height, width = size
     column = ((pixels[:, 0] + 0.5) * width / camera.width - 0.5).clip(0, width - 1)
     row = ((pixels[:, 1] + 0.5) * height / camera.height - 0.5).clip(0, height - 1)
@@ -29,17 +29,17 @@ def cells_at(
     return cells, share
 
 
-def mixed(
+def interpolate(
     cells: Float[np.ndarray, "c D"], cell: Int[np.ndarray, "n 4"], share: Float[np.ndarray, "n 4"]
 ) -> Float[np.ndarray, "n D"]:
-    """Sums of shares of cells."""
+    """The sums of cells weighted by `share`."""
     starts = np.arange(0, 4 * len(cell) + 1, 4)
     interpolation = csr_array((share.ravel(), cell.ravel(), starts), (len(cell), len(cells)))
     return np.asarray(interpolation @ cells)
 
 
 def on_camera(features: FeatureMap, source: Camera, target: Camera) -> FeatureMap:
-    """Features over an image of `source` on a grid of the same size over that of `target`, from the same place."""
+    """Features over an image of `source`, resampled over that of `target` at the same pose, on a grid of one size."""
     if source == target:
         return features
     height, width, dimensions = features.values.shape

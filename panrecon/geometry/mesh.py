@@ -8,13 +8,13 @@ from panrecon.structures import VOID
 
 
 def face_normals(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, "F 3"]:
-    """Normals scaled by twice the face's area (m^2)."""
+    """Normals of faces, of a length of twice the face's area (m^2)."""
     a, b, c = (vertices[faces[:, i]].astype(np.float64) for i in range(3))
     return np.cross(b - a, c - a)
 
 
 def vertex_normals(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, "V 3"]:
-    """Unit normals, area-weighted means of the adjacent faces'; zero at vertices of no face."""
+    """Unit normals, area-weighted means of those of the adjacent faces; zero at vertices without a face."""
     weighted = face_normals(vertices, faces)
     corners = faces.ravel()
     repeated = np.repeat(weighted, 3, axis=0)
@@ -25,7 +25,7 @@ def vertex_normals(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F
 
 
 def vertex_areas(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, " V"]:
-    """A third of the area of the faces at every vertex, m^2; they add to that of the mesh."""
+    """A third of the area of the faces at every vertex (m^2); their sum is the area of the mesh."""
     area = np.linalg.norm(face_normals(vertices, faces), axis=1) / 2
     return np.bincount(faces.ravel(), np.repeat(area / 3, 3), minlength=len(vertices)).astype(np.float64)
 
@@ -43,6 +43,6 @@ def mesh_edges(faces: Int[np.ndarray, "F 3"]) -> Int[np.ndarray, "E 2"]:
 def nearest_vertex(
     points: Float[np.ndarray, "P 3"], vertices: Float[np.ndarray, "V 3"], radius: float
 ) -> Int[np.ndarray, " P"]:
-    """The vertex next to every point; `VOID` where none lies within `radius` (m)."""
+    """The index of the vertex nearest to every point; `VOID` where none lies within `radius` (m)."""
     _, nearest = cKDTree(vertices).query(points, distance_upper_bound=radius, workers=-1)
     return np.where(nearest == len(vertices), VOID, nearest)

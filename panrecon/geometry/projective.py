@@ -14,7 +14,7 @@ FLIP: Final = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenGL's camera axes from OpenC
 def transform(to_from: Float[np.ndarray, "4 4"], points: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
     """The points in the frame `to`, in their own precision.
 
-    Written out, for a matrix product rounds differently with the number of threads.
+    Written out, because the rounding of a matrix product depends on the number of threads.
     """
     motion = to_from.astype(points.dtype)
     rotated = sum(points[..., axis, None] * motion[:3, axis] for axis in range(3))
@@ -31,7 +31,7 @@ def invert(to_from: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
 
 
 def as_world_from_camera(pose: Float[np.ndarray, "4 4"], poses_are: PosesAre, axes: Axes) -> Float[np.ndarray, "4 4"]:
-    """World from camera with OpenCV's axes, of a pose stated in another convention; not finite where it is not."""
+    """World from camera in OpenCV's axes, of a pose in another convention; a pose that is not finite is unchanged."""
     if not np.isfinite(pose).all():
         return pose
     world_from_camera = invert(pose) if poses_are == "world_to_camera" else pose
@@ -54,7 +54,7 @@ def project(
 def nearest_pixel(
     camera: Camera, pixels: Float[np.ndarray, "n 2"]
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
-    """Column, row and whether they lie inside the image (outside ones are set to 0)."""
+    """Column and row of the nearest pixel (0 outside the image), and whether it lies inside the image."""
     inside = (
         (pixels[:, 0] > -0.5)
         & (pixels[:, 1] > -0.5)
@@ -80,9 +80,9 @@ def unproject(camera: Camera, depth: Float[np.ndarray, "h w"]) -> Float[np.ndarr
 def resample(
     image: Shaped[np.ndarray, "h w *channels"], source: Camera, target: Camera, nearest: bool = False
 ) -> Shaped[np.ndarray, "H W *channels"]:
-    """The image as `target` sees it from the same place and direction; black where `source` did not look.
+    """The image resampled to the camera `target` at the same pose; black outside the view of `source`.
 
-    Linear between pixels, or the nearest one; an image that becomes smaller is averaged first.
+    Bilinear, or the nearest pixel; an image that becomes smaller is averaged first.
     """
     shrink = target.fx / source.fx
     if shrink < 1 and not nearest:
@@ -109,7 +109,7 @@ def look_at(
 
 
 def up_direction(world_from_camera: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "3"]:
-    """The world axis (with sign) closest to where cameras held upright have their upper edge."""
+    """The signed world axis closest to the mean upward direction of the cameras, which are held upright."""
     mean = -world_from_camera[:, :3, 1].mean(axis=0)
     axis = int(np.abs(mean).argmax())
     return np.asarray(np.sign(mean[axis]) * np.eye(3)[axis])
@@ -122,10 +122,9 @@ def register(
     camera: Camera,
     color_from_camera: Float[np.ndarray, "4 4"],
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """The colour of what a depth camera sees, taken by a camera beside it; black where that one does not look.
+    """The colour image of a camera beside a depth camera, registered to its pixels; black outside the colour image.
 
-    Pixels without depth are taken to be as far as the median of the others. What hides a point from the colour camera
-    alone is not noticed.
+    Pixels without depth get the median depth of the others. Occlusion for the colour camera alone is ignored.
     """
     measured = depth > 0
     filled = np.where(measured, depth, np.median(depth[measured]) if measured.any() else 1.0)

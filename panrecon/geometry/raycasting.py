@@ -1,4 +1,4 @@
-"""What a camera sees of a mesh, by exact ray casting (Open3D's RaycastingScene on Embree)."""
+"""Visibility of a mesh by exact ray casting (Open3D's RaycastingScene on Embree)."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -9,7 +9,7 @@ from panrecon.system import import_open3d
 
 
 class Raycaster:
-    """Casts cameras against one mesh; building it indexes the mesh once."""
+    """Casts rays against one mesh, which is indexed once when it is built."""
 
     def __init__(self, mesh: TriangleMesh) -> None:
         o3d = import_open3d()
@@ -22,7 +22,7 @@ class Raycaster:
         self._miss = self._scene.INVALID_ID
 
     def cast(self, camera: Camera, world_from_camera: Float[np.ndarray, "4 4"]) -> SurfaceImage:
-        """Depth and face of the first surface behind every pixel centre."""
+        """Depth (m) and face of the first surface along every pixel's ray."""
         directions = pixel_directions(camera) @ world_from_camera[:3, :3].T
         distance, face = self.first_hits(np.broadcast_to(world_from_camera[:3, 3], directions.shape), directions)
         return SurfaceImage(distance, face)
@@ -30,7 +30,7 @@ class Raycaster:
     def first_hits(
         self, origins: Float[np.ndarray, "*rays 3"], directions: Float[np.ndarray, "*rays 3"]
     ) -> tuple[Float[np.ndarray, "*rays"], Int[np.ndarray, "*rays"]]:
-        """How far along each ray the first surface lies, in lengths of its direction (0 = none), and its face."""
+        """The distance of the first surface along each ray, in lengths of its direction (0 = none), and its face."""
         rays = np.concatenate([origins, directions], axis=-1).astype(np.float32)
         hits = self._scene.cast_rays(self._to_tensor(rays))
         face = hits["primitive_ids"].numpy()
@@ -52,7 +52,7 @@ def visible_points(
     depth: Float[np.ndarray, "h w"],
     tolerance: float,
 ) -> tuple[Int[np.ndarray, " m"], Float[np.ndarray, "m 2"]]:
-    """Which points lie within `tolerance` (m) of the depth image, and their pixels (u, v)."""
+    """The indices of the points within `tolerance` (m) of the depth image (m), and their pixels (u, v)."""
     pixels, distance = project(camera, transform(invert(world_from_camera), points))
     column, row, inside = nearest_pixel(camera, pixels)
     seen = inside & (depth[row, column] > 0) & (np.abs(depth[row, column] - distance) <= tolerance)

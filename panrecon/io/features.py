@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from panrecon.errors import InputError, reason
-from panrecon.features.points import PointReadings
+from panrecon.features.points import PointInterpolation
 from panrecon.features.projection import Projection
 from panrecon.io.files import aside, read_arrays, write_arrays, write_json
 from panrecon.structures import FeatureMap, PointFeatures, Scan
@@ -89,7 +89,7 @@ def write_point_features(folder: Path, scan: str, features: PointFeatures) -> No
     write_arrays(folder / f"{scan}.npz", features=features.values.astype(np.float16), valid=features.valid)
 
 
-def write_point_readings(folder: Path, scan: str, readings: PointReadings) -> None:
+def write_point_readings(folder: Path, scan: str, readings: PointInterpolation) -> None:
     """Writes the smaller of both forms: maps of single pixels have more cells read than points that read them."""
     if _fewer_points_than_cells(readings):
         write_point_features(folder, scan, readings.features())
@@ -97,18 +97,18 @@ def write_point_readings(folder: Path, scan: str, readings: PointReadings) -> No
         write_arrays(folder / f"{scan}.npz", **_stored(readings))
 
 
-def size_of(readings: PointReadings) -> int:
+def size_of(readings: PointInterpolation) -> int:
     """The size in bytes of the file, at most: compression saves little, but for rows of zeros."""
     if _fewer_points_than_cells(readings):
         return 2 * readings.seen * readings.cells.shape[1] + readings.points
     return sum(array.nbytes for array in _stored(readings).values())
 
 
-def _fewer_points_than_cells(readings: PointReadings) -> bool:
+def _fewer_points_than_cells(readings: PointInterpolation) -> bool:
     return readings.seen < len(readings.cells)
 
 
-def _stored(readings: PointReadings) -> dict[str, np.ndarray]:
+def _stored(readings: PointInterpolation) -> dict[str, np.ndarray]:
     return {
         "points": np.array(readings.points),
         "cells": readings.cells.astype(np.float16),
@@ -118,7 +118,7 @@ def _stored(readings: PointReadings) -> dict[str, np.ndarray]:
     }
 
 
-def _readings(path: Path, arrays: Mapping[str, np.ndarray]) -> PointReadings:
+def _readings(path: Path, arrays: Mapping[str, np.ndarray]) -> PointInterpolation:
     _require(path, arrays, ("points", "cells", "point", "cell", "share"))
     points, cells, point, cell, share = (arrays[name] for name in ("points", "cells", "point", "cell", "share"))
     shapes = points.shape == () and cells.ndim == 2 and point.ndim == 1 and cell.shape == share.shape == (len(point), 4)
@@ -131,7 +131,7 @@ def _readings(path: Path, arrays: Mapping[str, np.ndarray]) -> PointReadings:
         raise InputError(f"{path} holds no readings of cells, as it says it does; make the features anew.")
     _must_be_finite(path, cells)
     _must_be_finite(path, share)
-    return PointReadings(int(points), cells.astype(np.float32), point, cell, share.astype(np.float32))
+    return PointInterpolation(int(points), cells.astype(np.float32), point, cell, share.astype(np.float32))
 
 
 def _within(index: np.ndarray, count: int) -> bool:

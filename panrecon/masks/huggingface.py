@@ -34,6 +34,7 @@ class HuggingFaceGroundingDino:
         ).to(device)
 
     def detect(self, pixels: 'Float[Tensor, "b 3 h w"]', prompt: Prompt) -> list[DetectorOutput]:
+        """As `Detector.detect`."""
         import torch
 
         tokens = torch.tensor(prompt.tokens, device=self.device).expand(len(pixels), -1)
@@ -63,11 +64,13 @@ class HuggingFaceSam:
         self.side = int(self._model.config.vision_config.image_size)
 
     def embed(self, pixels: 'Float[Tensor, "b 3 side side"]') -> 'Float[Tensor, "b c e e"]':
+        """As `Masker.embed`."""
         return image_embeddings(self._model.get_image_embeddings, pixels, self._precision)
 
     def decode(
         self, embedding: 'Float[Tensor, "c e e"]', box: Float[np.ndarray, "n 4"]
     ) -> Float[np.ndarray, "n low low"]:
+        """As `Masker.decode`."""
         import torch
 
         boxes = torch.from_numpy(box.astype(np.float32)).to(self.device)

@@ -54,6 +54,7 @@ class OriginalGroundingDino:
         self._model.to(device)
 
     def detect(self, pixels: 'Float[Tensor, "b 3 h w"]', prompt: Prompt) -> list[DetectorOutput]:
+        """As `Detector.detect`."""
         import torch
 
         with torch.inference_mode(), autocast(self.device, self._precision), quiet():
@@ -78,11 +79,13 @@ class OriginalSam:
         self.side = int(self._model.image_encoder.img_size)
 
     def embed(self, pixels: 'Float[Tensor, "b 3 side side"]') -> 'Float[Tensor, "b c e e"]':
+        """As `Masker.embed`."""
         return image_embeddings(self._model.image_encoder, pixels, self._precision)
 
     def decode(
         self, embedding: 'Float[Tensor, "c e e"]', box: Float[np.ndarray, "n 4"]
     ) -> Float[np.ndarray, "n low low"]:
+        """As `Masker.decode`."""
         import torch
 
         boxes = torch.from_numpy(box.astype(np.float32)).to(self.device)

@@ -49,6 +49,7 @@ class Checkpoint:
 
 
 def sha256_of(path: Path) -> str:
+    """The SHA-256 of the file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -1,4 +1,4 @@
-"""What every foreign network needs: a device, images as tensors, batches that fit, frames decoded ahead."""
+"""Inference with foreign networks: devices, images as tensors, batches that fit, frames decoded ahead."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +19,7 @@ Precision = Literal["float32", "float16", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
 IMAGENET_MEAN: Final = (123.675, 116.28, 103.53)  # of RGB in 0..255, as every network here but CLIP was trained on
 IMAGENET_DEVIATION: Final = (58.395, 57.12, 57.375)
-SAYINGS: Final = (  # by which want of memory is known where it is no error of its own
+OUT_OF_MEMORY_MESSAGES: Final = (  # of errors by which torch and CUDA report it without a type of its own
     "can't allocate memory",
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
@@ -30,7 +30,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def torch_device(wanted: Device) -> "device":
+def torch_device(setting: Device) -> "device":
     """The device of a setting; `auto` is CUDA where there is one.
 
     Raises:
@@ -38,9 +38,9 @@ def torch_device(wanted: Device) -> "device":
     """
     import torch
 
-    if wanted == "cuda" and not torch.cuda.is_available():
+    if setting == "cuda" and not torch.cuda.is_available():
         raise InputError("There is no CUDA device that torch can use; set the stage's device=cpu, or auto.")
-    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+    return torch.device("cuda" if setting != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def autocast(where: "device", precision: Precision) -> AbstractContextManager[object]:
@@ -122,14 +122,15 @@ def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 class Batches:
-    """Runs a network on batches; where memory runs out the size of batches is halved, for good, and said.
+    """Runs a network on batches; where memory runs out the size of batches is halved for good, and logged.
 
-    `size` is the size now, `what` one of the items; `say` gets the sentence.
+    `size` is the current size, `what` names an item, `log` takes the message.
     """
 
-    def __init__(self, size: int, say: Callable[[str], None], what: str = "image") -> None:
+    def __init__(self, size: int, log: Callable[[str], None], what: str = "image") -> None:
         self.size = size
-        self._say, self._what = say, what
+        self._log = log
+        self._what = what
 
     def run(self, network: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]) -> list[R]:
         """What `network` gives for every item, in order.
@@ -153,7 +154,7 @@ class Batches:
                     "goes on where it stopped, or choose a smaller model, or device=cpu where CUDA ran out."
                 )
             self.size = len(batch) // 2
-            self._say(f"out of memory with {len(batch)} at once: goes on with {self.size}")
+            self._log(f"out of memory with {len(batch)} at once: goes on with {self.size}")
         return results
 
 
@@ -176,7 +177,7 @@ def out_of_memory(error: BaseException) -> bool:
 
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(saying in str(error) for saying in SAYINGS)
+    return isinstance(error, RuntimeError) and any(message in str(error) for message in OUT_OF_MEMORY_MESSAGES)
 
 
 def release_memory() -> None:
@@ -193,5 +194,5 @@ def first_undone(done: Sequence[bool], batch: int) -> int:
     So it computes the same batches as a run that was not killed: how many images a network gets at once may decide the
     last bit of what it gives.
     """
-    first = next((number for number, one in enumerate(done) if not one), len(done))
+    first = next((index for index, is_done in enumerate(done) if not is_done), len(done))
     return first if first == len(done) else first - first % batch

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
 from panrecon.geometry.mesh import vertex_areas
-from panrecon.geometry.subdivision import halved
+from panrecon.geometry.subdivision import split_edges
 from panrecon.progress import Progress, no_progress
 from panrecon.refinement.boundaries import appearance_descriptor, within_boundary_distance
 from panrecon.refinement.parameters import RefinementParameters
@@ -183,7 +183,7 @@ def _subdivided(
     ends = np.sort(np.stack([faces, np.roll(faces, -1, axis=1)], axis=2), axis=2)
     edge = ends[..., 0] * count + ends[..., 1]
     split = np.unique(edge[is_near[faces].any(axis=1)])
-    finer, parents, _ = halved(mesh, np.isin(edge, split))
+    finer, parents, _ = split_edges(mesh, np.isin(edge, split))
     start, end = segment[parents].T
     rank = np.append(rank, np.inf)  # the last is read by VOID
     return finer, np.concatenate([segment, np.where(rank[start] <= rank[end], start, end)])

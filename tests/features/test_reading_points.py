@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jaxtyping import Float
 from numpy.testing import assert_allclose, assert_array_equal
 
-from panrecon.features.points import BORDER, CLEARANCE, MapView, hidden, read_points, visible
+from panrecon.features.points import BORDER, CLEARANCE, MapView, interpolate_views, occluded, visible
 from panrecon.geometry.projective import invert, pixel_directions, project, transform
 from panrecon.structures import Camera, FeatureMap
 
@@ -32,7 +32,7 @@ def coordinates(shift: float = 0.0) -> FeatureMap:
 
 def test_a_point_reads_the_pixel_that_it_falls_on() -> None:
     pixels = [(10.0, 8.0), (30.25, 20.5), (53.0, 33.75)]
-    found = read_points(at_pixels(pixels, 7.0), [MapView(CAMERA, HERE, coordinates())]).features()
+    found = interpolate_views(at_pixels(pixels, 7.0), [MapView(CAMERA, HERE, coordinates())]).features()
     assert found.valid.all()
     assert_allclose(found.values, np.column_stack([pixels, np.ones(3)]), atol=1e-5)
 
@@ -42,7 +42,7 @@ def test_nobody_reads_the_border_nor_what_lies_behind_the_camera() -> None:
     inside = [(BORDER, BORDER), last, (30.0, last[1])]
     outside = [(BORDER - 0.01, 20.0), (30.0, BORDER - 0.01), (last[0] + 0.01, 20.0), (30.0, last[1] + 0.01)]
     points = np.concatenate([at_pixels(inside, 3.0) * (1 + 1e-12), at_pixels(outside, 3.0), -at_pixels(inside, 3.0)])
-    found = read_points(points, [MapView(CAMERA, HERE, coordinates())]).features()
+    found = interpolate_views(points, [MapView(CAMERA, HERE, coordinates())]).features()
     assert_array_equal(found.valid[3:], False)
     assert_array_equal(found.values[3:], 0)
     assert found.valid[:3].sum() >= 2  # a corner may round out
@@ -54,7 +54,7 @@ def test_two_cameras_give_the_mean_and_one_what_it_sees_alone() -> None:
     aside[0, 3] = -2.0
     points = np.concatenate([at_pixels([(40.0, 20.0)], 5.0), at_pixels([(8.0, 20.0)], 5.0)])
     views = [MapView(CAMERA, HERE, coordinates()), MapView(CAMERA, aside, coordinates(shift=1000.0))]
-    found = read_points(points, views).features()
+    found = interpolate_views(points, views).features()
     second = project(CAMERA, transform(aside, points))[0][0]
     assert_allclose(found.values[0, 0], (40.0 + second[0] + 1000) / 2, atol=1e-3)
     assert_allclose(found.values[1, :2], [8.0, 20.0], atol=1e-4)
@@ -64,7 +64,7 @@ def test_readings_are_smaller_than_rows_and_hold_no_cell_that_nobody_reads() -> 
     rng = np.random.default_rng(0)
     points = at_pixels([tuple(pixel) for pixel in rng.uniform((6, 6), (30, 30), (500, 2))], 4.0)
     coarse = FeatureMap(rng.standard_normal((8, 12, 64)).astype(np.float32))
-    readings = read_points(points, [MapView(CAMERA, HERE, coarse)])
+    readings = interpolate_views(points, [MapView(CAMERA, HERE, coarse)])
     assert len(readings.cells) < 50
     assert_array_equal(np.unique(readings.cell), np.arange(len(readings.cells)))
     assert readings.features().values.shape == (500, 64)
@@ -74,7 +74,7 @@ def test_readings_are_smaller_than_rows_and_hold_no_cell_that_nobody_reads() -> 
 
 
 def seen_through(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
-    return hidden(CAMERA, *project(CAMERA, points), SPLAT)
+    return occluded(CAMERA, *project(CAMERA, points), SPLAT)
 
 
 def surface(normal: Float[np.ndarray, "3"], distance: float) -> Float[np.ndarray, "n 3"]:
@@ -123,8 +123,8 @@ def test_a_hidden_point_reads_nothing_and_only_where_it_is_asked() -> None:
     assert (len(points) - 1) in visible(points, CAMERA, HERE)[0]
     assert (len(points) - 1) not in visible(points, CAMERA, HERE, SPLAT)[0]
     view = MapView(CAMERA, HERE, coordinates())
-    assert read_points(points, [view]).features().valid.all()
-    assert not read_points(points, [view], SPLAT).features().valid[-1]
+    assert interpolate_views(points, [view]).features().valid.all()
+    assert not interpolate_views(points, [view], SPLAT).features().valid[-1]
 
 
 def test_another_camera_may_see_what_is_hidden_from_one() -> None:
@@ -132,7 +132,7 @@ def test_another_camera_may_see_what_is_hidden_from_one() -> None:
     aside = np.eye(4)
     aside[0, 3] = 3.0  # the camera sits 3 m to the left
     views = [MapView(CAMERA, HERE, coordinates()), MapView(CAMERA, aside, coordinates(1000.0))]
-    found = read_points(points, views, SPLAT).features()
+    found = interpolate_views(points, views, SPLAT).features()
     assert found.valid[-1]
     assert found.values[-1, 0] > 1000
     assert_allclose(invert(aside)[0, 3], -3.0)

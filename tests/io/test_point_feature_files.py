@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from panrecon.errors import InputError
-from panrecon.features.points import PointReadings
+from panrecon.features.points import PointInterpolation
 from panrecon.io.features import (
     read_point_features,
     read_text_embeddings,
@@ -68,10 +68,10 @@ def test_what_is_missing_or_no_npz_is_an_error(tmp_path: Path) -> None:
         read_text_embeddings(tmp_path)
 
 
-def readings() -> PointReadings:
+def readings() -> PointInterpolation:
     rng = np.random.default_rng(1)
     cell, share = rng.integers(0, 4, (6, 4)), rng.uniform(0, 0.25, (6, 4)).astype(np.float32)
-    return PointReadings(7, VALUES[:4], np.array([0, 2, 3, 6, 0, 3]), cell, share)
+    return PointInterpolation(7, VALUES[:4], np.array([0, 2, 3, 6, 0, 3]), cell, share)
 
 
 def test_readings_come_back_as_the_features_that_they_are(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_readings_come_back_as_the_features_that_they_are(tmp_path: Path) -> Non
 
 def test_readings_of_more_cells_than_points_are_stored_as_rows(tmp_path: Path) -> None:
     values = np.random.default_rng(2).standard_normal((50, 64)).astype(np.float32)
-    many = PointReadings(
+    many = PointInterpolation(
         400, values, np.array([3, 9, 9]), np.arange(12).reshape(3, 4), np.full((3, 4), 0.25, np.float32)
     )
     write_point_readings(tmp_path, "a", many)

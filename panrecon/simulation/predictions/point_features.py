@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float, Int
 
-from panrecon.features.points import MapView, read_points
+from panrecon.features.points import MapView, interpolate_views
 from panrecon.geometry.projective import invert
 from panrecon.simulation.predictions.features import coverage_of, segments_of
 from panrecon.simulation.street.camera import StreetView
@@ -107,7 +107,7 @@ def simulated_point_features(
         )
         for view_index, view in enumerate(views)
     )
-    return read_points(points, map_views).features()
+    return interpolate_views(points, map_views).features()
 
 
 def _feature_map(

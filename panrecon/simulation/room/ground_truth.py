@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from panrecon.geometry.mesh import vertex_normals
 from panrecon.geometry.projective import invert, nearest_pixel, project, transform
-from panrecon.geometry.subdivision import subdivided
+from panrecon.geometry.subdivision import subdivide
 from panrecon.simulation.room.room import Room
 from panrecon.simulation.room.sensor import SimulatedView
 from panrecon.structures import Labels, TriangleMesh
@@ -32,7 +32,7 @@ class GroundTruth:
 
 def ground_truth_mesh(room: Room, views: Sequence[SimulatedView], edge: float = 0.05) -> GroundTruth:
     """The room's surface with edges of at most `edge` metres, without the faces that no view has measured."""
-    mesh, room_face = subdivided(room.mesh, edge)
+    mesh, room_face = subdivide(room.mesh, edge)
     face_of_vertex = _any_face(mesh, room_face)
     normals = vertex_normals(mesh.vertices, mesh.faces)
     is_measured = np.zeros(len(mesh.vertices), dtype=bool)

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_array
 
 from panrecon.geometry.mesh import mesh_edges, vertex_normals
-from panrecon.geometry.subdivision import subdivided
+from panrecon.geometry.subdivision import subdivide
 from panrecon.simulation.room.items import Light
 from panrecon.simulation.room.room import Room
 from panrecon.structures import TriangleMesh
@@ -31,7 +31,7 @@ class LitMesh:
 
 def light_room(room: Room, edge: float = 0.14) -> LitMesh:
     """The room's surface with edges of at most `edge` metres, and the irradiance of its vertices."""
-    mesh, room_face = subdivided(room.mesh, edge)
+    mesh, room_face = subdivide(room.mesh, edge)
     return LitMesh(mesh, room_face, _irradiance(room, mesh, room_face))
 
 

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from panrecon.geometry.mesh import face_normals, mesh_edges
-from panrecon.geometry.subdivision import subdivided
+from panrecon.geometry.subdivision import subdivide
 from panrecon.simulation.room.room import Room, build_room
 from panrecon.simulation.scene.shapes import Part, bounds, box, cushion, lathe, leaf, rod
 from panrecon.simulation.scene.textures import Material
@@ -142,7 +142,7 @@ def test_rod_joins_its_ends() -> None:
 def test_subdivision_keeps_the_surface_and_bounds_its_edges() -> None:
     part = box((1.0, 0.7, 0.03), (0, 0, 0), WHITE)
     mesh = TriangleMesh(part.vertices, part.faces.astype(np.int32), np.zeros((24, 3), np.uint8))
-    fine, parent = subdivided(mesh, 0.05)
+    fine, parent = subdivide(mesh, 0.05)
     ends = fine.vertices[mesh_edges(fine.faces)]
     assert np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1).max() <= 0.05
     coarse_normals, fine_normals = face_normals(mesh.vertices, mesh.faces), face_normals(fine.vertices, fine.faces)
@@ -156,7 +156,7 @@ def test_subdivision_makes_no_cracks() -> None:
     vertices, welded = np.unique(part.vertices, axis=0, return_inverse=True)
     faces = welded.reshape(-1)[part.faces].astype(np.int32)
     mesh = TriangleMesh(vertices, faces, np.zeros((len(vertices), 3), np.uint8))
-    fine, _ = subdivided(mesh, 0.04)
+    fine, _ = subdivide(mesh, 0.04)
 
     def border(faces: np.ndarray) -> int:
         sides = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
