@@ -1,7 +1,7 @@
-"""Are objects as often right as their confidence says? A reliability plot and the calibration error (Guo et al. 2017).
+"""Is the confidence of objects calibrated? A reliability diagram and the calibration error (Guo et al. 2017).
 
 The weights behind the confidence were fitted on the built-in rooms; the rendered scenes and their masks were not used.
-An object is right if the strict rule matches it.
+An object is correct if the strict protocol matches it.
 """
 
 from pathlib import Path
@@ -25,58 +25,62 @@ from panrecon.io.scan import read_scan, read_views
 
 NAME: Final = "confidence_calibration"
 BINS: Final = 10
-Outcome = tuple[str, float, bool]  # group of masks, confidence, right
+Outcome = tuple[str, float, bool]  # group of masks, confidence, whether correct
 
 
 def main(shared: SharedOption = None) -> None:
-    """The table of bins, the plot, and one number a group of masks."""
-    found = in_processes([(measure, scene) for scene in study_scenes(shared)], NAME)
-    outcomes: list[Outcome] = [one for scene in found for one in scene]
+    """For every group of masks a table of bins and the calibration error; a plot of all."""
+    outcomes_of_scene = in_processes([(measure, scene) for scene in study_scenes(shared)], NAME)
+    outcomes: list[Outcome] = [outcome for scene_outcomes in outcomes_of_scene for outcome in scene_outcomes]
     groups: dict[str, list[Outcome]] = {}
-    for one in outcomes:
-        groups.setdefault(one[0], []).append(one)
-    measured = {group: calibration(mine) for group, mine in groups.items()}
-    text = "\n".join(group_table(group, groups[group], one) for group, one in measured.items())
+    for outcome in outcomes:
+        groups.setdefault(outcome[0], []).append(outcome)
+    calibration_of_group = {group: calibration(group_outcomes) for group, group_outcomes in groups.items()}
+    text = "\n".join(group_table(group, groups[group], result) for group, result in calibration_of_group.items())
     write_json(RESULTS / f"{NAME}.json", {**provenance(), "outcomes": outcomes})
     write_text(RESULTS / f"{NAME}.md", text)
-    plot(measured, RESULTS / f"{NAME}.png")
+    plot(calibration_of_group, RESULTS / f"{NAME}.png")
     print(text)
 
 
 def measure(scene: BenchScene, run: Path) -> list[Outcome]:
+    """The objects of one scene."""
     scan = read_scan(run / "scan")
     mesh = read_mesh(run / "mesh" / "mesh.ply")
     built = build_scene(scene.raw, scan, mesh, read_views(scan))
     result = []
     for group, path in mask_files(scene):
-        found = built.infer(read_masks(path, scan, built.table), SETTINGS_OF_RULE[CONSENSUS])
-        confidence = {number: one.confidence for number, one in enumerate(found.instances.objects)}
-        labels = built.transfer_labels(labels_of_vertices(found))
+        inferred = built.infer(read_masks(path, scan, built.table), SETTINGS_OF_RULE[CONSENSUS])
+        confidence = {instance: detected.confidence for instance, detected in enumerate(inferred.instances.objects)}
+        labels = built.transfer_labels(labels_of_vertices(inferred))
         matching = parse_protocol("strict").match(overlap(labels, built.truth.labels), built.table)
-        for said, is_right in zip(*object_outcomes(matching, confidence), strict=True):
-            result.append((group, float(said), bool(is_right)))
+        for object_confidence, is_correct in zip(*object_outcomes(matching, confidence), strict=True):
+            result.append((group, float(object_confidence), bool(is_correct)))
     return result
 
 
 def calibration(outcomes: list[Outcome]) -> Calibration:
-    said = np.array([one[1] for one in outcomes])
-    is_right = np.array([one[2] for one in outcomes])
-    return expected_calibration_error(said, is_right, BINS)
+    """The calibration of these objects in `BINS` bins."""
+    confidence = np.array([outcome[1] for outcome in outcomes])
+    is_correct = np.array([outcome[2] for outcome in outcomes])
+    return expected_calibration_error(confidence, is_correct, BINS)
 
 
-def group_table(group: str, outcomes: list[Outcome], found: Calibration) -> str:
+def group_table(group: str, outcomes: list[Outcome], result: Calibration) -> str:
+    """A line with the calibration error of a group of masks, and a Markdown table of its bins."""
+    bins = zip(result.counts, result.confidence, result.accuracy, strict=True)
     rows = [
-        [f"{number / BINS:.1f} .. {(number + 1) / BINS:.1f}", str(count), f"{mean:.2f}", f"{right:.2f}"]
-        for number, (count, mean, right) in enumerate(zip(found.counts, found.confidence, found.accuracy, strict=True))
+        [f"{index / BINS:.1f} .. {(index + 1) / BINS:.1f}", str(count), f"{confidence:.2f}", f"{accuracy:.2f}"]
+        for index, (count, confidence, accuracy) in enumerate(bins)
         if count
     ]
-    share = float(np.mean([one[2] for one in outcomes]))
-    head = f"{group}: {len(outcomes)} objects, {100 * share:.0f} % right, ECE {found.ece:.3f}\n\n"
-    return head + table_of(["confidence", "objects", "mean confidence", "share right"], rows)
+    share = float(np.mean([outcome[2] for outcome in outcomes]))
+    head = f"{group}: {len(outcomes)} objects, {100 * share:.0f} % correct, ECE {result.ece:.3f}\n\n"
+    return head + table_of(["confidence", "objects", "mean confidence", "share correct"], rows)
 
 
-def plot(measured: dict[str, Calibration], path: Path) -> None:
-    """Share right against confidence; the dots' areas are the numbers of objects."""
+def plot(calibration_of_group: dict[str, Calibration], path: Path) -> None:
+    """Plots the share of correct objects against the confidence; the areas of the dots grow with the objects."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -84,17 +88,17 @@ def plot(measured: dict[str, Calibration], path: Path) -> None:
 
     figure, panel = pyplot.subplots(figsize=(4.6, 4.2))
     panel.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-    for group, found in measured.items():
-        kept: Any = found.counts > 0
+    for group, result in calibration_of_group.items():
+        occupied: Any = result.counts > 0
         panel.scatter(
-            found.confidence[kept],
-            found.accuracy[kept],
-            s=6 + 2 * found.counts[kept],
+            result.confidence[occupied],
+            result.accuracy[occupied],
+            s=6 + 2 * result.counts[occupied],
             alpha=0.7,
-            label=f"{group}: ECE {found.ece:.3f}",
+            label=f"{group}: ECE {result.ece:.3f}",
         )
     panel.set_xlabel("confidence of objects")
-    panel.set_ylabel("share right")
+    panel.set_ylabel("share correct")
     panel.set_xlim(0, 1.02)
     panel.set_ylim(-0.02, 1.05)
     panel.grid(alpha=0.3)

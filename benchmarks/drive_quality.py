@@ -1,4 +1,4 @@
-"""How good are the labels of drives: simulated streets in KITTI-360's layout, and a rendered one that may not be there?
+"""How good are the labels of drives? Simulated streets in KITTI-360's layout, and a rendered one where it exists.
 
 Detections and features are simulated from the truth (panrecon simulate), never Grounded-SAM's or DINOv2's.
 """
@@ -19,7 +19,7 @@ DATASET: Final = "kitti360"
 RENDERED: Final = "city_a"
 NAME: Final = "drive_quality"
 MEANS: Final = ("pq", "sq", "rq", "pq_things", "pq_stuff")
-LONG: Final = ("scan", "mesh", "graph", "field")  # stages whose cost is told
+COSTLY: Final = ("scan", "mesh", "graph", "field")  # stages whose cost is reported
 
 
 def main(
@@ -31,7 +31,7 @@ def main(
     runs: Annotated[Path, typer.Option(help="folder of all runs")] = Path("data/runs"),
     results: Annotated[Path, typer.Option(help="folder to write to")] = CHECKOUT / "benchmarks" / "results",
 ) -> None:
-    """Strict panoptic quality after every step, time and memory; prints a table, writes it and JSON."""
+    """Strict panoptic quality after every step, time and memory: prints a table, writes it and JSON."""
     with exit_on_input_error():
         folders = [street(int(seed), data.resolve()) for seed in seeds.split(",")]
         if shared is not None and (shared / "rendered" / RENDERED).is_dir():
@@ -46,7 +46,7 @@ def main(
 
 
 def street(seed: int, data: Path) -> Path:
-    """The simulated drive of this seed, made if absent."""
+    """The simulated drive of this seed, created if absent."""
     folder = data / f"street{seed}"
     if not folder.is_dir():
         panrecon("simulate", "street", str(folder), "--seed", str(seed))
@@ -54,19 +54,19 @@ def street(seed: int, data: Path) -> Path:
 
 
 def scored(folder: Path, runs: Path) -> dict[str, Any]:
-    """All stages of a drive, with detections and features that are made where its run lies."""
+    """Scores and costs of a drive, after running all stages with simulated detections and features."""
     run = runs / "bench" / DATASET / folder.name
-    made = (runs / "bench" / "drives" / folder.name).resolve()
-    if not (made / "features" / "features.json").is_file():
-        panrecon("simulate", "detections", str(folder), "--out", str(made / "detections.json"))
-        panrecon("simulate", "features", str(folder), "--out", str(made / "features"))
-    sources = [f"masks.detections={made / 'detections.json'}", f"features.folder={made / 'features'}"]
-    options = [word for source in sources for word in ("--set", source)]
+    simulated = (runs / "bench" / "drives" / folder.name).resolve()
+    if not (simulated / "features" / "features.json").is_file():
+        panrecon("simulate", "detections", str(folder), "--out", str(simulated / "detections.json"))
+        panrecon("simulate", "features", str(folder), "--out", str(simulated / "features"))
+    sources = [f"masks.detections={simulated / 'detections.json'}", f"features.folder={simulated / 'features'}"]
+    options = [argument for source in sources for argument in ("--set", source)]
     panrecon(
         "run", f"{DATASET}/{folder.name}", "--data", str(folder.parent), "--runs", str(runs), "--run", "bench", *options
     )
     scene = read_json(run / "quality" / "quality.json")["scenes"][folder.name]
-    costs = {stage: read_json(run / stage / "settings.json") for stage in LONG}
+    costs = {stage: read_json(run / stage / "settings.json") for stage in COSTLY}
     return {
         "frames": len(read_json(run / "scan" / "scan.json")["frames"]),
         "steps": {step: scene["steps"][step]["protocols"]["strict"]["mean"] for step in STEPS},
@@ -76,6 +76,7 @@ def scored(folder: Path, runs: Path) -> dict[str, Any]:
 
 
 def quality_table(records: dict[str, dict[str, Any]]) -> str:
+    """A Markdown table with a row for every drive and step, in per cent."""
     rows = [
         [name, TITLES[step], *(f"{100 * record['steps'][step][mean]:.1f}" for mean in MEANS)]
         for name, record in records.items()
@@ -85,6 +86,7 @@ def quality_table(records: dict[str, dict[str, Any]]) -> str:
 
 
 def cost_table(records: dict[str, dict[str, Any]]) -> str:
+    """A Markdown table with a row for every drive: wall time and peak memory of the costly stages."""
     rows = [
         [
             f"{name}, {record['frames']} frames",
@@ -92,7 +94,7 @@ def cost_table(records: dict[str, dict[str, Any]]) -> str:
         ]
         for name, record in records.items()
     ]
-    return table_of(["drive", *LONG], rows)
+    return table_of(["drive", *COSTLY], rows)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Is the compiled encoding worth having? Against plain torch, in one run, interleaved; medians and ratios.
 
-One pass is what a signed distance costs: features, their slope along a direction of the head, and both gradients
-back into the table. The baseline is nerfstudio's torch formulation of `HashEncoding` (Tancik et al. 2023), written here
-anew: every level hashed, one table a volume, the slope by a second differentiation. The other is our own plain twin.
+One pass is the cost of a signed distance: features, their spatial derivative along a direction of the head, and the
+gradients of both in the table. The baseline is nerfstudio's torch formulation of `HashEncoding` (Tancik et al. 2023),
+reimplemented here: every level hashed, one table a volume, the derivative by a second differentiation. The other is our
+plain torch implementation.
 Then whole training steps, and how much of the machine's own random-access bandwidth the kernels reach.
 """
 
@@ -44,13 +45,13 @@ NAME: Final = "encoding_speed"
 LEVELS, FEATURES, LOG2_TABLE, FINEST = 16, 2, 19, 2048
 POINTS, RAYS = 65_536, 1_024
 REPEATS: Final = 5
-PAPER: Final = {"near_samples": 10, "free_samples": 25, "label_samples": 35}  # every sample read by every head
+PAPER: Final = {"near_samples": 10, "free_samples": 25, "label_samples": 35}  # every head reads every sample
 GUIDED: Final = {"near_samples": 6, "free_samples": 4, "label_samples": 2}  # our default
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Median seconds of one variant, and how much faster it is than the slowest of its group."""
+    """The median seconds of one variant, and the ratio of the first variant's of its group to them."""
 
     group: str
     variant: str
@@ -59,7 +60,7 @@ class Timing:
 
 
 class NoEncoding(nn.Module):
-    """Constant features at no cost: what is left of a step is what no encoding can make faster."""
+    """Constant features at no cost: the rest of a step is independent of the encoding."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -67,17 +68,21 @@ class NoEncoding(nn.Module):
         self.unused = nn.Parameter(torch.zeros(1))
 
     def forward(self, positions: Float[Tensor, "N 3"]) -> VolumeEncoding:
+        """The same features for all volumes."""
         features = torch.full((len(positions), self.width), 0.01)
         return VolumeEncoding(features, features, features, self.geometry(positions))
 
     def geometry(self, positions: Float[Tensor, "N 3"]) -> GeometryEncoding:
+        """The features of the geometry volume, and as many derivatives."""
         features = torch.full((len(positions), self.width), 0.01)
         return GeometryEncoding(features, features[..., None].expand(-1, -1, 3))
 
     def content(self, positions: Float[Tensor, "N 3"]) -> ContentEncoding:
+        """The features of the appearance and semantics volumes."""
         return self(positions)
 
     def clear_gradient(self) -> None:
+        """Forget the gradient."""
         self.unused.grad = None
 
 
@@ -93,6 +98,7 @@ class NerfstudioFormulation(nn.Module):
         self.table = nn.Parameter(1e-4 * (2 * torch.rand(LEVELS * 2**LOG2_TABLE, FEATURES) - 1))
 
     def forward(self, positions: Float[Tensor, "N 3"]) -> Float[Tensor, "N E"]:
+        """The features of all levels at positions in the unit cube."""
         scaled = positions[:, None] * self.scalings
         far = torch.ceil(scaled).int()
         near = torch.floor(scaled).int()
@@ -116,7 +122,7 @@ class NerfstudioFormulation(nn.Module):
 
 
 def main(quick: Annotated[bool, typer.Option(help="a table of 2^14 rows and few points")] = False) -> None:
-    """The table of all timings, and the share of the memory's bandwidth."""
+    """A table of all timings, and the share of the memory's bandwidth that the kernels reach."""
     rows = [*encodings(8_192 if quick else POINTS), *steps(14 if quick else LOG2_TABLE)]
     cells = [[row.group, row.variant, f"{1000 * row.seconds:.1f} ms", f"{row.ratio:.1f} x"] for row in rows]
     text = table_of(["what", "variant", "median", "faster than the first"], cells) + "\n" + roofline(rows)
@@ -126,7 +132,7 @@ def main(quick: Annotated[bool, typer.Option(help="a table of 2^14 rows and few 
 
 
 def encodings(points: int) -> list[Timing]:
-    """One volume, then four: features, slope, and gradients into the table."""
+    """Timings of features, derivative and gradients of the table: one volume, then four."""
     torch.manual_seed(0)
     positions = ray_points(points)
     direction = torch.randn(LEVELS * FEATURES)
@@ -134,50 +140,59 @@ def encodings(points: int) -> list[Timing]:
     plain, fast = (kind(resolutions, FEATURES, LOG2_TABLE) for kind in (HashVolumes, FastHashVolumes))
     peers = [NerfstudioFormulation() for _ in range(VOLUMES)]
 
-    def peer(volumes: int) -> None:
-        moving = positions.clone().requires_grad_()
-        features = [encoding(moving) for encoding in peers[:volumes]]
-        (slope,) = torch.autograd.grad((features[0] * direction).sum(), moving, create_graph=True)
+    def nerfstudio_pass(volumes: int) -> None:
+        variable = positions.clone().requires_grad_()
+        features = [encoding(variable) for encoding in peers[:volumes]]
+        (derivative,) = torch.autograd.grad((features[0] * direction).sum(), variable, create_graph=True)
         for encoding in peers[:volumes]:
             encoding.table.grad = None
-        learn(slope, features)
+        backward(derivative, features)
 
-    def one(encoding: HashVolumes) -> None:
-        found = encoding.geometry(positions)
+    def geometry_pass(encoding: HashVolumes) -> None:
+        geometry = encoding.geometry(positions)
         encoding.clear_gradient()
-        learn(along(direction, found.jacobian), [found.features])
+        backward(along(direction, geometry.jacobian), [geometry.features])
 
-    def four(encoding: HashVolumes) -> None:
-        found = encoding(positions)
-        features = [found.geometry.features, found.color, found.semantics, found.instances]
+    def full_pass(encoding: HashVolumes) -> None:
+        volumes = encoding(positions)
+        features = [volumes.geometry.features, volumes.color, volumes.semantics, volumes.instances]
         encoding.clear_gradient()
-        learn(along(direction, found.geometry.jacobian), features)
+        backward(along(direction, volumes.geometry.jacobian), features)
 
     return [
         *compare(
             f"geometry volume, {points:,} points",
-            {"nerfstudio's": lambda: peer(1), "plain torch": lambda: one(plain), "compiled": lambda: one(fast)},
+            {
+                "nerfstudio's": lambda: nerfstudio_pass(1),
+                "plain torch": lambda: geometry_pass(plain),
+                "compiled": lambda: geometry_pass(fast),
+            },
         ),
         *compare(
             f"four volumes, {points:,} points",
-            {"nerfstudio's": lambda: peer(4), "plain torch": lambda: four(plain), "compiled": lambda: four(fast)},
+            {
+                "nerfstudio's": lambda: nerfstudio_pass(4),
+                "plain torch": lambda: full_pass(plain),
+                "compiled": lambda: full_pass(fast),
+            },
         ),
     ]
 
 
 def along(direction: Float[Tensor, " E"], jacobian: Float[Tensor, "N E 3"]) -> Float[Tensor, "N 3"]:
-    """The slope of a signed distance that reads the features so, as `GeometryHead` chains it."""
+    """The spatial derivative of a signed distance that is linear in the features, by the chain rule."""
     return (direction.expand(len(jacobian), 1, -1) @ jacobian).squeeze(1)
 
 
-def learn(slope: Tensor, features: list[Tensor]) -> None:
-    """Backward of an eikonal term and one linear in the features."""
-    loss = (torch.linalg.vector_norm(slope, dim=1) - 1).square().mean() + torch.stack([f.sum() for f in features]).sum()
-    torch.autograd.backward(loss)
+def backward(derivative: Tensor, features: list[Tensor]) -> None:
+    """Computes the gradients of an eikonal term and of one linear in the features."""
+    eikonal = (torch.linalg.vector_norm(derivative, dim=1) - 1).square().mean()
+    linear = torch.stack([volume_features.sum() for volume_features in features]).sum()
+    torch.autograd.backward(eikonal + linear)
 
 
 def ray_points(count: int) -> Float[Tensor, "N 3"]:
-    """Points along rays through the unit cube, ray by ray, as training sees them."""
+    """Points along rays through the unit cube, ray by ray, in the order of training."""
     rays = RAYS
     origin = torch.rand(rays, 1, 3)
     direction = torch.nn.functional.normalize(torch.randn(rays, 1, 3), dim=2)
@@ -186,7 +201,7 @@ def ray_points(count: int) -> Float[Tensor, "N 3"]:
 
 
 def steps(log2_table: int) -> list[Timing]:
-    """One training step of the last pass, which learns everything."""
+    """Timings of one training step of the last pass, in which all parameters are trained."""
 
     def training(kind: Literal["plain", "compiled", "none"], samples: Mapping[str, int]) -> Callable[[], None]:
         settings = FieldSettings(
@@ -236,7 +251,7 @@ def steps(log2_table: int) -> list[Timing]:
 
 
 def box_scene() -> FieldData:
-    """Eight views of flat walls 1.2 m away: what is learnt does not matter here, only how long it takes."""
+    """Training data of eight views of flat walls 1.2 m away with random labels: only the time matters."""
     camera = Camera(160, 120, 120.0, 120.0, 79.5, 59.5)
     angles = np.arange(8) * np.pi / 4
     poses = np.stack([look_at(np.zeros(3), np.array([np.cos(a), np.sin(a), 0.0])) for a in angles])
@@ -252,7 +267,7 @@ def box_scene() -> FieldData:
 
 
 def compare(group: str, variants: Mapping[str, Callable[[], None]]) -> list[Timing]:
-    """Median seconds of all variants, taken in turn after one round to warm up."""
+    """The median seconds of all variants, run in turn after one round to warm up."""
     times: dict[str, list[float]] = {name: [] for name in variants}
     for repeat in range(REPEATS + 1):
         for name, run in variants.items():
@@ -266,7 +281,7 @@ def compare(group: str, variants: Mapping[str, Callable[[], None]]) -> list[Timi
 
 
 def roofline(rows: list[Timing]) -> str:
-    """What the kernels touch, against what this machine's memory gives to random rows of 32 bytes."""
+    """A line for every compiled variant: its table accesses against the machine's rate of random 32-byte reads."""
     rate = random_rows_a_second()
     lines = []
     for row in rows:
@@ -281,7 +296,7 @@ def roofline(rows: list[Timing]) -> str:
 
 
 def random_rows_a_second() -> float:
-    """How many rows of 32 bytes all cores read from random places of a table as large as the volumes'."""
+    """The rows of 32 bytes a second that all cores read at random from a table as large as that of the volumes."""
     rows = sum(min((r + 1) ** 3, 2**LOG2_TABLE) for r in level_resolutions(LEVELS, 16, FINEST))
     table = np.ones((rows, VOLUMES * FEATURES), np.float32)
     index = np.random.default_rng(0).integers(0, rows, 8 * POINTS * LEVELS).astype(np.uint64)

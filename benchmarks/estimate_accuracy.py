@@ -1,4 +1,4 @@
-"""Does `panrecon estimate` tell what a run takes? Both in one go, from nothing, on a machine that should be idle."""
+"""How accurate is `panrecon estimate`? Estimate and run follow each other, from nothing, on an idle machine."""
 
 import shutil
 import tempfile
@@ -30,8 +30,8 @@ FEATURES = RUNS / "bench" / "features"
 
 
 @dataclass(frozen=True)
-class Taken:
-    """Wall time (s), largest memory of a stage and size of what is left (bytes), pictures and linked images apart."""
+class RunCost:
+    """Wall time (s), peak memory of a stage and size on disk (bytes), without contact sheets and linked images."""
 
     seconds: float
     memory: float
@@ -42,33 +42,34 @@ def main(
     seeds: Annotated[str, typer.Option(help="seeds of the simulated rooms, joined by commas")] = "0,1",
     shared: SharedOption = None,
 ) -> None:
-    """Told against taken: prints a table, writes it and JSON."""
+    """Compares estimated and measured costs: prints a table, writes it and JSON."""
     with exit_on_input_error():
         rows = {}
         for scene in find_scenes(seeds, ROOMS, shared, FEATURES):
             prepare(scene, FEATURES)
-            rows[scene.name] = told(scene), taken(scene)
+            rows[scene.name] = estimated(scene), measured(scene)
         text = table(rows)
         write_json(RESULTS / f"{NAME}.json", {**provenance(), "scenes": {n: [vars(r) for r in rows[n]] for n in rows}})
         write_text(RESULTS / f"{NAME}.md", text)
         print(text)
 
 
-def told(scene: BenchScene) -> Taken:
-    """In a process of its own: what it tells of memory starts from its own."""
+def estimated(scene: BenchScene) -> RunCost:
+    """The estimated cost, computed in a new process, because it counts the memory of its own process."""
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_told, scene).result()
+        return pool.submit(_estimated, scene).result()
 
 
-def _told(scene: BenchScene) -> Taken:
+def _estimated(scene: BenchScene) -> RunCost:
     with tempfile.TemporaryDirectory() as folder:
         settings = settings_of(DATASET, [], scene.overrides)
-        found = Profiler(DATASET, scene.raw, settings, Path(folder)).estimate(lambda _: None)
-    costs = found.costs.values()
-    return Taken(sum(cost.seconds for cost in costs), found.memory, sum(cost.disk for cost in costs))
+        estimate = Profiler(DATASET, scene.raw, settings, Path(folder)).estimate(lambda _: None)
+    costs = estimate.costs.values()
+    return RunCost(sum(cost.seconds for cost in costs), estimate.memory, sum(cost.disk for cost in costs))
 
 
-def taken(scene: BenchScene) -> Taken:
+def measured(scene: BenchScene) -> RunCost:
+    """The cost of a run of all stages."""
     folder = RUNS / RUN / DATASET / scene.name
     shutil.rmtree(folder, ignore_errors=True)
     started = time.perf_counter()
@@ -77,23 +78,26 @@ def taken(scene: BenchScene) -> Taken:
     memory = max(cost.peak_memory_mb for cost in stage_costs(folder, "quality").values())
     stages = [folder / stage for stage in STAGES if stage != "scan"]
     files = [file for stage in stages for file in stage.rglob("*.*") if not is_stages_picture(file, stage)]
-    return Taken(seconds, memory * 2.0**20, float(sum(file.stat().st_size for file in files)))
+    return RunCost(seconds, memory * 2.0**20, float(sum(file.stat().st_size for file in files)))
 
 
 def is_stages_picture(file: Path, stage: Path) -> bool:
+    """Whether a file is an image that the stage draws for its users."""
     return file.parent == stage and file.suffix in PICTURES
 
 
-def table(rows: dict[str, tuple[Taken, Taken]]) -> str:
+def table(rows: dict[str, tuple[RunCost, RunCost]]) -> str:
+    """A Markdown table with a row for every scene: estimated cost, measured cost and their ratios."""
     lines = []
-    for name, (before, after) in rows.items():
-        ratios = (getattr(before, key) / getattr(after, key) for key in ("seconds", "memory", "disk"))
-        lines.append([name, *_cells(before), *_cells(after), *(f"{ratio:.2f}" for ratio in ratios)])
-    sides = [f"{what}, {side}" for side in ("told", "taken") for what in ("s", "GB of memory", "MB on disk")]
-    return table_of(["scene", *sides, "ratio of time", "of memory", "of disk"], lines)
+    for name, (estimate, measurement) in rows.items():
+        ratios = (getattr(estimate, key) / getattr(measurement, key) for key in ("seconds", "memory", "disk"))
+        lines.append([name, *_cells(estimate), *_cells(measurement), *(f"{ratio:.2f}" for ratio in ratios)])
+    units = ("s", "GB of memory", "MB on disk")
+    columns = [f"{unit}, {kind}" for kind in ("estimated", "measured") for unit in units]
+    return table_of(["scene", *columns, "ratio of time", "of memory", "of disk"], lines)
 
 
-def _cells(cost: Taken) -> Sequence[str]:
+def _cells(cost: RunCost) -> Sequence[str]:
     return f"{cost.seconds:.0f}", f"{cost.memory / 1e9:.1f}", f"{cost.disk / 1e6:.0f}"
 
 

@@ -1,7 +1,7 @@
 """How fast are labels scored? Strict PQ of points against torchmetrics' PanopticQuality, and of a stacked 2D scene.
 
-Both get the same arrays without void, for torchmetrics' rule ignores void; their scores are compared as well. Every
-measurement takes a process of its own, so that its memory is its own; compiled code is warm, as in any second run.
+Both get the same arrays without void, because torchmetrics ignores void; their scores are compared as well. Every
+measurement runs in a process of its own, so that its memory can be measured; code is compiled before the timing.
 """
 
 import statistics
@@ -43,7 +43,7 @@ STRICT: Final = parse_protocol("strict")
 
 @dataclass(frozen=True)
 class Measured:
-    """Median wall time (s) of the repeats, memory beyond the input (MB) and the PQ found."""
+    """The median wall time (s) of the repeats, the memory beyond the input (MB) and the PQ in [0, 1]."""
 
     what: str
     points: int
@@ -79,18 +79,20 @@ def main(
 
 
 def alone(measure: Callable[..., Measured], *arguments: object) -> Measured:
-    """The measurement, in a fresh process."""
+    """The result of a measurement in a new process."""
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
         return pool.submit(measure, *arguments).result()
 
 
 def points_by_panrecon(count: int, repeats: int) -> Measured:
+    """Our strict PQ of `count` points."""
     prediction, truth = labelled_points(count)
     strict_pq(*labelled_points(1000))  # loads what is compiled
     return measured("panrecon, strict", count, repeats, lambda: strict_pq(prediction, truth))
 
 
 def points_by_torchmetrics(count: int, repeats: int) -> Measured:
+    """torchmetrics' PQ of the same points."""
     things = set(range(STUFF, THINGS + STUFF))
     stuff = set(range(STUFF))
     stacked = [
@@ -105,7 +107,7 @@ def points_by_torchmetrics(count: int, repeats: int) -> Measured:
 
 
 def frames_by_panrecon(count: int, repeats: int, folder: Path) -> Measured:
-    """Label images of both sides, read and scored as one stacked scene."""
+    """Our strict PQ of `count` label images, read from files and scored as one stacked scene."""
     prediction, truth = (first(read_label_frames(folder / side, TABLE), count) for side in ("prediction", "truth"))
 
     def run() -> float:
@@ -117,65 +119,68 @@ def frames_by_panrecon(count: int, repeats: int, folder: Path) -> Measured:
 
 
 def first(frames: LabelFrames, count: int) -> LabelFrames:
+    """The first `count` label images."""
     return replace(frames, files=dict(list(frames.files.items())[:count]))
 
 
 def measured(what: str, points: int, repeats: int, run: Callable[[], float]) -> Measured:
+    """The cost and the result of `run`, which returns a PQ."""
     seconds = []
-    found = 0.0
+    pq = 0.0
     for _ in range(repeats):
         started = time.perf_counter()
-        found = run()
+        pq = run()
         seconds.append(time.perf_counter() - started)
-    return Measured(what, points, statistics.median(seconds), extra_memory(run) >> 20, found)
+    return Measured(what, points, statistics.median(seconds), extra_memory(run) >> 20, pq)
 
 
 def extra_memory(run: Callable[[], float]) -> int:
-    """The most that a run holds beyond what the process held before it (bytes), looked at every millisecond."""
+    """The peak memory of a run beyond that of the process before it (bytes), sampled every millisecond."""
     process = psutil.Process()
     stop = threading.Event()
-    before = most = process.memory_info().rss
+    before = peak = process.memory_info().rss
 
     def watch() -> None:
-        nonlocal most
+        nonlocal peak
         while not stop.wait(0.001):
-            most = max(most, process.memory_info().rss)
+            peak = max(peak, process.memory_info().rss)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     run()
     stop.set()
     watcher.join()
-    return most - before
+    return peak - before
 
 
 def strict_pq(prediction: Labels, truth: Labels) -> float:
+    """The mean PQ of all classes by the strict protocol, in [0, 1]."""
     return panoptic_quality(STRICT.match(overlap(prediction, truth), TABLE).statistics).mean()["pq"]
 
 
 def labelled_points(count: int, seed: int = 0) -> tuple[Labels, Labels]:
-    """Objects of any size in any order of points, a fifth of them labelled as another object."""
+    """Predicted and true labels of points of randomly sized objects; a fifth of the points have another object's."""
     rng = np.random.default_rng(seed)
     category_of_object = rng.integers(0, THINGS + STUFF, OBJECTS).astype(np.int32)
     true = (OBJECTS * rng.random(count) ** 2).astype(np.int32)
     wrong = rng.random(count) < WRONG
     predicted = np.where(wrong, rng.integers(0, OBJECTS, count), true).astype(np.int32)
-    sides = (Labels(category_of_object[number], number) for number in (predicted, true))
+    sides = (Labels(category_of_object[object_of_point], object_of_point) for object_of_point in (predicted, true))
     prediction, truth = (Labels(s.category, np.where(s.category < STUFF, -1, s.instance)) for s in sides)
     return prediction, truth
 
 
 def write_frames(folder: Path, count: int) -> None:
-    """Label images of discs on a floor that move from frame to frame, the predicted ones a few pixels off."""
+    """Writes label images of discs that move over a floor, the predicted ones shifted by 3 pixels."""
     rng = np.random.default_rng(0)
     centres = rng.uniform((0, 0), (HEIGHT, WIDTH), (60, 2))
     rows, columns = np.indices((HEIGHT, WIDTH))
     for frame in range(count):
         for side, shift in (("prediction", 3), ("truth", 0)):
             instance = np.full((HEIGHT, WIDTH), -1, np.int32)
-            for number, (y, x) in enumerate(centres):
+            for disc, (y, x) in enumerate(centres):
                 near = (rows - y) ** 2 + (columns - (x + 4 * frame) % WIDTH - shift) ** 2 < 30**2
-                instance[near] = number
+                instance[near] = disc
             category = np.where(instance < 0, 1, 3 + instance % THINGS)
             write_ids(folder / side / "semantic" / f"{frame}.png", category.astype(np.int32))
             write_instances(folder / side / "instance" / f"{frame}.png", instance)

@@ -1,7 +1,7 @@
-"""What the last stage does to borders and surface: quality near true borders, and distances from the true surface.
+"""The effect of the last stage on boundaries and surface: quality near true boundaries, distances from the true mesh.
 
-Of finished runs of `labels_against_baseline`: the labels after semantics on the fused mesh, against the final ones on
-the mesh whose edges are sharpened.
+Compares, in finished runs of `labels_against_baseline`, the labels after semantics on the fused mesh with the final
+ones on the refined mesh.
 """
 
 from pathlib import Path
@@ -28,8 +28,8 @@ from panrecon.terminal import exit_on_input_error
 NAME: Final = "final_surface"
 STEPS: Final = ("after semantics", "after field")
 RADIUS: Final = 0.05  # m, between true vertices and labels
-FINE: Final = 0.02  # m, of the F-score
-Row = dict[str, float]
+FINE: Final = 0.02  # m, threshold of the F-score
+Scores = dict[str, float]
 
 
 def main(
@@ -37,9 +37,9 @@ def main(
     seeds: Annotated[str, typer.Option(help="seeds of the simulated rooms, joined by commas")] = "0,1,2",
     shared: SharedOption = None,
 ) -> None:
-    """A table with a row a scene and step."""
+    """A table with a row for every scene and step."""
     features = RUNS / RUN / "features"
-    rows: dict[str, dict[str, Row]] = {}
+    rows: dict[str, dict[str, Scores]] = {}
     with exit_on_input_error():
         for scene in choose(scenes, find_scenes(seeds, ROOMS, shared, features)):
             prepare(scene, features)
@@ -52,24 +52,26 @@ def main(
                 *(f"{100 * row[key]:.1f}" for key in ("boundary_sq", "f_score")),
                 f"{1000 * row['accuracy']:.1f}",
             ]
-            for scene, found in rows.items()
-            for step, row in found.items()
+            for scene, row_of_step in rows.items()
+            for step, row in row_of_step.items()
         ]
-        text = table_of(["scene", "labels", "SQ within 5 cm of borders", "F-score at 2 cm", "accuracy, mm"], lines)
-        content = {scene: {step: nan_to_null(row) for step, row in found.items()} for scene, found in rows.items()}
-        write_json(RESULTS / f"{NAME}.json", {**provenance(), "scenes": content})
+        text = table_of(["scene", "labels", "SQ within 5 cm of boundaries", "F-score at 2 cm", "accuracy, mm"], lines)
+        record = {scene: {step: nan_to_null(row) for step, row in steps.items()} for scene, steps in rows.items()}
+        write_json(RESULTS / f"{NAME}.json", {**provenance(), "scenes": record})
         write_text(RESULTS / f"{NAME}.md", text)
         print(text)
 
 
-def measured(scene: BenchScene, run: Path) -> dict[str, Row]:
+def measured(scene: BenchScene, run: Path) -> dict[str, Scores]:
+    """The scores of the labels after each step, by the step's name."""
     table = read_categories(run / "scan" / "classes.csv")
     truth = dataset(DATASET).annotation(scene.raw, table)
     meshes = pipeline_steps(run, table, "quality")
-    return {step: row_of(meshes[step], truth, table) for step in STEPS}
+    return {step: scores_of(meshes[step], truth, table) for step in STEPS}
 
 
-def row_of(prediction: PanopticMesh, truth: PanopticMesh, table: CategoryTable) -> Row:
+def scores_of(prediction: PanopticMesh, truth: PanopticMesh, table: CategoryTable) -> Scores:
+    """SQ near true boundaries and F-score in [0, 1], accuracy (m)."""
     surface = surface_quality(prediction.mesh, truth.mesh)
     return {
         "boundary_sq": boundary_scores(prediction, truth, table)["sq"],
@@ -78,14 +80,14 @@ def row_of(prediction: PanopticMesh, truth: PanopticMesh, table: CategoryTable) 
     }
 
 
-def boundary_scores(prediction: PanopticMesh, truth: PanopticMesh, table: CategoryTable) -> Row:
-    """The strict means over the true vertices near a true border."""
+def boundary_scores(prediction: PanopticMesh, truth: PanopticMesh, table: CategoryTable) -> Scores:
+    """The means by the strict protocol over the true vertices near a true boundary."""
     near = near_boundary(truth.mesh.vertices, truth.labels, table)
-    found, true = (
+    predicted, true = (
         Labels(labels.category[near], labels.instance[near])
         for labels in (transfer_labels(prediction, truth, RADIUS).labels, truth.labels)
     )
-    return strict_scores(found, true, table)
+    return strict_scores(predicted, true, table)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.measure import BASELINE, Cost, pipeline_steps, run_baseline, scores, stage_costs, stages_until
+from benchmarks.measure import BASELINE, ProcessCost, pipeline_steps, run_baseline, scores, stage_costs, stages_until
 from benchmarks.plain_fusion import MIN_OVERLAP
 from benchmarks.provenance import CHECKOUT, provenance
 from benchmarks.scenes import DATASET, BenchScene, find_scenes, prepare, run_pipeline
@@ -46,7 +46,7 @@ def main(
             raise InputError(f"The stage {until!r} gives no labels to compare; graph is the first that does.")
         settings, features = settings_of(DATASET, [], override), runs / RUN / "features"
         rows: dict[str, Rows] = {}
-        costs: dict[str, Mapping[str, Cost]] = {}
+        costs: dict[str, Mapping[str, ProcessCost]] = {}
         chosen = choose(scenes, find_scenes(seeds, data.resolve(), shared, features.resolve()))
         for scene in chosen:
             prepare(scene, features)
@@ -70,7 +70,7 @@ def choose(names: str, found: Sequence[BenchScene]) -> list[BenchScene]:
     return [scene for scene in found if not wanted or scene.name in wanted]
 
 
-def compare(scene: BenchScene, run: Path, settings: Settings, until: str) -> tuple[Rows, dict[str, Cost]]:
+def compare(scene: BenchScene, run: Path, settings: Settings, until: str) -> tuple[Rows, dict[str, ProcessCost]]:
     """Scores of both variants of the baseline and of every step of the pipeline, and what all of it cost."""
     table = read_categories(run / "scan" / "classes.csv")
     baseline = run_baseline(run, settings.mesh)
@@ -90,7 +90,7 @@ def mean_of_kinds(scenes: Sequence[BenchScene], rows: Mapping[str, Rows]) -> dic
 def record(
     rows: Mapping[str, Rows],
     means: Mapping[str, Rows],
-    costs: Mapping[str, Mapping[str, Cost]],
+    costs: Mapping[str, Mapping[str, ProcessCost]],
     until: str,
     override: Sequence[str],
 ) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def record(
     }
 
 
-def plain(costs: Mapping[str, Cost]) -> dict[str, dict[str, float]]:
+def plain(costs: Mapping[str, ProcessCost]) -> dict[str, dict[str, float]]:
     return {stage: asdict(cost) for stage, cost in costs.items()}
 
 

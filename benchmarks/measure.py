@@ -1,4 +1,4 @@
-"""What a benchmark measures of a finished run: scores of the pipeline's steps and of the baseline, and their cost."""
+"""Measurements of a finished run: the scores of the pipeline's steps and of the baseline, and their cost."""
 
 import resource
 import time
@@ -36,8 +36,8 @@ STAGE_OF_STEP: Final = dict(zip(STEPS, ("graph", "semantics", "panoptic"), stric
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Wall time (s) and the largest resident memory of the process (MB)."""
+class ProcessCost:
+    """The wall time (s) and the peak resident memory (MB) of a process."""
 
     seconds: float
     peak_memory_mb: int
@@ -45,10 +45,10 @@ class Cost:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The mesh with the labels of every variant, and what all of them cost together."""
+    """The labelled mesh of every variant by its name, and the cost of all together."""
 
     meshes: Mapping[str, PanopticMesh]
-    cost: Cost
+    cost: ProcessCost
 
 
 def stages_until(until: str) -> list[str]:
@@ -63,30 +63,30 @@ def stages_until(until: str) -> list[str]:
     return names[: names.index(until) + 1]
 
 
-def stage_costs(run: Path, until: str) -> dict[str, Cost]:
-    """What each stage said of itself when it last ran; `graph` does without features."""
+def stage_costs(run: Path, until: str) -> dict[str, ProcessCost]:
+    """The cost of each stage as recorded in its `settings.json`; stages that did not run are left out."""
     files = {stage: run / stage / "settings.json" for stage in stages_until(until)}
     records = {stage: read_json(file) for stage, file in files.items() if file.is_file()}
-    return {stage: Cost(record["seconds"], record["peak_memory_mb"]) for stage, record in records.items()}
+    return {stage: ProcessCost(record["seconds"], record["peak_memory_mb"]) for stage, record in records.items()}
 
 
 def run_baseline(run: Path, settings: MeshSettings) -> Baseline:
-    """The plain fusion of a run's scan, mesh and masks, in a process of its own for the sake of its memory."""
+    """The plain fusion of a run's scan, mesh and masks, in a process of its own so that its memory can be measured."""
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
         return pool.submit(_fuse, run, settings).result()
 
 
 def pipeline_steps(run: Path, table: CategoryTable, until: str) -> dict[str, PanopticMesh]:
-    """The pipeline's labels after each step that a run up to `until` takes, by the name of their row."""
+    """The pipeline's labels after each step of a run up to the stage `until`, by the name of their row."""
     mesh = read_mesh(run / "mesh" / "mesh.ply")
-    taken = [step for step in STEPS if STAGE_OF_STEP[step] in stages_until(until)]
-    return {f"after {step}": _after(step, run, mesh, table) for step in taken}
+    steps = [step for step in STEPS if STAGE_OF_STEP[step] in stages_until(until)]
+    return {f"after {step}": _after(step, run, mesh, table) for step in steps}
 
 
 def scores(
     predictions: Mapping[str, PanopticMesh], truth: PanopticMesh, table: CategoryTable, radius: float
 ) -> dict[str, dict[str, float]]:
-    """The strict means of every prediction, each in [0, 1]."""
+    """The means by the strict protocol of every prediction, each in [0, 1]; `radius` (m) as in evaluation."""
     return {method: _score(mesh, truth, table, radius) for method, mesh in predictions.items()}
 
 
@@ -95,13 +95,13 @@ def _score(prediction: PanopticMesh, truth: PanopticMesh, table: CategoryTable, 
 
 
 def strict_scores(prediction: Labels, truth: Labels, table: CategoryTable) -> dict[str, float]:
-    """The strict means of labels of the same points."""
+    """The means by the strict protocol of labels of the same points, each in [0, 1], with mIoU and the void rate."""
     strict = parse_protocol("strict")
-    found = match_scene([overlap(prediction, truth)], table, [strict])
-    semantic = semantic_quality(confusion(found.overlap, table))
-    return class_means(found.statistics(strict), table) | {
+    scene_match = match_scene([overlap(prediction, truth)], table, [strict])
+    semantic = semantic_quality(confusion(scene_match.overlap, table))
+    return class_means(scene_match.statistics(strict), table) | {
         "miou": semantic.miou,
-        "void": void_rate(found.overlap, table),
+        "void": void_rate(scene_match.overlap, table),
     }
 
 
@@ -131,4 +131,5 @@ def _fuse(run: Path, settings: MeshSettings) -> Baseline:
     labels = {variant: fusion.labels(min_frames).at(voxels.of_vertex) for variant, min_frames in MIN_FRAMES.items()}
     seconds = round(time.perf_counter() - started, 2)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    return Baseline({variant: PanopticMesh(mesh, found) for variant, found in labels.items()}, Cost(seconds, peak))
+    meshes = {variant: PanopticMesh(mesh, variant_labels) for variant, variant_labels in labels.items()}
+    return Baseline(meshes, ProcessCost(seconds, peak))

@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from benchmarks.association import CONSENSUS, PLAIN, WRITTEN, build_scene, read_masks
 from benchmarks.scenes import BenchScene
-from benchmarks.study import Point, SharedOption, run_study, seeds_of, study_scenes
+from benchmarks.study import SharedOption, StudyScore, run_study, seeds_of, study_scenes
 from panrecon.config import MeshSettings
 from panrecon.fusion.tsdf import fuse
 from panrecon.io.scan import read_scan, read_views
@@ -24,11 +24,11 @@ from panrecon.structures import Scan, View, Views
 NAME: Final = "mesh_error_study"
 METHODS: Final = (CONSENSUS, WRITTEN, PLAIN)
 LEVELS: Final[Mapping[str, tuple[float, ...]]] = {
-    "depth noise, cm at 2 m": (0.0, 1.0, 2.0, 4.0, 6.0),  # deviation, grows with the square of the depth
-    "pose jitter, cm": (0.0, 1.0, 2.0, 3.0, 4.0),  # deviation of the place; 0.3 degrees of direction a cm
+    "depth noise, cm at 2 m": (0.0, 1.0, 2.0, 4.0, 6.0),  # standard deviation, proportional to the squared depth
+    "pose jitter, cm": (0.0, 1.0, 2.0, 3.0, 4.0),  # standard deviation of the position; 0.3 degrees of rotation a cm
     "voxel size, cm": (2.0, 3.0, 4.0, 6.0, 8.0),
 }
-NOISE_GRAIN: Final = 4  # pixels over which depth noise hangs together, as stereo sensors' does
+NOISE_GRAIN: Final = 4  # pixels, side of the squares of equal depth noise: that of stereo sensors is correlated
 DEGREES_PER_CM: Final = 0.3
 
 
@@ -41,27 +41,28 @@ def main(
     run_study(NAME, tasks, "disturbance")
 
 
-def measure(scene: BenchScene, run: Path, quick: bool) -> list[Point]:
-    """All points of one scene."""
+def measure(scene: BenchScene, run: Path, quick: bool) -> list[StudyScore]:
+    """All scores of one scene."""
     scan = read_scan(run / "scan")
-    points: list[Point] = []
+    points: list[StudyScore] = []
     for seed in seeds_of(scene, quick):
         undisturbed: dict[str, dict[str, float]] = {}
         for disturbance, levels in LEVELS.items():
             for level in levels[::4] if quick else levels:
                 if level == levels[0] and undisturbed:
-                    found = undisturbed
+                    scores_of_method = undisturbed
                 else:
-                    found = disturbed_scores(scene, scan, disturbance, level, seed)
-                undisturbed = undisturbed or found
-                points += [Point(disturbance, level, m, scene.name, seed, values) for m, values in found.items()]
+                    scores_of_method = disturbed_scores(scene, scan, disturbance, level, seed)
+                undisturbed = undisturbed or scores_of_method
+                for method, values in scores_of_method.items():
+                    points.append(StudyScore(disturbance, level, method, scene.name, seed, values))
     return points
 
 
 def disturbed_scores(
     scene: BenchScene, scan: Scan, disturbance: str, level: float, seed: int
 ) -> dict[str, dict[str, float]]:
-    """The scores of all methods on the mesh of disturbed views."""
+    """The scores of all methods on the mesh of disturbed views, by the method's name."""
     noise = level if disturbance.startswith("depth") else 0.0
     jitter = level if disturbance.startswith("pose") else 0.0
     settings = MeshSettings(voxel_size=level / 100) if disturbance.startswith("voxel") else MeshSettings()
@@ -73,9 +74,9 @@ def disturbed_scores(
 
 
 def disturbed(scan: Scan, noise_cm: float, jitter_cm: float, seed: int) -> Iterator[View]:
-    """The views of a scan, depth and pose disturbed the same at every call; 0 leaves a view as it is."""
-    for number, view in enumerate(read_views(scan)):
-        rng = np.random.default_rng([seed, number])
+    """The views of a scan with disturbed depth and poses, the same at every call."""
+    for frame_index, view in enumerate(read_views(scan)):
+        rng = np.random.default_rng([seed, frame_index])
         height, width = view.depth.shape
         grain = rng.normal(size=(-(-height // NOISE_GRAIN), -(-width // NOISE_GRAIN))).astype(np.float32)
         noise = grain.repeat(NOISE_GRAIN, axis=0).repeat(NOISE_GRAIN, axis=1)[:height, :width]

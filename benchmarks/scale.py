@@ -1,12 +1,12 @@
-"""What long scans and long drives take: seconds and peak memory of the stages scan and mesh, as they grow.
+"""The cost of long scans and long drives: seconds and peak memory of the stages scan and mesh, by number of frames.
 
 The scan is of ScanNet's size: depth 640 x 480, colour 1296 x 968. It is made of 100 distinct frames of a built-in room,
 rendered at 640 x 480 (colour enlarged), each repeated 20 times by hard links with its pose moved by about a millimetre:
-what is read, decoded and fused is that of 2,000 frames, the surface is that of one room. Fewer frames are every second
-and fourth.
+2,000 frames are read, decoded and fused, the surface is that of one room. Shorter scans take every second or fourth
+frame.
 
 The drive is a street of 300 m between houses, a frame a metre, depth up to 40 m, ray-cast without noise; it is fused at
-10 cm in one piece and in chunks, which must come to the same bytes.
+10 cm in one piece and in chunks, whose meshes must have the same bytes.
 """
 
 import os
@@ -40,7 +40,8 @@ from panrecon.io.scan import read_scan, scan_views
 from panrecon.structures import Camera, TriangleMesh
 
 NAME: Final = "scale"
-DISTINCT, REPEATS = 100, 20  # frames of the long scan
+DISTINCT: Final = 100  # rendered frames of the long scan
+REPEATS: Final = 20  # of each of them
 STRIDES: Final = {500: 4, 1_000: 2, 2_000: 1}  # by number of frames
 COLOR_SIZE: Final = (1296, 968)
 POSE_JITTER: Final = 0.001  # m
@@ -52,8 +53,8 @@ SAMPLED: Final = 40  # frames whose steps are timed one by one
 
 
 @dataclass(frozen=True)
-class Row:
-    """Cost of one stage on so many frames: wall time (s), peak memory (MB) and the digest of what it made."""
+class StageCost:
+    """The cost of one stage on so many frames: wall time (s), peak memory (MB) and the digest of its result."""
 
     what: str
     stage: str
@@ -64,7 +65,7 @@ class Row:
 
 
 def main() -> None:
-    """Three tables: growth with frames, where the time of a frame goes, and the drive."""
+    """Three tables: the cost by number of frames, the time of each step of a frame, and the cost of the drive."""
     load = os.getloadavg()[0]
     scan = BenchScene("room", ROOMS / "long_scan")
     drive = BenchScene("drive", ROOMS / "long_drive")
@@ -98,25 +99,26 @@ def main() -> None:
     print(text)
 
 
-def costs(scene: BenchScene, run: str, frames: int, overrides: list[str], stages: Sequence[str]) -> list[Row]:
-    """What the stages said of themselves when they last ran."""
+def costs(scene: BenchScene, run: str, frames: int, overrides: list[str], stages: Sequence[str]) -> list[StageCost]:
+    """The costs that the stages recorded when they last ran."""
     run_pipeline(scene, RUNS, run, "mesh", overrides)
     folder = RUNS / run / DATASET / scene.name
-    told = stage_costs(folder, "mesh")
+    cost_of_stage = stage_costs(folder, "mesh")
     return [
-        Row(
+        StageCost(
             scene.name,
             stage,
             frames,
-            told[stage].seconds,
-            told[stage].peak_memory_mb,
+            cost_of_stage[stage].seconds,
+            cost_of_stage[stage].peak_memory_mb,
             read_json(folder / stage / "settings.json")["digest"],
         )
         for stage in stages
     ]
 
 
-def cost_table(rows: Sequence[Row]) -> str:
+def cost_table(rows: Sequence[StageCost]) -> str:
+    """A Markdown table with a row for every cost."""
     cells = [
         [
             *(row.what, row.stage, f"{row.frames:,}", f"{row.seconds:.1f}", f"{row.frames / row.seconds:.0f}"),
@@ -128,64 +130,65 @@ def cost_table(rows: Sequence[Row]) -> str:
 
 
 def times_of_a_frame(scene: BenchScene, run: Path) -> dict[str, float]:
-    """Median seconds of what both stages do with a frame."""
+    """The median seconds of every step that the stages scan and mesh take with a frame."""
     raw = dataset(DATASET).scan(scene.raw, ScanSettings())
     scan = read_scan(run / "scan")
-    chosen = np.linspace(0, len(scan.frames) - 1, SAMPLED).astype(int)
-    colors = [read_color(raw.frames[number].color) for number in chosen]
+    sampled = np.linspace(0, len(scan.frames) - 1, SAMPLED).astype(int).tolist()
+    colors = [read_color(raw.frames[frame_index].color) for frame_index in sampled]
     registered = [resample(color, raw.source_camera, raw.camera) for color in colors]
-    views = [scan_views(scan).read(int(number)) for number in chosen]
+    views = [scan_views(scan).read(frame_index) for frame_index in sampled]
     settings = MeshSettings()
     planned = plan_chunks(scan_views(scan), settings)
     volume = TSDFVolume(Region(planned.lower, planned.chunks[0].low, planned.chunks[0].high + 1), settings)
     for view in views:
         volume.integrate(view)
     return {
-        "scan: decode colour": median_time(lambda n: read_color(raw.frames[chosen[n]].color)),
-        "scan: decode depth": median_time(lambda n: read_depth(raw.frames[chosen[n]].depth, raw.depth_scale)),
+        "scan: decode colour": median_time(lambda n: read_color(raw.frames[sampled[n]].color)),
+        "scan: decode depth": median_time(lambda n: read_depth(raw.frames[sampled[n]].depth, raw.depth_scale)),
         "scan: register colour": median_time(lambda n: resample(colors[n], raw.source_camera, raw.camera)),
         "scan: encode colour": median_time(
             lambda n: cv2.imencode(".jpg", registered[n], [cv2.IMWRITE_JPEG_QUALITY, 92])
         ),
-        "mesh: decode both": median_time(lambda n: scan_views(scan).read(int(chosen[n]))),
+        "mesh: decode both": median_time(lambda n: scan_views(scan).read(sampled[n])),
         "mesh: fuse (all cores)": median_time(lambda n: volume.integrate(views[n])),
     }
 
 
 def median_time(work: Callable[[int], object]) -> float:
+    """The median seconds of `work` over the indices 0 .. SAMPLED - 1."""
     times = []
-    for number in range(SAMPLED):
+    for index in range(SAMPLED):
         started = time.perf_counter()
-        work(number)
+        work(index)
         times.append(time.perf_counter() - started)
     return statistics.median(times)
 
 
 def write_once(scene: BenchScene, write: Callable[[Path], None]) -> None:
-    """Writes a raw scene that is not there yet; one that was broken off is written again."""
+    """Writes a raw scene unless it is complete."""
     if not (scene.raw / "written").is_file():
         write(scene.raw)
         write_text(scene.raw / "written", "")
 
 
 def long_scan(folder: Path) -> None:
-    """DISTINCT rendered frames, each linked REPEATS times; colour enlarged to what ScanNet's camera gives."""
+    """Writes DISTINCT rendered frames, each linked REPEATS times, with colour enlarged to ScanNet's size."""
     source = folder.with_name(f"{folder.name}_source")
     panrecon("simulate", "room", str(source), "--frames", str(DISTINCT), "--width", "640")
     scan = dataset(DATASET).scan(source, ScanSettings())
     rng = np.random.default_rng(0)
-    for number, frame in enumerate(scan.frames):
+    for frame_index, frame in enumerate(scan.frames):
         large = cv2.resize(read_color(frame.color), COLOR_SIZE, interpolation=cv2.INTER_CUBIC)
-        write_image(folder / "color" / f"{number}.jpg", large)
-        link(frame.depth, folder / "depth" / f"{number}.png")
+        write_image(folder / "color" / f"{frame_index}.jpg", large)
+        link(frame.depth, folder / "depth" / f"{frame_index}.png")
         for copy in range(1, REPEATS):
-            name = str(number + copy * DISTINCT)
-            link(folder / "color" / f"{number}.jpg", folder / "color" / f"{name}.jpg")
+            name = str(frame_index + copy * DISTINCT)
+            link(folder / "color" / f"{frame_index}.jpg", folder / "color" / f"{name}.jpg")
             link(frame.depth, folder / "depth" / f"{name}.png")
         for copy in range(REPEATS):
             pose = frame.world_from_camera.copy()
             pose[:3, 3] += rng.normal(size=3) * POSE_JITTER * (copy > 0)
-            write_matrix(folder / "pose" / f"{number + copy * DISTINCT}.txt", pose)
+            write_matrix(folder / "pose" / f"{frame_index + copy * DISTINCT}.txt", pose)
     x, y = COLOR_SIZE[0] / scan.camera.width, COLOR_SIZE[1] / scan.camera.height
     c = scan.camera
     color = Camera(*COLOR_SIZE, c.fx * x, c.fy * y, (c.cx + 0.5) * x - 0.5, (c.cy + 0.5) * y - 0.5)
@@ -193,30 +196,30 @@ def long_scan(folder: Path) -> None:
 
 
 def link(source: Path, target: Path) -> None:
+    """Makes `target` a hard link to `source`."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     os.link(source.resolve(), target)
 
 
 def long_drive(folder: Path) -> None:
-    """A frame a metre through the street, the camera 1.6 m high and swaying a little."""
+    """Writes a frame a metre along the street, the camera 1.6 m high and weaving a little."""
     raycaster = Raycaster(street())
-    for number in range(LENGTH):
-        eye = np.array([number, 1.5 * np.sin(number / 25), 1.6])
-        pose = look_at(eye, eye + np.array([10.0, np.sin(number / 9), -0.3]))
+    for frame_index in range(LENGTH):
+        eye = np.array([frame_index, 1.5 * np.sin(frame_index / 25), 1.6])
+        pose = look_at(eye, eye + np.array([10.0, np.sin(frame_index / 9), -0.3]))
         depth = raycaster.cast(STREET_CAMERA, pose).depth
         depth = np.where(np.isfinite(depth) & (depth < 60), depth, 0).astype(np.float32)
         points = transform(pose, pixel_directions(STREET_CAMERA) * depth[..., None])
-        write_image(
-            folder / "color" / f"{number}.jpg", np.where(depth[..., None] > 0, bricks(points), 255).astype(np.uint8)
-        )
-        write_depth(folder / "depth" / f"{number}.png", depth)
-        write_matrix(folder / "pose" / f"{number}.txt", pose)
+        color = np.where(depth[..., None] > 0, bricks(points), 255).astype(np.uint8)
+        write_image(folder / "color" / f"{frame_index}.jpg", color)
+        write_depth(folder / "depth" / f"{frame_index}.png", depth)
+        write_matrix(folder / "pose" / f"{frame_index}.txt", pose)
     write_intrinsics(folder, color=STREET_CAMERA, depth=STREET_CAMERA)
 
 
 def street() -> TriangleMesh:
-    """Road, houses with bays on both sides, and parked cars."""
+    """The mesh of a road, houses with bays on both sides, and parked cars (m)."""
     boxes = [((LENGTH / 2, 0.0, -0.5), (LENGTH + 120.0, 40.0, 1.0))]
     rng = np.random.default_rng(0)
     for x in range(-40, LENGTH + 60, 12):
@@ -228,29 +231,31 @@ def street() -> TriangleMesh:
             boxes.append(((x + rng.uniform(2, 8), side * 7.0, 0.75), (4.2, 1.8, 1.5)))
     cube = trimesh.creation.box((1.0, 1.0, 1.0))
     vertices = np.concatenate([cube.vertices * size + center for center, size in boxes])
-    faces = np.concatenate([cube.faces + len(cube.vertices) * number for number in range(len(boxes))])
+    faces = np.concatenate([cube.faces + len(cube.vertices) * box_index for box_index in range(len(boxes))])
     colors = np.full((len(vertices), 3), 128, np.uint8)
     return TriangleMesh(vertices.astype(np.float32), faces.astype(np.int32), colors)
 
 
 def bricks(points: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
-    """A colour for every place."""
+    """A brick pattern: the colours of world points (m)."""
     courses = np.floor(points / np.array([2.0, 2.0, 1.0])).astype(int)
     shade = 90 + 40 * (courses.sum(axis=-1) % 2)
     return np.stack([shade + 60, shade + 10 * (courses[..., 2] % 3), shade], axis=-1).astype(np.uint8)
 
 
 def write_intrinsics(folder: Path, color: Camera, depth: Camera) -> None:
-    stated = []
+    """Writes both cameras as ScanNet does: matrices in `intrinsic/`, sizes in `<scene>.txt`."""
+    sizes = []
     for kind, camera in (("color", color), ("depth", depth)):
         matrix = np.eye(4)
         matrix[:3, :3] = camera.matrix
         write_matrix(folder / "intrinsic" / f"intrinsic_{kind}.txt", matrix)
-        stated += [f"{kind}Width = {camera.width}", f"{kind}Height = {camera.height}"]
-    write_text(folder / f"{folder.name}.txt", "\n".join(stated) + "\n")
+        sizes += [f"{kind}Width = {camera.width}", f"{kind}Height = {camera.height}"]
+    write_text(folder / f"{folder.name}.txt", "\n".join(sizes) + "\n")
 
 
 def write_matrix(path: Path, matrix: np.ndarray) -> None:
+    """Writes a matrix as text, one row a line."""
     write_text(path, "\n".join(" ".join(f"{value:.9g}" for value in row) for row in matrix) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""The scenes of the benchmarks: simulated rooms, made if absent, and scenes of a data folder that may not be there."""
+"""The scenes of the benchmarks: simulated rooms, created if absent, and scenes of an optional data folder."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ REAL: Final = ("hololens_office",)
 
 @dataclass(frozen=True)
 class BenchScene:
-    """A raw scene, the settings that only it needs, and the kind of scene that its mean is taken with."""
+    """A raw scene, its own settings, and its kind ("room", "rendered", "real" ...), over which means are taken."""
 
     kind: str
     raw: Path
@@ -26,11 +26,12 @@ class BenchScene:
 
     @property
     def name(self) -> str:
+        """The name of the raw folder."""
         return self.raw.name
 
 
 def room(seed: int, folder: Path) -> BenchScene:
-    """The simulated room `folder`/room<seed>, which is what `make demo SEED=<seed>` makes."""
+    """The simulated room `folder`/room<seed>, which `make demo SEED=<seed>` creates."""
     return BenchScene("room", folder / f"room{seed}")
 
 
@@ -48,19 +49,23 @@ def shared_scenes(shared: Path, features: Path) -> list[BenchScene]:
 
 
 def find_scenes(seeds: str, rooms: Path, shared: Path | None, features: Path) -> list[BenchScene]:
-    """The simulated rooms, and what there is of the shared scenes; says so where there are none."""
+    """The simulated rooms and the shared scenes; a message is printed where there are none of the latter.
+
+    Raises:
+        InputError: `seeds` are not numbers joined by commas.
+    """
     if not all(seed.isdigit() for seed in seeds.split(",")):
         raise InputError(f"The seeds {seeds!r} are not numbers joined by commas, such as 0,1,2.")
-    found = [room(int(seed), rooms) for seed in seeds.split(",")]
+    scenes = [room(int(seed), rooms) for seed in seeds.split(",")]
     if shared is not None and shared.is_dir():
-        return found + shared_scenes(shared.resolve(), features)
-    where = "PANRECON_BENCH_DATA and --shared name no folder" if shared is None else f"There is no folder {shared}"
-    console.print(f"{where}: the simulated rooms alone are compared.", highlight=False, soft_wrap=True)
-    return found
+        return scenes + shared_scenes(shared.resolve(), features)
+    reason = "PANRECON_BENCH_DATA and --shared name no folder" if shared is None else f"There is no folder {shared}"
+    console.print(f"{reason}: the simulated rooms alone are compared.", highlight=False, soft_wrap=True)
+    return scenes
 
 
 def prepare(scene: BenchScene, features: Path) -> None:
-    """Simulates what of the scene is to be simulated and not there yet."""
+    """Simulates a room, or the features of a rendered scene, unless they exist."""
     if scene.kind == "room" and not (scene.raw / "features" / "features.json").is_file():
         seed = scene.name.removeprefix("room")
         panrecon("simulate", "room", str(scene.raw), "--seed", seed)
@@ -69,14 +74,14 @@ def prepare(scene: BenchScene, features: Path) -> None:
 
 
 def run_pipeline(scene: BenchScene, runs: Path, name: str, until: str, overrides: Sequence[str]) -> None:
-    """All stages up to `until`; what is up to date is left alone."""
-    settings = [word for override in (*scene.overrides, *overrides) for word in ("--set", override)]
+    """Runs all stages up to `until` that are not up to date."""
+    settings = [argument for override in (*scene.overrides, *overrides) for argument in ("--set", override)]
     folders = ["--data", str(scene.raw.parent), "--runs", str(runs), "--run", name]
     panrecon("run", f"{DATASET}/{scene.name}", *folders, "--until", until, *settings)
 
 
 def panrecon(*arguments: str) -> None:
-    """The command `panrecon`, its words passed on; if it fails, so do we with its exit code, the reason being said."""
+    """Runs the command `panrecon`; if it fails, which it reports itself, the benchmark exits with its exit code."""
     result = subprocess.run([sys.executable, "-m", "panrecon.cli", *arguments], stdout=sys.stderr, check=False)
     if result.returncode:
         raise SystemExit(result.returncode)

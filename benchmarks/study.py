@@ -1,4 +1,4 @@
-"""What the controlled studies share: scenes and seeds, one process a scene, tables of mean and spread, a plot."""
+"""Shared parts of the controlled studies: scenes and seeds, processes, tables of mean and deviation, a plot."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -25,12 +25,12 @@ PROCESSES: Final = 2
 SharedOption = Annotated[
     Path | None, typer.Option(envvar="PANRECON_BENCH_DATA", help="folder that holds rendered/ and real/")
 ]
-Task = tuple[Any, ...]  # a function of (scene, run, ...), the scene, and the rest of its arguments
+Task = tuple[Any, ...]  # a function of (scene, run, *arguments), the scene, and those arguments
 
 
 @dataclass(frozen=True)
-class Point:
-    """One method's scores at one level of one disturbance, on one scene with one seed."""
+class StudyScore:
+    """The scores of one method at one level of one disturbance, on one scene with one seed."""
 
     disturbance: str
     level: float
@@ -42,8 +42,8 @@ class Point:
 
 def study_scenes(shared: Path | None) -> list[BenchScene]:
     """The demo rooms and the rendered scenes, scanned and meshed."""
-    found = find_scenes(",".join(map(str, SEEDS)), ROOMS, shared, RUNS / RUN / "features")
-    scenes = [scene for scene in found if scene.kind in ("room", "rendered")]
+    all_scenes = find_scenes(",".join(map(str, SEEDS)), ROOMS, shared, RUNS / RUN / "features")
+    scenes = [scene for scene in all_scenes if scene.kind in ("room", "rendered")]
     for scene in scenes:
         prepare(scene, RUNS / RUN / "features")
         run_pipeline(scene, RUNS, RUN, "mesh", [])
@@ -51,26 +51,27 @@ def study_scenes(shared: Path | None) -> list[BenchScene]:
 
 
 def run_folder(scene: BenchScene) -> Path:
+    """The folder of a scene's run."""
     return RUNS / RUN / "scannet" / scene.name
 
 
 def seeds_of(scene: BenchScene, quick: bool) -> tuple[int, ...]:
-    """A room's seed is its own; a rendered scene has three."""
+    """The seeds of a scene's simulated masks: a room has the one it was built with, a rendered scene has three."""
     if scene.kind == "room":
         return (int(scene.name.removeprefix("room")),)
     return SEEDS[:1] if quick else SEEDS
 
 
-def in_processes(tasks: Sequence[Task], what: str, processes: int = PROCESSES) -> list[Any]:
-    """What each task's function gives for (scene, its run, the other arguments), a process each, in their order."""
+def in_processes(tasks: Sequence[Task], title: str, processes: int = PROCESSES) -> list[Any]:
+    """The results of the tasks' functions in order, each computed in a new process."""
     with ProcessPoolExecutor(processes, get_context("spawn"), max_tasks_per_child=1) as pool:
-        waiting = [pool.submit(work, scene, run_folder(scene), *rest) for work, scene, *rest in tasks]
-        return [future.result() for future in track(waiting, what, len(waiting))]
+        futures = [pool.submit(work, scene, run_folder(scene), *arguments) for work, scene, *arguments in tasks]
+        return [future.result() for future in track(futures, title, len(futures))]
 
 
 def run_study(name: str, tasks: Sequence[Task], axis: str) -> None:
-    """Measures, then writes `<name>.json`, `.md` and `.png`, and prints the table."""
-    points: list[Point] = [point for found in in_processes(tasks, name) for point in found]
+    """Runs the tasks, which return lists of scores, writes `<name>.json`, `.md` and `.png`, and prints the table."""
+    points: list[StudyScore] = [point for points_of_task in in_processes(tasks, name) for point in points_of_task]
     text = study_table(points)
     write_json(RESULTS / f"{name}.json", {**provenance(), "points": [asdict(point) for point in points]})
     write_text(RESULTS / f"{name}.md", text)
@@ -79,41 +80,41 @@ def run_study(name: str, tasks: Sequence[Task], axis: str) -> None:
     console.print(f"{RESULTS / name}.png", highlight=False)
 
 
-def mean_and_spread(points: Sequence[Point], key: str) -> tuple[float, float]:
-    """Mean over scenes and seeds, and standard deviation over seeds of the mean over scenes; per cent."""
+def mean_and_deviation(points: Sequence[StudyScore], key: str) -> tuple[float, float]:
+    """The mean over scenes and seeds, and the standard deviation over seeds of the mean over scenes; per cent.
+
+    A room has a single seed of its own, so that three rooms count as three draws.
+    """
     values = np.array([point.scores[key] for point in points])
-    groups: dict[int, list[float]] = {}
-    for rank, point in zip(_ranks(points), points, strict=True):
-        groups.setdefault(rank, []).append(point.scores[key])
-    return 100 * float(values.mean()), 100 * float(np.std([np.mean(group) for group in groups.values()]))
+    values_of_seed: dict[int, list[float]] = {}
+    for point in points:
+        values_of_seed.setdefault(point.seed, []).append(point.scores[key])
+    deviation = float(np.std([np.mean(seed_values) for seed_values in values_of_seed.values()]))
+    return 100 * float(values.mean()), 100 * deviation
 
 
-def _ranks(points: Sequence[Point]) -> list[int]:
-    """The seeds; rooms have one each, so that the three rooms are three draws."""
-    return [point.seed for point in points]
-
-
-def chosen(points: Sequence[Point], disturbance: str, level: float, method: str) -> list[Point]:
+def points_of(points: Sequence[StudyScore], disturbance: str, level: float, method: str) -> list[StudyScore]:
+    """The scores of one method at one level of one disturbance."""
     return [p for p in points if (p.disturbance, p.level, p.method) == (disturbance, level, method)]
 
 
-def study_table(points: Sequence[Point]) -> str:
-    """A row a disturbance and level; PQ of all and of things, mean +- deviation over seeds."""
+def study_table(points: Sequence[StudyScore]) -> str:
+    """A Markdown table with a row for every disturbance and level: PQ of all (mean ± deviation) and of things."""
     methods = list(dict.fromkeys(point.method for point in points))
     rows = []
     for disturbance, level in dict.fromkeys((point.disturbance, point.level) for point in points):
         cells = []
         for method in methods:
-            mine = chosen(points, disturbance, level, method)
-            pq, spread = mean_and_spread(mine, "pq")
-            things, _ = mean_and_spread(mine, "pq_things")
-            cells.append(f"{pq:.1f} ± {spread:.1f} / {things:.1f}")
+            cell_points = points_of(points, disturbance, level, method)
+            pq, deviation = mean_and_deviation(cell_points, "pq")
+            pq_things, _ = mean_and_deviation(cell_points, "pq_things")
+            cells.append(f"{pq:.1f} ± {deviation:.1f} / {pq_things:.1f}")
         rows.append([disturbance, f"{level:g}", *cells])
     return table_of(["disturbance", "level", *(f"{method}: PQ / things" for method in methods)], rows)
 
 
-def plot(points: Sequence[Point], path: Path, axis: str) -> None:
-    """PQ against the level, a panel a disturbance, a band of one deviation over seeds."""
+def plot(points: Sequence[StudyScore], path: Path, axis: str) -> None:
+    """Plots PQ against the level, one panel for every disturbance, with a band of one deviation over seeds."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -124,13 +125,13 @@ def plot(points: Sequence[Point], path: Path, axis: str) -> None:
     rows = -(-len(names) // columns)
     figure, axes = pyplot.subplots(rows, columns, figsize=(3.4 * columns, 2.9 * rows), sharey=True, squeeze=False)
     for name, panel in zip(names, axes.flat, strict=False):
-        mine = [point for point in points if point.disturbance == name]
-        for method in dict.fromkeys(point.method for point in mine):
-            levels = sorted({point.level for point in mine})
-            found = [mean_and_spread(chosen(mine, name, level, method), "pq") for level in levels]
-            mean, spread = np.array(found).T
+        panel_points = [point for point in points if point.disturbance == name]
+        for method in dict.fromkeys(point.method for point in panel_points):
+            levels = sorted({point.level for point in panel_points})
+            pq = [mean_and_deviation(points_of(panel_points, name, level, method), "pq") for level in levels]
+            mean, deviation = np.array(pq).T
             (line,) = panel.plot(levels, mean, marker="o", markersize=3, label=method)
-            panel.fill_between(levels, mean - spread, mean + spread, color=line.get_color(), alpha=0.2)
+            panel.fill_between(levels, mean - deviation, mean + deviation, color=line.get_color(), alpha=0.2)
         panel.set_title(name, fontsize=10)
         panel.set_ylim(0, 100)
         panel.grid(alpha=0.3)

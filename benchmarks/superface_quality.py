@@ -1,7 +1,7 @@
-"""Do superfaces keep to the objects better than plain Felzenszwalb-Huttenlocher at equal count? On the rendered scenes.
+"""Do superfaces follow objects better than plain Felzenszwalb-Huttenlocher at equal count? On the rendered scenes.
 
 Plain is ScanNet's Segmentator: normals and convexity, at its own k = 0.01, and at the k that gives as many superfaces
-as ours. The row with depth edges adds the share of views in which an edge lies at a step of the measured depth.
+as ours. The row with depth edges adds the share of views in which an edge lies at a discontinuity of the depth.
 """
 
 import time
@@ -31,18 +31,18 @@ from panrecon.structures import VOID
 
 NAME: Final = "superface_quality"
 SCANNET_K: Final = 0.01
-RADIUS: Final = 0.04  # m between a true border and one of superfaces: two voxels
-DEPTH_STEP: Final = 0.04  # of the depth, between neighbouring pixels
+RADIUS: Final = 0.04  # m between a true boundary and one of superfaces: two voxels
+DISCONTINUITY: Final = 0.04  # of the depth, between neighbouring pixels
 DEPTH_WEIGHT: Final = 0.1
 SETTINGS: Final = GraphSettings()
 
-Row = list[str]
+QualityRow = list[str]
 
 
 def main(shared: SharedOption = None) -> None:
-    """Count, under-segmentation error and boundary recall of every way, scene by scene, and the seconds of ours."""
+    """Count, under-segmentation error and boundary recall of every variant on every scene, and the seconds of ours."""
     tasks = [(measure, scene) for scene in study_scenes(shared) if scene.kind == "rendered"]
-    rows: list[Row] = [row for found in in_processes(tasks, NAME) for row in found]
+    rows: list[QualityRow] = [row for rows_of_scene in in_processes(tasks, NAME) for row in rows_of_scene]
     head = ["scene", "superfaces", "count", "under-segmentation error, %", "boundary recall, %", "faces", "seconds"]
     text = table_of(head, rows)
     write_json(RESULTS / f"{NAME}.json", {**provenance(), "columns": head, "rows": rows})
@@ -50,7 +50,8 @@ def main(shared: SharedOption = None) -> None:
     print(text)
 
 
-def measure(scene: BenchScene, run: Path) -> list[Row]:
+def measure(scene: BenchScene, run: Path) -> list[QualityRow]:
+    """The rows of one scene: the variants, then the share of depth edges at true boundaries and everywhere."""
     scan = read_scan(run / "scan")
     mesh = read_mesh(run / "mesh" / "mesh.ply")
     built = build_scene(scene.raw, scan, mesh, read_views(scan))
@@ -60,7 +61,7 @@ def measure(scene: BenchScene, run: Path) -> list[Row]:
     colors = color_step(mesh, edges)
     depth = depth_edges(built, edges)
 
-    def by(weight: Float[np.ndarray, " E"], k: float) -> Int[np.ndarray, " V"]:
+    def segmented(weight: Float[np.ndarray, " E"], k: float) -> Int[np.ndarray, " V"]:
         return felzenszwalb_huttenlocher(edges, weight, len(mesh.vertices), k, SETTINGS.superface_min_vertices)
 
     superfaces(mesh, SETTINGS)  # loads what is compiled
@@ -69,13 +70,13 @@ def measure(scene: BenchScene, run: Path) -> list[Row]:
     seconds = time.perf_counter() - started
     count = int(ours.max()) + 1
     with_depth = normals + SETTINGS.color_weight * colors + DEPTH_WEIGHT * depth
-    ways = {
+    variants = {
         "ours: normals, convexity, colour": ours,
-        "ours and depth edges, as many": at_count(lambda k: by(with_depth, k), count),
-        "plain, as many": at_count(lambda k: by(normals, k), count),
-        f"plain, k = {SCANNET_K}": by(normals, SCANNET_K),
+        "ours and depth edges, as many": at_count(lambda k: segmented(with_depth, k), count),
+        "plain, as many": at_count(lambda k: segmented(normals, k), count),
+        f"plain, k = {SCANNET_K}": segmented(normals, SCANNET_K),
     }
-    border = (truth[edges[:, 0]] != truth[edges[:, 1]]) & (truth[edges] != VOID).all(axis=1)
+    is_boundary = (truth[edges[:, 0]] != truth[edges[:, 1]]) & (truth[edges] != VOID).all(axis=1)
     result = [
         [
             *(scene.name, name, str(int(segment.max()) + 1)),
@@ -83,29 +84,29 @@ def measure(scene: BenchScene, run: Path) -> list[Row]:
             f"{100 * boundary_recall(segment, truth, mesh.vertices, edges, RADIUS):.2f}",
             *((f"{len(mesh.faces):,}", f"{seconds:.2f}") if segment is ours else ("", "")),
         ]
-        for name, segment in ways.items()
+        for name, segment in variants.items()
     ]
-    at_borders = 100 * depth[border].mean()
+    at_boundaries = 100 * depth[is_boundary].mean()
     everywhere = 100 * depth.mean()
-    note = f"views with a depth edge: {at_borders:.2f} % at true borders, {everywhere:.2f} % everywhere"
+    note = f"views with a depth edge: {at_boundaries:.2f} % at true boundaries, {everywhere:.2f} % everywhere"
     return [*result, [scene.name, note, "", "", "", "", ""]]
 
 
 def at_count(segments: Callable[[float], Int[np.ndarray, " V"]], count: int) -> Int[np.ndarray, " V"]:
-    """The segments of the k that gives this many, or the nearest to it in 14 halvings (fewer with larger k)."""
+    """The segmentation by the k whose count is nearest to `count`, after 14 bisections (larger k, fewer segments)."""
     low, high = 1e-4, 10.0
     best = segments(low)
     for _ in range(14):
         k = float(np.sqrt(low * high))
-        found = segments(k)
-        if abs(int(found.max()) + 1 - count) < abs(int(best.max()) + 1 - count):
-            best = found
-        low, high = (k, high) if found.max() + 1 > count else (low, k)
+        candidate = segments(k)
+        if abs(int(candidate.max()) + 1 - count) < abs(int(best.max()) + 1 - count):
+            best = candidate
+        low, high = (k, high) if candidate.max() + 1 > count else (low, k)
     return best
 
 
 def true_region(built: AssociationScene) -> Int[np.ndarray, " V"]:
-    """The object or stuff class of the true vertex next to every vertex, `VOID` where none is within 5 cm."""
+    """The object or stuff class of the nearest true vertex of every vertex, `VOID` where none is within 5 cm."""
     truth = built.truth.labels
     region = np.where(truth.instance != VOID, truth.instance + len(built.table), truth.category)
     nearest = nearest_vertex(built.mesh.vertices, built.truth.mesh.vertices, 0.05)
@@ -113,21 +114,21 @@ def true_region(built: AssociationScene) -> Int[np.ndarray, " V"]:
 
 
 def depth_edges(built: AssociationScene, edges: Int[np.ndarray, "E 2"]) -> Float[np.ndarray, " E"]:
-    """The share of its views in which an edge's ends lie at a step of the depth."""
+    """The share of views in which the ends of an edge lie at a depth discontinuity."""
     hits, views = (np.zeros(len(built.mesh.vertices)) for _ in range(2))
     for view, seen in zip(read_views(built.scan), built.vertices, strict=True):
         views[seen.point] += 1
-        hits[seen.point] += depth_steps(view.depth).ravel()[seen.pixel]
+        hits[seen.point] += depth_discontinuities(view.depth).ravel()[seen.pixel]
     return (hits / np.maximum(views, 1))[edges].mean(axis=1)
 
 
-def depth_steps(depth: Float[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """Pixels with a neighbour that is nearer or farther by `DEPTH_STEP` of the nearer depth."""
+def depth_discontinuities(depth: Float[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """Pixels with a neighbour that is nearer or farther by `DISCONTINUITY` times the nearer depth."""
     measured = np.where(depth > 0, depth, np.nan).astype(np.float32)
     kernel = np.ones((3, 3), np.uint8)
     far = cv2.dilate(np.nan_to_num(measured, nan=0), kernel)
     near = cv2.erode(np.nan_to_num(measured, nan=np.inf), kernel)
-    return (depth > 0) & (far - near > DEPTH_STEP * near)
+    return (depth > 0) & (far - near > DISCONTINUITY * near)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.measure import BASELINE, Cost
+from benchmarks.measure import BASELINE, ProcessCost
 
 COLUMNS: Final = {
     "PQ": "pq",
@@ -24,7 +24,7 @@ Rows = Mapping[str, Mapping[str, float]]  # by method, then by name of the mean
 
 
 def mean_rows(scenes: Sequence[Rows]) -> dict[str, dict[str, float]]:
-    """The mean over scenes of every number; where a scene does not define one, over the others."""
+    """The mean over scenes of every score; scenes in which it is undefined (nan) are left out."""
     return {
         method: {
             name: float(np.nanmean(values)) if not np.isnan(values).all() else float("nan")
@@ -36,7 +36,7 @@ def mean_rows(scenes: Sequence[Rows]) -> dict[str, dict[str, float]]:
 
 
 def score_table(scenes: Mapping[str, Rows]) -> str:
-    """A row a scene and method, per cent."""
+    """A Markdown table with a row for every scene and method, in per cent."""
     rows = [
         [scene, method, *(_percent(values[name]) for name in COLUMNS.values())]
         for scene, methods in scenes.items()
@@ -45,8 +45,8 @@ def score_table(scenes: Mapping[str, Rows]) -> str:
     return table_of(["scene", "labels", *COLUMNS], rows)
 
 
-def cost_table(scenes: Mapping[str, Mapping[str, Cost]]) -> str:
-    """A row a scene: wall time and peak memory of every stage and of the baseline."""
+def cost_table(scenes: Mapping[str, Mapping[str, ProcessCost]]) -> str:
+    """A Markdown table with a row for every scene: wall time and peak memory of every stage and of the baseline."""
     stages = next(iter(scenes.values()))
     rows = [
         [scene, *(f"{cost.seconds:.0f} s, {cost.peak_memory_mb} MB" for cost in costs.values())]
@@ -56,12 +56,12 @@ def cost_table(scenes: Mapping[str, Mapping[str, Cost]]) -> str:
 
 
 def margins(rows: Rows) -> str:
-    """How far the last of the rows is from the better variant of the baseline, in points."""
-    better = max((name for name in rows if name.startswith(BASELINE)), key=lambda name: rows[name]["pq"])
+    """A sentence: the difference in PQ of the last row from the better variant of the baseline, in points."""
+    baseline = max((name for name in rows if name.startswith(BASELINE)), key=lambda name: rows[name]["pq"])
     last = list(rows)[-1]
-    points = [100 * (rows[last][name] - rows[better][name]) for name in ("pq", "pq_things", "pq_stuff")]
-    text = ", ".join(f"{value:+.1f} {what}" for value, what in zip(points, ("PQ", "things", "stuff"), strict=True))
-    return f"Labels {last} against {better}, mean of all scenes: {text}."
+    names = {"pq": "PQ", "pq_things": "things", "pq_stuff": "stuff"}
+    text = ", ".join(f"{100 * (rows[last][key] - rows[baseline][key]):+.1f} {name}" for key, name in names.items())
+    return f"Labels {last} against {baseline}, mean of all scenes: {text}."
 
 
 def _percent(value: float) -> str:
@@ -69,5 +69,6 @@ def _percent(value: float) -> str:
 
 
 def table_of(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

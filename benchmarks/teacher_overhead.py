@@ -1,8 +1,8 @@
-"""What does a frame of Grounded-SAM cost beside its networks? Tiny networks, 640 x 480, 20 detections.
+"""What does a frame of Grounded-SAM cost besides its networks? Tiny networks, 640 x 480, 20 detections.
 
-The networks are of random weights and reduced sizes, and see every eighth or fourth pixel of what is prepared; their
-answers are replaced by 20 boxes and an ellipse in each, so that a frame has 20 detections. The same frames also go
-through the processors of transformers, which do the same before and after.
+The networks have random weights and reduced sizes, and get every eighth or fourth pixel of the prepared images; their
+outputs are replaced by 20 boxes and an ellipse in each, so that a frame has 20 detections. The same frames are also
+prepared and post-processed by the processors of transformers.
 """
 
 import tempfile
@@ -41,7 +41,7 @@ TABLE = read_categories(find_table("scannet20"))
 
 @dataclass
 class Timed:
-    """A network with a clock, and the 20 boxes."""
+    """A network whose time is measured (s) and whose output is replaced by the 20 boxes."""
 
     network: Any
     seconds: float = 0.0
@@ -49,38 +49,44 @@ class Timed:
 
     @property
     def device(self) -> torch.device:
+        """The network's device."""
         return self.network.device
 
     @property
     def side(self) -> int:
+        """The side of SAM's square input, pixels."""
         return SIDE
 
     @contextmanager
     def clock(self) -> Iterator[None]:
+        """Adds the time of the block to `seconds`."""
         started = time.perf_counter()
         yield
         self.seconds += time.perf_counter() - started
 
     def detect(self, pixels: torch.Tensor, prompt: Prompt) -> list[DetectorOutput]:
+        """The 20 boxes of every image, after running the network."""
         with self.clock():
-            found = self.network.detect(pixels[..., ::8, ::8].contiguous(), prompt)
-            return [self.answer(output, prompt) for output in found]
+            outputs = self.network.detect(pixels[..., ::8, ::8].contiguous(), prompt)
+            return [self.with_boxes(output, prompt) for output in outputs]
 
-    def answer(self, output: DetectorOutput, prompt: Prompt) -> DetectorOutput:
-        """20 of the boxes speak for 20 words in turn, all others say nothing."""
+    def with_boxes(self, output: DetectorOutput, prompt: Prompt) -> DetectorOutput:
+        """The output with the 20 boxes, each with a high score for a word of its own; all other scores are low."""
         score = np.full_like(output.token_score, 0.01)
-        for number in range(DETECTIONS):
-            score[number, prompt.word_of_token == number] = 0.3 + 0.02 * number
+        for word_index in range(DETECTIONS):
+            score[word_index, prompt.word_of_token == word_index] = 0.3 + 0.02 * word_index
         box = output.box.copy()
         box[:DETECTIONS] = self.boxes
         return DetectorOutput(box, score)
 
     def embed(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The network's embeddings of every fourth pixel."""
         with self.clock():
             embedded: torch.Tensor = self.network.embed(pixels[..., ::4, ::4].contiguous())
         return embedded
 
     def decode(self, embedding: torch.Tensor, box: np.ndarray) -> np.ndarray:
+        """Mask logits of the ellipse in every box, after running the network."""
         with self.clock():
             self.network.decode(embedding, box / 4)
             yy, xx = np.mgrid[:SIDE:4, :SIDE:4]
@@ -91,7 +97,7 @@ class Timed:
 
 
 def boxes() -> np.ndarray:
-    """20 boxes of a tenth to a third of the image, as shares."""
+    """20 boxes x0, y0, x1, y1 relative to the image size, a tenth to a third of it wide and high."""
     rng = np.random.default_rng(0)
     size = rng.uniform(0.1, 0.33, (DETECTIONS, 2))
     corner = rng.uniform(0, 1 - size)
@@ -103,8 +109,8 @@ def main(frames: Annotated[int, typer.Option(help="frames to segment")] = 24) ->
     with tempfile.TemporaryDirectory() as folder:
         scan = scan_of(Path(folder), frames)
         networks = networks_in(Path(folder))
-        wall, ours = segmenting(scan, networks, Path(folder))
-        theirs = transformers_way(scan, networks)
+        wall, ours = our_seconds(scan, networks, Path(folder))
+        theirs = transformers_seconds(scan, networks)
     rows = {"ours, images to files": ours, "transformers' processors, images to masks": theirs}
     cells = [[name, f"{1e3 * seconds:.1f} ms", f"{seconds / ours:.1f} x"] for name, seconds in rows.items()]
     text = table_of([f"beside the networks, a frame of {WIDTH} x {HEIGHT}, {DETECTIONS} detections", "", ""], cells)
@@ -115,28 +121,29 @@ def main(frames: Annotated[int, typer.Option(help="frames to segment")] = 24) ->
 
 
 def scan_of(folder: Path, frames: int) -> Scan:
-    """Photograph-like JPEGs: smooth noise at several scales."""
+    """A scan of JPEGs whose detail is like a photograph's: smooth noise at several scales."""
     rng = np.random.default_rng(0)
-    taken = []
-    for number in range(frames):
+    scan_frames = []
+    for frame_index in range(frames):
         layers = [
             Image.fromarray(rng.integers(0, 256, (s, s, 3), np.uint8)).resize((WIDTH, HEIGHT)) for s in (4, 30, 200)
         ]
-        path = folder / f"{number}.jpg"
+        path = folder / f"{frame_index}.jpg"
         write_image(path, np.mean([np.asarray(layer) for layer in layers], axis=0).astype(np.uint8))
-        taken.append(Frame(str(number), path, path, np.eye(4)))
+        scan_frames.append(Frame(str(frame_index), path, path, np.eye(4)))
     camera = Camera(WIDTH, HEIGHT, 500.0, 500.0, 320.0, 240.0)
-    return Scan("scene", camera, camera, 1000.0, tuple(taken))
+    return Scan("scene", camera, camera, 1000.0, tuple(scan_frames))
 
 
 def networks_in(folder: Path) -> tuple[Detector, Masker]:
+    """The tiny networks, saved in `folder` and loaded from there."""
     detector = tiny.save(tiny.grounding_dino(), folder / "grounding-dino-tiny")
     masker = tiny.save(tiny.sam(), folder / "sam-vit-huge")
     return load_networks("transformers", detector, masker, "cpu", "float32")
 
 
-def segmenting(scan: Scan, networks: tuple[Detector, Masker], folder: Path) -> tuple[float, float]:
-    """Median seconds of a batch, by frame: as they pass, and without what the networks took."""
+def our_seconds(scan: Scan, networks: tuple[Detector, Masker], folder: Path) -> tuple[float, float]:
+    """The median seconds a frame over batches: the wall time, and the wall time without that of the networks."""
     batch = 4
     detector = Timed(networks[0])
     masker = Timed(networks[1])
@@ -146,40 +153,40 @@ def segmenting(scan: Scan, networks: tuple[Detector, Masker], folder: Path) -> t
     ours = []
     started = time.perf_counter()
     before = 0.0
-    for number, found in enumerate(segmenter.segment(scan, TABLE)):
-        assert len(found) == DETECTIONS, f"{len(found)} detections"
-        write_frame(folder / "frames", scan.frames[number].name, found, TABLE)
-        if number % batch == batch - 1:
-            passed = time.perf_counter() - started
-            network = detector.seconds + masker.seconds - before
-            wall.append(passed / batch)
-            ours.append((passed - network) / batch)
+    for frame_index, detections in enumerate(segmenter.segment(scan, TABLE)):
+        assert len(detections) == DETECTIONS, f"{len(detections)} detections"
+        write_frame(folder / "frames", scan.frames[frame_index].name, detections, TABLE)
+        if frame_index % batch == batch - 1:
+            batch_seconds = time.perf_counter() - started
+            network_seconds = detector.seconds + masker.seconds - before
+            wall.append(batch_seconds / batch)
+            ours.append((batch_seconds - network_seconds) / batch)
             started = time.perf_counter()
             before = detector.seconds + masker.seconds
     return float(np.median(wall)), float(np.median(ours))
 
 
-def transformers_way(scan: Scan, networks: tuple[Detector, Masker]) -> float:
-    """Median seconds a frame: preparing by its processors, boxes and masks by their post-processing."""
+def transformers_seconds(scan: Scan, networks: tuple[Detector, Masker]) -> float:
+    """The median seconds a frame of preparation and post-processing by the processors of transformers."""
     from transformers import GroundingDinoImageProcessor, SamImageProcessor, SamProcessor
 
-    detecting = GroundingDinoImageProcessor()
-    masking = SamProcessor(SamImageProcessor())
+    detector_processor = GroundingDinoImageProcessor()
+    masker_processor = SamProcessor(SamImageProcessor())
     (prompt,) = build_prompts(words_of(TABLE))
     detector = Timed(networks[0])
     masker = Timed(networks[1])
-    places = [(boxes() * [WIDTH, HEIGHT, WIDTH, HEIGHT]).tolist()]
+    boxes_px = [(boxes() * [WIDTH, HEIGHT, WIDTH, HEIGHT]).tolist()]
     seconds = []
     for frame in scan.frames:
         started = time.perf_counter()
         before = detector.seconds + masker.seconds
         image = Image.open(frame.color).convert("RGB")
-        detector.detect(detecting(images=image, return_tensors="pt")["pixel_values"], prompt)
-        prepared = masking(images=image, input_boxes=places, return_tensors="pt")
+        detector.detect(detector_processor(images=image, return_tensors="pt")["pixel_values"], prompt)
+        prepared = masker_processor(images=image, input_boxes=boxes_px, return_tensors="pt")
         embedding = masker.embed(prepared["pixel_values"])
         logits = masker.decode(embedding[0], prepared["input_boxes"][0].numpy().astype(np.float32))
         sizes = prepared["original_sizes"], prepared["reshaped_input_sizes"]
-        masking.image_processor.post_process_masks(torch.from_numpy(logits)[None, :, None], *sizes)
+        masker_processor.image_processor.post_process_masks(torch.from_numpy(logits)[None, :, None], *sizes)
         seconds.append(time.perf_counter() - started - (detector.seconds + masker.seconds - before))
     return float(np.median(seconds))
 

@@ -1,7 +1,7 @@
 """Is the fusion worth a kernel of its own? Against Open3D's VoxelBlockGrid, in one run, in turn; medians and ratio.
 
-Both get the same views in memory, the demo room's, and the same voxel size, truncation and greatest depth. What is
-timed is a whole fusion, from an empty volume to the last frame; then the surface is compared with the exact one.
+Both get the same views in memory, the demo room's, and the same voxel size, truncation and greatest depth. A whole
+fusion is timed, from an empty volume to the last frame; then the surface is compared with the exact one.
 """
 
 import os
@@ -37,8 +37,11 @@ VOXEL_SIZES: Final = (0.02, 0.01)  # m
 
 
 @dataclass(frozen=True)
-class Row:
-    """Median frames a second of one side, the time of its surface (s), and how near that lies to the truth (m)."""
+class FusionTiming:
+    """Median frames a second of one implementation, and the time (s) and the distances from the truth (m) of its mesh.
+
+    `side` is the implementation, `normal_consistency` lies in [0, 1].
+    """
 
     voxel_size: float
     side: str
@@ -51,7 +54,7 @@ class Row:
 
 
 class Open3DFusion:
-    """The fusion as Open3D's own loop has it."""
+    """The fusion as in Open3D's own examples."""
 
     def __init__(self, settings: MeshSettings) -> None:
         self._o3d: Any = import_open3d()
@@ -68,6 +71,7 @@ class Open3DFusion:
         )
 
     def integrate(self, view: View) -> None:
+        """Adds one view to the volume."""
         o3d = self._o3d
         settings = self._settings
         depth = np.where(view.depth <= settings.depth_max, view.depth, 0.0).astype(np.float32)
@@ -75,11 +79,12 @@ class Open3DFusion:
         color_image = o3d.t.geometry.Image(o3d.core.Tensor(view.color.astype(np.float32) / 255))
         intrinsic = o3d.core.Tensor(view.camera.matrix)
         camera_from_world = o3d.core.Tensor(invert(view.world_from_camera))
-        reach = (1.0, settings.depth_max, settings.truncation)
-        blocks = self._grid.compute_unique_block_coordinates(depth_image, intrinsic, camera_from_world, *reach)
-        self._grid.integrate(blocks, depth_image, color_image, intrinsic, intrinsic, camera_from_world, *reach)
+        limits = (1.0, settings.depth_max, settings.truncation)  # depth scale, greatest depth (m), truncation (voxels)
+        blocks = self._grid.compute_unique_block_coordinates(depth_image, intrinsic, camera_from_world, *limits)
+        self._grid.integrate(blocks, depth_image, color_image, intrinsic, intrinsic, camera_from_world, *limits)
 
     def surface(self) -> TriangleMesh:
+        """The mesh of all views so far."""
         mesh = self._grid.extract_triangle_mesh(weight_threshold=self._settings.weight_threshold)
         colors = np.clip(np.rint(mesh.vertex.colors.numpy() * 255), 0, 255).astype(np.uint8)
         return TriangleMesh(
@@ -88,7 +93,7 @@ class Open3DFusion:
 
 
 class OurFusion:
-    """One chunk that holds all views."""
+    """Our fusion in one chunk that holds all views."""
 
     def __init__(self, settings: MeshSettings, views: list[View]) -> None:
         planned = plan_chunks(Views.of(views), settings.model_copy(update={"chunk_size": 1000.0}))
@@ -96,11 +101,13 @@ class OurFusion:
         self._volume = TSDFVolume(Region(planned.lower, self._chunk.low, self._chunk.high + 1), settings)
 
     def integrate(self, view: View) -> None:
+        """Adds one view to the volume."""
         self._volume.integrate(view)
 
     def surface(self) -> TriangleMesh:
-        found = self._volume.surface(self._chunk.low, self._chunk.high)
-        return TriangleMesh(found.vertices, found.faces, found.colors)
+        """The mesh of all views so far."""
+        mesh = self._volume.surface(self._chunk.low, self._chunk.high)
+        return TriangleMesh(mesh.vertices, mesh.faces, mesh.colors)
 
 
 def main(quick: Annotated[bool, typer.Option(help="three repeats at 2 cm")] = False) -> None:
@@ -127,8 +134,8 @@ def main(quick: Annotated[bool, typer.Option(help="three repeats at 2 cm")] = Fa
     print(text)
 
 
-def compared(views: list[View], settings: MeshSettings, truth: TriangleMesh, repeats: int) -> list[Row]:
-    """Both sides, in turn; the first round, which compiles and warms up, does not count."""
+def compared(views: list[View], settings: MeshSettings, truth: TriangleMesh, repeats: int) -> list[FusionTiming]:
+    """The timings of both implementations, run in turn; the first round, which compiles, does not count."""
     seconds: dict[str, list[float]] = {OURS: [], PEER: []}
     fused: dict[str, OurFusion | Open3DFusion] = {}
     for _ in range(repeats + 1):
@@ -149,19 +156,28 @@ def measured(
     times: list[float],
     frames: int,
     truth: TriangleMesh,
-) -> Row:
-    fusion.surface()
+) -> FusionTiming:
+    """The timing of one implementation from the seconds of its fusions, and the quality of its mesh."""
+    fusion.surface()  # compiles
     started = time.perf_counter()
     mesh = fusion.surface()
-    taken = time.perf_counter() - started
+    surface_seconds = time.perf_counter() - started
     mesh = canonical(without_small_components(mesh, settings.min_component_faces))
-    found = surface_quality(mesh, truth)
-    speed = frames / statistics.median(times)
-    near = found.accuracy, found.completeness, found.normal_consistency
-    return Row(settings.voxel_size, side, speed, taken, len(mesh.vertices), *near)
+    quality = surface_quality(mesh, truth)
+    return FusionTiming(
+        settings.voxel_size,
+        side,
+        frames / statistics.median(times),
+        surface_seconds,
+        len(mesh.vertices),
+        quality.accuracy,
+        quality.completeness,
+        quality.normal_consistency,
+    )
 
 
-def table(rows: list[Row]) -> str:
+def table(rows: list[FusionTiming]) -> str:
+    """A Markdown table with a row for every voxel size and implementation."""
     cells = []
     for row in rows:
         peer = next(other for other in rows if other.side == PEER and other.voxel_size == row.voxel_size)
