@@ -41,7 +41,7 @@ def room(
     width: Annotated[int, typer.Option(min=32, help="image width, pixels; the height is 3/4 of it")] = 480,
     level: FaultLevel = 1.0,
 ) -> None:
-    """A furnished room as a ScanNet export with exact truth, simulated detections and features.
+    """A furnished room as a ScanNet export with exact ground truth, simulated detections and features.
 
     Reads nothing; writes color/ depth/ pose/ intrinsic/ label-filt/ instance-filt/, the annotated mesh, classes.csv,
     detections.json and features/.
@@ -60,11 +60,11 @@ def room(
         camera = Camera(width, width * 3 // 4, focal, focal, width / 2 - 0.5, width * 3 / 8 - 0.5)
         renderer = RoomCamera(built)
         views = []
-        for number, pose in enumerate(track(hand_held_path(built, frames, seed), "render", frames)):
-            seen = renderer.render(camera, pose, seed=seed, frame=number)
-            view = View(str(number), camera, seen.world_from_camera, seen.color, seen.depth)
-            write_frame(folder, view, seen.truth, built.categories)
-            views.append(seen)
+        for frame_index, pose in enumerate(track(hand_held_path(built, frames, seed), "render", frames)):
+            simulated = renderer.render(camera, pose, seed=seed, frame=frame_index)
+            view = View(str(frame_index), camera, simulated.world_from_camera, simulated.color, simulated.depth)
+            write_frame(folder, view, simulated.truth, built.categories)
+            views.append(simulated)
         truth = ground_truth_mesh(built, views)
         write_scene(folder, camera, AnnotatedMesh(truth.mesh, truth.labels, truth.segment), built.categories)
         write_categories(folder / "classes.csv", built.categories)
@@ -86,7 +86,7 @@ def street(
     columns: Annotated[int, typer.Option(min=8, help="measurements of every beam in a turn")] = 2048,
     features: Annotated[bool, typer.Option("--features", help="also simulated vision features of the points")] = False,
 ) -> None:
-    """A drive along a street with LiDAR and cameras, moving cars and people, and exact truth.
+    """A drive along a street with LiDAR and cameras, moving cars and people, and exact ground truth.
 
     Reads nothing; writes the layout of KITTI-360 (two cameras, label images, accumulated static points), SemanticKITTI
     (two cameras, labels of the scans) or nuScenes (six cameras, labels of the scans). Scans are taken at one instant,
@@ -100,10 +100,10 @@ def street(
         if frames * spacing > length:
             raise InputError(f"{frames} frames {spacing:g} m apart leave a street of {length:g} m; raise --length.")
         built = build_street(seed, length)
-        surround = layout == StreetLayout.nuscenes
-        size = width or (480 if surround else 1408)
-        rays = beams or (32 if surround else 64)
-        recording = simulate_street.StreetRecording(built, frames, size, rays, columns, features, spacing)
+        is_surround = layout == StreetLayout.nuscenes
+        width = width or (480 if is_surround else 1408)
+        beams = beams or (32 if is_surround else 64)
+        recording = simulate_street.StreetRecording(built, frames, width, beams, columns, features, spacing)
         match layout:
             case StreetLayout.kitti360:
                 simulate_street.write_kitti360(folder, recording)
@@ -125,7 +125,7 @@ def detections(
     fault: Faults = [],  # noqa: B006  typer needs a list
     seed: Seed = 0,
 ) -> None:
-    """Detections made of the truth, with chosen faults: COCO results with RLE."""
+    """Detections made of the ground truth, with faults of chosen rates: COCO results with RLE."""
     with exit_on_input_error():
         _write_detections(folder, out or folder / "detections.json", level, fault, seed)
 
@@ -136,7 +136,7 @@ def features(
     out: Annotated[Path | None, typer.Option(help="folder to write; default features/ of the scene")] = None,
     seed: Seed = 0,
 ) -> None:
-    """Dense features made of the truth: class and object signal, noise, artefacts."""
+    """Dense features made of the ground truth: class and object signal, noise, artefacts."""
     with exit_on_input_error():
         _write_features(folder, out or folder / "features", seed)
 
@@ -149,15 +149,15 @@ def points(
     ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Vision-language features of a drive's LiDAR points, made of the truth of its images. They are not CLIP's.
+    """Vision-language features of a drive's LiDAR points, made of its label images. They are not CLIP's.
 
     Writes <frame>.npz of every scan whose frame has a pose and label images, and text_embeddings.npz of the classes.
     """
     from panrecon.commands.simulate_points import write_drive_features
 
     with exit_on_input_error():
-        count, place = write_drive_features(folder, out, seed)
-        console.print(f"simulated features of {count} scans -> {place}", highlight=False)
+        count, target = write_drive_features(folder, out, seed)
+        console.print(f"simulated features of {count} scans -> {target}", highlight=False)
 
 
 def _write_detections(folder: Path, out: Path, level: float, fault: list[str], seed: int) -> None:
@@ -167,17 +167,18 @@ def _write_detections(folder: Path, out: Path, level: float, fault: list[str], s
 
     table, frames = _truth(folder)
     faults = DetectionFaults(**(vars(DetectionFaults.at_level(level)) | _rates(fault)))
-    found = []
+    names = []
+    simulated = []
     exact = []
-    for number, (name, truth) in enumerate(frames):
-        detected = simulated_detections(truth, table, faults, seed=seed, frame=number)
-        found.append((name, detected))
+    for frame_index, (name, truth) in enumerate(frames):
+        names.append(name)
+        simulated.append(simulated_detections(truth, table, faults, seed=seed, frame=frame_index))
         exact.append(exact_detections(truth, table))
-    write_detections(out, found, table)
-    measured = mask_quality([detected for _, detected in found], exact)
+    write_detections(out, list(zip(names, simulated, strict=True)), table)
+    quality = mask_quality(simulated, exact)
     console.print(
-        f"simulated detections: {sum(len(d) for _, d in found)} masks, recall {measured.recall:.2f}, "
-        f"precision {measured.precision:.2f}, SQ {measured.segmentation_quality:.2f} -> {out}",
+        f"simulated detections: {sum(map(len, simulated))} masks, recall {quality.recall:.2f}, "
+        f"precision {quality.precision:.2f}, SQ {quality.segmentation_quality:.2f} -> {out}",
         highlight=False,
     )
 
@@ -188,8 +189,8 @@ def _write_features(folder: Path, out: Path, seed: int) -> None:
     from panrecon.simulation.predictions.features import simulated_features
 
     table, frames = _truth(folder)
-    for number, (name, truth) in enumerate(frames):
-        write_features(out, name, simulated_features(truth, table, seed=seed, frame=number))
+    for frame_index, (name, truth) in enumerate(frames):
+        write_features(out, name, simulated_features(truth, table, seed=seed, frame=frame_index))
     write_json(out / "features.json", {"source": "panrecon simulate features", "seed": seed})
 
 
@@ -223,11 +224,11 @@ def _rates(fault: list[str]) -> dict[str, float]:
     from panrecon.errors import InputError
     from panrecon.simulation.predictions.detections import DetectionFaults
 
-    known = [name for name, value in vars(DetectionFaults()).items() if isinstance(value, float)]
+    names = [name for name, value in vars(DetectionFaults()).items() if isinstance(value, float)]
     rates = {}
     for text in fault:
         name, _, value = text.partition("=")
-        if name not in known or not value.replace(".", "", 1).isdigit():
-            raise InputError(f"The fault {text!r} is not name=rate with a name of {', '.join(known)}.")
+        if name not in names or not value.replace(".", "", 1).isdigit():
+            raise InputError(f"The fault {text!r} is not name=rate with a name of {', '.join(names)}.")
         rates[name] = float(value)
     return rates

@@ -1,4 +1,4 @@
-"""What `panrecon simulate points` writes: features of a drive's LiDAR points, made of the truth of its images."""
+"""What `panrecon simulate points` writes: features of a drive's LiDAR points, made of its label images."""
 
 from pathlib import Path
 from typing import Final
@@ -19,14 +19,13 @@ from panrecon.structures import VOID, CategoryTable, Labels
 from panrecon.terminal import track
 
 FEATURES: Final = "simulated_features"  # folder beside the scans
-UNLABELLED: Final = "unknown object"  # what pixels of no class show
+UNLABELLED: Final = "unknown object"  # the class name whose embedding pixels without a class have
 
 
 def write_drive_features(folder: Path, out: Path | None, seed: int) -> tuple[int, Path]:
-    """How many scans of a drive of KITTI-360 got features, and the folder they lie in; by default beside the scans.
+    """The number of scans of a drive of KITTI-360 whose features were written, and the folder, by default of the scans.
 
-    They are made of the drive's label images; pixels without a label of the class table show a word of none of its
-    classes.
+    Scans without a pose or label images are left out.
     """
     table = read_categories(find_table("kitti360"))
     reader = KITTI360()

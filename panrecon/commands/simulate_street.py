@@ -134,7 +134,7 @@ def write_nuscenes(folder: Path, recording: StreetRecording) -> None:
 class PointFeatureWriter:
     """Writes simulated features of the points of every frame, where the recording asks for them.
 
-    Pixels of a class that the benchmark's table does not list show the street's own word for it.
+    Pixels of a class that the benchmark's table does not list have the embedding of the street's own name for it.
     """
 
     def __init__(self, folder: Path, recording: StreetRecording, benchmark: Benchmark) -> None:

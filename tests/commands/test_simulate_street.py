@@ -96,17 +96,19 @@ def test_scans_projected_by_the_files_fit_the_label_images_and_the_truth(kitti: 
     turn = np.eye(4)
     turn[:3, :3] = numbers["R_rect_00"].reshape(3, 3)
     world_from_rectified = named_rows(kitti / "data_poses" / DRIVE / "cam0_to_world.txt")
-    frames, truth = label_frames(find(kitti, SEMANTICS_2D), TABLE), drive_points(find(kitti, SEMANTICS_3D), TABLE)
+    frames = label_frames(find(kitti, SEMANTICS_2D), TABLE)
+    truth = drive_points(find(kitti, SEMANTICS_3D), TABLE)
     tree = cKDTree(truth.mesh.vertices)
     for frame in range(4):
         scan = read_points(kitti / "data_3d_raw" / DRIVE / f"velodyne_points/data/{frame:010d}.bin")[:, :3]
         rectified = (turn @ camera_from_lidar @ np.column_stack([scan, np.ones(len(scan))]).T)[:, scan[:, 0] > 3]
-        away, nearest = tree.query((rigid(world_from_rectified[str(frame)]) @ rectified)[:3].T)
-        assert np.mean(away < 0.1) > 0.9  # the rest moves, or lies far off where the truth's points are sparse
+        distance, nearest = tree.query((rigid(world_from_rectified[str(frame)]) @ rectified)[:3].T)
+        assert np.mean(distance < 0.1) > 0.9  # the rest moves, or lies far off where the truth's points are sparse
         u, v, depth = numbers["P_rect_00"].reshape(3, 4) @ rectified
         category = frames.read(str(frame)).category
-        column, row = np.rint(u / depth).astype(int), np.rint(v / depth).astype(int)
-        inside = (column >= 0) & (column < 352) & (row >= 0) & (row < category.shape[0]) & (away < 0.1)
+        column = np.rint(u / depth).astype(int)
+        row = np.rint(v / depth).astype(int)
+        inside = (column >= 0) & (column < 352) & (row >= 0) & (row < category.shape[0]) & (distance < 0.1)
         assert inside.sum() > 300
         same = category[row[inside], column[inside]] == truth.labels.category[nearest][inside]
         assert np.mean(same) > 0.9
@@ -154,7 +156,8 @@ def test_images_have_the_stated_size_and_times_one_line_a_frame(kitti: Path) -> 
 
 
 def test_same_seed_gives_the_same_files_and_another_other_ones(kitti: Path, tmp_path: Path) -> None:
-    again, other = simulated(tmp_path / "again"), simulated(tmp_path / "other", "--seed", "6")
+    again = simulated(tmp_path / "again")
+    other = simulated(tmp_path / "other", "--seed", "6")
     files = sorted(path.relative_to(kitti) for path in kitti.rglob("*") if path.is_file())
     assert files == sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
     assert all((kitti / path).read_bytes() == (again / path).read_bytes() for path in files)
@@ -180,7 +183,8 @@ def semantic_kitti_scans(sequence: Path) -> list[LidarScan]:
 
 
 def nuscenes_scans(root: Path) -> list[LidarScan]:
-    tables, table = nuscenes_files.read_tables(root), read_categories(find_table("nuscenes"))
+    tables = nuscenes_files.read_tables(root)
+    table = read_categories(find_table("nuscenes"))
     return [nuscenes_files.read_scan(tables, token, table) for token in nuscenes_files.sample_tokens(tables)]
 
 
@@ -196,24 +200,25 @@ def test_labels_of_semantic_kitti_are_those_of_the_truth(kitti: Path, semantic_k
     """Where a still point lies beside a true one, both have the same class; things alone have instances."""
     table = read_categories(find_table("semantic_kitti"))
     truth = drive_points(find(kitti, SEMANTICS_3D), TABLE)
-    tree, start = cKDTree(truth.mesh.vertices), named_rows(kitti / "data_poses" / DRIVE / "poses.txt")["0"]
+    tree = cKDTree(truth.mesh.vertices)
+    start = named_rows(kitti / "data_poses" / DRIVE / "poses.txt")["0"]
     mounted = rigid(named_rows(kitti / "calibration/calib_cam_to_pose.txt")["image_00"])
     lidar = rigid(np.loadtxt(kitti / "calibration/calib_cam_to_velo.txt"))
     world_from_first = rigid(start) @ mounted @ np.linalg.inv(lidar)
     for scan, pose in zip(semantic_kitti_scans(semantic_kitti), kitti_files.read_poses(semantic_kitti), strict=True):
         assert scan.labels is not None
         world = transform(world_from_first @ pose, scan.points[:, :3].astype(np.float64))
-        away, nearest = tree.query(world)
-        beside = np.flatnonzero((away < 0.06) & (scan.labels.category != VOID))
+        distance, nearest = tree.query(world)
+        beside = np.flatnonzero((distance < 0.06) & (scan.labels.category != VOID))
         assert len(beside) > 500
         rows = zip(
             scan.labels.category[beside].tolist(),
             truth.labels.category[np.asarray(nearest)[beside]].tolist(),
             strict=True,
         )
-        pairs = [(table[mine].name, TABLE[other].name) for mine, other in rows]
-        alike = {("trunk", "vegetation"), ("other vehicle", "bus")}
-        assert np.mean([a == b or (a, b) in alike for a, b in pairs]) > 0.98
+        pairs = [(table[category].name, TABLE[true_category].name) for category, true_category in rows]
+        equivalent = {("trunk", "vegetation"), ("other vehicle", "bus")}
+        assert np.mean([a == b or (a, b) in equivalent for a, b in pairs]) > 0.98
         things = np.append(table.is_thing, False)[scan.labels.category]
         assert (scan.labels.instance[things] != VOID).all()
 
@@ -233,12 +238,18 @@ def test_moving_things_have_moving_ids_and_one_number_in_all_frames(semantic_kit
 @pytest.mark.parametrize("layout", ["semantic_kitti", "nuscenes"])
 def test_points_fall_on_pixels_of_their_own_class(layout: str, request: pytest.FixtureRequest) -> None:
     """By what the files say; the pixels' classes, which these layouts lack, come from the simulator."""
-    folder, table = request.getfixturevalue(layout), read_categories(find_table(layout))
-    row_of_pixel = np.array([table.index_of_raw_id.get(getattr(ids, layout), VOID) for ids in BENCHMARK_IDS.values()])
+    folder = request.getfixturevalue(layout)
+    table = read_categories(find_table(layout))
+    benchmark_category_of_category = np.array(
+        [table.index_of_raw_id.get(getattr(ids, layout), VOID) for ids in BENCHMARK_IDS.values()]
+    )
     if layout == "semantic_kitti":
-        scans, sensors, model = semantic_kitti_scans(folder), stereo_sensors(kitti360_rig(352)), LidarModel(16, 256)
+        scans = semantic_kitti_scans(folder)
+        sensors = stereo_sensors(kitti360_rig(352))
+        model = LidarModel(16, 256)
     else:
-        scans, sensors = nuscenes_scans(folder), surround_sensors(160)
+        scans = nuscenes_scans(folder)
+        sensors = surround_sensors(160)
         model = LidarModel(16, 256, halves_deg=HDL_32E)
     for scan, frame in zip(scans, simulated_sequence(build_street(5), sensors, model, len(scans)), strict=True):
         assert scan.labels is not None
@@ -250,7 +261,7 @@ def test_points_fall_on_pixels_of_their_own_class(layout: str, request: pytest.F
             column, row, inside = nearest_pixel(image.camera, pixels)
             unhidden = inside & (np.abs(view.depth[row, column] - depth) < 0.1 * depth)
             assert np.count_nonzero(unhidden) > 200
-            shown = row_of_pixel[view.truth.category[row, column]]
+            shown = benchmark_category_of_category[view.truth.category[row, column]]
             assert np.mean((shown == scan.labels.category)[unhidden]) > 0.93, image.name
             assert np.count_nonzero(unhidden) > 0.7 * np.count_nonzero(inside)
 
@@ -289,7 +300,8 @@ def test_frames_of_nuscenes_are_chained(nuscenes: Path) -> None:
 
 @pytest.mark.parametrize("layout", ["semantic_kitti", "nuscenes"])
 def test_features_of_points_name_most_of_them(layout: str, request: pytest.FixtureRequest) -> None:
-    folder, table = request.getfixturevalue(layout), read_categories(find_table(layout))
+    folder = request.getfixturevalue(layout)
+    table = read_categories(find_table(layout))
     embeddings = read_text_embeddings(folder / "simulated_features")
     text = np.stack([embeddings[category.name] for category in table])
     for scan in (semantic_kitti_scans if layout == "semantic_kitti" else nuscenes_scans)(folder):

@@ -15,7 +15,7 @@ CAMERA = Camera(160, 120, 145.0, 145.0, 79.5, 59.5)
 
 
 @dataclass(frozen=True)
-class Recording:
+class RoomRecording:
     """A room, the camera that renders it and some views of it."""
 
     room: Room
@@ -25,9 +25,9 @@ class Recording:
 
 
 @pytest.fixture(scope="session")
-def recording() -> Recording:
+def recording() -> RoomRecording:
     room = build_room(3)
     renderer = RoomCamera(room, light_edge=0.5)
     path = hand_held_path(room, 24, seed=3)
     views = tuple(renderer.render(CAMERA, pose, seed=3, frame=i) for i, pose in enumerate(path))
-    return Recording(room, renderer, path, views)
+    return RoomRecording(room, renderer, path, views)

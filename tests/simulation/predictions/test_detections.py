@@ -10,63 +10,63 @@ from panrecon.simulation.predictions.detections import CONFUSED, DetectionFaults
 from panrecon.simulation.predictions.mask_faults import cut_in_two, jittered
 from panrecon.simulation.predictions.mask_quality import MaskQuality, mask_quality
 from panrecon.structures import VOID, Category, CategoryTable, Detections, Labels
-from tests.simulation.conftest import Recording
+from tests.simulation.conftest import RoomRecording
 
 NONE = DetectionFaults.at_level(0.0)
 
 
-def quality(recording: Recording, faults: DetectionFaults, seeds: int = 1) -> MaskQuality:
+def quality(recording: RoomRecording, faults: DetectionFaults, seeds: int = 1) -> MaskQuality:
     table = recording.room.categories
     exact = [exact_detections(view.truth, table, 25) for view in recording.views]
     total = MaskQuality()
     for seed in range(seeds):
-        found = [
+        detections = [
             simulated_detections(view.truth, table, faults, seed=seed, frame=i)
             for i, view in enumerate(recording.views)
         ]
-        total += mask_quality(found, exact)
+        total += mask_quality(detections, exact)
     return total
 
 
 def labels_of(detections: Detections, table: CategoryTable, shape: tuple[int, ...]) -> np.ndarray:
     category = np.full(shape, VOID)
-    for row, mask in zip(detections.category, detections.mask, strict=True):
-        category[mask] = row
+    for category_of_mask, mask in zip(detections.category, detections.mask, strict=True):
+        category[mask] = category_of_mask
     return category
 
 
-def test_level_zero_is_exact(recording: Recording) -> None:
+def test_level_zero_is_exact(recording: RoomRecording) -> None:
     for frame, view in enumerate(recording.views):
         table = recording.room.categories
-        found = simulated_detections(view.truth, table, NONE, frame=frame, min_area=1)
-        assert_array_equal(labels_of(found, table, view.truth.category.shape), view.truth.category)
-        assert (found.mask.sum(axis=0) == (view.truth.category != VOID)).all()
+        detections = simulated_detections(view.truth, table, NONE, frame=frame, min_area=1)
+        assert_array_equal(labels_of(detections, table, view.truth.category.shape), view.truth.category)
+        assert (detections.mask.sum(axis=0) == (view.truth.category != VOID)).all()
         things = np.unique(view.truth.instance[view.truth.instance != VOID])
         stuff = np.unique(view.truth.category[view.truth.instance == VOID])
-        assert len(found) == len(things) + len(stuff)
-        assert_allclose(found.score, 1.0)
+        assert len(detections) == len(things) + len(stuff)
+        assert_allclose(detections.score, 1.0)
 
 
-def test_level_one_is_as_good_as_measured_segmenters(recording: Recording) -> None:
+def test_level_one_is_as_good_as_measured_segmenters(recording: RoomRecording) -> None:
     measured = quality(recording, DetectionFaults.at_level(1.0), seeds=3)
     assert 0.65 < measured.recall < 0.85
     assert 0.60 < measured.precision < 0.92
     assert 0.77 < measured.segmentation_quality < 0.86
 
 
-def test_level_two_is_much_worse(recording: Recording) -> None:
+def test_level_two_is_much_worse(recording: RoomRecording) -> None:
     measured = quality(recording, DetectionFaults.at_level(2.0), seeds=2)
     assert 0.40 < measured.recall < 0.62
     assert 0.58 < measured.segmentation_quality < 0.73
 
 
-def test_recall_falls_as_misses_rise(recording: Recording) -> None:
+def test_recall_falls_as_misses_rise(recording: RoomRecording) -> None:
     recalls = [quality(recording, replace(NONE, miss=miss)).recall for miss in (0.0, 0.15, 0.4, 10.0)]
     assert recalls == sorted(recalls, reverse=True)
     assert recalls[0] == 1.0 and recalls[-1] < 0.1
 
 
-def test_shape_worsens_with_jitter_alone(recording: Recording) -> None:
+def test_shape_worsens_with_jitter_alone(recording: RoomRecording) -> None:
     jittered = quality(recording, replace(NONE, jitter=0.05))
     assert jittered.segmentation_quality < 0.93
     assert jittered.recall > 0.9
@@ -81,71 +81,73 @@ def test_shape_worsens_with_jitter_alone(recording: Recording) -> None:
         replace(NONE, wrong_class=0.5),
     ],
 )
-def test_faults_cost_precision(recording: Recording, faults: DetectionFaults) -> None:
+def test_faults_cost_precision(recording: RoomRecording, faults: DetectionFaults) -> None:
     assert quality(recording, faults).precision < 0.9
 
 
 @pytest.mark.parametrize("faults", [replace(NONE, merge=1.0), replace(NONE, leak=1.0), replace(NONE, swallow=1.0)])
-def test_faults_add_pixels_to_masks(recording: Recording, faults: DetectionFaults) -> None:
+def test_faults_add_pixels_to_masks(recording: RoomRecording, faults: DetectionFaults) -> None:
     changed = 0
     for frame, view in enumerate(recording.views):
-        found = simulated_detections(view.truth, recording.room.categories, faults, frame=frame)
+        detections = simulated_detections(view.truth, recording.room.categories, faults, frame=frame)
         exact = exact_detections(view.truth, recording.room.categories, 25)
-        overlaps = [(mask & exact.mask).any(axis=(1, 2)).sum() for mask in found.mask]
+        overlaps = [(mask & exact.mask).any(axis=(1, 2)).sum() for mask in detections.mask]
         changed += int((np.array(overlaps) > 1).sum())
     assert changed > 5
 
 
-def test_merges_join_neighbours_of_one_class_only(recording: Recording) -> None:
+def test_merges_join_neighbours_of_one_class_only(recording: RoomRecording) -> None:
     for frame, view in enumerate(recording.views):
-        found = simulated_detections(view.truth, recording.room.categories, replace(NONE, merge=1.0), frame=frame)
-        for category, mask in zip(found.category, found.mask, strict=True):
+        detections = simulated_detections(view.truth, recording.room.categories, replace(NONE, merge=1.0), frame=frame)
+        for category, mask in zip(detections.category, detections.mask, strict=True):
             assert_array_equal(np.unique(view.truth.category[mask]), [category])
 
 
-def test_confusion_is_fixed_for_an_object(recording: Recording) -> None:
-    """With all objects confused in all views, the wrong word of an object is the same in every view."""
+def test_confusion_is_fixed_for_an_object(recording: RoomRecording) -> None:
+    """With all objects confused in all views, the wrong class of an object is the same in every view."""
     faults = replace(NONE, confused_objects=1.0, confused_views=1.0)
-    words: dict[int, set[int]] = {}
+    categories_of_instance: dict[int, set[int]] = {}
     for frame, view in enumerate(recording.views):
-        found = simulated_detections(view.truth, recording.room.categories, faults, frame=frame)
-        for category, mask in zip(found.category, found.mask, strict=True):
+        detections = simulated_detections(view.truth, recording.room.categories, faults, frame=frame)
+        for category, mask in zip(detections.category, detections.mask, strict=True):
             instance = int(view.truth.instance[mask][0])
             if instance != VOID:
-                words.setdefault(instance, set()).add(int(category))
-    assert all(len(rows) == 1 for rows in words.values())
-    category, table = recording.room.category_of_instance, recording.room.categories
-    assert {i for i, rows in words.items() if rows != {category[i]}} == {
+                categories_of_instance.setdefault(instance, set()).add(int(category))
+    assert all(len(categories) == 1 for categories in categories_of_instance.values())
+    category = recording.room.category_of_instance
+    table = recording.room.categories
+    assert {i for i, categories in categories_of_instance.items() if categories != {category[i]}} == {
         i
-        for i in words
+        for i in categories_of_instance
         if any(table.index_of(w) not in (VOID, category[i]) for w in CONFUSED.get(table[category[i]].name, ()))
     }
 
 
-def test_scores_follow_quality(recording: Recording) -> None:
-    """Of right words alone: wrong ones and hallucinations score low anyway."""
+def test_scores_follow_quality(recording: RoomRecording) -> None:
+    """Of correct classes alone: wrong ones and hallucinations score low anyway."""
     faults = replace(DetectionFaults(), hallucinations=0.0, confused_objects=0.0, wrong_class=0.0)
-    scores, ious = [], []
+    scores = []
+    ious = []
     for frame, view in enumerate(recording.views):
-        found = simulated_detections(view.truth, recording.room.categories, faults, frame=frame)
+        detections = simulated_detections(view.truth, recording.room.categories, faults, frame=frame)
         exact = exact_detections(view.truth, recording.room.categories)
-        assert (np.diff(found.score) <= 0).all()
-        for score, mask in zip(found.score, found.mask, strict=True):
+        assert (np.diff(detections.score) <= 0).all()
+        for score, mask in zip(detections.score, detections.mask, strict=True):
             common = (mask & exact.mask).sum(axis=(1, 2))
             ious.append((common / (mask | exact.mask).sum(axis=(1, 2))).max())
             scores.append(score)
     assert np.corrcoef(scores, ious)[0, 1] > 0.4
 
 
-def test_only_prompted_words_are_detected(recording: Recording) -> None:
+def test_only_prompted_words_are_detected(recording: RoomRecording) -> None:
     table = recording.room.categories
     faults = replace(DetectionFaults(), prompted=("couch", "chair"))
     allowed = {table.index_of("sofa"), table.index_of("chair")}
-    found = [simulated_detections(view.truth, table, faults, frame=i) for i, view in enumerate(recording.views)]
-    assert {int(row) for detections in found for row in detections.category} == allowed
+    views = [simulated_detections(view.truth, table, faults, frame=i) for i, view in enumerate(recording.views)]
+    assert {int(category) for detections in views for category in detections.category} == allowed
 
 
-def test_detections_are_a_function_of_seed_and_frame(recording: Recording) -> None:
+def test_detections_are_a_function_of_seed_and_frame(recording: RoomRecording) -> None:
     view = recording.views[4]
     first, again, other = (
         simulated_detections(view.truth, recording.room.categories, seed=2, frame=frame) for frame in (4, 4, 5)
@@ -158,14 +160,16 @@ def test_images_of_other_scenes_work() -> None:
     """Void pixels, an unlisted confuser and a thing without a number, which is no segment."""
     table = CategoryTable((Category(7, "toilet", True), Category(9, "wall", False)))
     category = np.full((40, 60), VOID, dtype=np.int32)
-    category[:, 20:], category[10:30, 30:50], category[35:, 50:] = 1, 0, 0
+    category[:, 20:] = 1
+    category[10:30, 30:50] = 0
+    category[35:, 50:] = 0
     instance = np.full_like(category, VOID)
     instance[10:30, 30:50] = 300
     exact = exact_detections(Labels(category, instance), table)
     assert sorted(exact.category.tolist()) == [0, 1]
     for frame in range(20):
-        found = simulated_detections(Labels(category, instance), table, DetectionFaults.at_level(2.0), frame=frame)
-        assert found.mask.shape[1:] == (40, 60)
+        detections = simulated_detections(Labels(category, instance), table, DetectionFaults.at_level(2.0), frame=frame)
+        assert detections.mask.shape[1:] == (40, 60)
     empty = simulated_detections(Labels(np.full_like(category, VOID), instance), table, NONE)
     assert len(empty) == 0 and empty.mask.shape == (0, 40, 60)
 

@@ -65,7 +65,8 @@ def test_every_synonym_is_nearest_to_a_class_that_it_stands_for() -> None:
 
 
 def test_an_embedding_depends_on_the_word_alone() -> None:
-    alone, among = simulated_text_embeddings(["bus"])[0], simulated_text_embeddings(["car", "Bus", "tree house"])
+    alone = simulated_text_embeddings(["bus"])[0]
+    among = simulated_text_embeddings(["car", "Bus", "tree house"])
     assert_array_equal(alone, among[1])
     assert_allclose(np.linalg.norm(among[2]), 1, atol=1e-6)
     with pytest.raises(ValueError, match=f"{MIN_DIMENSIONS} are needed"):
@@ -73,36 +74,36 @@ def test_an_embedding_depends_on_the_word_alone() -> None:
 
 
 def test_perfect_features_are_the_embedding_of_the_points_class_but_for_edges(frame: SequenceFrame) -> None:
-    found = simulated_point_features(frame.scan.exact, frame.views[:1], EMBEDDINGS, PERFECT)
-    exact = (np.abs(found.values - EMBEDDINGS[frame.scan.truth.category]).max(axis=1) < 1e-4)[found.valid]
+    features = simulated_point_features(frame.scan.exact, frame.views[:1], EMBEDDINGS, PERFECT)
+    exact = (np.abs(features.values - EMBEDDINGS[frame.scan.truth.category]).max(axis=1) < 1e-4)[features.valid]
     assert 0.3 < exact.mean() < 1
-    near = (found.values @ EMBEDDINGS.T).argmax(axis=1) == frame.scan.truth.category
-    assert near[found.valid].mean() > 0.9
+    near = (features.values @ EMBEDDINGS.T).argmax(axis=1) == frame.scan.truth.category
+    assert near[features.valid].mean() > 0.9
 
 
 def test_points_outside_all_images_are_zero_and_not_valid(frame: SequenceFrame) -> None:
-    found = simulated_point_features(frame.scan.exact, frame.views, EMBEDDINGS)
+    features = simulated_point_features(frame.scan.exact, frame.views, EMBEDDINGS)
     behind = frame.scan.points[:, 0] < 0
-    assert not found.valid[behind].any() and found.valid[~behind].any()
-    assert (found.values[~found.valid] == 0).all()
-    assert (np.abs(found.values[found.valid]).max(axis=1) > 0).all()
+    assert not features.valid[behind].any() and features.valid[~behind].any()
+    assert (features.values[~features.valid] == 0).all()
+    assert (np.abs(features.values[features.valid]).max(axis=1) > 0).all()
 
 
 def test_two_cameras_give_the_mean(frame: SequenceFrame) -> None:
     both = simulated_point_features(frame.scan.exact, frame.views, EMBEDDINGS, PERFECT)
-    one, other = (simulated_point_features(frame.scan.exact, [view], EMBEDDINGS, PERFECT) for view in frame.views)
-    assert_array_equal(both.valid, one.valid | other.valid)
-    shared = one.valid & other.valid
+    first, second = (simulated_point_features(frame.scan.exact, [view], EMBEDDINGS, PERFECT) for view in frame.views)
+    assert_array_equal(both.valid, first.valid | second.valid)
+    shared = first.valid & second.valid
     assert shared.any()
-    assert_allclose(both.values[shared], (one.values + other.values)[shared] / 2, atol=1e-6)
-    assert_allclose(both.values[one.valid & ~other.valid], one.values[one.valid & ~other.valid], atol=1e-6)
+    assert_allclose(both.values[shared], (first.values + second.values)[shared] / 2, atol=1e-6)
+    assert_allclose(both.values[first.valid & ~second.valid], first.values[first.valid & ~second.valid], atol=1e-6)
 
 
 def test_faults_make_classes_harder_to_tell(frame: SequenceFrame) -> None:
     def accuracy(faults: PointFeatureFaults) -> float:
-        found = simulated_point_features(frame.scan.exact, frame.views, EMBEDDINGS, faults, seed=4)
-        named = (found.values @ EMBEDDINGS.T).argmax(axis=1)
-        return float((named == frame.scan.truth.category)[found.valid].mean())
+        features = simulated_point_features(frame.scan.exact, frame.views, EMBEDDINGS, faults, seed=4)
+        named = (features.values @ EMBEDDINGS.T).argmax(axis=1)
+        return float((named == frame.scan.truth.category)[features.valid].mean())
 
     perfect, usual, blurred, confused = (
         accuracy(faults)
@@ -119,9 +120,9 @@ def test_faults_make_classes_harder_to_tell(frame: SequenceFrame) -> None:
 
 
 def test_features_depend_on_seed_and_frame_alone(frame: SequenceFrame) -> None:
-    def values(seed: int, number: int) -> bytes:
-        found = simulated_point_features(frame.scan.exact, frame.views, EMBEDDINGS, seed=seed, frame=number)
-        return found.values.tobytes()
+    def values(seed: int, frame_index: int) -> bytes:
+        features = simulated_point_features(frame.scan.exact, frame.views, EMBEDDINGS, seed=seed, frame=frame_index)
+        return features.values.tobytes()
 
     assert values(1, 2) == values(1, 2)
     assert len({values(1, 2), values(2, 2), values(1, 3)}) == 3

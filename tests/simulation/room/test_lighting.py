@@ -26,16 +26,16 @@ def lit() -> LitMesh:
 
 def floor_points(lit: LitMesh, nearest: float, farthest: float) -> np.ndarray:
     """Floor vertices this far from the middle along x or y, whichever is more (m)."""
-    away = np.abs(lit.mesh.vertices[:, :2] - LAMP[:2]).max(axis=1)
-    return np.flatnonzero((lit.mesh.vertices[:, 2] == 0) & (away > nearest) & (away < farthest))
+    offset = np.abs(lit.mesh.vertices[:, :2] - LAMP[:2]).max(axis=1)
+    return np.flatnonzero((lit.mesh.vertices[:, 2] == 0) & (offset > nearest) & (offset < farthest))
 
 
 def test_open_floor_gets_the_light_of_the_lamp(lit: LitMesh) -> None:
     """Cosine over squared distance over pi; the only other light comes off the board."""
-    seen = floor_points(lit, 1.3, 1.9)
-    distance = np.linalg.norm(lit.mesh.vertices[seen] - LAMP, axis=1)
+    points = floor_points(lit, 1.3, 1.9)
+    distance = np.linalg.norm(lit.mesh.vertices[points] - LAMP, axis=1)
     expected = POWER * LAMP[2] / distance**3 / np.pi
-    assert_allclose(lit.irradiance[seen, 0], expected, rtol=0.1)
+    assert_allclose(lit.irradiance[points, 0], expected, rtol=0.1)
 
 
 def test_board_casts_a_shadow(lit: LitMesh) -> None:

@@ -21,7 +21,7 @@ def room(request: pytest.FixtureRequest) -> Room:
 
 
 def names(room: Room) -> list[str]:
-    return [room.categories[int(row)].name for row in room.category_of_instance]
+    return [room.categories[int(category)].name for category in room.category_of_instance]
 
 
 def test_same_seed_gives_the_same_bytes(room: Room) -> None:
@@ -45,11 +45,12 @@ def test_room_is_furnished(room: Room) -> None:
 
 
 def test_every_face_is_labelled_and_instances_have_one_category(room: Room) -> None:
-    category, instance = room.labels.category, room.labels.instance
+    category = room.labels.category
+    instance = room.labels.instance
     assert (category != VOID).all()
     assert_array_equal(room.categories.is_thing[category], instance != VOID)
-    for number in range(room.instance_count):
-        assert len(np.unique(category[instance == number])) == 1
+    for instance_index in range(room.instance_count):
+        assert len(np.unique(category[instance == instance_index])) == 1
 
 
 def test_objects_share_no_vertices(room: Room) -> None:
@@ -77,12 +78,12 @@ def test_small_things_do_not_overlap_each_other(room: Room) -> None:
 def test_nothing_floats(room: Room) -> None:
     """Everything that does not hang stands on the floor, on the rug or on something's upper side."""
     corners = room.mesh.vertices[room.mesh.faces]
-    for number, name in enumerate(names(room)):
-        low, high = room.boxes[number]
+    for instance_index, name in enumerate(names(room)):
+        low, high = room.boxes[instance_index]
         if name == "picture" or high[2] > room.size[2] - 0.01:
             continue
         middle = (low + high)[:2] / 2
-        others = corners[room.labels.instance != number]
+        others = corners[room.labels.instance != instance_index]
         near = (others[..., :2].min(axis=1) <= middle).all(axis=1) & (others[..., :2].max(axis=1) >= middle).all(axis=1)
         gap = low[2] - others[near][..., 2].max(axis=1)
         assert (np.abs(gap) < 0.015).any(), name
@@ -134,7 +135,8 @@ def test_leaf_has_two_sides() -> None:
 
 
 def test_rod_joins_its_ends() -> None:
-    start, end = np.array([0.2, -0.1, 0.4]), np.array([1.0, 0.7, 0.1])
+    start = np.array([0.2, -0.1, 0.4])
+    end = np.array([1.0, 0.7, 0.1])
     part = rod((0.2, -0.1, 0.4), (1.0, 0.7, 0.1), 0.01, WHITE)
     assert_allclose(bounds([part]), [np.minimum(start, end), np.maximum(start, end)], atol=0.011)
 
@@ -145,7 +147,8 @@ def test_subdivision_keeps_the_surface_and_bounds_its_edges() -> None:
     fine, parent = subdivide(mesh, 0.05)
     ends = fine.vertices[mesh_edges(fine.faces)]
     assert np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1).max() <= 0.05
-    coarse_normals, fine_normals = face_normals(mesh.vertices, mesh.faces), face_normals(fine.vertices, fine.faces)
+    coarse_normals = face_normals(mesh.vertices, mesh.faces)
+    fine_normals = face_normals(fine.vertices, fine.faces)
     sums = [np.bincount(parent, fine_normals[:, i], minlength=len(mesh.faces)) for i in range(3)]
     assert_allclose(np.stack(sums, axis=1), coarse_normals, atol=1e-12)
 

@@ -35,12 +35,13 @@ class Drive:
 
 @pytest.fixture(scope="module")
 def drive() -> Drive:
-    street, rig = built(2), kitti360_rig(352)
+    street = built(2)
+    rig = kitti360_rig(352)
     frames = list(simulated_sequence(street, stereo_sensors(rig), FEW, FRAMES))
-    gathered = StaticPointAccumulator(street)
+    accumulator = StaticPointAccumulator(street)
     for frame in frames:
-        gathered.add(frame)
-    return Drive(street, rig, frames, gathered.result())
+        accumulator.add(frame)
+    return Drive(street, rig, frames, accumulator.result())
 
 
 @cache
@@ -49,7 +50,7 @@ def built(seed: int) -> Street:
 
 
 def names(street: Street) -> list[str]:
-    return [street.categories[int(row)].name for row in street.category_of_instance]
+    return [street.categories[int(category)].name for category in street.category_of_instance]
 
 
 def test_same_seed_gives_the_same_bytes_and_another_another_street() -> None:
@@ -70,11 +71,11 @@ def test_every_street_has_all_classes_but_the_sky(seed: int) -> None:
 def test_ids_of_the_classes_are_those_of_kitti_360() -> None:
     table = read_categories(find_table("kitti360"))
     for category in built(0).categories:
-        row = table.index_of_raw_id[category.raw_ids[0]]
+        index = table.index_of_raw_id[category.raw_ids[0]]
         if table.index_of(category.name) != VOID:
-            assert table.index_of(category.name) == row
-        if table[row].evaluated:
-            assert category.thing == table[row].thing or category.name == "trash bin"
+            assert table.index_of(category.name) == index
+        if table[index].evaluated:
+            assert category.thing == table[index].thing or category.name == "trash bin"
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -108,7 +109,8 @@ def test_the_vehicle_hits_nothing(seed: int) -> None:
 
 def test_faces_are_numbered_alike_at_all_times() -> None:
     street = built(1)
-    early, late = street.surface_at(0.0), street.surface_at(2.0)
+    early = street.surface_at(0.0)
+    late = street.surface_at(2.0)
     assert_array_equal(early.labels.instance, late.labels.instance)
     moving = np.append(street.is_dynamic_instance, False)[early.labels.instance]
     shift = np.abs(late.mesh.vertices[late.mesh.faces] - early.mesh.vertices[early.mesh.faces]).max(axis=(1, 2))
@@ -144,7 +146,8 @@ def test_points_lie_on_the_surface_within_the_noise(drive: Drive) -> None:
 
 
 def test_a_perfect_lidar_measures_the_exact_points() -> None:
-    street, rig = built(0), kitti360_rig(64)
+    street = built(0)
+    rig = kitti360_rig(64)
     surface = street.surface_at(0.0)
     model = LidarModel(beams=8, columns=64, range_noise=0.0, dropout=0.0)
     pose = vehicle_path(1, 0)[0] @ rig.vehicle_from_lidar
@@ -172,9 +175,9 @@ def _agreement(frame: SequenceFrame, side: int) -> float:
     pixels, depth = project(view.camera, transform(invert(view.world_from_camera), frame.scan.exact))
     column, row, inside = nearest_pixel(view.camera, pixels)
     near = inside & (np.abs(view.depth[row, column] - depth) < 0.05 * depth)
-    shown, mine = view.truth, frame.scan.truth
-    same = (shown.category[row, column] == mine.category) & (shown.instance[row, column] == mine.instance)
-    return float(same[near].mean())
+    same_category = view.truth.category[row, column] == frame.scan.truth.category
+    same_instance = view.truth.instance[row, column] == frame.scan.truth.instance
+    return float((same_category & same_instance)[near].mean())
 
 
 def test_both_cameras_see_a_point_on_one_row_and_farther_ones_closer_together(drive: Drive) -> None:
