@@ -62,14 +62,14 @@ def class_text_embeddings(
     Raises:
         InputError: a name has no embedding, or a novel class is not in the table.
     """
-    names = [(row, name) for row, category in enumerate(table) for name in (category.name, *category.synonyms)]
+    names = [(index, name) for index, category in enumerate(table) for name in (category.name, *category.synonyms)]
     missing = [name for _, name in names if name not in embedding_of_name]
     if missing:
         raise InputError(
             f"There is no text embedding of {', '.join(map(repr, missing))}; embed all names of the class table."
         )
     novel_class = [table.index_of(name) for name in novel]
-    unknown = [name for name, row in zip(novel, novel_class, strict=True) if row < 0]
+    unknown = [name for name, index in zip(novel, novel_class, strict=True) if index < 0]
     if unknown:
         raise InputError(
             f"The novel classes {', '.join(map(repr, unknown))} are not in the class table; name its classes."
@@ -77,7 +77,7 @@ def class_text_embeddings(
     embedding = torch.from_numpy(np.stack([embedding_of_name[name] for _, name in names]).astype(np.float32))
     is_base = np.ones(len(table), dtype=bool)
     is_base[novel_class] = False
-    class_of_name = torch.tensor([row for row, _ in names])
+    class_of_name = torch.tensor([index for index, _ in names])
     return TextEmbeddings(nn.functional.normalize(embedding, dim=1), class_of_name, table.is_thing, is_base)
 
 

@@ -76,7 +76,7 @@ def lovasz_loss(logits: Float[Tensor, "V B"], category: Int[Tensor, " V"]) -> Fl
     labelled = category != VOID
     probability = logits[labelled].softmax(dim=1)
     category = category[labelled]
-    terms = [_lovasz(probability[:, row], category == row) for row in torch.unique(category).tolist()]
+    terms = [_lovasz(probability[:, index], category == index) for index in torch.unique(category).tolist()]
     return torch.stack(terms).mean() if terms else logits.sum() * 0
 
 

@@ -117,7 +117,7 @@ def test_the_truth_scores_100(street: tuple[str, Path], tmp_path: Path) -> None:
     assert content["miou"] == pytest.approx(1.0)
 
 
-def test_wrong_input_is_told_in_a_sentence(street: tuple[str, Path], tmp_path: Path) -> None:
+def test_wrong_input_is_refused_in_a_sentence(street: tuple[str, Path], tmp_path: Path) -> None:
     layout, folder = street
     with pytest.raises(InputError, match="no layout"):
         lidar_dataset("waymo", folder)
@@ -193,7 +193,7 @@ def test_tensorboard_shows_the_losses_also_of_a_training_that_was_stopped(
     np.testing.assert_allclose(logged["rate"][1], [settings.rate_at(step) for step in range(5)], rtol=1e-6)
 
 
-def test_tensorboard_that_is_missing_is_told_before_anything_is_read(
+def test_a_missing_tensorboard_is_refused_before_anything_is_read(
     street: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)

@@ -56,7 +56,7 @@ def run(*arguments: object) -> "typer.testing.Result":
     return CliRunner().invoke(command, [str(argument) for argument in arguments])
 
 
-def test_masks_of_scans_lie_on_what_images_show(drive: Path, labelled: Path, tmp_path: Path) -> None:
+def test_detections_of_scans_agree_with_the_true_images(drive: Path, labelled: Path, tmp_path: Path) -> None:
     """Where the scan reaches: its uppermost ring is near the horizon."""
     out = tmp_path / "detections.json"
     result = run(drive, "--prediction", labelled, "--out", out)
@@ -73,7 +73,7 @@ def test_masks_of_scans_lie_on_what_images_show(drive: Path, labelled: Path, tmp
         assert np.average(right, weights=area) > 0.85
 
 
-def test_masks_of_the_camera_stand_beside_them(drive: Path, labelled: Path, tmp_path: Path) -> None:
+def test_detections_of_the_camera_are_merged_with_them(drive: Path, labelled: Path, tmp_path: Path) -> None:
     """In every frame, also in one whose scan has no labels."""
     mask = np.zeros((1, 188, 704), bool)
     mask[0, 10:20, 30:90] = True
@@ -91,13 +91,13 @@ def test_masks_of_the_camera_stand_beside_them(drive: Path, labelled: Path, tmp_
     assert all((found[f"{number:010d}"].mask[0] == mask[0]).all() for number in range(3))
 
 
-def test_labels_of_no_frame_are_told(drive: Path, tmp_path: Path) -> None:
+def test_labels_of_no_frame_are_refused(drive: Path, tmp_path: Path) -> None:
     result = run(drive, "--prediction", tmp_path, "--out", tmp_path / "out.json")
     assert result.exit_code == 2
     assert not (tmp_path / "out.json").exists()
 
 
-def test_labels_of_another_scan_are_told(drive: Path, labelled: Path, tmp_path: Path) -> None:
+def test_labels_of_another_scan_are_refused(drive: Path, labelled: Path, tmp_path: Path) -> None:
     (tmp_path / "0000000001.label").write_bytes((labelled / "0000000001.label").read_bytes()[:-4])
     result = run(drive, "--prediction", tmp_path, "--out", tmp_path / "out.json")
     assert result.exit_code == 2

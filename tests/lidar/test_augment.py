@@ -35,32 +35,35 @@ def pair(request: pytest.FixtureRequest) -> tuple[LabelledScan, LabelledScan]:
     return sample(toy_scan(0), text), sample(toy_scan(1), text)
 
 
-def place_in(points: Tensor, mixed: LabelledScan) -> Tensor:
-    """Where every point stands in the mixed scan, `VOID` if it does not."""
-    row_of = {tuple(point): row for row, point in enumerate(mixed.scan.points.tolist())}
-    assert len(row_of) == len(mixed.scan.points)
-    return torch.tensor([row_of.get(tuple(point), VOID) for point in points.tolist()])
+def index_in(points: Tensor, mixed: LabelledScan) -> Tensor:
+    """The index of every point in the mixed scan, `VOID` if it is not in it."""
+    index_of = {tuple(point): index for index, point in enumerate(mixed.scan.points.tolist())}
+    assert len(index_of) == len(mixed.scan.points)
+    return torch.tensor([index_of.get(tuple(point), VOID) for point in points.tolist()])
 
 
 @MIXES
 def test_every_point_is_of_one_of_the_two_and_keeps_what_belongs_to_it(
     pair: tuple[LabelledScan, LabelledScan], mix: Mix
 ) -> None:
-    mixed, numbers, found = mix(*pair, seeded(0)), [], 0
+    mixed = mix(*pair, seeded(0))
+    instances = []
+    count = 0
     for source in pair:
-        place = place_in(source.scan.points, mixed)
-        kept, place = place != VOID, place[place != VOID]
-        assert 0.1 < float(kept.float().mean()) < 0.9
-        assert source.scan.features[kept].equal(mixed.scan.features[place])
-        assert source.scan.valid[kept].equal(mixed.scan.valid[place])
-        assert source.category[kept].equal(mixed.category[place])
-        renumbered = set(zip(source.instance[kept].tolist(), mixed.instance[place].tolist(), strict=True))
+        index = index_in(source.scan.points, mixed)
+        is_mixed = index != VOID
+        index = index[is_mixed]
+        assert 0.1 < float(is_mixed.float().mean()) < 0.9
+        assert source.scan.features[is_mixed].equal(mixed.scan.features[index])
+        assert source.scan.valid[is_mixed].equal(mixed.scan.valid[index])
+        assert source.category[is_mixed].equal(mixed.category[index])
+        renumbered = set(zip(source.instance[is_mixed].tolist(), mixed.instance[index].tolist(), strict=True))
         assert len(renumbered) == len(dict(renumbered)) == len({new for _, new in renumbered})
         assert all((old == VOID) == (new == VOID) for old, new in renumbered)
-        numbers.append({new for _, new in renumbered} - {VOID})
-        found += len(place)
-    assert found == len(mixed.scan.points) == len(mixed.category) == len(mixed.instance)
-    assert numbers[0] and numbers[1] and not numbers[0] & numbers[1]
+        instances.append({new for _, new in renumbered} - {VOID})
+        count += len(index)
+    assert count == len(mixed.scan.points) == len(mixed.category) == len(mixed.instance)
+    assert instances[0] and instances[1] and not instances[0] & instances[1]
 
 
 def test_bands_of_inclination_alternate_between_the_two_scans(pair: tuple[LabelledScan, LabelledScan]) -> None:
@@ -71,7 +74,7 @@ def test_bands_of_inclination_alternate_between_the_two_scans(pair: tuple[Labell
         for number, source in enumerate(pair):
             x, y, z = source.scan.points[:, :3].double().unbind(dim=1)
             angles.append(torch.arcsin(z / torch.sqrt(x**2 + y**2 + z**2)))
-            owners.append(torch.where(place_in(source.scan.points, mixed) == VOID, 1 - number, number))
+            owners.append(torch.where(index_in(source.scan.points, mixed) == VOID, 1 - number, number))
         order = torch.cat(angles).argsort()
         angle, owner = torch.cat(angles)[order], torch.cat(owners)[order]
         boundaries = (owner.diff() != 0).nonzero().squeeze(1)
@@ -94,11 +97,11 @@ def test_labels_of_novel_classes_change_nothing_of_a_mixed_scan(text: TextEmbedd
 
 
 @MIXES
-@pytest.mark.parametrize("kept", [(0, 0), (0, 1), (1, 0), (1, 1), (0, 1380)])
-def test_scans_of_nothing_mix_too(text: TextEmbeddings, mix: Mix, kept: tuple[int, int]) -> None:
-    first, second = (sample(first_points(toy_scan(), count), text) for count in kept)
+@pytest.mark.parametrize("counts", [(0, 0), (0, 1), (1, 0), (1, 1), (0, 1380)])
+def test_empty_scans_mix(text: TextEmbeddings, mix: Mix, counts: tuple[int, int]) -> None:
+    first, second = (sample(first_points(toy_scan(), count), text) for count in counts)
     mixed = mix(first, second, seeded(0))
-    assert len(mixed.scan.points) == len(mixed.instance) <= sum(kept)
+    assert len(mixed.scan.points) == len(mixed.instance) <= sum(counts)
 
 
 def drawn(text: TextEmbeddings, mixed: float, count: int) -> tuple[Trainer, list[LabelledScan]]:
@@ -124,7 +127,7 @@ def test_either_mix_comes_as_often_as_the_other(text: TextEmbeddings, monkeypatc
 
 
 def test_without_mixing_only_what_augments_is_drawn(text: TextEmbeddings) -> None:
-    """So that trainings of before mixing, or of another mix, come out as they did."""
+    """So that trainings without mixing do not depend on its settings."""
     trainer, samples = drawn(text, mixed=0.0, count=3)
     generator = seeded(0)
     for found in samples:

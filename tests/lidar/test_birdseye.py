@@ -1,4 +1,4 @@
-"""Laws of the pictures of labelled scans."""
+"""Laws of bird's-eye images of labelled scans."""
 
 from dataclasses import replace
 
@@ -38,21 +38,21 @@ def labels(category: list[int], instance: list[int]) -> Labels:
     return Labels(np.array(category, np.int64), np.array(instance, np.int64))
 
 
-def holds(picture: ResizedImage, color: tuple[int, ...]) -> bool:
-    return bool((picture == np.array(color, np.uint8)).all(axis=2).any())
+def holds(image: ResizedImage, color: tuple[int, ...]) -> bool:
+    return bool((image == np.array(color, np.uint8)).all(axis=2).any())
 
 
-def where(picture: ResizedImage, color: np.ndarray) -> Float[np.ndarray, "2"]:
+def where(image: ResizedImage, color: np.ndarray) -> Float[np.ndarray, "2"]:
     """Column and row of the middle of a colour, from the middle of the scan."""
-    row, column = np.nonzero((picture == color).all(axis=2))
-    return np.array([column.mean() - SIZE / 2, row.mean() - (len(picture) - SIZE) / 2 - SIZE / 2])
+    row, column = np.nonzero((image == color).all(axis=2))
+    return np.array([column.mean() - SIZE / 2, row.mean() - (len(image) - SIZE) / 2 - SIZE / 2])
 
 
 def test_x_is_right_y_is_up_and_circles_are_ten_metres_apart() -> None:
     view = birds_eye_view(at((10, 0), (0, 10), (-20, 0), (0, -30)))
     assert view.circles == 3
     radii = np.array(view.radii)[[0, 0, 1, 2], None]
-    directions = np.array([(1, 0), (0, -1), (-1, 0), (0, 1)])  # rows of a picture go down
+    directions = np.array([(1, 0), (0, -1), (-1, 0), (0, 1)])  # rows of a image go down
     np.testing.assert_allclose(view.pixel, SIZE / 2 + radii * directions, atol=1e-3)
     assert max(view.radii) < SIZE / 2
 
@@ -85,8 +85,8 @@ def test_objects_have_shades_of_their_class_and_stuff_has_none() -> None:
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 2, 0]])
 def test_a_thing_lies_on_stuff_and_stuff_on_what_has_no_label(order: list[int]) -> None:
     points, rows = at((8, 4), (8, 4), (-6, -6)), np.array([CAR, ROAD, VOID])
-    picture = label_image(points[order], Labels(rows[order], np.where(rows[order] == CAR, 0, VOID)), TABLE, IS_BASE)
-    scan = picture[: SIZE + 28]  # above the legend
+    image = label_image(points[order], Labels(rows[order], np.where(rows[order] == CAR, 0, VOID)), TABLE, IS_BASE)
+    scan = image[: SIZE + 28]  # above the legend
     car = where(scan, class_colors(TABLE)[CAR])
     assert car[0] > 0 > car[1] - 14
     assert not holds(scan, tuple(class_colors(TABLE)[ROAD]))
@@ -115,8 +115,8 @@ def test_errors_show_as_their_colours_and_nothing_else_does() -> None:
     shown = {}
     for name, prediction in (("same", scan.labels), ("missed", without)):
         outcome = point_outcomes(prediction, scan.labels, TABLE, 15)
-        picture = comparison_image(scan.points, scan.labels, prediction, outcome, TABLE, IS_BASE)
-        errors = picture[28 : SIZE + 28, 2 * picture.shape[1] // 3 :]
+        image = comparison_image(scan.points, scan.labels, prediction, outcome, TABLE, IS_BASE)
+        errors = image[28 : SIZE + 28, 2 * image.shape[1] // 3 :]
         shown[name] = {kind for kind in PointOutcome if holds(errors, OUTCOME_STYLE[kind][0])}
     assert shown == {"same": {PointOutcome.CORRECT}, "missed": {PointOutcome.CORRECT, PointOutcome.MISSED}}
     hues = {kind: OUTCOME_STYLE[kind][0] for kind in PointOutcome}
@@ -131,9 +131,9 @@ def test_errors_show_as_their_colours_and_nothing_else_does() -> None:
 
 def test_only_objects_that_are_wrong_all_over_are_framed_among_the_errors() -> None:
     points, car = at((8, 4), (8, 6), (10, 4)), labels([CAR] * 3, [0] * 3)
-    silent = labels([VOID] * 3, [VOID] * 3)
+    unlabelled = labels([VOID] * 3, [VOID] * 3)
     lost, found = (
-        comparison_image(points, car, silent, np.array([first, 3, 3]), TABLE, IS_BASE)[28 : SIZE + 28]
+        comparison_image(points, car, unlabelled, np.array([first, 3, 3]), TABLE, IS_BASE)[28 : SIZE + 28]
         for first in (PointOutcome.MISSED, PointOutcome.CORRECT)
     )
     assert np.count_nonzero((lost != found).any(axis=2)) > 60
@@ -147,13 +147,13 @@ def test_numbers_of_predicted_objects_change_no_error() -> None:
             scan.labels, instance=np.where(scan.labels.instance == VOID, VOID, shift + scan.labels.instance)
         )
         outcome = point_outcomes(prediction, scan.labels, TABLE, 15)
-        picture = comparison_image(scan.points, scan.labels, prediction, outcome, TABLE, IS_BASE)
-        thirds.append(np.split(picture, 3, axis=1))
+        image = comparison_image(scan.points, scan.labels, prediction, outcome, TABLE, IS_BASE)
+        thirds.append(np.split(image, 3, axis=1))
     assert_array_equal(thirds[0][0], thirds[1][0])
     assert_array_equal(thirds[0][2], thirds[1][2])
 
 
-def test_the_legend_tells_the_classes_that_occur() -> None:
+def test_the_legend_names_the_classes_that_occur() -> None:
     points = at((5, 5), (6, 6))
     few, more = (label_image(points, labels(rows, [VOID, VOID]), TABLE, IS_BASE) for rows in ([1, 1], [1, 4]))
     colors = class_colors(TABLE)
@@ -163,9 +163,9 @@ def test_the_legend_tells_the_classes_that_occur() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_scans_of_nothing_have_a_picture(count: int) -> None:
+def test_empty_scans_have_an_image(count: int) -> None:
     scan = first_points(toy_scan(), count)
     outcome = point_outcomes(scan.labels, scan.labels, TABLE, 15)
-    picture = comparison_image(scan.points, scan.labels, scan.labels, outcome, TABLE, IS_BASE)
-    assert picture.shape[1] > 3 * SIZE
+    image = comparison_image(scan.points, scan.labels, scan.labels, outcome, TABLE, IS_BASE)
+    assert image.shape[1] > 3 * SIZE
     assert label_image(scan.points, scan.labels, TABLE, IS_BASE).shape[1] == SIZE

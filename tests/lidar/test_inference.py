@@ -41,7 +41,7 @@ def masks(*rows: str) -> Tensor:
     return torch.tensor([[strength[sign] for sign in row] for row in rows])
 
 
-def test_the_surest_query_wins_and_remnants_go() -> None:
+def test_the_highest_score_wins_a_voxel_and_remnants_are_dropped() -> None:
     probability = torch.tensor([[0.9, 0.0], [0.6, 0.0]])
     found = panoptic_labels(probability, masks("+++...", "..++++"), IS_THING, SETTINGS)
     assert found.instance.tolist() == [0, 0, 0, VOID, VOID, VOID]
@@ -49,7 +49,7 @@ def test_the_surest_query_wins_and_remnants_go() -> None:
     assert kept.instance.tolist() == [0, 0, 0, 1, 1, 1]
 
 
-def test_unsure_queries_are_dropped_and_scores_of_things_doubled() -> None:
+def test_queries_of_low_score_are_dropped_and_scores_of_things_doubled() -> None:
     probability = torch.tensor([[0.25, 0.0], [0.0, 0.35], [0.0, 0.45]])
     found = panoptic_labels(probability, masks("++....", "..++..", "....++"), IS_THING, SETTINGS)
     assert found.category.tolist() == [0, 0, VOID, VOID, 1, 1]
@@ -71,7 +71,7 @@ def test_an_object_with_several_masks_is_that_of_the_highest_score() -> None:
     assert duplicates.instance.max() == 1
 
 
-def test_what_a_dropped_query_shows_drops_no_other() -> None:
+def test_a_suppressed_mask_suppresses_no_other() -> None:
     probability = torch.tensor([[0.9, 0.0], [0.8, 0.0], [0.7, 0.0]])
     found = panoptic_labels(
         probability, masks("+++++++....", "..+++++++..", "....+++++++"), IS_THING, InferenceSettings(min_share_left=0.1)
@@ -79,13 +79,13 @@ def test_what_a_dropped_query_shows_drops_no_other() -> None:
     assert found.instance.tolist() == [0] * 7 + [1] * 4
 
 
-def test_parts_of_one_stuff_class_are_not_rivals() -> None:
+def test_overlapping_masks_of_one_stuff_class_are_not_duplicates() -> None:
     probability = torch.tensor([[0.0, 0.9], [0.0, 0.8]])
     found = panoptic_labels(probability, masks("++++..", "+++++."), IS_THING, SETTINGS)
     assert found.category.tolist() == [1, 1, 1, 1, 1, VOID]
 
 
-def test_a_mask_that_is_unsure_yields_to_one_that_is_sure() -> None:
+def test_a_mask_of_low_score_yields_to_one_of_high_score() -> None:
     probability = torch.tensor([[0.9, 0.0], [0.5, 0.0]])
     found = panoptic_labels(probability, masks("+-----", "..+++."), IS_THING, InferenceSettings(min_share_left=0.1))
     assert found.instance.tolist() == [0, 0, 1, 1, 1, 0]
@@ -96,7 +96,7 @@ def test_voxels_outside_every_mask_are_void() -> None:
     assert found.category.tolist() == [0, VOID, VOID, 0, VOID, VOID]
 
 
-def test_nothing_gives_nothing() -> None:
+def test_empty_input_gives_void() -> None:
     assert (panoptic_labels(torch.zeros(2, 2), masks("++", "++"), IS_THING, SETTINGS).category == VOID).all()
     assert (panoptic_labels(torch.ones(2, 2), masks("..", ".."), IS_THING, SETTINGS).category == VOID).all()
     assert (panoptic_labels(torch.zeros(0, 2), torch.zeros(0, 3), IS_THING, SETTINGS).category == VOID).all()

@@ -167,16 +167,16 @@ def test_voxels_of_another_appearance_are_not_similar_however_sure_the_classifie
 
 
 def test_anchors_have_great_weights_and_are_far_apart() -> None:
-    places, same_appearance = torch.tensor([[0.0, 0, 0], [0.5, 0, 0], [30.0, 0, 0], [60.0, 0, 0]]), torch.ones(4, 2)
-    assert sample_anchors(places, same_appearance, torch.tensor([1.0, 0.9, 0.5, 0.1]), 3, SPACING).tolist() == [0, 2, 3]
-    assert sample_anchors(places, same_appearance, torch.tensor([1.0, 0.9, 0.5, 0.0]), 3, SPACING).tolist() == [0, 2, 1]
-    assert len(sample_anchors(places[:1], same_appearance[:1], torch.ones(1), 3, SPACING)) == 3
+    xyz, same_appearance = torch.tensor([[0.0, 0, 0], [0.5, 0, 0], [30.0, 0, 0], [60.0, 0, 0]]), torch.ones(4, 2)
+    assert sample_anchors(xyz, same_appearance, torch.tensor([1.0, 0.9, 0.5, 0.1]), 3, SPACING).tolist() == [0, 2, 3]
+    assert sample_anchors(xyz, same_appearance, torch.tensor([1.0, 0.9, 0.5, 0.0]), 3, SPACING).tolist() == [0, 2, 1]
+    assert len(sample_anchors(xyz[:1], same_appearance[:1], torch.ones(1), 3, SPACING)) == 3
 
 
 def test_an_anchor_is_sampled_where_the_appearance_changes() -> None:
-    places = torch.tensor([[0.0, 0, 0], [0.3, 0, 0], [0.6, 0, 0], [2.0, 0, 0]])
+    xyz = torch.tensor([[0.0, 0, 0], [0.3, 0, 0], [0.6, 0, 0], [2.0, 0, 0]])
     appearance = torch.eye(2)[[0, 0, 1, 0]]
-    assert sample_anchors(places, appearance, torch.ones(4), 2, SPACING).tolist() == [0, 2]
+    assert sample_anchors(xyz, appearance, torch.ones(4), 2, SPACING).tolist() == [0, 2]
 
 
 def test_queries_that_see_nothing_give_no_nan_and_layers_look_only_into_masks() -> None:
@@ -202,11 +202,11 @@ def test_mask_logits_decrease_with_the_distance_from_the_anchor() -> None:
     decoder, voxels, queries = Decoder(narrow(layers=1, anchored_queries=2)), random_voxels(7), torch.randn(2, 8)
     start = InitialQueries(queries, torch.tensor([0, VOID]))
     near, free = (decoder(begin, voxels, random_vision(7))[0].mask for begin in (start, without_anchors(queries)))
-    lost = free - near
-    assert (lost[1] == 0).all()
-    assert float(lost[0, 0].detach()) == pytest.approx(0.0, abs=1e-5)
+    decrease = free - near
+    assert (decrease[1] == 0).all()
+    assert float(decrease[0, 0].detach()) == pytest.approx(0.0, abs=1e-5)
     distance = torch.linalg.vector_norm((voxels.xyz - voxels.xyz[0])[:, :2], dim=1)
-    assert lost[0].argsort().equal(distance.argsort())
+    assert decrease[0].argsort().equal(distance.argsort())
 
 
 def test_mask_logits_decrease_with_the_appearance_distance_from_the_anchor() -> None:
@@ -218,13 +218,13 @@ def test_mask_logits_decrease_with_the_appearance_distance_from_the_anchor() -> 
     assert (found[0, 3:] > 0).all()
     assert (found[1:] == 0).all()  # starts from no voxel; starts from one that no image shows
     assert found[0, 2] == 0
-    places = VoxelFeatures(torch.randn(7, 8), torch.randn(7, 8), torch.zeros(7, 3))
+    voxels = VoxelFeatures(torch.randn(7, 8), torch.randn(7, 8), torch.zeros(7, 3))
     decoder, hidden = (
         Decoder(narrow(layers=1, anchored_queries=3, appearance=True)),
         VoxelVision(vision.values, torch.zeros(7, dtype=torch.bool)),
     )
-    lost = decoder(start, places, hidden)[0].mask - decoder(start, places, vision)[0].mask
-    assert lost[0].argsort(stable=True).equal(found[0].argsort(stable=True))
+    decrease = decoder(start, voxels, hidden)[0].mask - decoder(start, voxels, vision)[0].mask
+    assert decrease[0].argsort(stable=True).equal(found[0].argsort(stable=True))
 
 
 def test_class_embeddings_depend_on_the_appearance_of_masks_if_set() -> None:

@@ -202,7 +202,7 @@ def test_input_that_does_not_fit_is_refused(text: TextEmbeddings) -> None:
         scan_input(scan.points, first_points(scan, 5).features)
 
 
-def test_a_loss_that_is_not_finite_is_told(text: TextEmbeddings) -> None:
+def test_a_loss_that_is_not_finite_is_named(text: TextEmbeddings) -> None:
     broken = toy_scan()
     broken.features.values[:] = np.nan
     with pytest.raises(FloatingPointError, match="step 0"):
