@@ -82,10 +82,10 @@ def test_nothing_meets_nothing() -> None:
 
 def test_labels_of_other_points_are_refused() -> None:
     three, two = (Labels(np.zeros(n, np.int32), np.zeros(n, np.int32)) for n in (3, 2))
-    with pytest.raises(ValueError, match="3 points cannot be held against 2"):
+    with pytest.raises(ValueError, match="3 points cannot be compared with those of 2"):
         overlap(three, two)
 
 
-def test_both_sides_fall_silent_in_rows_not_chosen() -> None:
+def test_both_sides_are_void_in_rows_that_are_not_selected() -> None:
     actual = Overlap(np.arange(8).reshape(2, 4), np.array([1.0, 2.0])).restricted_to(np.array([False, True]))
     assert actual.labels.tolist() == [[VOID] * 4, [4, 5, 6, 7]] and actual.area.tolist() == [1.0, 2.0]
