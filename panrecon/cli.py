@@ -57,11 +57,12 @@ def run(
     Stages that are up to date are skipped. --settings and --set override a scene's own settings.yaml. Exit code 2:
     the input is wrong, in one sentence.
     """
-    from panrecon.errors import InputError
+    from panrecon.errors import InputError, require_packages
     from panrecon.workflow.scenes import find_scene, last_stage, settings_of_scenes
     from panrecon.workflow.snakemake import Plan, run_plan
 
     with exit_on_input_error():
+        require_packages("snakemake", "torch", "safetensors", "skimage", "open3d")  # of stages, which run as processes
         if until is not None and until not in STAGES:
             raise InputError(f"There is no stage {until!r}; there are {', '.join(STAGES)}.")
         located = [find_scene(label, data, runs / name) for label in dict.fromkeys(scenes)]
@@ -111,7 +112,8 @@ for _stage in STAGES:
 
 def main() -> None:
     """Entry point of the console script `panrecon`."""
-    app()
+    with exit_on_input_error():
+        app()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,27 @@
-"""The exceptions for what a user can cause and mend."""
+"""The exceptions for what a user can cause and mend, optional packages that are not installed among them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Final
+
+# The smallest extra of setup.cfg that brings the package of an imported module and whatever that is used with.
+EXTRA_OF_MODULE: Final = {
+    "groundingdino": "original",
+    "libusb_package": "open3d",
+    "open3d": "open3d",
+    "open_clip": "clip",
+    "requests": "all",
+    "safetensors": "all",
+    "segment_anything": "original",
+    "skimage": "simulation",
+    "snakemake": "all",
+    "tensorboard": "tensorboard",
+    "tokenizers": "all",
+    "torch": "all",
+    "torchvision": "original",
+    "transformers": "all",
+}
 
 
 class InputError(Exception):
@@ -12,3 +35,34 @@ class OutOfMemoryError(InputError):
 def reason(error: Exception) -> str:
     """What a library says was wrong, to stand within a sentence: on one line, without its own full stop."""
     return " ".join(str(error).split()).rstrip(".")
+
+
+def install_command(module: str) -> str:
+    """The shell command that installs the optional package of a module, a key of `EXTRA_OF_MODULE`."""
+    return f'pip install "panrecon[{EXTRA_OF_MODULE[module]}]"'
+
+
+def require_packages(*modules: str) -> None:
+    """Checks that optional packages are installed, without importing them.
+
+    Raises:
+        InputError: one of them, a key of `EXTRA_OF_MODULE`, is not.
+    """
+    for module in modules:
+        if find_spec(module) is None:
+            raise InputError(_missing(module))
+
+
+@contextmanager
+def missing_package_as_input_error() -> Iterator[None]:
+    """Turns the failed import of an optional package into an InputError that says how to install it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRA_OF_MODULE:
+            raise
+        raise InputError(_missing(error.name)) from error
+
+
+def _missing(module: str) -> str:
+    return f"This needs {module}, which is not installed; {install_command(module)}."

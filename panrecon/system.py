@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from panrecon.errors import InputError
+from panrecon.errors import InputError, require_packages
 
 # Debian's names of what Open3D 0.20 links against and pip cannot bring.
 PACKAGE_OF_LIBRARY = {
@@ -22,8 +22,9 @@ def import_open3d() -> ModuleType:
     """The module Open3D; the libusb that it links against is taken from the `libusb-package` wheel.
 
     Raises:
-        InputError: a system library is missing.
+        InputError: it is not installed, or a system library is missing.
     """
+    require_packages("open3d")
     missing = missing_libraries()
     if missing:
         packages = " ".join(PACKAGE_OF_LIBRARY[library] for library in missing)

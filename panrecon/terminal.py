@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from panrecon.errors import InputError
+from panrecon.errors import InputError, missing_package_as_input_error
 
 ERROR_FILE: Final = "PANRECON_ERROR_FILE"  # environment: where a stage under `panrecon run` writes its error
 
@@ -60,9 +60,13 @@ def locked(run: Path, name: str, instead: str = "choose another RUN") -> Iterato
 
 @contextmanager
 def exit_on_input_error() -> Iterator[None]:
-    """Prints the message of an InputError to stderr and exits with 2; also writes it to `ERROR_FILE` if that is set."""
+    """Prints the message of an InputError to stderr and exits with 2; also writes it to `ERROR_FILE` if that is set.
+
+    The absence of an optional package counts as one.
+    """
     try:
-        yield
+        with missing_package_as_input_error():
+            yield
     except InputError as error:
         console.print(f"[bold red]error:[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True)
         if ERROR_FILE in os.environ:

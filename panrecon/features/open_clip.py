@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from panrecon.errors import InputError
+from panrecon.errors import InputError, install_command
 from panrecon.features.clip import PromptedWords
 from panrecon.networks.inference import fitting_memory, out_of_memory
 from panrecon.networks.pretrained import summary
@@ -23,7 +23,7 @@ def load_open_clip(name: str, weights: Path, where: torch.device) -> PromptedWor
     try:
         import open_clip
     except ImportError as error:
-        raise InputError("open_clip is not installed; run `pip install open_clip_torch`, or take --clip.") from error
+        raise InputError(f"open_clip is not installed; {install_command('open_clip')}, or take --clip.") from error
     if name not in open_clip.list_models():
         raise InputError(f"open_clip has no model {name!r}; it has such as ViT-L-14 and ViT-L-14-quickgelu.")
     if "hf_model_name" in open_clip.get_model_config(name)["text_cfg"]:

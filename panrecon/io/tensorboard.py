@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from panrecon.errors import InputError
+from panrecon.errors import InputError, install_command
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -21,7 +21,7 @@ def import_writer() -> type["SummaryWriter"]:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise InputError(
-            "TensorBoard is not installed; pip install tensorboard, or leave out --tensorboard."
+            f"TensorBoard is not installed; {install_command('tensorboard')}, or leave out --tensorboard."
         ) from error
     return SummaryWriter
 
