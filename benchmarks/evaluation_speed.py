@@ -23,7 +23,7 @@ from torchmetrics.functional.detection import panoptic_quality as torchmetrics_q
 
 from benchmarks.provenance import CHECKOUT, provenance
 from benchmarks.tables import table_of
-from panrecon.datasets.label_images import LabelFrames, both_sides, read_label_frames
+from panrecon.datasets.label_images import LabelFrames, label_pairs, read_label_frames
 from panrecon.evaluation.metrics.panoptic_quality import panoptic_quality
 from panrecon.evaluation.overlap import overlap
 from panrecon.evaluation.protocols import parse_protocol
@@ -111,7 +111,7 @@ def frames_by_panrecon(count: int, repeats: int, folder: Path) -> Measured:
     prediction, truth = (first(read_label_frames(folder / side, TABLE), count) for side in ("prediction", "truth"))
 
     def run() -> float:
-        scans = [overlap(predicted, true) for predicted, true in both_sides(prediction, truth)]
+        scans = [overlap(predicted, true) for predicted, true in label_pairs(prediction, truth)]
         return panoptic_quality(match_scene(scans, TABLE, [STRICT]).statistics(STRICT)).mean()["pq"]
 
     strict_pq(*labelled_points(1000))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from panrecon.datasets.ground_truth import LabelledShare, annotated_frames, annotated_points, labelled_share
-from panrecon.datasets.label_images import LabelFrames, both_sides, first_ids, read_label_frames
+from panrecon.datasets.label_images import LabelFrames, label_pairs, read_label_frames, sampled_ids
 from panrecon.datasets.scannet.label_map import find_label_map
 from panrecon.errors import InputError
 from panrecon.evaluation.report.record import ObjectConfidence
@@ -78,11 +78,11 @@ def _predicted_mesh(files: SceneFiles, table: CategoryTable) -> PanopticMesh:
 def _evaluate_images(files: SceneFiles, settings: EvaluationSettings) -> SceneResult:
     predicted = read_label_frames(files.prediction, settings.table)
     true = annotated_frames(files.ground_truth, settings.table, files.label_map)
-    _log_unknown_ids(files, first_ids(predicted), settings.table)
+    _log_unknown_ids(files, sampled_ids(predicted), settings.table)
     count = len(predicted.files)
     pairs = (
         _cropped(files, prediction, truth, settings)
-        for prediction, truth in track(both_sides(predicted, true), files.name, count)
+        for prediction, truth in track(label_pairs(predicted, true), files.name, count)
     )
     result = evaluate_frames(pairs, count, settings, _object_confidences(files))
     overlap = result.matched.overlap

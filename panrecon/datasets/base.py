@@ -1,4 +1,4 @@
-"""What a data set gives the pipeline: a posed RGB-D scan, and its annotation for scoring."""
+"""What the pipeline takes from a data set: a posed RGB-D scan, and its annotation for scoring."""
 
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -16,7 +16,7 @@ DATASETS = ("scannet", "own", "kitti360")
 
 @runtime_checkable
 class Dataset(Protocol):
-    """Reads one raw scene folder. Everything it can complain of is an InputError."""
+    """Reads raw scene folders; raises InputError for whatever a user can cause."""
 
     def check(self, folder: Path) -> None:
         """Raises InputError, with the way out, where the folder (which need not exist) means no scene."""
@@ -25,13 +25,13 @@ class Dataset(Protocol):
         """The files `scan` depends on, sorted."""
 
     def scan(self, folder: Path, settings: ScanSettings) -> Scan:
-        """The scan, its frames' images still where they came from, in the order they were taken."""
+        """The scan, its frames in the order they were taken, their images not yet copied; poses in metres."""
 
     def depths(self, folder: Path, scan: Scan, settings: ScanSettings) -> DepthOfFrame | None:
-        """What computes the depth of a frame of `scan`, where `frame.depth` is no depth image; else None."""
+        """The function that computes the depth (m) of a frame, where `frame.depth` is no depth image; else None."""
 
     def alignment(self, folder: Path, settings: ScanSettings) -> Float[np.ndarray, "4 4"]:
-        """By which the scan's poses are turned against the files', and its annotation must be; mostly the identity."""
+        """The scan's world from the files' world (m), by which annotation is moved, too; often the identity."""
 
     def annotation_files(self, folder: Path) -> list[Path]:
         """The files `annotation` reads; empty where the scene is not annotated."""

@@ -48,7 +48,7 @@ class LabelFrames:
         name = self.matching_frame(frame)
         if name is None:
             raise InputError(
-                f"{self.source} has no label image of frame {frame}, only of {_some(self.files)}; "
+                f"{self.source} has no label image of frame {frame}, only of {_abbreviated(self.files)}; "
                 "score the frames that both sides have."
             )
         semantic, instance = (read_ids(path) for path in self.files[name])
@@ -75,7 +75,7 @@ def read_label_frames(folder: Path, table: CategoryTable) -> LabelFrames:
     return LabelFrames(folder, paired_images(semantic_folder(folder), folder / "instance"), decode)
 
 
-def both_sides(prediction: LabelFrames, truth: LabelFrames) -> Iterator[tuple[Labels, Labels]]:
+def label_pairs(prediction: LabelFrames, truth: LabelFrames) -> Iterator[tuple[Labels, Labels]]:
     """The labels of every predicted frame and of its truth, one frame in memory at a time, both read at once."""
     with ThreadPoolExecutor(max_workers=2) as pool:
         for frame in prediction.files:
@@ -83,22 +83,22 @@ def both_sides(prediction: LabelFrames, truth: LabelFrames) -> Iterator[tuple[La
             yield predicted.result(), true.result()
 
 
-def first_ids(frames: LabelFrames, wanted: int = 8) -> Int[np.ndarray, " n"]:
-    """The semantic ids of some frames, as the files have them."""
+def sampled_ids(frames: LabelFrames, count: int = 8) -> Int[np.ndarray, " n"]:
+    """The semantic ids of at most `count` evenly spaced frames, as the files have them."""
     names = list(frames.files)
-    chosen = [names[number] for number in evenly_spaced(len(names), wanted)]
-    return np.unique(np.concatenate([np.unique(read_ids(frames.files[name][0])) for name in chosen]))
+    sampled = [names[index] for index in evenly_spaced(len(names), count)]
+    return np.unique(np.concatenate([np.unique(read_ids(frames.files[name][0])) for name in sampled]))
 
 
 def has_label_images(folder: Path) -> bool:
-    """Whether `read_label_frames` knows this layout."""
+    """Whether a folder has the layout of `read_label_frames`."""
     return semantic_folder(folder).is_dir() and (folder / "instance").is_dir()
 
 
 def semantic_folder(folder: Path) -> Path:
-    """The one of `semantic/` and `label/` that is there."""
-    found = (folder / name for name in SEMANTIC_FOLDERS if (folder / name).is_dir())
-    return next(found, folder / SEMANTIC_FOLDERS[0])
+    """`semantic/` or `label/`, whichever exists; `semantic/` if neither does."""
+    existing = (folder / name for name in SEMANTIC_FOLDERS if (folder / name).is_dir())
+    return next(existing, folder / SEMANTIC_FOLDERS[0])
 
 
 def paired_images(semantic: Path, instance: Path) -> dict[str, tuple[Path, Path]]:
@@ -107,7 +107,8 @@ def paired_images(semantic: Path, instance: Path) -> dict[str, tuple[Path, Path]
     Raises:
         InputError: a folder is missing or empty, names a frame twice, or a frame is in one folder only.
     """
-    semantics, instances = _images_by_frame(semantic), _images_by_frame(instance)
+    semantics = _images_by_frame(semantic)
+    instances = _images_by_frame(instance)
     for here, there, folder in ((semantics, instances, instance), (instances, semantics, semantic)):
         alone = next((path for frame, path in here.items() if frame not in there), None)
         if alone is not None:
@@ -134,15 +135,15 @@ def _images_by_frame(folder: Path) -> dict[int | str, Path]:
     paths = in_order(path for path in folder.glob("*") if path.suffix.lower() == ".png")
     if not paths:
         raise InputError(f"There is no label image <frame>.png in {folder}; export them there.")
-    found: dict[int | str, Path] = {}
+    path_of_frame: dict[int | str, Path] = {}
     for path in paths:
-        first = found.setdefault(_frame(path.stem), path)
+        first = path_of_frame.setdefault(_frame(path.stem), path)
         if first != path:
             raise InputError(f"{first} and {path.name} are the same frame; remove one.")
-    return found
+    return path_of_frame
 
 
-def _some(names: Iterable[str]) -> str:
+def _abbreviated(names: Iterable[str]) -> str:
     listed = list(names)
     return ", ".join(listed) if len(listed) <= 4 else f"{', '.join(listed[:3])} ... {listed[-1]}"
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from panrecon.errors import InputError
-from panrecon.io.files import aside
+from panrecon.io.files import atomic_write
 
 
 def read_points(path: Path, columns: int = 4) -> Float[np.ndarray, "n {columns}"]:
@@ -29,5 +29,5 @@ def read_points(path: Path, columns: int = 4) -> Float[np.ndarray, "n {columns}"
 
 def write_points(path: Path, points: Float[np.ndarray, "n columns"]) -> None:
     """Writes points as raw little-endian float32, row by row."""
-    with aside(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes(np.ascontiguousarray(points, dtype="<f4").tobytes())

@@ -13,7 +13,7 @@ from jaxtyping import Bool
 from pycocotools import mask as coco
 
 from panrecon.errors import InputError
-from panrecon.io.files import aside, read_json, write_text
+from panrecon.io.files import atomic_write, read_json, write_text
 from panrecon.structures import VOID, CategoryTable, Detections
 
 
@@ -71,8 +71,8 @@ def read_detections(path: Path, table: CategoryTable) -> DetectionFile:
         raise InputError(f"{path} holds no detection; a list of COCO results is needed.")
     records: dict[str, list[dict[str, Any]]] = defaultdict(list)
     skipped: Counter[str] = Counter()
-    for number, record in enumerate(content):
-        _check(path, number, record)
+    for record_index, record in enumerate(content):
+        _check(path, record_index, record)
         if table.index_of(record["category"]) == VOID:
             skipped[record["category"]] += 1
         else:
@@ -96,12 +96,12 @@ def compressed(frames: Iterable[tuple[str, Detections]], table: CategoryTable) -
 
 
 def write_detections(path: Path, frames: Iterable[tuple[str, Detections]], table: CategoryTable) -> None:
-    """One record a detection, a line each, in the order given."""
-    _write_lines(path, (line for frame, found in frames for line in _lines(frame, found, table)))
+    """Writes one record a detection, a line each, in the order given."""
+    _write_lines(path, (line for frame, detections in frames for line in _lines(frame, detections, table)))
 
 
 def write_frame(folder: Path, frame: str, detections: Detections, table: CategoryTable) -> None:
-    """The detections of one frame in a file of its own, until `join_frames` makes one of all."""
+    """Writes the detections of one frame to a file of its own, until `join_frames` makes one of all."""
     write_text(_frame_file(folder, frame), "\n".join(_lines(frame, detections, table)))
 
 
@@ -111,7 +111,7 @@ def frames_written(folder: Path, names: Sequence[str]) -> list[bool]:
 
 
 def join_frames(path: Path, folder: Path, names: Sequence[str]) -> int:
-    """One file as `write_detections` writes it, of the frames' own files; gives the number of detections."""
+    """The number of detections, after joining the frames' own files to one as `write_detections` writes it."""
     return _write_lines(path, (line for name in names for line in _frame_file(folder, name).read_text().splitlines()))
 
 
@@ -138,7 +138,7 @@ def _lines(frame: str, detections: Detections, table: CategoryTable) -> list[str
 def _write_lines(path: Path, lines: Iterable[str]) -> int:
     """A JSON list with an entry a line, never whole in memory; gives the number of entries."""
     count = 0
-    with aside(path) as partial, partial.open("w", encoding="utf-8") as file:
+    with atomic_write(path) as partial, partial.open("w", encoding="utf-8") as file:
         file.write("[")
         for line in lines:
             file.write(f"{',' if count else ''}\n{line}")
@@ -172,14 +172,14 @@ def _mask(frame: str, segmentation: dict[str, Any]) -> Bool[np.ndarray, "h w"]:
         raise InputError(f"A mask of frame {frame} is no compressed RLE ({error}); detect anew.") from error
 
 
-def _check(path: Path, number: int, record: Any) -> None:
+def _check(path: Path, record_index: int, record: Any) -> None:
     missing = {"image_id", "category", "score", "segmentation"} - set(record if isinstance(record, dict) else ())
     if missing:
-        raise InputError(f"Record {number} of {path} lacks {', '.join(sorted(missing))}; add it.")
+        raise InputError(f"Record {record_index} of {path} lacks {', '.join(sorted(missing))}; add it.")
     word, score = record["category"], record["score"]
     if not isinstance(word, str):
-        raise InputError(f"Record {number} of {path} has the category {word!r}; the word of a class is needed.")
+        raise InputError(f"Record {record_index} of {path} has the category {word!r}; the word of a class is needed.")
     if not isinstance(score, int | float) or not math.isfinite(score):
-        raise InputError(f"Record {number} of {path} has the score {score!r}; a number is needed.")
+        raise InputError(f"Record {record_index} of {path} has the score {score!r}; a number is needed.")
     if not {"size", "counts"} <= set(record["segmentation"] if isinstance(record["segmentation"], dict) else ()):
-        raise InputError(f"Record {number} of {path} has a segmentation that is no RLE; polygons are not read.")
+        raise InputError(f"Record {record_index} of {path} has a segmentation that is no RLE; polygons are not read.")

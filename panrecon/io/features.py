@@ -15,7 +15,7 @@ from jaxtyping import Float
 from panrecon.errors import InputError, reason
 from panrecon.features.points import PointInterpolation
 from panrecon.features.projection import Projection
-from panrecon.io.files import aside, read_arrays, write_arrays, write_json
+from panrecon.io.files import atomic_write, read_arrays, write_arrays, write_json
 from panrecon.structures import FeatureMap, PointFeatures, Scan
 
 TEXT: Final = "text_embeddings.npz"
@@ -51,7 +51,7 @@ def read_all_features(folder: Path, scan: Scan) -> Iterator[FeatureMap]:
 
 def write_features(folder: Path, frame: str, features: FeatureMap) -> None:
     """Writes one frame's map as float16."""
-    with aside(folder / f"{frame}.npy") as partial:
+    with atomic_write(folder / f"{frame}.npy") as partial:
         np.save(partial, features.values.astype(np.float16))
 
 

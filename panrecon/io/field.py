@@ -12,7 +12,7 @@ from panrecon.config import FieldSettings
 from panrecon.field.field import PanopticField, SceneBox, build_field
 from panrecon.field.fit import FittedField
 from panrecon.field.sampling import FieldData
-from panrecon.io.files import aside, read_json, write_json, write_text
+from panrecon.io.files import atomic_write, read_json, write_json, write_text
 
 
 def write_field(
@@ -62,5 +62,5 @@ def remove_checkpoint(folder: Path) -> None:
 
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    with aside(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes(save({name: torch.clone(value).contiguous() for name, value in tensors.items()}))

@@ -12,8 +12,12 @@ from panrecon.errors import InputError
 
 
 @contextmanager
-def aside(path: Path) -> Iterator[Path]:
-    """A path beside `path` (same suffix) to write to; it takes the place of `path` only if the block succeeds."""
+def atomic_write(path: Path) -> Iterator[Path]:
+    """A path beside `path` (same suffix) to write to, renamed to `path` only if the block succeeds.
+
+    Raises:
+        InputError: a file is where the folder must be.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
@@ -28,7 +32,7 @@ def aside(path: Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text, whole or not at all."""
-    with aside(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
@@ -43,7 +47,7 @@ def write_texts(texts: Mapping[Path, str]) -> None:
             try:
                 if path.is_dir():
                     raise IsADirectoryError("it is a folder")
-                partials.enter_context(aside(path)).write_text(text, encoding="utf-8")
+                partials.enter_context(atomic_write(path)).write_text(text, encoding="utf-8")
             except OSError as error:
                 reason = error.strerror or str(error)
                 raise InputError(f"{path} cannot be written: {reason}; name another file.") from error
@@ -85,7 +89,7 @@ def read_json(path: Path) -> Any:
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
     """Writes one compressed npz of named arrays."""
-    with aside(path) as partial:
+    with atomic_write(path) as partial:
         np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]
 
 

@@ -108,8 +108,9 @@ def read_object_confidences(path: Path) -> dict[int, ObjectConfidence]:
 def object_graph(instances: Instances, graph: SuperfaceGraph, table: CategoryTable) -> "nx.Graph[int]":
     """The objects as nodes, the votes between them summed on edges; opens in other graph tools."""
     result: nx.Graph[int] = nx.Graph()
-    for number, found in enumerate(instances.objects):
-        result.add_node(number - VOID, category=table[found.category].name, confidence=found.confidence)
+    for instance, scene_object in enumerate(instances.objects):
+        name = table[scene_object.category].name
+        result.add_node(instance - VOID, category=name, confidence=scene_object.confidence)
     ends = np.stack([instances.of_superface.instance[end] for end in (graph.first, graph.second)], axis=1)
     between = (ends != VOID).all(axis=1) & (ends[:, 0] != ends[:, 1])
     pairs, edge = np.unique(np.sort(ends[between], axis=1), axis=0, return_inverse=True)
@@ -160,16 +161,16 @@ def read_labels_of_surfaces(folder: Path, view: View, objects: Sequence[SceneObj
     return labels_on_surfaces(read_frame_labels(folder, view.name, table), objects, table)
 
 
-def _object_record(number: int, found: SceneObject, table: CategoryTable) -> dict[str, Any]:
+def _object_record(instance: int, scene_object: SceneObject, table: CategoryTable) -> dict[str, Any]:
     return {
-        "id": number - VOID,
-        "category": table[found.category].name,
-        "category_id": table[found.category].id,
-        "confidence": round(found.confidence, 4),
-        "votes_for": round(found.votes_for, 4),
-        "votes_against": round(found.votes_against, 4),
-        "frames": list(found.frames),
-        "contradicting_frames": list(found.contradicting),
+        "id": instance - VOID,
+        "category": table[scene_object.category].name,
+        "category_id": table[scene_object.category].id,
+        "confidence": round(scene_object.confidence, 4),
+        "votes_for": round(scene_object.votes_for, 4),
+        "votes_against": round(scene_object.votes_against, 4),
+        "frames": list(scene_object.frames),
+        "contradicting_frames": list(scene_object.contradicting),
         "masks": [
             {
                 "frame": mask.frame,
@@ -177,6 +178,6 @@ def _object_record(number: int, found: SceneObject, table: CategoryTable) -> dic
                 "category": table[mask.category].name,
                 "score": round(mask.score, 4),
             }
-            for mask in found.masks
+            for mask in scene_object.masks
         ],
     }

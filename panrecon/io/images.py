@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image
 
 from panrecon.errors import InputError
-from panrecon.io.files import aside
+from panrecon.io.files import atomic_write
 from panrecon.structures import VOID
 
 FLAG_OF_REDUCTION: Final = {
@@ -118,5 +118,5 @@ def _read(path: Path, flags: int) -> np.ndarray:
 
 def _write(path: Path, image: np.ndarray) -> None:
     options = [cv2.IMWRITE_JPEG_QUALITY, 92] if path.suffix.lower() in (".jpg", ".jpeg") else []
-    with aside(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes(cv2.imencode(path.suffix, np.ascontiguousarray(image), options)[1].tobytes())

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from panrecon.errors import InputError
-from panrecon.io.files import aside, read_json, write_json, write_text
+from panrecon.io.files import atomic_write, read_json, write_json, write_text
 from panrecon.lidar.network import PanopticNetwork
 from panrecon.lidar.settings import (
     AugmentationSettings,
@@ -112,5 +112,5 @@ def _tuple(value: Any) -> Any:
 
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    with aside(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes(save({name: value.detach().clone().contiguous() for name, value in tensors.items()}))

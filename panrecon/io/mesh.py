@@ -9,7 +9,7 @@ import trimesh
 from jaxtyping import Int
 
 from panrecon.errors import InputError
-from panrecon.io.files import aside
+from panrecon.io.files import atomic_write
 from panrecon.io.ids import categories_of_ids, ids_of_categories, instances_of_ids
 from panrecon.structures import VOID, CategoryTable, Labels, PanopticMesh, TriangleMesh
 
@@ -18,7 +18,7 @@ CATEGORY_PROPERTIES = ("category", "semantic", "label")
 
 def write_mesh(path: Path, mesh: TriangleMesh) -> None:
     """Writes vertices (m), faces and vertex colours."""
-    with aside(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes(_ply(mesh, {}))
 
 
@@ -26,7 +26,7 @@ def write_panoptic_mesh(path: Path, panoptic: PanopticMesh, table: CategoryTable
     """Writes a mesh with the table's ids as `category` and instances from 1 as `instance`; 0 = void and none."""
     category = ids_of_categories(panoptic.labels.category, table)
     attributes = {"category": category, "instance": (panoptic.labels.instance - VOID).astype(np.int32)}
-    with aside(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes(_ply(panoptic.mesh, attributes))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.torch import save
 
-from panrecon.io.files import aside, read_arrays, write_arrays
+from panrecon.io.files import atomic_write, read_arrays, write_arrays
 from panrecon.semantics.classifier import FittedClassifier
 from panrecon.structures import Labels, PointSemantics, TriangleMesh
 
@@ -36,5 +36,5 @@ def write_classifier(folder: Path, classifier: FittedClassifier) -> None:
     """Writes the weights, with temperature and held-out accuracy as metadata."""
     known = {"temperature": classifier.temperature, "held_out_accuracy": classifier.held_out_accuracy}
     metadata = {"panrecon": json.dumps(known)}  # one entry: safetensors writes several in any order
-    with aside(folder / "classifier.safetensors") as partial:
+    with atomic_write(folder / "classifier.safetensors") as partial:
         partial.write_bytes(save(classifier.network.state_dict(), metadata))

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from panrecon.io.files import aside
+from panrecon.io.files import atomic_write
 
 
 def write_video(path: Path, images: Sequence[UInt8[np.ndarray, "h w 3"]], frames_per_second: int) -> None:
@@ -17,7 +17,7 @@ def write_video(path: Path, images: Sequence[UInt8[np.ndarray, "h w 3"]], frames
         OSError: OpenCV cannot write it.
     """
     swapped = [np.ascontiguousarray(image[..., ::-1]) for image in images]
-    with aside(path) as partial:
+    with atomic_write(path) as partial:
         if path.suffix == ".gif":
             animation = cv2.Animation()
             animation.frames = swapped

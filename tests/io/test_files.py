@@ -7,25 +7,25 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from panrecon.errors import InputError
-from panrecon.io.files import aside, read_arrays, read_json, write_arrays, write_json, write_text
+from panrecon.io.files import atomic_write, read_arrays, read_json, write_arrays, write_json, write_text
 
 
 def test_a_failed_write_leaves_nothing_and_keeps_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "file.txt"
     for before in (set(), {path}):
-        with pytest.raises(RuntimeError), aside(path) as partial:
+        with pytest.raises(RuntimeError), atomic_write(path) as partial:
             partial.write_text("half")
             raise RuntimeError
         assert set(path.parent.iterdir()) == before
         write_text(path, "whole")
-    with pytest.raises(RuntimeError), aside(path) as partial:
+    with pytest.raises(RuntimeError), atomic_write(path) as partial:
         partial.write_text("half")
         raise RuntimeError
     assert path.read_text() == "whole"
 
 
 def test_what_is_written_aside_lies_beside_and_ends_alike(tmp_path: Path) -> None:
-    with aside(tmp_path / "mesh.ply") as partial:
+    with atomic_write(tmp_path / "mesh.ply") as partial:
         partial.write_text("x")
         assert (partial.parent, partial.suffix) == (tmp_path, ".ply")
         assert not (tmp_path / "mesh.ply").exists()

@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from panrecon.datasets.points import write_points
 from panrecon.datasets.poses import rigid
 from panrecon.errors import InputError
-from panrecon.io.files import aside, write_text, write_texts
+from panrecon.io.files import atomic_write, write_text, write_texts
 from panrecon.io.images import write_ids, write_image
 from panrecon.structures import Camera, Rig
 
@@ -229,7 +229,7 @@ def write_static_points(root: Path, drive: str, first: int, last: int, static: S
         "end_header\n",
     ]
     folder = Drive(root, drive).semantics(SEMANTICS_3D) / "static"
-    with aside(folder / f"{frame_name(first)}_{frame_name(last)}.ply") as partial:
+    with atomic_write(folder / f"{frame_name(first)}_{frame_name(last)}.ply") as partial:
         partial.write_bytes("\n".join(header).encode() + table.tobytes())
 
 

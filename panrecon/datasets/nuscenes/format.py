@@ -24,7 +24,7 @@ from scipy.spatial.transform import Rotation
 from panrecon.datasets.points import read_points
 from panrecon.errors import InputError, reason
 from panrecon.geometry.projective import invert
-from panrecon.io.files import aside, read_arrays, read_json, write_arrays, write_json
+from panrecon.io.files import atomic_write, read_arrays, read_json, write_arrays, write_json
 from panrecon.io.ids import categories_of_raw_ids, instances_of_ids
 from panrecon.structures import Camera, CategoryTable, Labels, LidarImage, LidarScan
 
@@ -219,7 +219,7 @@ def write_lidarseg(path: Path, semantic: Int[np.ndarray, " n"]) -> None:
         InputError: an id does not fit.
     """
     _fits(path, "class", semantic, 256)
-    with aside(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes(semantic.astype(np.uint8).tobytes())
 
 

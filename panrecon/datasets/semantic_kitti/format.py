@@ -19,7 +19,7 @@ from panrecon.datasets.points import read_points
 from panrecon.datasets.poses import rigid
 from panrecon.errors import InputError, reason
 from panrecon.geometry.projective import invert
-from panrecon.io.files import aside, write_text
+from panrecon.io.files import atomic_write, write_text
 from panrecon.io.ids import categories_of_raw_ids, instances_of_ids
 from panrecon.io.images import read_size
 from panrecon.structures import Camera, CategoryTable, Labels, LidarImage, LidarScan
@@ -108,7 +108,7 @@ def write_raw_labels(path: Path, semantic: Int[np.ndarray, " n"], instance: Int[
         wrong = ids[(ids < 0) | (ids >= LIMIT)]
         if len(wrong):
             raise InputError(f"The {what} id {wrong[0]} does not fit the 16 bits of {path}; number them below {LIMIT}.")
-    with aside(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes((instance.astype("<u4") << 16 | semantic.astype("<u4")).astype("<u4").tobytes())
 
 
