@@ -66,8 +66,8 @@ class RgbdScan:
     def from_arrays(
         cls,
         color: UInt8[np.ndarray, "n h w 3"],
-        depth: Float[np.ndarray, "n h w"],
-        world_from_camera: Float[np.ndarray, "n 4 4"],
+        depth: Float[np.ndarray, "depths rows columns"],
+        world_from_camera: Float[np.ndarray, "poses 4 4"],
         intrinsics: Float[np.ndarray, "3 3"],
         classes: str | Path | CategoryTable,
         masks: Sequence[Sequence[Mask]],
