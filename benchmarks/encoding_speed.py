@@ -23,11 +23,11 @@ from benchmarks.provenance import provenance
 from benchmarks.study import RESULTS
 from benchmarks.tables import table_of
 from panrecon.config import FieldSettings
-from panrecon.field.cpu.hash_encoding import FastHashVolumes
+from panrecon.field.cpu.hash_encoding import CpuHashVolumes
 from panrecon.field.encoding import (
     HASH_PRIMES,
     VOLUMES,
-    ContentEncoding,
+    AppearanceAndSemantics,
     GeometryEncoding,
     HashVolumes,
     VolumeEncoding,
@@ -77,7 +77,7 @@ class NoEncoding(nn.Module):
         features = torch.full((len(positions), self.width), 0.01)
         return GeometryEncoding(features, features[..., None].expand(-1, -1, 3))
 
-    def content(self, positions: Float[Tensor, "N 3"]) -> ContentEncoding:
+    def appearance_and_semantics(self, positions: Float[Tensor, "N 3"]) -> AppearanceAndSemantics:
         """The features of the appearance and semantics volumes."""
         return self(positions)
 
@@ -137,7 +137,7 @@ def encodings(points: int) -> list[Timing]:
     positions = ray_points(points)
     direction = torch.randn(LEVELS * FEATURES)
     resolutions = level_resolutions(LEVELS, 16, FINEST)
-    plain, fast = (kind(resolutions, FEATURES, LOG2_TABLE) for kind in (HashVolumes, FastHashVolumes))
+    plain, fast = (kind(resolutions, FEATURES, LOG2_TABLE) for kind in (HashVolumes, CpuHashVolumes))
     peers = [NerfstudioFormulation() for _ in range(VOLUMES)]
 
     def nerfstudio_pass(volumes: int) -> None:

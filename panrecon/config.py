@@ -202,7 +202,7 @@ class FieldSettings(StageSettings):
     near_samples: PositiveInt = Field(6, description="samples per ray around the measured depth")
     free_samples: NonNegativeInt = Field(4, description="samples per ray in front of it")
     label_samples: PositiveInt = Field(
-        2, description="samples per ray, the heaviest, that colour and labels are read at"
+        2, description="samples of greatest weight per ray, at which colour and labels are rendered"
     )
     geometry_iterations: NonNegativeInt = Field(200, description="steps of the first pass: geometry alone")
     frozen_iterations: NonNegativeInt = Field(700, description="steps of the second: the rest, SDF frozen")

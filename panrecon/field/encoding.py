@@ -28,8 +28,8 @@ class GeometryEncoding:
 
 
 @dataclass(frozen=True)
-class ContentEncoding:
-    """Features of the volumes of what a surface carries."""
+class AppearanceAndSemantics:
+    """Features of the colour, semantics and instance volumes."""
 
     color: Float[Tensor, "N E"]
     semantics: Float[Tensor, "N E"]
@@ -37,7 +37,7 @@ class ContentEncoding:
 
 
 @dataclass(frozen=True)
-class VolumeEncoding(ContentEncoding):
+class VolumeEncoding(AppearanceAndSemantics):
     """Features of all four volumes at the same positions."""
 
     geometry: GeometryEncoding
@@ -45,7 +45,7 @@ class VolumeEncoding(ContentEncoding):
 
 @runtime_checkable
 class Encoding(Protocol):
-    """What a field asks of its volumes; `width` is the number E of features of each volume.
+    """The volumes of a field; `width` is the number E of features of each volume.
 
     Differentiable by the parameters, not by the positions. Positions outside [0, 1]^3 read the nearest cell.
     """
@@ -56,7 +56,7 @@ class Encoding(Protocol):
 
     def geometry(self, positions: Float[Tensor, "N 3"]) -> GeometryEncoding: ...
 
-    def content(self, positions: Float[Tensor, "N 3"]) -> ContentEncoding: ...
+    def appearance_and_semantics(self, positions: Float[Tensor, "N 3"]) -> AppearanceAndSemantics: ...
 
     def parameters(self) -> Iterator[nn.Parameter]: ...
 
@@ -108,14 +108,14 @@ class HashVolumes(nn.Module):
         stacked = torch.stack(jacobian, dim=1)
         return GeometryEncoding(features.reshape(-1, self.width), self._as_jacobian(stacked))
 
-    def content(self, positions: Float[Tensor, "N 3"]) -> ContentEncoding:
+    def appearance_and_semantics(self, positions: Float[Tensor, "N 3"]) -> AppearanceAndSemantics:
         """Features of the other three volumes alone."""
         rows, weights = self._corners(positions, self.table[:, self.features_per_level :])
         features = torch.bmm(weights[:, :1], rows).view(-1, self.levels, VOLUMES - 1, self.features_per_level)
-        return ContentEncoding(*features.transpose(1, 2).flatten(2).unbind(1))
+        return AppearanceAndSemantics(*features.transpose(1, 2).flatten(2).unbind(1))
 
     def clear_gradient(self) -> None:
-        """Before a step: the table has no gradient."""
+        """Removes the table's gradient, before a step."""
         self.table.grad = None
 
     def corner_rows(self, positions: Float[Tensor, "N 3"]) -> Int[Tensor, "N L 8"]:
@@ -138,9 +138,9 @@ class HashVolumes(nn.Module):
         """Smoothstep weight of every corner and its derivatives by x, y and z."""
         _, offset = self._cell(positions)
         smooth = offset * offset * (3 - 2 * offset)
-        slope = 6 * offset * (1 - offset) * self.resolution[:, None]
+        derivative = 6 * offset * (1 - offset) * self.resolution[:, None]
         (x, y, z), (dx, dy, dz) = (
-            torch.stack(pair, dim=-1).unbind(2) for pair in ((1 - smooth, smooth), (-slope, slope))
+            torch.stack(pair, dim=-1).unbind(2) for pair in ((1 - smooth, smooth), (-derivative, derivative))
         )
         zy = _outer(z, y)
         products = (_outer(zy, x), _outer(zy, dx), _outer(_outer(z, dy), x), _outer(_outer(dz, y), x))

@@ -14,9 +14,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from panrecon.config import FieldSettings
-from panrecon.field.cpu.hash_encoding import FastHashVolumes
+from panrecon.field.cpu.hash_encoding import CpuHashVolumes
 from panrecon.field.cpu.mlp import distance, network
-from panrecon.field.encoding import ContentEncoding, Encoding, GeometryEncoding, HashVolumes, level_resolutions
+from panrecon.field.encoding import AppearanceAndSemantics, Encoding, GeometryEncoding, HashVolumes, level_resolutions
 
 SOFTPLUS_BETA: Final = 100.0  # NeuS: nearly a ReLU, but with a second derivative
 INITIAL_SHARPNESS: Final = 5.46  # per truncation: a surface about a fifth of a truncation thick
@@ -83,9 +83,9 @@ class GeometryHead(nn.Module):
         """The same in plain torch, on any device."""
         before = self.hidden(torch.cat([encoding.features, positions], dim=1))
         hidden = nn.functional.softplus(before, beta=SOFTPLUS_BETA)
-        slope = (self.distance.weight * torch.sigmoid(SOFTPLUS_BETA * before)) @ self.hidden.weight
-        through_features = (slope[:, None, :-3] @ encoding.jacobian).squeeze(1)
-        return Geometry(self.distance(hidden).squeeze(1), through_features + slope[:, -3:], hidden.detach())
+        by_input = (self.distance.weight * torch.sigmoid(SOFTPLUS_BETA * before)) @ self.hidden.weight
+        through_features = (by_input[:, None, :-3] @ encoding.jacobian).squeeze(1)
+        return Geometry(self.distance(hidden).squeeze(1), through_features + by_input[:, -3:], hidden.detach())
 
 
 class PanopticField(nn.Module):
@@ -132,14 +132,14 @@ class PanopticField(nn.Module):
         positions = self.unit_positions(points)
         return self._in_metres(self.geometry_head(positions, self.encoding.geometry(positions)))
 
-    def content(
+    def appearance_and_semantics(
         self, points: Float[Tensor, "n 3"], geometry: Geometry, directions: Float[Tensor, "n 3"] | None = None
     ) -> FieldSample:
         """Everything at world points whose geometry is known, seen along unit `directions`.
 
         Colour reaches the geometry through its normals, where it has a gradient.
         """
-        return self._sample(geometry, self.encoding.content(self.unit_positions(points)), directions)
+        return self._sample(geometry, self.encoding.appearance_and_semantics(self.unit_positions(points)), directions)
 
     def forward(self, points: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"] | None = None) -> FieldSample:
         """Everything at world points seen along unit `directions`; without them, straight onto the surface."""
@@ -149,7 +149,7 @@ class PanopticField(nn.Module):
         return self._sample(geometry, encoding, directions)
 
     def _sample(
-        self, geometry: Geometry, encoding: ContentEncoding, directions: Float[Tensor, "n 3"] | None
+        self, geometry: Geometry, encoding: AppearanceAndSemantics, directions: Float[Tensor, "n 3"] | None
     ) -> FieldSample:
         normals = nn.functional.normalize(geometry.gradient, dim=1)
         seen_along = -normals if directions is None else directions
@@ -221,7 +221,7 @@ def build_field(
 def _volumes(settings: FieldSettings, device: torch.device) -> type[HashVolumes]:
     match settings.encoding, device.type:
         case _, "cpu":
-            return FastHashVolumes
+            return CpuHashVolumes
         case "auto", _:
             return HashVolumes
         case "tcnn", _:

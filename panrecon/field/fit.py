@@ -17,10 +17,10 @@ from panrecon.config import FieldSettings
 from panrecon.errors import InputError
 from panrecon.field import losses
 from panrecon.field.cpu.adam import TableAdam
-from panrecon.field.cpu.hash_encoding import FastHashVolumes
+from panrecon.field.cpu.hash_encoding import CpuHashVolumes
 from panrecon.field.field import FieldSample, PanopticField, build_field
 from panrecon.field.parameters import FieldParameters, LossWeights
-from panrecon.field.rendering import heaviest_samples, render, render_probability, render_weights
+from panrecon.field.rendering import render, render_probability, render_weights, top_k_samples
 from panrecon.field.sampling import FieldData, PixelBatch, PixelSampler, guided_depths
 from panrecon.threads import one_thread
 
@@ -175,11 +175,13 @@ class Training:
             gradient = geometry.gradient.view(*depth.shape, 3)
             terms |= self._geometry_terms(batch, depth, sdf, gradient, weights)
         if part.heads:
-            heaviest = heaviest_samples(weights, self.settings.label_samples)
-            directions = _directions(batch, heaviest.shares.shape[1])
-            rows = heaviest.rows
-            sample = everywhere or self.field.content(points.index_select(0, rows), geometry.at(rows), directions)
-            terms |= self._head_terms(batch, heaviest.shares, sample)
+            top = top_k_samples(weights, self.settings.label_samples)
+            directions = _directions(batch, top.shares.shape[1])
+            rows = top.rows
+            sample = everywhere or self.field.appearance_and_semantics(
+                points.index_select(0, rows), geometry.at(rows), directions
+            )
+            terms |= self._head_terms(batch, top.shares, sample)
         return terms
 
     def _sample_everywhere(self, batch: PixelBatch, points: Float[Tensor, "m 3"], part: Pass) -> FieldSample | None:
@@ -212,7 +214,7 @@ class Training:
     def _head_terms(
         self, batch: PixelBatch, shares: Float[Tensor, "n k"], sample: FieldSample
     ) -> dict[str, Float[Tensor, ""]]:
-        """Losses of what lies on the surface, read only at the heaviest samples of each ray."""
+        """Losses of what lies on the surface, read only at the top samples of each ray."""
         category = render_probability(shares, sample.category.view(*shares.shape, -1))
         instance = render_probability(shares, sample.instance.view(*shares.shape, -1))
         feature = render(shares.detach(), sample.feature.view(*shares.shape, -1))
@@ -242,7 +244,7 @@ class Training:
             parameter.requires_grad_(name.startswith("encoding.") or (part.geometry if is_surface else part.heads))
         heads = [p for n, p in self.field.named_parameters() if p.requires_grad and not n.startswith("encoding.")]
         groups = [{"params": list(self.field.encoding.parameters())}, {"params": heads}]
-        if isinstance(self.field.encoding, FastHashVolumes):
+        if isinstance(self.field.encoding, CpuHashVolumes):
             return TableAdam(self.field.encoding, groups, **ADAM)
         return torch.optim.Adam(groups, **ADAM, fused=True)
 

@@ -1,4 +1,4 @@
-"""What a trained field says: at points, in rendered images, and as a surface."""
+"""A trained field at points, in rendered images, and as a surface."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from panrecon.field.field import FieldSample, PanopticField, SceneBox
-from panrecon.field.rendering import heaviest_samples, render, render_probability, render_weights
+from panrecon.field.rendering import render, render_probability, render_weights, top_k_samples
 from panrecon.field.sampling import FieldData, Rays, box_depths, camera_rays, near_depths
 from panrecon.fusion.cleaning import keep_faces
 from panrecon.geometry.isosurface import zero_level_set
@@ -23,7 +23,7 @@ from panrecon.threads import one_thread
 CHUNK: Final = 2**15  # points or rays at a time
 COARSE_SAMPLES: Final = 96  # per ray, to find a surface that nothing else tells of
 NEAR_SAMPLES: Final = 5
-HEAVIEST: Final = 2
+TOP_K: Final = 2
 MINIMUM_OPACITY: Final = 0.5  # rays that let more than half pass see nothing
 SURFACE_DISTANCE: Final = 3.0  # voxels, at most, between the field's surface and the fused mesh
 SEEN_PIXEL_STEP: Final = 2  # every second pixel and row suffices to mark the cells a depth image saw
@@ -131,13 +131,13 @@ def _render_chunk(
     points = rays.at(depth)
     geometry = field.geometry(points.flatten(0, 1))
     weights = render_weights(geometry.sdf.view(depth.shape), field.sharpness)
-    heaviest = heaviest_samples(weights, HEAVIEST)
-    shape = heaviest.shares.shape
+    top = top_k_samples(weights, TOP_K)
+    shape = top.shares.shape
     directions = nn.functional.normalize(rays.direction, dim=1).repeat_interleave(shape[1], dim=0)
-    seen = points.flatten(0, 1).index_select(0, heaviest.rows)
-    sample = field.content(seen, geometry.at(heaviest.rows), directions)
+    seen = points.flatten(0, 1).index_select(0, top.rows)
+    sample = field.appearance_and_semantics(seen, geometry.at(top.rows), directions)
     solid = weights.sum(dim=1) > MINIMUM_OPACITY
-    return _as_images(sample, heaviest.shares, depth.gather(1, heaviest.index), solid)
+    return _as_images(sample, top.shares, depth.gather(1, top.index), solid)
 
 
 def _as_images(

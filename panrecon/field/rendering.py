@@ -55,10 +55,10 @@ def render_probability(weights: Float[Tensor, "n S"], logits: Float[Tensor, "n S
 
 
 @dataclass(frozen=True)
-class HeaviestSamples:
-    """The samples of each ray that carry most of what it sees, and their shares of what they see together.
+class TopKSamples:
+    """The samples of greatest rendering weight of each ray, and their shares of the weight of these, in [0, 1].
 
-    `rows` are their places among the samples of all rays, ray after ray.
+    `rows` are their indices among the samples of all rays, ray after ray.
     """
 
     index: Int[Tensor, "n k"]
@@ -66,16 +66,16 @@ class HeaviestSamples:
     shares: Float[Tensor, "n k"]
 
 
-def heaviest_samples(weights: Float[Tensor, "n S"], count: int) -> HeaviestSamples:
+def top_k_samples(weights: Float[Tensor, "n S"], count: int) -> TopKSamples:
     """At most `count` samples per ray by rendering weight, or all in their order; colour and labels need no others.
 
     The shares sum to 1 unless the ray meets nothing at all. So what the other samples and the part that passes
-    through would have shown does not have to be made up for by brighter colours at the heaviest samples.
+    through would have shown does not have to be made up for by brighter colours at the top samples.
     """
     if count < weights.shape[1]:
         index = weights.detach().topk(count, dim=1, sorted=False).indices
     else:
         index = torch.arange(weights.shape[1], device=weights.device).expand(weights.shape)
-    heaviest = weights.gather(1, index)
+    top = weights.gather(1, index)
     rows = (index + weights.shape[1] * torch.arange(len(index), device=index.device)[:, None]).flatten()
-    return HeaviestSamples(index, rows, heaviest / heaviest.sum(dim=1, keepdim=True).clamp(min=SMALLEST_OPACITY))
+    return TopKSamples(index, rows, top / top.sum(dim=1, keepdim=True).clamp(min=SMALLEST_OPACITY))

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from panrecon.errors import InputError
-from panrecon.field.encoding import VOLUMES, ContentEncoding, GeometryEncoding, HashVolumes, VolumeEncoding
+from panrecon.field.encoding import VOLUMES, AppearanceAndSemantics, GeometryEncoding, HashVolumes, VolumeEncoding
 
 ROW_LENGTHS = (1, 2, 4, 8)  # features of a level that its kernels are built for
 WHERE = "pip install git+https://github.com/NVlabs/tiny-cuda-nn/#subdirectory=bindings/torch"
@@ -50,7 +50,7 @@ class TcnnVolumes(HashVolumes):
         """Features and Jacobian of the geometry volume alone."""
         return self(positions).geometry
 
-    def content(self, positions: Float[Tensor, "N 3"]) -> ContentEncoding:
+    def appearance_and_semantics(self, positions: Float[Tensor, "N 3"]) -> AppearanceAndSemantics:
         """Features of the other three volumes."""
         return self(positions)
 

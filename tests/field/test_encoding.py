@@ -7,13 +7,13 @@ import torch
 from numpy.testing import assert_allclose
 from torch import Tensor
 
-from panrecon.field.cpu.hash_encoding import FastHashVolumes
+from panrecon.field.cpu.hash_encoding import CpuHashVolumes
 from panrecon.field.encoding import Encoding, HashVolumes, level_resolutions
 
 LEVELS = (3, 5, 9, 17)
 
 
-KINDS = (HashVolumes, FastHashVolumes)
+KINDS = (HashVolumes, CpuHashVolumes)
 
 
 def volumes(
@@ -90,9 +90,13 @@ def test_jacobian_is_the_slope_of_the_features(kind: type[HashVolumes]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_volumes_are_the_same_alone(kind: type[HashVolumes]) -> None:
     encoding, points = volumes(kind), positions()
-    everything, content = encoding(points), encoding.content(points)
+    everything, appearance_and_semantics = encoding(points), encoding.appearance_and_semantics(points)
     for name in ("color", "semantics", "instances"):
-        assert_allclose(getattr(content, name).detach().numpy(), getattr(everything, name).detach().numpy(), atol=1e-12)
+        assert_allclose(
+            getattr(appearance_and_semantics, name).detach().numpy(),
+            getattr(everything, name).detach().numpy(),
+            atol=1e-12,
+        )
     whole, alone = encoding(points).geometry, encoding.geometry(points)
     assert_allclose(alone.features.detach().numpy(), whole.features.detach().numpy(), atol=1e-12)
     assert_allclose(alone.jacobian.detach().numpy(), whole.jacobian.detach().numpy(), atol=1e-12)
@@ -130,10 +134,14 @@ def test_hash_volumes_are_an_encoding(kind: type[HashVolumes]) -> None:
 
 def outcome(encoding: HashVolumes, points: Tensor, cleared: bool = False) -> list[Tensor]:
     """Everything an encoding gives, and the gradient of a sum of it all."""
-    encoded, geometry, content = encoding(points), encoding.geometry(points), encoding.content(points)
+    encoded, geometry, appearance_and_semantics = (
+        encoding(points),
+        encoding.geometry(points),
+        encoding.appearance_and_semantics(points),
+    )
     parts = [encoded.geometry.features, encoded.geometry.jacobian, encoded.color, encoded.semantics]
     parts += [encoded.instances, geometry.features, geometry.jacobian]
-    parts += [content.color, content.semantics, content.instances]
+    parts += [appearance_and_semantics.color, appearance_and_semantics.semantics, appearance_and_semantics.instances]
     generator = torch.Generator().manual_seed(2)
     weights = [torch.randn(part.shape, generator=generator, dtype=part.dtype) for part in parts]
     terms = [(weight * part).sum() for weight, part in zip(weights, parts, strict=True)]
@@ -159,13 +167,13 @@ def test_kernels_give_the_same_bits_on_any_number_of_cores() -> None:
     results = []
     for count in (1, cores):
         numba.set_num_threads(count)
-        results.append(outcome(volumes(FastHashVolumes, torch.float32), points))
+        results.append(outcome(volumes(CpuHashVolumes, torch.float32), points))
     for one, many in zip(*results, strict=True):
         assert torch.equal(one, many)
 
 
 def test_a_second_derivative_of_the_kernels_is_refused() -> None:
-    encoding = volumes(FastHashVolumes)
+    encoding = volumes(CpuHashVolumes)
     features = encoding(positions(3)).color
     (gradient,) = torch.autograd.grad(features.square().sum(), encoding.table, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):

@@ -79,7 +79,7 @@ def test_a_frozen_surface_gets_no_gradient_from_colour() -> None:
     assert isinstance(network.encoding, HashVolumes)
     with torch.no_grad():
         geometry = network.geometry(points())
-    torch.autograd.backward(network.content(points(), geometry).color.square().sum())
+    torch.autograd.backward(network.appearance_and_semantics(points(), geometry).color.square().sum())
     table = network.encoding.table
     assert table.grad is not None
     assert_allclose(table.grad[:, :2].numpy(), 0)
@@ -89,7 +89,7 @@ def test_a_frozen_surface_gets_no_gradient_from_colour() -> None:
 def test_what_lies_on_a_known_surface_is_what_the_whole_field_says() -> None:
     network, rows = field().double(), torch.tensor([4, 1, 9])
     everywhere, known = network(points().double()), network.geometry(points().double())
-    there = network.content(points().double()[rows], known.at(rows))
+    there = network.appearance_and_semantics(points().double()[rows], known.at(rows))
     for name in ("color", "feature", "category", "instance"):
         assert_allclose(
             getattr(there, name).detach().numpy(), getattr(everywhere, name)[rows].detach().numpy(), atol=1e-12

@@ -11,7 +11,7 @@ from safetensors.torch import load, save
 from panrecon.config import FieldSettings
 from panrecon.field import losses
 from panrecon.field.cpu.adam import TableAdam
-from panrecon.field.cpu.hash_encoding import FastHashVolumes
+from panrecon.field.cpu.hash_encoding import CpuHashVolumes
 from panrecon.field.encoding import HashVolumes
 from panrecon.field.field import FieldSample, Geometry, PanopticField
 from panrecon.field.fit import FittedField, Training, fit, passes
@@ -118,7 +118,7 @@ def test_resuming_continues_bit_for_bit(noisy: FieldData, stop: int) -> None:
 def test_plain_volumes_are_trained_by_torch_alone_and_learn_the_same(noisy: FieldData) -> None:
     fast, plain = (Training(noisy, TINY) for _ in range(2))
     compiled = fast.field.encoding
-    assert isinstance(compiled, FastHashVolumes)
+    assert isinstance(compiled, CpuHashVolumes)
     volumes = HashVolumes(tuple(compiled.resolution.tolist()), SMALL.features_per_level, SMALL.log2_table_size)
     volumes.load_state_dict(compiled.state_dict())
     plain.field.encoding = volumes
@@ -238,7 +238,7 @@ def test_geometry_known_at_a_sample_teaches_what_geometry_found_anew_would(
 
     torch.manual_seed(3)
     known = gradients()
-    monkeypatch.setattr(PanopticField, "content", anew)
+    monkeypatch.setattr(PanopticField, "appearance_and_semantics", anew)
     monkeypatch.setattr(Training, "_sample_everywhere", lambda *_: None)
     torch.manual_seed(3)
     found = gradients()

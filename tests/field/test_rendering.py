@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from torch import Tensor
 
-from panrecon.field.rendering import heaviest_samples, interval_opacity, render, render_probability, render_weights
+from panrecon.field.rendering import interval_opacity, render, render_probability, render_weights, top_k_samples
 
 
 def random_distances(seed: int) -> Tensor:
@@ -67,14 +67,14 @@ def test_the_heaviest_samples_carry_what_all_of_them_render() -> None:
     depth = torch.linspace(0, 2, 21).expand(5, -1)
     weights = render_weights(torch.linspace(0.4, 1.6, 5)[:, None] - depth, torch.tensor(400.0))
     positions = depth[..., None].expand(-1, -1, 3)
-    heaviest = heaviest_samples(weights, 3)
-    there = positions.flatten(0, 1)[heaviest.rows].view(5, 3, 3)
-    assert_allclose(render(heaviest.shares, there).numpy(), render(weights, positions).numpy(), atol=0.02)
-    assert_allclose(there[..., 0].numpy(), depth.gather(1, heaviest.index).numpy())
-    assert heaviest_samples(weights, 99).index.shape == (5, 21)
+    top = top_k_samples(weights, 3)
+    there = positions.flatten(0, 1)[top.rows].view(5, 3, 3)
+    assert_allclose(render(top.shares, there).numpy(), render(weights, positions).numpy(), atol=0.02)
+    assert_allclose(there[..., 0].numpy(), depth.gather(1, top.index).numpy())
+    assert top_k_samples(weights, 99).index.shape == (5, 21)
 
 
 def test_shares_of_the_heaviest_samples_sum_to_one_also_on_a_veil() -> None:
     weights = 0.1 * torch.rand(20, 9, generator=torch.Generator().manual_seed(0))
-    assert_allclose(heaviest_samples(weights, 3).shares.sum(dim=1).numpy(), 1, atol=1e-5)
-    assert_allclose(heaviest_samples(torch.zeros(2, 9), 3).shares.numpy(), 0)
+    assert_allclose(top_k_samples(weights, 3).shares.sum(dim=1).numpy(), 1, atol=1e-5)
+    assert_allclose(top_k_samples(torch.zeros(2, 9), 3).shares.numpy(), 0)

@@ -1,4 +1,4 @@
-"""The hash volumes on a CPU's cores, by compiled kernels; equal to the plain ones and trained alike."""
+"""The hash volumes by compiled kernels on all cores of a CPU: parameters, features, gradients are the plain ones'."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from panrecon.field.cpu import hash_kernels as kernels
-from panrecon.field.encoding import VOLUMES, ContentEncoding, GeometryEncoding, HashVolumes, VolumeEncoding
+from panrecon.field.encoding import VOLUMES, AppearanceAndSemantics, GeometryEncoding, HashVolumes, VolumeEncoding
 
 
-class FastHashVolumes(HashVolumes):
+class CpuHashVolumes(HashVolumes):
     """`HashVolumes` with features and Jacobian in one pass and a backward of its own; same parameters, any core count.
 
     The table must lie on the CPU, and positions have its precision. Differentiable once.
@@ -36,7 +36,7 @@ class FastHashVolumes(HashVolumes):
         self.gradient_is_zero()
 
     def gradient_is_zero(self) -> None:
-        """Says so after a step that left it zero, to save `clear_gradient` the work unless something is added to it."""
+        """Marks it as zero after a step that left it so: `clear_gradient` then has work only if something is added."""
         if self._sums is not None and self.adds_in_place:
             self._zero_version = self._sums._version
 
@@ -53,10 +53,10 @@ class FastHashVolumes(HashVolumes):
         """Features and Jacobian of the geometry volume alone."""
         return GeometryEncoding(*_gather(self.table, positions, self, range(1)))
 
-    def content(self, positions: Float[Tensor, "N 3"]) -> ContentEncoding:
+    def appearance_and_semantics(self, positions: Float[Tensor, "N 3"]) -> AppearanceAndSemantics:
         """Features of the other three volumes alone."""
-        *content, _ = _gather(self.table, positions, self, range(1, VOLUMES))
-        return ContentEncoding(*content)
+        *features, _ = _gather(self.table, positions, self, range(1, VOLUMES))
+        return AppearanceAndSemantics(*features)
 
     @property
     def adds_in_place(self) -> bool:
@@ -76,7 +76,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, table: Tensor, positions: Tensor, encoding: FastHashVolumes, volumes: range
+        ctx: Any, table: Tensor, positions: Tensor, encoding: CpuHashVolumes, volumes: range
     ) -> tuple[Tensor, ...]:
         features = table.new_empty(len(volumes), len(positions), encoding.width)
         jacobian = table.new_empty(len(positions), encoding.width if 0 in volumes else 0, 3)
@@ -87,25 +87,25 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *given: Tensor) -> tuple[Tensor | None, ...]:
-        encoding: FastHashVolumes = ctx.encoding
-        kept = encoding.table.grad if encoding.adds_in_place else None
-        gradient = torch.zeros_like(encoding.table) if kept is None else kept
-        *of_features, of_jacobian = (values.contiguous().numpy() for values in given)
+    def backward(ctx: Any, *output_grads: Tensor) -> tuple[Tensor | None, ...]:
+        encoding: CpuHashVolumes = ctx.encoding
+        in_place = encoding.table.grad if encoding.adds_in_place else None
+        gradient = torch.zeros_like(encoding.table) if in_place is None else in_place
+        *features_grad, jacobian_grad = (values.contiguous().numpy() for values in output_grads)
         cores = min(numba.get_num_threads(), encoding.levels)
         columns = _columns(encoding, ctx.volumes)
         kernels.scatter(
-            ctx.positions, encoding.grid(), gradient.numpy(), tuple(of_features), of_jacobian, columns, cores
+            ctx.positions, encoding.grid(), gradient.numpy(), tuple(features_grad), jacobian_grad, columns, cores
         )
         increment_version(gradient)
-        return gradient if kept is None else None, None, None, None
+        return gradient if in_place is None else None, None, None, None
 
 
 _gather: Callable[..., tuple[Tensor, ...]] = _Gather.apply
 
 
 def _columns(encoding: HashVolumes, volumes: range) -> kernels.Columns:
-    """Where these volumes lie in a row of the table."""
+    """The columns of these volumes in a row of the table."""
     width = encoding.features_per_level
-    slopes = width if 0 in volumes else 0
-    return kernels.Columns(np.uint64(volumes.start * width), (0,) * width, (0,) * (len(volumes) * width), (0,) * slopes)
+    of_row, of_derivative = len(volumes) * width, width if 0 in volumes else 0
+    return kernels.Columns(np.uint64(volumes.start * width), (0,) * width, (0,) * of_row, (0,) * of_derivative)

@@ -1,7 +1,7 @@
-"""The hash volumes' loops, compiled for every core (numba): gather features and slopes, scatter their gradients.
+"""The hash volumes' loops, compiled for every core (numba): gather features and derivatives, scatter their gradients.
 
 Rows of the table come from all over memory, and that bounds the speed. Hence blocks of points: first the rows of all
-their corners, all asked of memory at once, and only then the sums, over whole rows (`vectors`).
+their corners, all prefetched at once, and only then the sums, over whole rows (`simd`).
 
 All numbers are of the table's precision and all indices unsigned: a plain 1 would make every product of the loop a
 double, and signed indices every access a test for a negative one. Numbers of features arrive as the lengths of tuples:
@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, no_type_check
 import numba
 import numpy as np
 
-from panrecon.field.cpu.simd import fetch, load, put, repeat, store, take
+from panrecon.field.cpu.simd import broadcast, extract, insert, load, prefetch, store
 from panrecon.field.encoding import HASH_PRIMES
 from panrecon.threads import prefer_openmp
 
@@ -38,20 +38,20 @@ class Grid(NamedTuple):
 class Columns(NamedTuple):
     """The columns of some volumes in a row of the table, as a first one and lengths of tuples.
 
-    A level's features are as many as `of_volume` is long in one volume, as `of_row` in all of these; as `of_slope`
-    have slopes, those of the first volume or none.
+    A level's features are as many as `of_volume` is long in one volume, as `of_row` in all of these; as `of_derivative`
+    have derivatives, those of the first volume or none.
     """
 
     first: np.uint64
     of_volume: tuple[int, ...]
     of_row: tuple[int, ...]
-    of_slope: tuple[int, ...]
+    of_derivative: tuple[int, ...]
 
 
 @numba.njit(inline="always", **COMPILED)
 @no_type_check  # numba cannot cache what the checker of shapes wraps
 def _axis(position, resolution, last, real):
-    """Cell, smoothstep weights of its near and far end, and the slope of the far end's weight by position."""
+    """Cell, smoothstep weights of its near and far end, and the derivative of the far end's weight by position."""
     scaled = min(max(position, real(0)), real(1)) * resolution
     cell = min(np.uint64(scaled), last)
     offset = scaled - real(cell)
@@ -95,19 +95,19 @@ def _locate(positions, start, stop, grid, level, rows, weights):
 
 @numba.njit(inline="always", **COMPILED)
 @no_type_check
-def _fetch(table, rows, count, first):
-    """Asks memory for all rows of a block at once."""
+def _prefetch(table, rows, count, first):
+    """Prefetches all rows of a block."""
     for i in range(count):
         for corner in range(8):
-            fetch(table, rows[i, corner], first)
+            prefetch(table, rows[i, corner], first)
 
 
 @numba.njit(inline="always", **COMPILED)
 @no_type_check
-def _mix(table, r, w, first, like):
-    """Features of columns and their slopes by x, y and z, from the rows of a cell's corners and what `_axis` gives.
+def _interpolate(table, r, w, first, like):
+    """Features of columns and their derivatives by x, y and z, from the rows of a cell's corners and `_axis`'s weights.
 
-    Along x first, then y, then z: what was mixed along one axis has a slope along the next.
+    Along x first, then y, then z: what was interpolated along one axis has a derivative along the next.
     """
     vy, wy, vz, wz = w[3], w[4], w[6], w[7]
     r0, r2 = load(table, r[0], first, like), load(table, r[2], first, like)
@@ -127,7 +127,7 @@ def _mix(table, r, w, first, like):
 def gather(positions, grid, table, features, jacobian, columns):
     """Fills features [V, N, E] of V volumes and the Jacobian [N, E, 3] of the first; positions [N, 3] in [0, 1]."""
     count, real = len(positions), table.dtype.type
-    first, of_volume, of_row, of_slope = columns
+    first, of_volume, of_row, of_derivative = columns
     for chunk in numba.prange((count + CHUNK - 1) // CHUNK):
         rows, weights = np.empty((BLOCK, 8), np.uint64), np.empty((BLOCK, 9), real)
         for level in range(len(grid.resolutions)):
@@ -135,35 +135,35 @@ def gather(positions, grid, table, features, jacobian, columns):
             for start in range(chunk * CHUNK, min((chunk + 1) * CHUNK, count), BLOCK):
                 stop = min(start + BLOCK, count)
                 _locate(positions, start, stop, grid, level, rows, weights)
-                _fetch(table, rows, stop - start, first)
+                _prefetch(table, rows, stop - start, first)
                 for i in range(stop - start):
                     point = start + i
-                    mixed, x, y, z = _mix(table, rows[i], weights[i], first, of_row)
+                    interpolated, x, y, z = _interpolate(table, rows[i], weights[i], first, of_row)
                     for c in range(len(of_row)):
-                        features[c // len(of_volume), point, at + c % len(of_volume)] = take(mixed, c)
-                    for c in range(len(of_slope)):
-                        jacobian[point, at + c, 0] = take(x, c)
-                        jacobian[point, at + c, 1] = take(y, c)
-                        jacobian[point, at + c, 2] = take(z, c)
+                        features[c // len(of_volume), point, at + c % len(of_volume)] = extract(interpolated, c)
+                    for c in range(len(of_derivative)):
+                        jacobian[point, at + c, 0] = extract(x, c)
+                        jacobian[point, at + c, 1] = extract(y, c)
+                        jacobian[point, at + c, 2] = extract(z, c)
 
 
 @numba.njit(inline="always", **COMPILED)
 @no_type_check
 def _add(table, row, first, vector, like):
-    """To a row's numbers, from a column on."""
+    """Adds a vector to a row's numbers, from a column on."""
     store(load(table, row, first, like) + vector, table, row, first)
 
 
 @numba.njit(inline="always", **COMPILED)
 @no_type_check
-def _spread(gradient, r, w, of_features, of_slopes, first, like, sloping):
-    """Adds to the rows of a cell's corners what the gradients of its features and slopes bring; or no slopes, but 0."""
-    x, y, z = of_slopes
+def _scatter_point(gradient, r, w, features_grad, derivative_grads, first, like, has_derivatives):
+    """Adds to the rows of a cell's corners the gradients of its features and, if there are any, derivatives."""
+    x, y, z = derivative_grads
     for pair in range(4):
         uy, ty = (w[4], w[5]) if pair & 1 else (w[3], -w[5])
         uz, tz = (w[7], w[8]) if pair & 2 else (w[6], -w[8])
-        across, along = uy * uz * of_features, x
-        if sloping:
+        across, along = uy * uz * features_grad, x
+        if has_derivatives:
             across, along = across + ty * uz * y + uy * tz * z, w[2] * uy * uz * x
         _add(gradient, r[2 * pair], first, w[0] * across - along, like)
         _add(gradient, r[2 * pair + 1], first, w[1] * across + along, like)
@@ -171,14 +171,14 @@ def _spread(gradient, r, w, of_features, of_slopes, first, like, sloping):
 
 @numba.njit(parallel=True, **COMPILED)
 @no_type_check
-def scatter(positions, grid, gradient, of_features, of_jacobian, columns, cores):
-    """Adds to a table's gradient what the gradients of `gather`'s features, an array a volume, and Jacobian bring.
+def scatter(positions, grid, gradient, features_grad, jacobian_grad, columns, cores):
+    """Adds to a table's gradient, given those of `gather`'s features, an array a volume, and Jacobian.
 
     Every level has rows of its own and belongs to one core: no two cores meet in a row, and sums keep one order
     whatever the number of cores. Levels are dealt out in turn, for the fine ones take longer.
     """
     count, real = len(positions), gradient.dtype.type
-    first, of_volume, of_row, of_slope = columns
+    first, of_volume, of_row, of_derivative = columns
     for core in numba.prange(cores):
         rows, weights = np.empty((BLOCK, 8), np.uint64), np.empty((BLOCK, 9), real)
         for chunk in range(0, count, CHUNK):
@@ -187,17 +187,19 @@ def scatter(positions, grid, gradient, of_features, of_jacobian, columns, cores)
                 for start in range(chunk, min(chunk + CHUNK, count), BLOCK):
                     stop = min(start + BLOCK, count)
                     _locate(positions, start, stop, grid, level, rows, weights)
-                    _fetch(gradient, rows, stop - start, first)
+                    _prefetch(gradient, rows, stop - start, first)
                     for i in range(stop - start):
-                        point, given = start + i, repeat(real(0), of_row)
-                        x = y = z = given
+                        point, grad = start + i, broadcast(real(0), of_row)
+                        x = y = z = grad
                         for c in range(len(of_row)):
-                            given = put(given, c, of_features[c // len(of_volume)][point, at + c % len(of_volume)])
-                        for c in range(len(of_slope)):
-                            x = put(x, c, of_jacobian[point, at + c, 0])
-                            y = put(y, c, of_jacobian[point, at + c, 1])
-                            z = put(z, c, of_jacobian[point, at + c, 2])
-                        _spread(gradient, rows[i], weights[i], given, (x, y, z), first, of_row, len(of_slope) > 0)
+                            grad = insert(grad, c, features_grad[c // len(of_volume)][point, at + c % len(of_volume)])
+                        for c in range(len(of_derivative)):
+                            x = insert(x, c, jacobian_grad[point, at + c, 0])
+                            y = insert(y, c, jacobian_grad[point, at + c, 1])
+                            z = insert(z, c, jacobian_grad[point, at + c, 2])
+                        _scatter_point(
+                            gradient, rows[i], weights[i], grad, (x, y, z), first, of_row, len(of_derivative) > 0
+                        )
 
 
 @numba.njit(parallel=True, **COMPILED)
@@ -216,27 +218,27 @@ class Moments(NamedTuple):
 
 
 class AdamStep(NamedTuple):
-    """Numbers of a step of Adam: the share kept of each mean, the corrected rate and root, and the least root."""
+    """A step of Adam (Kingma and Ba 2015): betas, bias-corrected rate, inverse bias-corrected root, and epsilon."""
 
-    keep_mean: np.floating
-    keep_square: np.floating
+    beta1: np.floating
+    beta2: np.floating
     rate: np.floating
     root: np.floating
-    least: np.floating
+    epsilon: np.floating
 
 
 @numba.njit(parallel=True, **COMPILED)
 @no_type_check
 def adam(values, gradient, moments, step):
-    """Moves values [n] and their moments by a step of Adam, and sets their gradient to 0: one way through memory."""
+    """Moves values [n] and their moments by a step of Adam, and sets their gradient to 0: one pass through memory."""
     count, real = len(values), values.dtype.type
-    keep_mean, keep_square, rate, root, least = step
+    beta1, beta2, rate, root, epsilon = step
     for stretch in numba.prange((count + STRETCH - 1) // STRETCH):
         part = slice(stretch * STRETCH, min((stretch + 1) * STRETCH, count))
-        value, given, mean, square = values[part], gradient[part], moments.mean[part], moments.square[part]
+        value, grad, mean, square = values[part], gradient[part], moments.mean[part], moments.square[part]
         for i in range(len(value)):
-            g = given[i]
-            m = keep_mean * mean[i] + (real(1) - keep_mean) * g
-            s = keep_square * square[i] + (real(1) - keep_square) * g * g
-            mean[i], square[i], given[i] = m, s, 0
-            value[i] -= rate * m / (np.sqrt(s) * root + least)
+            g = grad[i]
+            m = beta1 * mean[i] + (real(1) - beta1) * g
+            s = beta2 * square[i] + (real(1) - beta2) * g * g
+            mean[i], square[i], grad[i] = m, s, 0
+            value[i] -= rate * m / (np.sqrt(s) * root + epsilon)

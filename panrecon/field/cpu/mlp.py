@@ -1,4 +1,4 @@
-"""The heads on a CPU by compiled kernels: equal to the plain ones, with the same bits on any number of cores."""
+"""The heads (MLPs) by compiled kernels on a CPU: equal to the plain ones, with the same bits on any number of cores."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,10 +23,10 @@ class _Distance(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         (layer, bias, outer, outer_bias), (count, width) = head, features.shape
         sdf, gradient = features.new_empty(count), features.new_empty(count, 3)
-        hidden, slope = features.new_empty(count, len(layer)), features.new_empty(count, width)
+        hidden, by_feature = features.new_empty(count, len(layer)), features.new_empty(count, width)
         ctx.inputs = [_array(values) for values in (positions, features, jacobian)]
         ctx.layer, ctx.outer, ctx.shape = _padded(layer), _padded(outer[0]), layer.shape
-        ctx.beta, ctx.outputs = ctx.layer.dtype.type(beta), [hidden.numpy(), slope.numpy()]
+        ctx.beta, ctx.outputs = ctx.layer.dtype.type(beta), [hidden.numpy(), by_feature.numpy()]
         weights = (ctx.layer, _padded(bias), ctx.outer, ctx.layer.dtype.type(outer_bias.item()), ctx.beta)
         kernels.distance(*ctx.inputs, *weights, sdf.numpy(), gradient.numpy(), *ctx.outputs)
         ctx.mark_non_differentiable(hidden)
@@ -35,23 +35,24 @@ class _Distance(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, of_sdf: Tensor | None, of_gradient: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, sdf_grad: Tensor | None, gradient_grad: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
         _, features, jacobian = ctx.inputs
         sums = [_by_part(len(features), values) for values in (ctx.layer, ctx.outer, ctx.outer)]
-        given = [_or_zeros(of_sdf, features[:, 0]), _or_zeros(of_gradient, jacobian[:, 0])]
+        output_grads = [_or_zeros(sdf_grad, features[:, 0]), _or_zeros(gradient_grad, jacobian[:, 0])]
         filled = [np.empty_like(features), np.empty_like(jacobian)]
-        kernels.distance_back(*ctx.inputs, ctx.layer, ctx.outer, ctx.beta, *ctx.outputs, *given, *filled, *sums)
-        of_layer, of_bias, of_outer = (torch.from_numpy(values.sum(axis=0)) for values in sums)
-        of_features, of_jacobian = (torch.from_numpy(values) for values in filled)
+        kernels.distance_back(*ctx.inputs, ctx.layer, ctx.outer, ctx.beta, *ctx.outputs, *output_grads, *filled, *sums)
+        layer_grad, bias_grad, outer_grad = (torch.from_numpy(values.sum(axis=0)) for values in sums)
+        features_grad, jacobian_grad = (torch.from_numpy(values) for values in filled)
         units, inputs = ctx.shape
-        of_head = (of_layer[:units, :inputs], of_bias[:units], of_outer[None, :units], torch.tensor([given[0].sum()]))
-        return None, of_features, of_jacobian, None, *of_head
+        outer_bias_grad = torch.tensor([output_grads[0].sum()])
+        head_grads = (layer_grad[:units, :inputs], bias_grad[:units], outer_grad[None, :units], outer_bias_grad)
+        return None, features_grad, jacobian_grad, None, *head_grads
 
 
 class _Network(torch.autograd.Function):
-    """Linear layers with ReLU between them, from so many inputs side by side, then weights, bias, weights, bias ...
+    """Linear layers with ReLU between them, from `count` inputs side by side, then weights, bias, weights, bias ...
 
-    What comes after the last input that needs a gradient costs nothing on the way back.
+    Inputs after the last one that needs a gradient cost nothing in the backward pass.
     """
 
     @staticmethod
@@ -66,22 +67,22 @@ class _Network(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, of_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        count, rows = len(ctx.inputs), len(of_outputs)
+    def backward(ctx: Any, outputs_grad: Tensor) -> tuple[Tensor | None, ...]:
+        count, rows = len(ctx.inputs), len(outputs_grad)
         last = max((k for k in range(count) if ctx.needs_input_grad[1 + k]), default=0)
-        of_inputs = tuple(np.empty_like(part[:, : None if k <= last else 0]) for k, part in enumerate(ctx.inputs))
-        columns = sum(values.shape[1] for values in of_inputs)
-        turned = [np.ascontiguousarray(layer.T) for layer in ctx.layers]
-        turned[0] = turned[0][: columns + -columns % kernels.PAD]
-        of_layers, of_biases = (
+        inputs_grad = tuple(np.empty_like(part[:, : None if k <= last else 0]) for k, part in enumerate(ctx.inputs))
+        columns = sum(values.shape[1] for values in inputs_grad)
+        transposed = [np.ascontiguousarray(layer.T) for layer in ctx.layers]
+        transposed[0] = transposed[0][: columns + -columns % kernels.PAD]
+        layers_grad, biases_grad = (
             tuple(_by_part(rows, values) for values in column) for column in (ctx.layers, ctx.biases)
         )
-        weights = (ctx.layers, tuple(turned), ctx.biases, _widest(ctx.layers))
-        kernels.network_back(ctx.inputs, *weights, _array(of_outputs), of_inputs, of_layers, of_biases)
-        parts = [values for pair in zip(of_layers, of_biases, strict=True) for values in pair]
+        weights = (ctx.layers, tuple(transposed), ctx.biases, _widest(ctx.layers))
+        kernels.network_back(ctx.inputs, *weights, _array(outputs_grad), inputs_grad, layers_grad, biases_grad)
+        parts = [values for pair in zip(layers_grad, biases_grad, strict=True) for values in pair]
         sums = (torch.from_numpy(values.sum(axis=0)) for values in parts)
         cut = (values[tuple(map(slice, shape))] for values, shape in zip(sums, ctx.shapes, strict=True))
-        return None, *map(torch.from_numpy, of_inputs[: last + 1]), *[None] * (count - 1 - last), *cut
+        return None, *map(torch.from_numpy, inputs_grad[: last + 1]), *[None] * (count - 1 - last), *cut
 
 
 distance: Callable[..., tuple[Tensor, Tensor, Tensor]] = _Distance.apply

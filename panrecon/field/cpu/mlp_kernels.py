@@ -1,8 +1,8 @@
-"""The heads' loops, compiled for every core (numba): distance and its gradient, plain networks, and the ways back.
+"""The heads' loops, compiled for every core (numba): distance and its gradient, networks, and backward passes.
 
 A block of points at a time, every unit's values of all of them side by side: all that is between two layers stays in a
 core's cache. Matrices come padded with zeros to multiples of `PAD` rows and columns, which are taken four at a time. As
-everywhere in `kernels`, all numbers are of one precision.
+in `hash_kernels`, all numbers are of one precision.
 """
 
 from typing import Any, Final, no_type_check
@@ -11,7 +11,7 @@ import numba
 import numpy as np
 from llvmlite.binding import get_host_cpu_features
 
-from panrecon.field.cpu.simd import load, repeat, store
+from panrecon.field.cpu.simd import broadcast, load, store
 
 LANES: Final = 128  # points of a block
 PART: Final = 4 * LANES  # points that are summed up on their own, whatever the number of cores
@@ -26,7 +26,7 @@ COMPILED: Final[dict[str, Any]] = {"cache": True, "fastmath": {"contract", "reas
 @no_type_check  # numba cannot cache what the checker of shapes wraps
 def _product(out, matrix, values):
     """out [o, LANES] = matrix [o, i] @ values [i, LANES]."""
-    zeros = repeat(matrix.dtype.type(0), TOGETHER)
+    zeros = broadcast(matrix.dtype.type(0), TOGETHER)
     for o in range(0, len(matrix), PAD):
         for p in range(0, LANES, len(TOGETHER)):
             a = b = c = d = zeros
@@ -60,7 +60,7 @@ def _add_outer(total, left, right):
 
 @numba.njit(inline="always", **COMPILED)
 @no_type_check
-def _decay(x, real):
+def _exp_of_negative(x, real):
     """exp(-x) of a number that is not negative, to seven digits: the nearest power of 2, and a series for the rest."""
     x = min(x, real(LARGEST))
     halvings = np.int32(x * real(1.4426950408889634) + real(0.5))
@@ -76,7 +76,7 @@ def _decay(x, real):
 
 @numba.njit(inline="always", **COMPILED)
 @no_type_check
-def _log_of_one_and(x, real):
+def _log1p(x, real):
     """log(1 + x) of a number in [0, 1], to seven digits, by the series of the inverse hyperbolic tangent."""
     s = x / (real(2) + x)
     q = s * s
@@ -91,7 +91,7 @@ def _log_of_one_and(x, real):
 @numba.njit(**COMPILED)
 @no_type_check
 def _load(inputs, features, positions, start, size):
-    """Features and position of a block's points, zeros in lanes and rows without any."""
+    """Fills a block with features and positions of its points; zeros in lanes and rows without any."""
     width = features.shape[1]
     inputs[:] = 0
     for p in range(size):
@@ -103,19 +103,19 @@ def _load(inputs, features, positions, start, size):
 
 @numba.njit(parallel=True, **COMPILED)
 @no_type_check
-def distance(positions, features, jacobian, layer, bias, outer, outer_bias, beta, sdf, gradient, hidden, slope):
-    """Fills sdf [N], its gradient by position [N, 3], the hidden layer [N, H] and the slope by feature [N, E].
+def distance(positions, features, jacobian, layer, bias, outer, outer_bias, beta, sdf, gradient, hidden, by_feature):
+    """Fills sdf [N], its gradient by position [N, 3], the hidden layer [N, H] and the derivative by feature [N, E].
 
     `layer` [H, E + 3] and `bias` lead to the hidden layer, `outer` from it to the distance.
     """
     count, width, real = len(positions), features.shape[1], layer.dtype.type
-    bent, turned = np.empty((layer.shape[1], len(layer)), real), layer.T
-    for i in range(len(bent)):
+    outer_layer, transposed = np.empty((layer.shape[1], len(layer)), real), layer.T
+    for i in range(len(outer_layer)):
         for h in range(len(layer)):
-            bent[i, h] = outer[h] * turned[i, h]
+            outer_layer[i, h] = outer[h] * transposed[i, h]
     for part in numba.prange((count + PART - 1) // PART):
         inputs, by_input = np.empty((layer.shape[1], LANES), real), np.empty((layer.shape[1], LANES), real)
-        unit, bend = np.empty((len(layer), LANES), real), np.empty((len(layer), LANES), real)
+        unit, derivative = np.empty((len(layer), LANES), real), np.empty((len(layer), LANES), real)
         for start in range(part * PART, min((part + 1) * PART, count), LANES):
             size = min(LANES, count - start)
             _load(inputs, features, positions, start, size)
@@ -123,10 +123,10 @@ def distance(positions, features, jacobian, layer, bias, outer, outer_bias, beta
             for h in range(len(layer)):
                 for p in range(LANES):
                     x = unit[h, p] + bias[h]
-                    decay = _decay(beta * abs(x), real)
-                    bend[h, p] = (real(1) if x > 0 else decay) / (real(1) + decay)
-                    unit[h, p] = (real(0) if x < 0 else x) + _log_of_one_and(decay, real) / beta
-            _product(by_input, bent, bend)
+                    decay = _exp_of_negative(beta * abs(x), real)
+                    derivative[h, p] = (real(1) if x > 0 else decay) / (real(1) + decay)
+                    unit[h, p] = (real(0) if x < 0 else x) + _log1p(decay, real) / beta
+            _product(by_input, outer_layer, derivative)
             for p in range(size):
                 point, total = start + p, outer_bias
                 for h in range(hidden.shape[1]):
@@ -136,7 +136,7 @@ def distance(positions, features, jacobian, layer, bias, outer, outer_bias, beta
                 x, y, z = by_input[width, p], by_input[width + 1, p], by_input[width + 2, p]
                 for e in range(width):
                     s = by_input[e, p]
-                    slope[point, e] = s
+                    by_feature[point, e] = s
                     x += s * jacobian[point, e, 0]
                     y += s * jacobian[point, e, 1]
                     z += s * jacobian[point, e, 2]
@@ -145,7 +145,7 @@ def distance(positions, features, jacobian, layer, bias, outer, outer_bias, beta
 
 @numba.njit(**COMPILED)
 @no_type_check
-def _turn(rows, start, size, columns):
+def _transpose(rows, start, size, columns):
     """Rows of some points as columns of a block, with zeros where there are no points."""
     for p in range(size):
         for i in range(rows.shape[1]):
@@ -155,48 +155,48 @@ def _turn(rows, start, size, columns):
 
 @numba.njit(**COMPILED)
 @no_type_check
-def _turn_all(inputs, start, size, columns):
+def _transpose_all(inputs, start, size, columns):
     """Several arrays' rows of some points as columns of a block, one below the other."""
     first = 0
     for rows in inputs:
-        _turn(rows, start, size, columns[first : first + rows.shape[1]])
+        _transpose(rows, start, size, columns[first : first + rows.shape[1]])
         first += rows.shape[1]
 
 
 @numba.njit(**COMPILED)
 @no_type_check
-def _load_gradient(by_input, of_jacobian, jacobian, slope, of_gradient, start, size):
-    """What the gradient's gradient brings to the slopes by a block's inputs, and to its Jacobian."""
-    width = slope.shape[1]
+def _load_gradient(by_input, jacobian_grad, jacobian, by_feature, gradient_grad, start, size):
+    """Gradients of the derivatives by a block's inputs, and of its Jacobian, given that of the distance's gradient."""
+    width = by_feature.shape[1]
     by_input[:] = 0
     for p in range(size):
         point = start + p
-        x, y, z = of_gradient[point, 0], of_gradient[point, 1], of_gradient[point, 2]
+        x, y, z = gradient_grad[point, 0], gradient_grad[point, 1], gradient_grad[point, 2]
         for e in range(width):
-            s = slope[point, e]
+            s = by_feature[point, e]
             by_input[e, p] = x * jacobian[point, e, 0] + y * jacobian[point, e, 1] + z * jacobian[point, e, 2]
-            of_jacobian[point, e, 0], of_jacobian[point, e, 1], of_jacobian[point, e, 2] = s * x, s * y, s * z
+            jacobian_grad[point, e, 0], jacobian_grad[point, e, 1], jacobian_grad[point, e, 2] = s * x, s * y, s * z
         by_input[width, p], by_input[width + 1, p], by_input[width + 2, p] = x, y, z
 
 
 @numba.njit(**COMPILED)
 @no_type_check
-def _bend_back(unit, before, bend, outer, beta, of_sdf, start, size, real):
-    """One hidden unit's way back through the softplus and its derivative; the gradient of its weight `outer`.
+def _softplus_back(unit, before, derivative, outer, beta, sdf_grad, start, size, real):
+    """The gradient of a hidden unit's weight `outer`, by its backward pass through the softplus and its derivative.
 
-    `before` holds the gradient of outer * derivative and becomes that of what the softplus is of; `bend` becomes outer
-    * derivative. The derivative of a softplus of value u is 1 - exp(-beta u).
+    `before` holds the gradient of outer times the derivative and becomes that of the softplus's argument; `derivative`
+    becomes outer times the derivative. The derivative of a softplus of value u is 1 - exp(-beta u).
     """
     total = real(0)
     for p in range(size):
-        total += of_sdf[start + p] * unit[p]
+        total += sdf_grad[start + p] * unit[p]
     for p in range(LANES):
-        s = real(1) - _decay(beta * unit[p], real)
+        s = real(1) - _exp_of_negative(beta * unit[p], real)
         total += s * before[p]
-        bend[p] = outer * s
+        derivative[p] = outer * s
         before[p] = outer * beta * s * (real(1) - s) * before[p]
     for p in range(size):
-        before[p] += of_sdf[start + p] * bend[p]
+        before[p] += sdf_grad[start + p] * derivative[p]
     return total
 
 
@@ -210,45 +210,47 @@ def distance_back(
     outer,
     beta,
     hidden,
-    slope,
-    of_sdf,
-    of_gradient,
-    of_features,
-    of_jacobian,
-    of_layer,
-    of_bias,
-    of_outer,
+    by_feature,
+    sdf_grad,
+    gradient_grad,
+    features_grad,
+    jacobian_grad,
+    layer_grad,
+    bias_grad,
+    outer_grad,
 ):
     """Fills the gradients of features and Jacobian, and those of the weights part by part, from `distance`'s."""
     count, width, real = len(positions), features.shape[1], layer.dtype.type
-    turned = np.ascontiguousarray(layer.T)
+    transposed = np.ascontiguousarray(layer.T)
     for part in numba.prange((count + PART - 1) // PART):
         inputs, by_input = np.empty((layer.shape[1], LANES), real), np.empty((layer.shape[1], LANES), real)
-        bend, before = np.empty((len(layer), LANES), real), np.empty((len(layer), LANES), real)
+        derivative, before = np.empty((len(layer), LANES), real), np.empty((len(layer), LANES), real)
         unit = np.zeros((len(layer), LANES), real)
         for start in range(part * PART, min((part + 1) * PART, count), LANES):
             size = min(LANES, count - start)
             _load(inputs, features, positions, start, size)
-            _load_gradient(by_input, of_jacobian, jacobian, slope, of_gradient, start, size)
-            _turn(hidden, start, size, unit)
+            _load_gradient(by_input, jacobian_grad, jacobian, by_feature, gradient_grad, start, size)
+            _transpose(hidden, start, size, unit)
             _product(before, layer, by_input)
             for h in range(len(layer)):
-                of_outer[part, h] += _bend_back(unit[h], before[h], bend[h], outer[h], beta, of_sdf, start, size, real)
+                outer_grad[part, h] += _softplus_back(
+                    unit[h], before[h], derivative[h], outer[h], beta, sdf_grad, start, size, real
+                )
                 total = real(0)
                 for p in range(LANES):
                     total += before[h, p]
-                of_bias[part, h] += total
-            _add_outer(of_layer[part], bend, by_input)
-            _add_outer(of_layer[part], before, inputs)
-            _product(by_input, turned, before)
+                bias_grad[part, h] += total
+            _add_outer(layer_grad[part], derivative, by_input)
+            _add_outer(layer_grad[part], before, inputs)
+            _product(by_input, transposed, before)
             for p in range(size):
                 for e in range(width):
-                    of_features[start + p, e] = by_input[e, p]
+                    features_grad[start + p, e] = by_input[e, p]
 
 
 @numba.njit(**COMPILED)
 @no_type_check
-def _through(layers, biases, values, real):
+def _forward(layers, biases, values, real):
     """Fills values [1:, ...] of every layer from the inputs in values [0]; between layers, what is negative is cut."""
     for k in range(len(layers)):
         _product(values[k + 1], layers[k], values[k])
@@ -261,18 +263,18 @@ def _through(layers, biases, values, real):
 
 @numba.njit(parallel=True, **COMPILED)
 @no_type_check
-def network(inputs, layers, biases, most, outputs):
+def network(inputs, layers, biases, max_width, outputs):
     """Fills outputs [N, O] of layers with ReLU between them, from inputs [N, I1], [N, I2] ... side by side.
 
-    `most` is the largest number of rows or columns of a layer.
+    `max_width` is the largest number of rows or columns of a layer.
     """
     count, real = len(outputs), outputs.dtype.type
     for part in numba.prange((count + PART - 1) // PART):
-        values = np.zeros((len(layers) + 1, most, LANES), real)
+        values = np.zeros((len(layers) + 1, max_width, LANES), real)
         for start in range(part * PART, min((part + 1) * PART, count), LANES):
             size = min(LANES, count - start)
-            _turn_all(inputs, start, size, values[0])
-            _through(layers, biases, values, real)
+            _transpose_all(inputs, start, size, values[0])
+            _forward(layers, biases, values, real)
             for p in range(size):
                 for o in range(outputs.shape[1]):
                     outputs[start + p, o] = values[len(layers), o, p]
@@ -280,21 +282,21 @@ def network(inputs, layers, biases, most, outputs):
 
 @numba.njit(parallel=True, **COMPILED)
 @no_type_check
-def network_back(inputs, layers, turned, biases, most, of_outputs, of_inputs, of_layers, of_biases):
+def network_back(inputs, layers, transposed, biases, max_width, outputs_grad, inputs_grad, layers_grad, biases_grad):
     """Fills the inputs' gradients, and those of layers and biases part by part, from the outputs'.
 
-    What is between layers is computed anew: that is faster than to fetch it from memory. `turned` are the layers
+    What is between layers is computed anew: that is faster than to read it from memory. `transposed` are the layers
     transposed, the first one up to the last input whose gradient is wanted.
     """
-    count, real = len(of_outputs), of_outputs.dtype.type
+    count, real = len(outputs_grad), outputs_grad.dtype.type
     for part in numba.prange((count + PART - 1) // PART):
-        values = np.zeros((len(layers) + 1, most, LANES), real)
-        gradients = np.zeros((len(layers) + 1, most, LANES), real)
+        values = np.zeros((len(layers) + 1, max_width, LANES), real)
+        gradients = np.zeros((len(layers) + 1, max_width, LANES), real)
         for start in range(part * PART, min((part + 1) * PART, count), LANES):
             size = min(LANES, count - start)
-            _turn_all(inputs, start, size, values[0])
-            _through(layers, biases, values, real)
-            _turn(of_outputs, start, size, gradients[len(layers)])
+            _transpose_all(inputs, start, size, values[0])
+            _forward(layers, biases, values, real)
+            _transpose(outputs_grad, start, size, gradients[len(layers)])
             for k in range(len(layers) - 1, -1, -1):
                 for o in range(len(biases[k])):
                     total = real(0)
@@ -302,12 +304,12 @@ def network_back(inputs, layers, turned, biases, most, of_outputs, of_inputs, of
                         if k + 1 < len(layers) and values[k + 1, o, p] <= 0:
                             gradients[k + 1, o, p] = 0
                         total += gradients[k + 1, o, p]
-                    of_biases[k][part, o] += total
-                _add_outer(of_layers[k][part], gradients[k + 1, : len(biases[k])], values[k, : layers[k].shape[1]])
-                _product(gradients[k], turned[k], gradients[k + 1])
+                    biases_grad[k][part, o] += total
+                _add_outer(layers_grad[k][part], gradients[k + 1, : len(biases[k])], values[k, : layers[k].shape[1]])
+                _product(gradients[k], transposed[k], gradients[k + 1])
             first = 0
-            for of_input in of_inputs:
+            for input_grad in inputs_grad:
                 for p in range(size):
-                    for i in range(of_input.shape[1]):
-                        of_input[start + p, i] = gradients[0, first + i, p]
-                first += of_input.shape[1]
+                    for i in range(input_grad.shape[1]):
+                        input_grad[start + p, i] = gradients[0, first + i, p]
+                first += input_grad.shape[1]

@@ -1,9 +1,10 @@
-"""Short rows of numbers that a compiled loop keeps in one register and reckons with at once (numba, LLVM's vectors).
+"""SIMD vectors of fixed length for compiled loops (numba, by LLVM's vector types).
 
 Left to itself, LLVM takes the numbers of a table's row one by one: it cannot know that what is written is not what is
 read next. Lengths are those of tuples, part of a type and hence known when a loop is compiled. Tables are in C order.
 
-numba's cache knows a kernel's own file alone: who changes this one must touch `kernels.py` and `head_kernels.py`, too.
+numba's cache depends on a kernel's own file alone: who changes this one must touch `hash_kernels.py` and
+`mlp_kernels.py`, too.
 """
 
 import operator
@@ -15,7 +16,7 @@ from numba.extending import intrinsic, models, overload, register_model
 
 
 class Vector(types.Type):
-    """So many numbers of one type."""
+    """A fixed number of values of one type."""
 
     def __init__(self, dtype: types.Type, length: int) -> None:
         super().__init__(f"Vector({dtype}, {length})")
@@ -31,7 +32,7 @@ class VectorModel(models.PrimitiveModel):
 
 
 def _address(context: Any, builder: Any, table: Any, places: Any, vector: Any) -> Any:
-    """Of a vector in a table, from the table's type and the value and type of row and column."""
+    """The address of a vector in a table, from the types and values of table, row and column."""
     (values, row, column), (kind, *kinds) = places, table
     indices = [context.cast(builder, value, of, types.intp) for value, of in zip((row, column), kinds, strict=True)]
     array = context.make_array(kind)(context, builder, values)
@@ -44,8 +45,8 @@ def load(typing: Any, table: Any, row: Any, first: Any, like: Any) -> Any:
     """As many numbers of a table's row as a tuple is long, from a column on."""
     vector = Vector(table.dtype, len(like))
 
-    def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        address = _address(context, builder, (table, row, first), given[:3], context.get_value_type(vector))
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = _address(context, builder, (table, row, first), arguments[:3], context.get_value_type(vector))
         return builder.load(address, align=table.dtype.bitwidth // 8)
 
     return vector(table, row, first, like), code
@@ -55,21 +56,21 @@ def load(typing: Any, table: Any, row: Any, first: Any, like: Any) -> Any:
 def store(typing: Any, vector: Any, table: Any, row: Any, first: Any) -> Any:
     """Writes a vector into a table's row, from a column on."""
 
-    def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        address = _address(context, builder, (table, row, first), given[1:], given[0].type)
-        builder.store(given[0], address, align=table.dtype.bitwidth // 8)
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = _address(context, builder, (table, row, first), arguments[1:], arguments[0].type)
+        builder.store(arguments[0], address, align=table.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
     return types.void(vector, table, row, first), code
 
 
 @intrinsic
-def fetch(typing: Any, table: Any, row: Any, first: Any) -> Any:
-    """Asks memory for a part of a table's row that will soon be read, and does not wait for it."""
+def prefetch(typing: Any, table: Any, row: Any, first: Any) -> Any:
+    """Prefetches a part of a table's row, without waiting for it."""
 
-    def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         number, byte = ir.IntType(32), ir.IntType(8)
-        address = _address(context, builder, (table, row, first), given, byte)
+        address = _address(context, builder, (table, row, first), arguments, byte)
         kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), number, number, number])
         prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")  # type: ignore[no-untyped-call]
         builder.call(prefetch, [address, *(ir.Constant(number, value) for value in (0, 3, 1))])
@@ -79,12 +80,12 @@ def fetch(typing: Any, table: Any, row: Any, first: Any) -> Any:
 
 
 @intrinsic
-def repeat(typing: Any, number: Any, like: Any) -> Any:
-    """A vector of one number as often as a tuple is long."""
+def broadcast(typing: Any, number: Any, like: Any) -> Any:
+    """A vector as long as a tuple, of one number."""
     vector = Vector(number, len(like))
 
-    def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        return _splat(builder, given[0], context.get_value_type(vector))
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _splat(builder, arguments[0], context.get_value_type(vector))
 
     return vector(number, like), code
 
@@ -96,23 +97,23 @@ def _splat(builder: Any, number: Any, kind: Any) -> Any:
 
 
 @intrinsic
-def put(typing: Any, vector: Any, place: Any, number: Any) -> Any:
-    """The vector with another number in a place."""
+def insert(typing: Any, vector: Any, index: Any, number: Any) -> Any:
+    """The vector with another number at an index."""
 
-    def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        return builder.insert_element(given[0], given[2], given[1])
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.insert_element(arguments[0], arguments[2], arguments[1])
 
-    return vector(vector, place, number), code
+    return vector(vector, index, number), code
 
 
 @intrinsic
-def take(typing: Any, vector: Any, place: Any) -> Any:
-    """The number in a place."""
+def extract(typing: Any, vector: Any, index: Any) -> Any:
+    """The number at an index."""
 
-    def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        return builder.extract_element(given[0], given[1])
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.extract_element(arguments[0], arguments[1])
 
-    return vector.dtype(vector, place), code
+    return vector.dtype(vector, index), code
 
 
 def _operation(name: str) -> Any:
@@ -122,14 +123,14 @@ def _operation(name: str) -> Any:
     def operation(typing: Any, left: Any, right: Any) -> Any:
         vector = right if isinstance(right, Vector) else left
 
-        def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             kind = context.get_value_type(vector)
-            pair = (value if value.type == kind else _splat(builder, value, kind) for value in given)
+            pair = (value if value.type == kind else _splat(builder, value, kind) for value in arguments)
             return getattr(builder, name)(*pair, flags=("contract",))
 
         return vector(left, right), code
 
-    @no_type_check  # numba wants the same signature of what it is given
+    @no_type_check  # numba requires the signature of what it overloads
     def choose(left, right):
         if isinstance(left, Vector) or isinstance(right, Vector):
             return lambda left, right: operation(left, right)

@@ -11,15 +11,15 @@ from numpy.testing import assert_allclose
 from torch import Tensor
 
 from panrecon.field.cpu.adam import TableAdam
-from panrecon.field.cpu.hash_encoding import FastHashVolumes
+from panrecon.field.cpu.hash_encoding import CpuHashVolumes
 from panrecon.field.cpu.hash_kernels import STRETCH
 from panrecon.field.encoding import HashVolumes, level_resolutions
 
 SETTINGS: dict[str, Any] = {"betas": (0.9, 0.99), "eps": 1e-15}
-KINDS = (HashVolumes, FastHashVolumes)
+KINDS = (HashVolumes, CpuHashVolumes)
 
 
-def volumes(kind: type[HashVolumes] = FastHashVolumes) -> HashVolumes:
+def volumes(kind: type[HashVolumes] = CpuHashVolumes) -> HashVolumes:
     torch.manual_seed(0)
     encoding = kind(level_resolutions(4, 5, 16), 2, log2_table_size=9)
     assert encoding.table.numel() > 5 * STRETCH
@@ -29,7 +29,7 @@ def volumes(kind: type[HashVolumes] = FastHashVolumes) -> HashVolumes:
 
 def optimizer(encoding: HashVolumes, head: torch.nn.Parameter) -> torch.optim.Adam:
     groups: list[dict[str, Any]] = [{"params": [encoding.table], "lr": 1e-2}, {"params": [head], "lr": 3e-3}]
-    if isinstance(encoding, FastHashVolumes):
+    if isinstance(encoding, CpuHashVolumes):
         return TableAdam(encoding, groups, **SETTINGS)
     return torch.optim.Adam(groups, **SETTINGS, fused=True)
 
@@ -82,7 +82,7 @@ def test_each_goes_on_from_the_others_state() -> None:
 
 
 def test_what_never_had_a_gradient_stays_to_the_last_bit() -> None:
-    encoding, _, moved = trained(FastHashVolumes)
+    encoding, _, moved = trained(CpuHashVolumes)
     assert torch.equal(encoding.table[:, 6:], volumes().table[:, 6:])
     assert not moved.state[encoding.table]["exp_avg_sq"][:, 6:].any()
 
@@ -102,7 +102,7 @@ def test_the_table_has_the_same_bits_on_any_number_of_cores() -> None:
     tables = []
     for count in (1, cores):
         numba.set_num_threads(count)
-        tables.append(trained(FastHashVolumes)[0].table.detach().numpy())
+        tables.append(trained(CpuHashVolumes)[0].table.detach().numpy())
     np.testing.assert_array_equal(tables[0], tables[1])
 
 

@@ -7,23 +7,23 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from panrecon.field.cpu.simd import fetch, load, put, repeat, store, take
+from panrecon.field.cpu.simd import broadcast, extract, insert, load, prefetch, store
 
 
 @numba.njit
 @no_type_check
 def reckoned(table, row, column, number, like):
-    fetch(table, row, column)
+    prefetch(table, row, column)
     vector = load(table, row, column, like)
     store(number * vector - (vector + vector) * vector + vector * number, table, row, column)
 
 
 @numba.njit
 @no_type_check
-def turned(table, row, column, like):
-    vector, found = load(table, row, column, like), repeat(table[0, 0], like)
+def transposed(table, row, column, like):
+    vector, found = load(table, row, column, like), broadcast(table[0, 0], like)
     for place in range(len(like)):
-        found = put(found, len(like) - 1 - place, take(vector, place))
+        found = insert(found, len(like) - 1 - place, extract(vector, place))
     store(found, table, row, column)
 
 
@@ -37,5 +37,5 @@ def test_vectors_are_parts_of_rows(width: int, dtype: type[np.floating]) -> None
         reckoned(table, np.uint64(2), np.uint64(column), dtype(3), (0,) * width)
         expected[2, part] = 6 * before[2, part] - 2 * before[2, part] ** 2
         assert_allclose(table, expected, rtol=1e-5)
-        turned(table, np.uint64(4), np.uint64(column), (0,) * width)
+        transposed(table, np.uint64(4), np.uint64(column), (0,) * width)
         assert_array_equal(table[4, part], before[4, part][::-1])
