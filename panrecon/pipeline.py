@@ -48,6 +48,7 @@ from panrecon.refinement.parameters import RefinementParameters
 from panrecon.refinement.refine import RefinedLabels, refine
 from panrecon.semantics.classifier import FittedClassifier, fit_classifier, predict
 from panrecon.semantics.lifting import lift_features
+from panrecon.semantics.parameters import SemanticsParameters
 from panrecon.semantics.propagation import propagate
 from panrecon.semantics.relabelling import relabel_by_similarity
 from panrecon.structures import (
@@ -190,23 +191,24 @@ def semantics_stage(
     table: CategoryTable,
     settings: SemanticsSettings,
     progress: Progress = no_progress,
+    parameters: SemanticsParameters = SemanticsParameters(),
 ) -> SemanticsResult:
     """Labels for what no mask labelled: features are lifted onto the vertices, and a classifier learns class from them.
 
     `features` are the maps of all views in order.
     """
     posed_features = track(zip(views.poses, features, strict=True), progress, "frames", len(views.names))
-    lifted = lift_features(mesh, views.camera, posed_features, settings.depth_tolerance)
+    lifted = lift_features(mesh, views.camera, posed_features, settings.depth_tolerance, parameters)
     objects = instances.objects
     if settings.similarity_relabelling:
         object_of_vertex = instances.of_superface.instance[superface_of_vertex]
         with progress("relabelling", 1) as advance:
-            objects = relabel_by_similarity(objects, object_of_vertex, lifted, len(table))
+            objects = relabel_by_similarity(objects, object_of_vertex, lifted, len(table), parameters)
             advance(1)
     named = with_categories(instances.of_superface, objects)
     with progress("classifier", 1) as advance:
         category = named.category[superface_of_vertex]
-        classifier = fit_classifier(lifted, category, superface_of_vertex, len(table), settings)
+        classifier = fit_classifier(lifted, category, superface_of_vertex, len(table), settings, parameters)
         advance(1)
     with progress("propagation", 1) as advance:
         semantics = predict(classifier, lifted)
