@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from panrecon.datasets.lidar import LidarDataset, ScanReference
+    from panrecon.datasets.lidar_base import LidarDataset, ScanReference
     from panrecon.io.lidar import NetworkRecord
     from panrecon.lidar.augment import LabelledScan
     from panrecon.lidar.classify import TextEmbeddings

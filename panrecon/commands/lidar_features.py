@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from panrecon.datasets.lidar import LidarDataset, ScanReference
+    from panrecon.datasets.lidar_base import LidarDataset, ScanReference
     from panrecon.features.base import PixelEncoder, TextEncoder
     from panrecon.features.points import PointInterpolation
     from panrecon.structures import FeatureMap, LidarImage

@@ -12,7 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from typer.testing import CliRunner, Result
 
 from panrecon.cli import app
-from panrecon.datasets.lidar import LABELLED, LidarDataset, lidar_dataset, read_sample
+from panrecon.datasets.lidar import LABELLED, lidar_dataset, read_sample
+from panrecon.datasets.lidar_base import LidarDataset
 from panrecon.errors import InputError
 from panrecon.io.images import read_size
 from panrecon.io.lidar import read_network

@@ -13,7 +13,8 @@ from typer.testing import CliRunner, Result
 
 from panrecon.cli import app
 from panrecon.commands.lidar_features import FeatureSources
-from panrecon.datasets.lidar import LAYOUTS, LidarDataset, lidar_dataset, read_sample
+from panrecon.datasets.lidar import LAYOUTS, lidar_dataset, read_sample
+from panrecon.datasets.lidar_base import LidarDataset
 from panrecon.features.points import visible
 from panrecon.io.features import read_point_features, read_text_embeddings, write_text_embeddings
 from panrecon.structures import LidarScan

@@ -7,7 +7,7 @@ import numpy as np
 
 from panrecon.datasets.kitti360.dataset import drive_of_scene
 from panrecon.datasets.kitti360.format import CAMERAS, read_calibration
-from panrecon.datasets.lidar import HDL_64E_GAP_DEG, ScanReference, instance_ids_within_class
+from panrecon.datasets.lidar_base import HDL_64E_GAP_DEG, ScanReference, instance_ids_within_class
 from panrecon.datasets.points import read_points
 from panrecon.datasets.semantic_kitti.format import read_labels, write_raw_labels
 from panrecon.errors import InputError

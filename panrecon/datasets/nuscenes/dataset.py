@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from panrecon.datasets.lidar import ScanReference, instance_ids_within_class
+from panrecon.datasets.lidar_base import ScanReference, instance_ids_within_class
 from panrecon.datasets.nuscenes import format as nuscenes
 from panrecon.errors import InputError
 from panrecon.io.categories import find_table, read_categories

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from panrecon.datasets.lidar import HDL_64E_GAP_DEG, ScanReference, instance_ids_within_class
+from panrecon.datasets.lidar_base import HDL_64E_GAP_DEG, ScanReference, instance_ids_within_class
 from panrecon.datasets.semantic_kitti.format import read_labels, read_scan, scan_names, write_raw_labels
 from panrecon.errors import InputError
 from panrecon.io.categories import find_table, read_categories
