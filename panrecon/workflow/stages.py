@@ -33,49 +33,64 @@ STAGES: Final[dict[str, StageDefinition]] = {
         version=3,
         reads=("scan",),
         files=("mesh.ply",),
-        summary="fuses the depth images into one coloured mesh",
+        summary="fuses depth into a truncated signed distance function, extracts and cleans the surface",
     ),
     "masks": StageDefinition(
         version=1,
         reads=("scan",),
         files=("detections.json",),
-        summary="finds the classes' masks in every frame",
+        summary="finds the classes in every frame (`precomputed`, or `grounded_sam`)",
     ),
     "features": StageDefinition(
         version=1,
         reads=("scan",),
         files=("features.json", "projection.npz"),
-        summary="brings dense features of every frame to one common basis",
+        summary=(
+            "brings dense features to one basis per scene (`precomputed`, `dinov2`, or `color`: statistics "
+            "without a network)"
+        ),
     ),
     "graph": StageDefinition(
         version=4,
         reads=("scan", "mesh", "masks"),
         files=("superfaces.npz", "graph.npz", "instances.npz", "objects.json"),
-        summary="lets all masks vote on superfaces: one id for every object, across all frames",
+        summary=(
+            "cuts the mesh into superfaces, lets all masks vote on which belong together, gives objects one "
+            "id and one class (`consensus`, or `panopticrecon`: the paper's rule)"
+        ),
     ),
     "semantics": StageDefinition(
         version=3,
         reads=("scan", "mesh", "features", "graph"),
         files=("points.npz", "labels.npz", "objects.json", "classifier.safetensors"),
-        summary="learns class from features and labels what no mask labelled",
+        summary=(
+            "relabels objects that similar objects and their own masks call otherwise; learns class from "
+            "features where there are labels, fills in where there are none"
+        ),
     ),
     "field": StageDefinition(
         version=6,
         reads=("scan", "mesh", "features", "graph", "semantics"),
         files=("field.safetensors", "field.json"),
-        summary="optimises one neural field for distance, colour, class and instance",
+        summary="optimises four hash volumes for distance, colour, semantics and instances by volume rendering",
     ),
     "panoptic": StageDefinition(
         version=11,
         reads=("scan", "mesh", "graph", "semantics", "field"),
         files=("panoptic.ply", "objects.json"),
-        summary="gives every vertex its class and its object, and renders both",
+        summary=(
+            "decides class and object of every vertex by field, votes and appearance; rejects objects that "
+            "most frames and the field contradict; projects boundary vertices onto their segment; refines "
+            "elongated segments and small objects; adds thin structures; renders the held-out frames"
+        ),
     ),
     "quality": StageDefinition(
         version=3,
         reads=("scan", "mesh", "graph", "semantics", "panoptic"),
         files=("quality.json", "quality.md"),
-        summary="scores the labels of every step against the true mesh; alone in reading annotations",
+        summary=(
+            "panoptic quality in 3D by several protocols, after every step; the only stage that reads annotations"
+        ),
     ),
 }
 RECORD: Final = "settings.json"  # in every artifact: what it was made of
