@@ -63,7 +63,7 @@ def test_panoptic_quality_reaches_the_bound(finished: Path) -> None:
     assert found["uncovered"] < 0.1
 
 
-def test_views_are_compared_where_the_field_was_not_taught(finished: Path) -> None:
+def test_views_are_compared_where_the_field_was_not_trained(finished: Path) -> None:
     held_out = read_json(scene(finished) / "field" / "field.json")["held_out"]
     assert len(held_out) == 4
     rendered = {path.stem for path in (scene(finished) / "panoptic" / "rendered" / "color").iterdir()}
@@ -71,7 +71,7 @@ def test_views_are_compared_where_the_field_was_not_taught(finished: Path) -> No
     views = read_json(scene(finished) / "quality" / "quality.json")["scenes"]["room"]["views"]
     assert views["frames"] == 4
     assert views["psnr"] > 12  # dB; the mean colour of these rooms gives 10
-    assert "frames the field was not taught" in (scene(finished) / "quality" / "quality.md").read_text()
+    assert "held-out frames" in (scene(finished) / "quality" / "quality.md").read_text()
 
 
 def test_an_estimate_tells_the_disk_that_the_run_takes_and_leaves_none(finished: Path, raw_scenes: Path) -> None:
@@ -183,7 +183,7 @@ def test_an_object_that_semantics_renamed_is_told_by_both_names(finished: Path, 
     done = panrecon("explain", str(run), "--object", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"object 1: {objects[0]['category']}, confidence" in done.stdout
-    assert f"{own} by its masks alone; renamed" in done.stdout
+    assert f"{own} by its masks alone; relabelled" in done.stdout
 
 
 def test_an_object_that_is_not_among_the_final_ones_is_told_so(finished: Path, tmp_path: Path) -> None:
