@@ -29,8 +29,8 @@ def main(stage: Stage) -> None:
     panoptic, final_objects = result.panoptic, result.final_objects(objects)
     write_panoptic_mesh(stage.output / "panoptic.ply", panoptic, table)
     write_objects(stage.output / "objects.json", final_objects, table)
-    image = labelled_mesh_image(panoptic.mesh, panoptic.labels, table, up_direction(scan.poses))
-    write_image(stage.output / "panoptic.png", image)
+    up = up_direction(scan.poses)
+    write_image(stage.output / "panoptic.png", labelled_mesh_image(panoptic.mesh, panoptic.labels, table, up))
     rows, names = [], read_held_out(stage.folder("field"))
     for view, images in render_views(views, names, panoptic, field, box, table, stage.progress):
         write_images(stage.output / "rendered", view.name, images, table)
@@ -38,9 +38,7 @@ def main(stage: Stage) -> None:
     if rows:
         write_image(stage.output / "rendered.jpg", contact_sheet(rows, columns=4))
     stage.say(f"{len(panoptic.mesh.vertices)} vertices, {len(final_objects)} objects")
-    stage.say(
-        f"{len(result.rejected_objects)} objects rejected, {result.thin_piece_count} pieces of thin structures added"
-    )
+    stage.say(f"{len(result.rejected_objects)} objects rejected, {result.thin_piece_count} thin pieces added")
 
 
 if __name__ == "__main__":

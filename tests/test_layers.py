@@ -82,3 +82,25 @@ def test_only_quality_reads_annotations() -> None:
     assert not any(".annotation(" in text for text in text_of_script.values())
     rooms = {room(path) for path in FILES if ".annotation(" in path.read_text()}
     assert rooms <= {"datasets", "commands"}
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE.parent / "pipelines").glob("*.py")), ids=lambda path: path.stem)
+def test_a_stage_script_fits_on_a_screen(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 45
+
+
+def test_the_method_is_composed_in_the_pipeline_alone() -> None:
+    """What only a stage function may call is called nowhere else: not in scripts, profiling, benchmarks of the method."""
+    composed = {
+        "infer_instances",
+        "fit_classifier",
+        "lift_features",
+        "relabel_by_similarity",
+        "propagate",
+        "field_data",
+    }
+    outside = [*(PACKAGE.parent / "pipelines").glob("*.py"), *(PACKAGE / "profiling").glob("*.py"), PACKAGE / "api.py"]
+    outside.append(PACKAGE.parent / "benchmarks" / "field_ablation.py")
+    for path in outside:
+        names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
+        assert not names & composed, path
