@@ -90,7 +90,7 @@ def test_a_stage_script_fits_on_a_screen(path: Path) -> None:
 
 
 def test_the_method_is_composed_in_the_pipeline_alone() -> None:
-    """What only a stage function may call is called nowhere else: not in scripts, profiling, benchmarks of the method."""
+    """What only a stage function may call is called nowhere else: not in scripts, profiling, ablations, the API."""
     composed = {
         "infer_instances",
         "fit_classifier",
