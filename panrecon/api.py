@@ -46,7 +46,7 @@ from panrecon.workflow.scenes import settings_of
 from panrecon.workflow.sources import class_table
 
 show_progress: Progress = progress_bar
-Mask = tuple[str, float, Bool[np.ndarray, "h w"]]  # a word of the class table, a score in [0, 1], pixels
+Mask = tuple[str, float, Bool[np.ndarray, "_ _"]]  # a word of the class table, a score in [0, 1], pixels
 
 
 @dataclass(frozen=True)

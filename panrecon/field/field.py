@@ -221,6 +221,9 @@ def build_field(
 def _volumes(settings: FieldSettings, device: torch.device) -> type[HashVolumes]:
     match settings.encoding, device.type:
         case _, "cpu":
+            from panrecon.field.compilation import ensure_compiled
+
+            ensure_compiled()
             return CpuHashVolumes
         case "auto", _:
             return HashVolumes

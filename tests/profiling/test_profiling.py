@@ -167,12 +167,19 @@ def test_what_masks_later_stages_were_profiled_on_is_said(unusual: tuple[Profile
     assert counts == few * (stages.FRAMES // TRIED)
 
 
-def test_the_fields_own_surface_takes_its_grid_more(usual: Estimate, unusual: tuple[Profiler, Estimate]) -> None:
+def test_the_fields_own_surface_takes_its_grid_more(
+    unusual: tuple[Profiler, Estimate], monkeypatch: pytest.MonkeyPatch
+) -> None:
     work, told = unusual
+    with_own_surface = told.costs["panoptic"].seconds
     cell, box = work.settings.mesh.voxel_size, work.data.box
     nodes, asked = node_count(box, cell), node_count(middle_of(box, cell), cell)
     assert nodes > 2 * asked
-    more = told.costs["panoptic"].seconds - usual.costs["panoptic"].seconds
+    fused = work.settings.panoptic.model_copy(update={"surface": "tsdf"})
+    monkeypatch.setattr(work, "settings", work.settings.model_copy(update={"panoptic": fused}))
+    monkeypatch.setattr(work, "costs", {})
+    work._panoptic()
+    more = with_own_surface - work.costs["panoptic"].seconds
     assert more == pytest.approx(2 * nodes / asked + 2 + 1)  # asked and meshed; matched twice; colours
 
 

@@ -1,0 +1,102 @@
+"""Compiled kernels that give the same bits at a first run as at every other.
+
+Numba's code for a loop on all cores rounds otherwise in the process that compiled it than where it is loaded from its
+cache: some operations are reordered once more. So the kernels are compiled in a process of its own, and loaded here.
+`python -m panrecon.field.compilation` is that process.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import numba
+import numpy as np
+from llvmlite.binding import get_host_cpu_name
+
+from panrecon.config import FieldSettings
+from panrecon.field.cpu import hash_encoding, hash_kernels, mlp_kernels, simd
+from panrecon.field.field import SceneBox
+from panrecon.field.fit import fit
+from panrecon.field.inference import query, render_view
+from panrecon.field.sampling import FieldData
+from panrecon.structures import Camera
+
+COMPILING: Final = "PANRECON_COMPILING_KERNELS"  # environment: this is the process that compiles
+KERNELS: Final = tuple(
+    value
+    for module in (hash_kernels, mlp_kernels)
+    for value in vars(module).values()
+    if isinstance(value, numba.core.dispatcher.Dispatcher) and value.targetoptions.get("parallel")
+)
+
+
+def ensure_compiled() -> None:
+    """Has the kernels of the field compiled, unless numba's cache holds them as they are now; half a minute, once.
+
+    Raises:
+        RuntimeError: they cannot be compiled.
+    """
+    mark = Path(str(KERNELS[0].stats.cache_path)) / f"panrecon-field-{_cache_key()}.compiled"
+    if COMPILING in os.environ or mark.is_file():
+        return
+    package = str(Path(__file__).parents[2])
+    environment = os.environ | {
+        COMPILING: "1",
+        "PYTHONPATH": os.pathsep.join([package, os.environ.get("PYTHONPATH", "")]),
+    }
+    command = [sys.executable, "-P", "-m", "panrecon.field.compilation"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"The kernels of the field cannot be compiled:\n{done.stderr}")
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+
+
+def _cache_key() -> str:
+    """Changes with the kernels' sources, with numba and with the processor."""
+    sources = [Path(str(module.__file__)).read_bytes() for module in (hash_encoding, hash_kernels, mlp_kernels, simd)]
+    versions = f"{numba.__version__} {get_host_cpu_name()}".encode()
+    return hashlib.sha256(b"".join([*sources, versions])).hexdigest()[:16]
+
+
+def compile_kernels() -> None:
+    """Calls every kernel as training and inference do, on next to nothing."""
+    settings = FieldSettings(
+        levels=2,
+        log2_table_size=8,
+        hidden_width=8,
+        rays=32,
+        finest_cell=0.25,
+        geometry_iterations=2,
+        frozen_iterations=2,
+        joint_iterations=2,
+        device="cpu",
+    )
+    camera = Camera(16, 12, 12.0, 12.0, 7.5, 5.5)
+    shape = (2, camera.height, camera.width)
+    category = np.indices(shape)[2].astype(np.int32) % 2
+    data = FieldData(
+        camera=camera,
+        world_from_camera=np.tile(np.eye(4), (2, 1, 1)),
+        color=np.full((*shape, 3), 100, np.uint8),
+        depth=np.full(shape, 0.6, np.float32),
+        category=category,
+        instance=category - 1,
+        weight=np.ones(shape, np.float32),
+        features=np.ones((2, 3, 4, 8), np.float16),
+        categories=2,
+        instances=1,
+        box=SceneBox(np.full(3, -1.0), np.full(3, 2.0)),
+    )
+    field = fit(data, settings).field
+    points = np.zeros((4, 3), np.float32)
+    query(field, points)
+    query(field, points, np.ones_like(points))
+    render_view(field, data.box, camera, np.eye(4), data.depth[0])
+
+
+if __name__ == "__main__":
+    compile_kernels()
