@@ -2,10 +2,10 @@
 
 Numba's code for a loop on all cores rounds otherwise in the process that compiled it than where it is loaded from its
 cache: some operations are reordered once more. So the kernels are compiled in a process of its own, and loaded here.
-`python -m panrecon.field.compilation` is that process.
 """
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -25,6 +25,12 @@ from panrecon.field.sampling import FieldData
 from panrecon.structures import Camera
 
 COMPILING: Final = "PANRECON_COMPILING_KERNELS"  # environment: this is the process that compiles
+PROGRAM: Final = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])  # finds every module where this process found it
+from panrecon.field.compilation import compile_kernels
+compile_kernels()
+"""
 KERNELS: Final = tuple(
     value
     for module in (hash_kernels, mlp_kernels)
@@ -42,13 +48,8 @@ def ensure_compiled() -> None:
     mark = Path(str(KERNELS[0].stats.cache_path)) / f"panrecon-field-{_cache_key()}.compiled"
     if COMPILING in os.environ or mark.is_file():
         return
-    package = str(Path(__file__).parents[2])
-    environment = os.environ | {
-        COMPILING: "1",
-        "PYTHONPATH": os.pathsep.join([package, os.environ.get("PYTHONPATH", "")]),
-    }
-    command = [sys.executable, "-P", "-m", "panrecon.field.compilation"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-P", "-c", PROGRAM, json.dumps(sys.path)]
+    done = subprocess.run(command, env=os.environ | {COMPILING: "1"}, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"The kernels of the field cannot be compiled:\n{done.stderr}")
     mark.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +97,3 @@ def compile_kernels() -> None:
     query(field, points)
     query(field, points, np.ones_like(points))
     render_view(field, data.box, camera, np.eye(4), data.depth[0])
-
-
-if __name__ == "__main__":
-    compile_kernels()
