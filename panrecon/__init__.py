@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from panrecon.io.mesh import read_panoptic_mesh
     from panrecon.structures import Category, CategoryTable
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Category",
     "CategoryTable",
