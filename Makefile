@@ -18,7 +18,7 @@ DRY := $(if $(findstring n,$(firstword -$(MAKEFLAGS))),--dry-run)
 RUN_STAGES := $(if $(DRY),test ! -x $(PANRECON) ||) $(PANRECON) run
 OPTIONS = $(if $(DATA),--data $(DATA)) --run $(RUN) --cores $(CORES) $(foreach s,$(SET),--set $(s)) $(if $(CONFIG),--settings $(CONFIG)) $(DRY)
 
-.PHONY: help setup demo lidar-demo weights test check lint types bench wheel clean $(STAGES)
+.PHONY: help setup demo lidar-demo weights test test-fast check lint types bench wheel clean $(STAGES)
 
 help:  ## this list
 	@grep -hE '^[a-z0-9$$()A-Z%/ -]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F: '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -68,6 +68,9 @@ $(STAGES): setup  ## one stage and what it needs: make mesh DATASET=scannet SCEN
 
 test: setup  ## the whole test suite
 	$(BIN)/python -m pytest -q
+
+test-fast: setup  ## the tests that take less than 5 s each, on every core
+	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile
 
 check: lint types  ## style and types
 
