@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from panrecon.config import FieldSettings
+from panrecon.field.cpu.compiled import ensure_compiled
 from panrecon.field.cpu.hash_encoding import CpuHashVolumes
 from panrecon.field.cpu.mlp import distance, network
 from panrecon.field.encoding import AppearanceAndSemantics, Encoding, GeometryEncoding, HashVolumes, level_resolutions
@@ -221,8 +222,6 @@ def build_field(
 def _volumes(settings: FieldSettings, device: torch.device) -> type[HashVolumes]:
     match settings.encoding, device.type:
         case _, "cpu":
-            from panrecon.field.compilation import ensure_compiled
-
             ensure_compiled()
             return CpuHashVolumes
         case "auto", _:

@@ -8,10 +8,8 @@ from pathlib import Path
 from tests import CHECKOUT
 
 PROGRAM = """
-import numpy as np
-from panrecon.config import FieldSettings
-from panrecon.field.compilation import KERNELS, compile_kernels, ensure_compiled
-from panrecon.field.fit import fit
+from panrecon.field.compilation import compile_kernels
+from panrecon.field.cpu.compiled import KERNELS, ensure_compiled
 import os
 
 ensure_compiled()
