@@ -12,25 +12,36 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
+from numpy.typing import ArrayLike
 
 from panrecon import pipeline
+from panrecon.arrays import (
+    Mask,
+    camera_poses,
+    class_table,
+    color_images,
+    depth_images,
+    detections_of,
+    feature_maps,
+    masks_of_frames,
+    pinhole_camera,
+    require_equal_counts,
+    require_settings,
+)
 from panrecon.backends import find_extractor, find_segmenter
 from panrecon.config import Settings
 from panrecon.datasets.base import dataset
-from panrecon.datasets.poses import rigid
 from panrecon.errors import InputError
 from panrecon.features.color import color_statistics
 from panrecon.geometry.projective import up_direction
-from panrecon.io.categories import find_table, read_categories, write_categories
+from panrecon.io.categories import read_categories, write_categories
 from panrecon.io.detections import compressed
 from panrecon.io.graph import write_objects
 from panrecon.io.mesh import write_panoptic_mesh
 from panrecon.io.scan import raw_views
 from panrecon.progress import Progress, no_progress
 from panrecon.structures import (
-    VOID,
-    Camera,
     CategoryTable,
     Detections,
     FeatureMap,
@@ -42,11 +53,10 @@ from panrecon.structures import (
 )
 from panrecon.terminal import progress_bar
 from panrecon.visualization import labelled_mesh_image
+from panrecon.workflow import sources
 from panrecon.workflow.scenes import settings_of
-from panrecon.workflow.sources import class_table
 
 show_progress: Progress = progress_bar
-Mask = tuple[str, float, Bool[np.ndarray, "_ _"]]  # a word of the class table, a score in [0, 1], pixels
 
 
 @dataclass(frozen=True)
@@ -65,57 +75,59 @@ class RgbdScan:
     @classmethod
     def from_arrays(
         cls,
-        color: UInt8[np.ndarray, "n h w 3"],
-        depth: Float[np.ndarray, "depths rows columns"],
-        world_from_camera: Float[np.ndarray, "poses 4 4"],
-        intrinsics: Float[np.ndarray, "3 3"],
+        color: ArrayLike,
+        depth: ArrayLike,
+        world_from_camera: ArrayLike,
+        intrinsics: ArrayLike,
         classes: str | Path | CategoryTable,
         masks: Sequence[Sequence[Mask]],
         features: Sequence[Float[np.ndarray, "gh gw D"]] | None = None,
         settings: Settings = Settings(),
     ) -> "RgbdScan":
-        """A scan of n frames in memory: RGB, depth along the optical axis (m, 0 = none), poses, a pinhole camera.
+        """A scan of n frames in memory.
 
-        Poses are camera to world, with OpenCV's axes (x right, y down, z forward). `classes` is a table, a CSV file or
-        the name of a table that comes with the package, such as "indoor". `masks` are the masks of every frame, which
-        may overlap. `features` are dense features of every frame over its whole image, any grid and any number of
-        dimensions; without them colour statistics are taken, which tell far less.
+        `color` is RGB (n h w 3, uint8), `depth` metres along the optical axis (n h w, floats; 0 or not finite: none).
+        `world_from_camera` (n 4 4) has OpenCV's axes (x right, y down, z forward); `intrinsics` (3 3, pixels) are those
+        of a pinhole without skew, pixel centres at integers. `classes` is a table, a CSV file or the name of a table
+        that comes with the package, such as "indoor". `masks` are the masks of every frame, which may overlap: each a
+        word of the table, a score in [0, 1] and a boolean image. `features` are dense features of every frame over its
+        whole image, any grid and any number of dimensions; without them colour statistics are taken, which tell far
+        less.
 
         Raises:
-            InputError: numbers of frames or sizes of images differ, a pose is no rigid motion, or a mask's word is of
-                no class.
+            InputError: an array is of another shape, type or range; numbers of frames or sizes of images differ; a pose
+                is no rigid motion; or a mask's word is of no class.
         """
-        table = classes if isinstance(classes, CategoryTable) else read_categories(find_table(classes))
-        arrays = {"color": color, "depth": depth, "world_from_camera": world_from_camera, "masks": masks}
-        counts = {name: len(array) for name, array in arrays.items()}
-        if features is not None:
-            counts["features"] = len(features)
-        if len(set(counts.values())) > 1 or not len(color):
-            stated = ", ".join(f"{name} {count}" for name, count in counts.items())
-            raise InputError(f"The arrays are of different numbers of frames ({stated}); give one entry a frame.")
-        height, width = depth.shape[1:]
-        if color.shape[1:3] != (height, width):
+        require_settings(settings)
+        table = class_table(classes)
+        images = color_images(color)
+        depths = depth_images(depth)
+        poses = camera_poses(world_from_camera)
+        masks_of_frame = masks_of_frames(masks)
+        maps = None if features is None else feature_maps(features)
+        counts = {"color": len(images), "depth": len(depths), "world_from_camera": len(poses), "masks": len(masks)}
+        require_equal_counts(counts if maps is None else counts | {"features": len(maps)})
+        size = depths.shape[1:]
+        if images.shape[1:3] != size:
             raise InputError(
-                f"Colour is {color.shape[1:3]} (rows, columns), depth is {(height, width)}; register one to the other."
+                f"Colour is {images.shape[1:3]} (rows, columns), depth is {size}; register one to the other."
             )
-        camera = Camera(width, height, *(float(intrinsics[index]) for index in ((0, 0), (1, 1), (0, 2), (1, 2))))
-        names = tuple(f"{index:06d}" for index in range(len(color)))
+        camera = pinhole_camera(intrinsics, *size)
+        names = [f"{index:06d}" for index in range(len(images))]
         views = [
-            View(name, camera, rigid(pose.astype(np.float64), f"of frame {name}"), image, depths.astype(np.float32))
-            for name, pose, image, depths in zip(names, world_from_camera, color, depth, strict=True)
+            View(name, camera, pose, image, measured)
+            for name, pose, image, measured in zip(names, poses, images, depths, strict=True)
         ]
-        detections = {
-            name: _detections(name, masks_of_frame, table, (height, width))
-            for name, masks_of_frame in zip(names, masks, strict=True)
-            if masks_of_frame
-        }
+        detections = [
+            (name, detections_of(name, of_frame, table, size))
+            for name, of_frame in zip(names, masks_of_frame, strict=True)
+            if of_frame
+        ]
 
-        def maps() -> Iterable[FeatureMap]:
-            if features is None:
-                return (color_statistics(view.color) for view in views)
-            return (FeatureMap(np.asarray(values, np.float32)) for values in features)
+        def all_maps() -> Iterable[FeatureMap]:
+            return (color_statistics(view.color) for view in views) if maps is None else maps
 
-        return cls(Views.of(views), table, compressed(detections.items(), table), maps, settings)
+        return cls(Views.of(views), table, compressed(detections, table), all_maps, settings)
 
 
 @dataclass(frozen=True)
@@ -161,7 +173,7 @@ def read_scan(
     scan = dataset(kind).scan(raw, settings.scan)
     views = raw_views(scan, dataset(kind).depths(raw, scan, settings.scan))
     index_of_frame = {name: index for index, name in enumerate(views.names)}
-    table = read_categories(class_table(kind, raw, settings))
+    table = read_categories(sources.class_table(kind, raw, settings))
 
     def read_image(frame: Frame) -> UInt8[np.ndarray, "h w 3"]:
         return views.read(index_of_frame[frame.name]).color
@@ -176,26 +188,15 @@ def reconstruct(scan: RgbdScan, settings: Settings | None = None, progress: Prog
     """The panoptic reconstruction of a scan, by its own settings or these.
 
     Raises:
-        InputError: the depth gives no surface, or nothing is detected.
+        InputError: this is no scan, the depth gives no surface, or nothing is detected.
     """
+    if not isinstance(scan, RgbdScan):
+        raise InputError(
+            f"reconstruct takes a scan, not a {type(scan).__name__}; make one by panrecon.read_scan or "
+            "panrecon.RgbdScan.from_arrays."
+        )
     settings = scan.settings if settings is None else settings
+    require_settings(settings)
     result = pipeline.reconstruct(scan.views, scan.detections, scan.features, scan.table, settings, progress)
     fields = {name: getattr(result, name) for name in result.__dataclass_fields__}
     return Reconstruction(**fields, up=up_direction(scan.views.poses))
-
-
-def _detections(name: str, masks: Sequence[Mask], table: CategoryTable, size: tuple[int, int]) -> Detections:
-    """Raises: InputError where a word is of no class, or a mask is of another size than the image."""
-    for word, _, mask in masks:
-        if table.index_of(word) == VOID:
-            words = ", ".join(category.name for category in table)
-            raise InputError(f"The word {word!r} of a mask of frame {name} is in no class; the classes are {words}.")
-        if mask.shape != size:
-            raise InputError(
-                f"Masks of frame {name} are {mask.shape} (rows, columns), its image is {size}; scale them."
-            )
-    return Detections(
-        np.array([table.index_of(word) for word, _, _ in masks], dtype=np.int32),
-        np.array([score for _, score, _ in masks], dtype=np.float32),
-        np.stack([mask.astype(bool) for _, _, mask in masks]),
-    )

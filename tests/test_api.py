@@ -1,12 +1,15 @@
 """Laws of what `import panrecon` offers, and its examples."""
 
 import json
+import re
 import runpy
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -134,20 +137,99 @@ def test_a_scan_of_arrays_has_its_views_and_masks() -> None:
     assert len(list(scan.features())) == 2
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"depth": np.ones((3, 6, 8), np.float32)}, "color 2, depth 3"),
-        ({"color": np.zeros((2, 5, 8, 3), np.uint8)}, r"Colour is \(5, 8\)"),
-        ({"world_from_camera": np.tile(np.diag([1.0, 1, 2, 1]), (2, 1, 1))}, "pose of frame 000000"),
-        ({"masks": [[("unicorn", 0.9, np.ones((6, 8), bool))], []]}, "'unicorn' of a mask of frame 000000"),
-        ({"masks": [[("chair", 0.9, np.ones((3, 4), bool))], []]}, r"are \(3, 4\)"),
-        ({"classes": "nowhere"}, "no class table nowhere"),
-    ],
-)
+MASK = np.ones((6, 8), bool)
+POSES = np.tile(np.eye(4), (2, 1, 1))
+MATRIX = np.array([[5.0, 0, 3.5], [0, 5.0, 2.5], [0, 0, 1]])
+MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
+    "fewer frames of depth": ({"depth": np.ones((3, 6, 8), np.float32)}, "color 2, depth 3"),
+    "no frame": ({"color": np.zeros((0, 6, 8, 3), np.uint8)}, r"color is of shape \(0, 6, 8, 3\)"),
+    "colour of another size": ({"color": np.zeros((2, 5, 8, 3), np.uint8)}, r"Colour is \(5, 8\)"),
+    "grey images": ({"color": np.zeros((2, 6, 8), np.uint8)}, r"\(2, 6, 8\), not frames x rows x columns x 3"),
+    "colour in [0, 1]": ({"color": np.zeros((2, 6, 8, 3))}, "float64; give RGB from 0 to 255 as uint8"),
+    "unequal images": ({"color": [np.zeros((6, 8, 3)), np.zeros((6, 9, 3))]}, "color cannot be taken as one array"),
+    "millimetres": ({"depth": np.full((2, 6, 8), 1000, np.uint16)}, r"uint16; give metres .* / 1000\.0"),
+    "depth of one frame": ({"depth": np.ones((6, 8))}, r"\(6, 8\), not frames x rows x columns"),
+    "depth behind the camera": ({"depth": -np.ones((2, 6, 8))}, "frame 0 holds -1 m"),
+    "a pose that scales": ({"world_from_camera": np.tile(np.diag([1.0, 1, 2, 1]), (2, 1, 1))}, "pose of frame 0 is no"),
+    "poses of three rows": ({"world_from_camera": POSES[:, :3]}, r"\(2, 3, 4\), float64, not frames x 4 x 4"),
+    "lost tracking": ({"world_from_camera": POSES * [[[1]], [[np.nan]]]}, "frame 1 holds inf or nan; leave this frame"),
+    "four intrinsics": ({"intrinsics": (5.0, 5.0, 3.5, 2.5)}, r"shape \(4,\).* \[\[fx, 0, cx\]"),
+    "transposed intrinsics": ({"intrinsics": MATRIX.T}, r"intrinsics are \[\[5\.0, 0\.0, 0\.0\]"),
+    "mirrored intrinsics": ({"intrinsics": MATRIX * [[-1], [1], [1]]}, "fx and fy above 0"),
+    "no masks": ({"masks": None}, "masks is a NoneType; give a list"),
+    "masks by name": ({"masks": {"000000": []}}, "masks is a dict; give a list"),
+    "masks of one frame": ({"masks": [("chair", 0.9, MASK), ("chair", 0.9, MASK)]}, r"masks\[0\]\[0\] is no triple"),
+    "a mask without score": ({"masks": [[("chair", MASK)], []]}, r"masks\[0\]\[0\] is no triple"),
+    "an unknown word": ({"masks": [[("unicorn", 0.9, MASK)], []]}, "'unicorn' of a mask of frame 000000"),
+    "a class index": ({"masks": [[(3, 0.9, MASK)], []]}, "The word 3 of a mask"),
+    "a score in percent": ({"masks": [[("chair", 90, MASK)], []]}, "is 90; give a number from 0 to 1"),
+    "a score that is none": ({"masks": [[("chair", np.nan, MASK)], []]}, "is nan; give a number"),
+    "a soft mask": ({"masks": [[("chair", 0.9, MASK * 0.3)], []]}, "type float64; give a boolean array"),
+    "a mask of another size": ({"masks": [[("chair", 0.9, MASK[:3, :4])], []]}, r"are \(3, 4\)"),
+    "fewer features": ({"features": [np.ones((2, 2, 4))]}, "masks 2, features 1"),
+    "flat features": ({"features": [np.ones((2, 4))] * 2}, r"features\[0\] is of shape \(2, 4\)"),
+    "features of two networks": ({"features": [np.ones((2, 2, 4)), np.ones((2, 2, 5))]}, r"features\[1\] has 5 dim"),
+    "features that are none": ({"features": np.full((2, 2, 2, 4), np.nan)}, r"features\[0\] holds inf or nan"),
+    "an unknown table": ({"classes": "nowhere"}, "no class table nowhere"),
+    "words for a table": ({"classes": ["chair"]}, "classes is a list; give a panrecon.CategoryTable"),
+    "an id twice": (
+        {"classes": pr.CategoryTable((pr.Category(1, "chair", True), pr.Category(1, "wall", False)))},
+        "the id 1 twice",
+    ),
+    "the id of void": ({"classes": pr.CategoryTable((pr.Category(0, "chair", True),))}, "chair the id 0"),
+    "settings by name": ({"settings": {"mesh": {}}}, "settings is a dict; give panrecon.Settings"),
+}
+
+
+@pytest.fixture
+def as_users_have_it() -> Iterator[None]:
+    """Without the checks of types that tests add, which users do not have installed."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.usefixtures("as_users_have_it")
+@pytest.mark.parametrize(("changes", "words"), MISTAKES.values(), ids=MISTAKES)
 def test_wrong_arrays_are_one_sentence(changes: dict[str, Any], words: str) -> None:
-    with pytest.raises(pr.InputError, match=words):
+    with pytest.raises(pr.InputError, match=words) as caught:
         pr.RgbdScan.from_arrays(**arrays(**changes))
+    assert re.fullmatch(r"[^\n]*[^.]\.", str(caught.value))
+
+
+def test_what_is_no_depth_counts_as_none() -> None:
+    depth = np.array([np.nan, np.inf, 0, 2])[None, None, :].repeat(2, axis=0)
+    changes = {"depth": depth, "color": np.zeros((2, 1, 4, 3), np.uint8), "masks": [[], []]}
+    scan = pr.RgbdScan.from_arrays(**arrays(**changes))
+    assert_array_equal(scan.views.read(1).depth, [[0, 0, 0, 2]])
+
+
+def test_lists_and_read_only_arrays_are_taken() -> None:
+    given = arrays()
+    expected = pr.RgbdScan.from_arrays(**given)
+    lists = {name: given[name].tolist() for name in ("depth", "world_from_camera", "intrinsics")}
+    color = given["color"].copy()
+    color.flags.writeable = False
+    scan = pr.RgbdScan.from_arrays(**given | lists | {"color": color})
+    for index in range(2):
+        assert_array_equal(scan.views.read(index).depth, expected.views.read(index).depth)
+    assert scan.views.camera == expected.views.camera
+    assert_array_equal(scan.detections["000000"].mask, expected.detections["000000"].mask)
+
+
+@pytest.mark.usefixtures("as_users_have_it")
+def test_what_is_no_scan_is_refused() -> None:
+    with pytest.raises(pr.InputError, match=r"takes a scan, not a str; make one by panrecon\.read_scan"):
+        pr.reconstruct("data/raw/room")  # type: ignore[arg-type]
+    with pytest.raises(pr.InputError, match="settings is a list"):
+        pr.reconstruct(pr.RgbdScan.from_arrays(**arrays()), ["mesh.voxel_size=0.05"])  # type: ignore[arg-type]
+    with pytest.raises(pr.InputError, match="no data set 'replica'"):
+        pr.read_scan(".", kind="replica")
+
+
+def test_depth_in_another_unit_is_named_with_its_range() -> None:
+    with pytest.raises(pr.InputError, match=r"of 1000 to 1000 m, give no surface within mesh.depth_max = 6 m"):
+        pr.reconstruct(pr.RgbdScan.from_arrays(**arrays(depth=np.full((2, 6, 8), 1000.0))))
 
 
 def test_a_scan_in_which_nothing_is_detected_is_one_sentence() -> None:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from panrecon.config import ScanSettings
 from panrecon.datasets.label_images import LabelFrames
+from panrecon.errors import InputError
 from panrecon.io.scan import DepthOfFrame
 from panrecon.structures import CategoryTable, PanopticMesh, Scan
 
@@ -47,7 +48,11 @@ class Dataset(Protocol):
 
 
 def dataset(name: str) -> Dataset:
-    """The reader of a data set by its name, one of `DATASETS`."""
+    """The reader of a data set by its name, one of `DATASETS`.
+
+    Raises:
+        InputError: there is none of this name.
+    """
     match name:
         case "scannet" | "own":  # what `panrecon import` writes has ScanNet's layout
             from panrecon.datasets.scannet.dataset import ScanNet
@@ -58,4 +63,4 @@ def dataset(name: str) -> Dataset:
 
             return KITTI360()
         case _:
-            raise ValueError(f"There is no data set {name!r}; there is {', '.join(DATASETS)}.")
+            raise InputError(f"There is no data set {name!r}; there is {', '.join(DATASETS)}.")

@@ -161,8 +161,9 @@ def fuse(views: Views, settings: MeshSettings, progress: Progress = no_progress)
     mesh = canonical(without_small_components(mesh, settings.min_component_faces))
     if not len(mesh.faces):
         raise InputError(
-            f"The depth images give no surface within mesh.depth_max = {settings.depth_max:g} m "
-            f"of {settings.min_component_faces} faces or more; check scan.depth_scale and the depth images."
+            f"The depth images, {_measured_range(views)}, give no surface within mesh.depth_max = "
+            f"{settings.depth_max:g} m of {settings.min_component_faces} faces or more; check their unit "
+            "(scan.depth_scale) and the poses."
         )
     return mesh
 
@@ -179,6 +180,15 @@ def join(surfaces: Sequence[GridSurface]) -> GridSurface:
         np.concatenate([surface.colors for surface in surfaces])[first],
         rank.astype(np.int32)[np.concatenate([s.faces + end for s, end in zip(surfaces, ends[:-1], strict=True)])],
     )
+
+
+def _measured_range(views: Views) -> str:
+    """What the depth images hold, for a sentence."""
+    images = (views.read(index).depth for index in range(len(views.names)))
+    ranges = [(float(image[image > 0].min()), float(image.max())) for image in images if (image > 0).any()]
+    if not ranges:
+        return "which measure nothing"
+    return f"of {min(low for low, _ in ranges):.4g} to {max(high for _, high in ranges):.4g} m"
 
 
 def _table_of(keys: Int[np.ndarray, " n"], length: int) -> BlockTable:

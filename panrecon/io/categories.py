@@ -4,12 +4,14 @@ import csv
 import io
 from importlib import resources
 from pathlib import Path
+from typing import Final
 
 from panrecon.errors import InputError, reason
 from panrecon.io.files import write_text
 from panrecon.structures import Category, CategoryTable
 
 TABLES = Path(str(resources.files("panrecon.categories")))
+MAX_ID: Final = 65535  # what a 16-bit label image holds
 COLUMNS = ("id", "name", "thing", "evaluated", "synonyms", "raw_ids")
 
 
@@ -47,15 +49,27 @@ def read_categories(path: Path) -> CategoryTable:
             f"The class table {path} has the columns {', '.join(map(repr, sorted(unknown)))}, "
             f"which mean nothing here; there are {', '.join(COLUMNS)}."
         )
-    categories = tuple(_category(path, reader.line_num, row) for row in reader)
-    if not categories:
-        raise InputError(f"The class table {path} lists no class; add a line for each.")
-    columns: dict[str, list[int | str]] = {"id": [c.id for c in categories], "name": [c.name for c in categories]}
-    for what, values in columns.items():
+    table = CategoryTable(tuple(_category(path, reader.line_num, row) for row in reader))
+    require_distinct(f"The class table {path}", table)
+    return table
+
+
+def require_distinct(what: str, table: CategoryTable) -> None:
+    """Checks that label files can hold the classes of a table, which a sentence calls `what`.
+
+    Raises:
+        InputError: there is no class, two have one id or name, or an id does not fit into 16 bits.
+    """
+    if not len(table):
+        raise InputError(f"{what} lists no class; add a line for each.")
+    columns: dict[str, list[int | str]] = {"id": [c.id for c in table], "name": [c.name for c in table]}
+    for column, values in columns.items():
         twice = next((value for value in values if values.count(value) > 1), None)
         if twice is not None:
-            raise InputError(f"The class table {path} has the {what} {twice!r} twice; remove one.")
-    return CategoryTable(categories)
+            raise InputError(f"{what} has the {column} {twice!r} twice; remove one.")
+    for category in table:
+        if not 1 <= category.id <= MAX_ID:
+            raise InputError(f"{what} gives {category.name} the id {category.id}; give one from 1 to {MAX_ID}.")
 
 
 def write_categories(path: Path, table: CategoryTable) -> None:
@@ -94,8 +108,8 @@ def _category(path: Path, line: int, row: dict[str, str | None]) -> Category:
         raise InputError(
             f"Line {line} of the class table {path} holds a word where a number belongs: {reason(error)}; mend it."
         ) from error
-    if not 1 <= category.id <= 65535 or not category.name:
-        raise InputError(f"Line {line} of the class table {path} needs an id from 1 to 65535 and a name.")
-    if not all(0 <= raw_id <= 65535 for raw_id in category.raw_ids):
-        raise InputError(f"Line {line} of the class table {path} has raw ids beyond 0 to 65535; remove them.")
+    if not 1 <= category.id <= MAX_ID or not category.name:
+        raise InputError(f"Line {line} of the class table {path} needs an id from 1 to {MAX_ID} and a name.")
+    if not all(0 <= raw_id <= MAX_ID for raw_id in category.raw_ids):
+        raise InputError(f"Line {line} of the class table {path} has raw ids beyond 0 to {MAX_ID}; remove them.")
     return category

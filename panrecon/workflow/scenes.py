@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 
 from panrecon.config import Settings, load_settings
-from panrecon.datasets.base import DATASETS, dataset
+from panrecon.datasets.base import dataset
 from panrecon.errors import InputError
 from panrecon.terminal import console
 
@@ -39,8 +39,6 @@ def find_scene(label: str, data: Path | None, run_folder: Path) -> Scene:
     kind, slash, name = label.partition("/")
     if not slash or not name or "/" in name:
         raise InputError(f"The scene {label!r} is not of the form <dataset>/<scene>, such as scannet/scene0087_02.")
-    if kind not in DATASETS:
-        raise InputError(f"There is no data set {kind!r}; there is {', '.join(DATASETS)}.")
     raw = (data or Path("data") / "raw" / kind) / name
     dataset(kind).check(raw)
     run = run_folder / kind / name
