@@ -182,7 +182,7 @@ class SemanticsSettings(StageSettings):
     similarity_relabelling: bool = Field(
         True, description="objects of similar appearance share the words of their masks"
     )
-    seed: int = 0
+    seed: int = Field(0, description="of the weights that the classifier starts from, and of its held-out split")
 
 
 class FieldSettings(StageSettings):
@@ -212,7 +212,7 @@ class FieldSettings(StageSettings):
     held_out_frames: NonNegativeInt = Field(
         4, description="frames left out of training and compared with renderings, evenly spread; at most one in five"
     )
-    seed: int = 0
+    seed: int = Field(0, description="of the weights that the field starts from, and of its rays and samples")
 
     @property
     def steps(self) -> int:
