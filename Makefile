@@ -18,7 +18,7 @@ DRY := $(if $(findstring n,$(firstword -$(MAKEFLAGS))),--dry-run)
 RUN_STAGES := $(if $(DRY),test ! -x $(PANRECON) ||) $(PANRECON) run
 OPTIONS = $(if $(DATA),--data $(DATA)) --run $(RUN) --cores $(CORES) $(foreach s,$(SET),--set $(s)) $(if $(CONFIG),--settings $(CONFIG)) $(DRY)
 
-.PHONY: help setup demo lidar-demo weights test test-fast check lint types bench wheel clean $(STAGES)
+.PHONY: help setup demo lidar-demo weights test test-fast check lint types bench docs wheel clean $(STAGES)
 
 help:  ## this list
 	@grep -hE '^[a-z0-9$$()A-Z%/ -]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F: '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -88,10 +88,17 @@ BENCHMARKS := evaluation_speed labels_against_baseline superface_quality associa
 bench: setup  ## every claim measured: tables, plots and JSON in benchmarks/results/ (hours; one: python -m benchmarks.<name>)
 	$(foreach name,$(BENCHMARKS),$(BIN)/python -m benchmarks.$(name) &&) $(if $(PANRECON_BENCH_DATA),$(BIN)/python -m benchmarks.association_targets,true)
 
+docs: .venv/docs-ready  ## the documentation as a site in site/; fails on a broken link and on what is not described
+	$(BIN)/python -m mkdocs build --strict --quiet
+
+.venv/docs-ready: .venv/ready requirements-docs.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --requirement requirements-docs.txt
+	@touch .venv/docs-ready
+
 wheel: setup  ## dist/panrecon-<version>-py3-none-any.whl, for pip install
 	rm -rf build dist
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 	rm -rf build
 
 clean:  ## what tests and tools left; never data
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis site

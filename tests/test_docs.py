@@ -1,12 +1,17 @@
-"""What the documentation shows works as shown."""
+"""What the documentation shows works as shown, and it shows everything."""
 
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+import typer
 from numpy.testing import assert_array_equal
 
+import panrecon as pr
+from docs.generators import commands, settings
+from panrecon.config import Settings
 from panrecon.masks.base import Segmenter
 from panrecon.structures import Camera, CategoryTable, Frame, Scan
 from tests import CHECKOUT
@@ -32,3 +37,48 @@ def test_the_segmenter_of_ones_own_is_one(table: CategoryTable) -> None:
     assert empty.mask.shape == (0, 6, 8)
     assert [table[row].name for row in found.category] == ["wall", "chair"]
     assert_array_equal(found.mask, [right, left])
+
+
+def test_the_page_of_settings_has_every_setting_by_its_stage() -> None:
+    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", settings.settings_page(), re.MULTILINE | re.DOTALL))
+    assert {stage: re.findall(r"^\| `(\w+)`", text, re.MULTILINE) for stage, text in sections.items()} == {
+        stage: list(type(field.default).model_fields) for stage, field in Settings.model_fields.items()
+    }
+    assert "| `voxel_size` | `0.02` | number > 0 | m | edge of a TSDF voxel |" in sections["mesh"]
+
+
+def test_a_unit_is_the_last_word_of_a_clause() -> None:
+    assert settings.split_unit("edge of a voxel, m; default: 3") == ("edge of a voxel; default: 3", "m")
+    assert settings.split_unit("a mask, m by n") == ("a mask, m by n", "")
+
+
+def test_the_page_of_commands_has_every_command() -> None:
+    described = set(re.findall(r"^## `panrecon ([^`]+)`", commands.commands_page(), re.MULTILINE))
+    assert {"run", "doctor", "import", "lidar train", "simulate room", "<stage>"} < described
+    assert "`--stride <int" in commands.commands_page()
+
+
+def test_an_option_that_is_not_described_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = typer.Typer(add_completion=False)
+
+    @program.command()
+    def described(bare: int = typer.Option(3)) -> None:
+        """Described."""
+
+    @program.command()
+    def other() -> None:
+        """Described."""
+
+    monkeypatch.setattr(commands, "app", program)
+    with pytest.raises(ValueError, match=r"`--bare <int>` of `panrecon described` is not described"):
+        commands.commands_page()
+
+
+def test_the_page_of_python_has_every_public_name() -> None:
+    page = (CHECKOUT / "docs" / "python.md").read_text()
+    assert set(re.findall(r"^::: panrecon\.(\w+)$", page, re.MULTILINE)) >= set(pr.__all__)
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#]+)", (CHECKOUT / "README.md").read_text())
+    assert links and not [link for link in links if "://" not in link and not (CHECKOUT / link).exists()]

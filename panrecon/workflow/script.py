@@ -66,9 +66,15 @@ class Stage:
 
 
 def run_stage(work: Callable[[Stage], Facts]) -> None:
-    """The command line of a stage script: `work` fills `stage.output`, which then takes its place.
+    """Runs the command line of a stage script: `work` fills `stage.output`, which then takes its place.
 
     What it gives back stands in the artifact's settings.json, beside what every stage tells.
+    """
+    typer.run(stage_command(work))
+
+
+def stage_command(work: Callable[[Stage], Facts]) -> Callable[..., None]:
+    """The command of a stage script: a function whose parameters are its options.
 
     Exit code 0: done. 2: the input is wrong, said in one sentence, nothing written. 1: our fault, with a traceback.
     """
@@ -89,7 +95,7 @@ def run_stage(work: Callable[[Stage], Facts]) -> None:
                 _carry_out(stage, work)
 
     command.__doc__ = sys.modules[work.__module__].__doc__
-    typer.run(command)
+    return command
 
 
 def _carry_out(stage: Stage, work: Callable[[Stage], Facts]) -> None:
