@@ -1,6 +1,5 @@
 """The terminal side of commands: console, progress bars, exit codes and locks."""
 
-import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -47,14 +46,18 @@ def locked(run: Path, name: str, instead: str = "choose another RUN") -> Iterato
     Creates the folder. Yields the lock's file descriptor: a child process that inherits it holds the lock too.
 
     Raises:
-        InputError: another process holds the lock; the message ends with `instead`.
+        InputError: another process holds the lock, or the file system has no locks; the message ends with `instead`.
     """
+    from filelock import lock_descriptor
+
     run.mkdir(parents=True, exist_ok=True)
     with (run / f".{name}.lock").open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_held = lock_descriptor(file.fileno(), blocking=False)
         except OSError as error:
-            raise InputError(f"Another process is at work on {run} ({name}); wait for it or {instead}.") from error
+            raise InputError(f"{run} lies where no file can be locked ({error.strerror}); {instead}.") from error
+        if not is_held:
+            raise InputError(f"Another process is at work on {run} ({name}); wait for it or {instead}.")
         yield file.fileno()
 
 
