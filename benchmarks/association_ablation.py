@@ -15,10 +15,9 @@ import typer
 from jaxtyping import Int
 
 from benchmarks.association import AssociationScene, build_scene, labels_of_vertices, read_masks
-from benchmarks.provenance import provenance
+from benchmarks.results import Report, Table, text_of, write_result
 from benchmarks.scenes import BenchScene
-from benchmarks.study import RESULTS, SEEDS, SharedOption, in_processes, study_scenes
-from benchmarks.tables import table_of
+from benchmarks.study import SEEDS, SharedOption, in_processes, study_scenes
 from panrecon.config import GraphSettings
 from panrecon.geometry.mesh import mesh_edges
 from panrecon.graph import consensus
@@ -30,7 +29,6 @@ from panrecon.graph.observation import FrameObservation
 from panrecon.graph.parameters import GraphParameters
 from panrecon.graph.superfaces import color_step, dihedral_weight, superfaces
 from panrecon.graph.voting import Membership, PairVotes, vote
-from panrecon.io.files import write_json, write_text
 from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan, read_views
 
@@ -119,10 +117,9 @@ def main(shared: SharedOption = None) -> None:
         cells = [f"{100 * pq:.1f} / {100 * things:.1f}" for pq, things in means.values()]
         change = np.mean([100 * (means[group][0] - base[group][0]) for group in groups])
         table.append([name, *cells, f"{change:+.1f}"])
-    text = table_of(["variant", *(f"{group}: PQ / things" for group in groups), "mean change of PQ"], table)
-    write_json(RESULTS / f"{NAME}.json", {**provenance(), "variants": record})
-    write_text(RESULTS / f"{NAME}.md", text)
-    print(text)
+    report: Report = [Table(["variant", *(f"{group}: PQ / things" for group in groups), "mean change of PQ"], table)]
+    write_result(NAME, report, {"variants": record})
+    print(text_of(report))
 
 
 def measure(scene: BenchScene, run: Path) -> list[tuple[str, str, dict[str, float]]]:

@@ -14,10 +14,9 @@ from typing import Final
 import numpy as np
 import typer
 
-from benchmarks.provenance import provenance
+from benchmarks.results import Report, Table, text_of, write_result
 from benchmarks.scenes import DATASET, BenchScene, panrecon, run_pipeline
-from benchmarks.study import RESULTS, ROOMS, RUNS, in_processes, run_folder
-from benchmarks.tables import table_of
+from benchmarks.study import ROOMS, RUNS, in_processes, run_folder
 from panrecon.config import GraphSettings
 from panrecon.graph.adjacency import superface_adjacency
 from panrecon.graph.instances import infer_instances
@@ -25,7 +24,6 @@ from panrecon.graph.observation import FrameObservation, observe
 from panrecon.graph.superfaces import superfaces
 from panrecon.io.categories import read_categories
 from panrecon.io.detections import read_detections
-from panrecon.io.files import write_json, write_text
 from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan, read_view
 from panrecon.structures import Frame
@@ -70,11 +68,10 @@ def main() -> None:
     k = GraphSettings().superface_threshold
     by_frames: list[Cost] = in_processes([(measure, scene, count, k) for count in FRAMES], NAME, processes=1)
     by_superfaces: list[Cost] = in_processes([(measure, scene, 100, k) for k in THRESHOLDS], NAME, processes=1)
-    text = "\n".join([cost_table(by_frames), fit(by_frames), "", cost_table(by_superfaces)])
+    report: Report = [cost_table(by_frames), fit(by_frames), cost_table(by_superfaces)]
     record = {"by_frames": [asdict(cost) for cost in by_frames], "by_superfaces": [asdict(c) for c in by_superfaces]}
-    write_json(RESULTS / f"{NAME}.json", {**provenance(), **record})
-    write_text(RESULTS / f"{NAME}.md", text)
-    print(text)
+    write_result(NAME, report, record)
+    print(text_of(report))
 
 
 def measure(scene: BenchScene, run: Path, count: int, threshold: float) -> Cost:
@@ -116,7 +113,7 @@ def measure(scene: BenchScene, run: Path, count: int, threshold: float) -> Cost:
     )
 
 
-def cost_table(costs: list[Cost]) -> str:
+def cost_table(costs: list[Cost]) -> Table:
     head = ["frames", "masks a frame", "faces", "superfaces", "objects", "superfaces, s", "observe, s", "infer, s"]
     rows = [
         [
@@ -126,7 +123,7 @@ def cost_table(costs: list[Cost]) -> str:
         ]
         for c in costs
     ]
-    return table_of([*head, "all, s", "memory beyond the input, MB"], rows)
+    return Table([*head, "all, s", "memory beyond the input, MB"], rows)
 
 
 def fit(costs: list[Cost]) -> str:

@@ -14,14 +14,12 @@ import typer
 
 from benchmarks.association import CONSENSUS, METHODS, AssociationScene, build_scene, read_masks
 from benchmarks.association_ablation import mask_files
-from benchmarks.provenance import provenance
+from benchmarks.results import Report, Table, text_of, write_result
 from benchmarks.scenes import REAL, BenchScene, find_scenes, run_pipeline
-from benchmarks.study import RESULTS, RUN, RUNS, SharedOption, in_processes, study_scenes
-from benchmarks.tables import table_of
+from benchmarks.study import RUN, RUNS, SharedOption, in_processes, study_scenes
 from panrecon.config import MeshSettings
 from panrecon.errors import InputError
 from panrecon.fusion.tsdf import fuse
-from panrecon.io.files import write_json, write_text
 from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan, read_views, scan_views
 from panrecon.terminal import exit_on_input_error
@@ -52,10 +50,9 @@ def main(shared: SharedOption = None) -> None:
             run_pipeline(scene, RUNS, RUN, "mesh", [])
         tasks = [*((on_fixed_masks, scene) for scene in rendered), *((on_subsets, scene) for scene in real)]
         rows: list[Row] = [row for found in in_processes(tasks, NAME) for row in found]
-    text = "\n".join([table(rows), *margins(rows)])
-    write_json(RESULTS / f"{NAME}.json", {**provenance(), "rows": [vars(row) for row in rows]})
-    write_text(RESULTS / f"{NAME}.md", text)
-    print(text)
+    report: Report = [table(rows), *margins(rows)]
+    write_result(NAME, report, {"rows": [vars(row) for row in rows]})
+    print(text_of(report))
 
 
 def on_fixed_masks(scene: BenchScene, run: Path) -> list[Row]:
@@ -83,7 +80,7 @@ def row(built: AssociationScene, scene: BenchScene, group: str, path: Path) -> R
     return Row(scene.name, group, built.share_covered, {name: built.scores_of(name, masks) for name in METHODS})
 
 
-def table(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[Row]) -> Table:
     """PQ of all / things / stuff: the mean of every scene over its masks, then of all scenes; and the range of PQ."""
     lines = []
     for group in dict.fromkeys(one.masks for one in rows):
@@ -92,7 +89,7 @@ def table(rows: Sequence[Row]) -> str:
             lines.append(_line(group, scene, [one for one in mine if one.scene == scene]))
         if len({one.scene for one in mine}) > 1:
             lines.append(_line(group, "mean", mine))
-    return table_of(["masks", "scene", "covered", *(f"{name}: PQ / things / stuff [range]" for name in METHODS)], lines)
+    return Table(["masks", "scene", "covered", *(f"{name}: PQ / things / stuff [range]" for name in METHODS)], lines)
 
 
 def _line(group: str, scene: str, rows: Sequence[Row]) -> list[str]:

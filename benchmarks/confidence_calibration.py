@@ -12,14 +12,12 @@ import typer
 
 from benchmarks.association import CONSENSUS, SETTINGS_OF_RULE, build_scene, labels_of_vertices, read_masks
 from benchmarks.association_ablation import mask_files
-from benchmarks.provenance import provenance
+from benchmarks.results import RESULTS, Table, text_of, write_result
 from benchmarks.scenes import BenchScene
-from benchmarks.study import RESULTS, SharedOption, in_processes, study_scenes
-from benchmarks.tables import table_of
+from benchmarks.study import SharedOption, in_processes, study_scenes
 from panrecon.evaluation.metrics.calibration import Calibration, expected_calibration_error, object_outcomes
 from panrecon.evaluation.overlap import overlap
 from panrecon.evaluation.protocols import parse_protocol
-from panrecon.io.files import write_json, write_text
 from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan, read_views
 
@@ -36,11 +34,14 @@ def main(shared: SharedOption = None) -> None:
     for outcome in outcomes:
         groups.setdefault(outcome[0], []).append(outcome)
     calibration_of_group = {group: calibration(group_outcomes) for group, group_outcomes in groups.items()}
-    text = "\n".join(group_table(group, groups[group], result) for group, result in calibration_of_group.items())
-    write_json(RESULTS / f"{NAME}.json", {**provenance(), "outcomes": outcomes})
-    write_text(RESULTS / f"{NAME}.md", text)
+    report = [
+        part
+        for group, result in calibration_of_group.items()
+        for part in (group_summary(group, groups[group], result), bin_table(result))
+    ]
     plot(calibration_of_group, RESULTS / f"{NAME}.png")
-    print(text)
+    write_result(NAME, report, {"outcomes": outcomes}, pictures=[f"{NAME}.png"])
+    print(text_of(report))
 
 
 def measure(scene: BenchScene, run: Path) -> list[Outcome]:
@@ -66,17 +67,21 @@ def calibration(outcomes: list[Outcome]) -> Calibration:
     return expected_calibration_error(confidence, is_correct, BINS)
 
 
-def group_table(group: str, outcomes: list[Outcome], result: Calibration) -> str:
-    """A line with the calibration error of a group of masks, and a Markdown table of its bins."""
+def group_summary(group: str, outcomes: list[Outcome], result: Calibration) -> str:
+    """A line with the calibration error of a group of masks."""
+    share = float(np.mean([outcome[2] for outcome in outcomes]))
+    return f"{group}: {len(outcomes)} objects, {100 * share:.0f} % correct, ECE {result.ece:.3f}"
+
+
+def bin_table(result: Calibration) -> Table:
+    """A table of the bins that hold objects."""
     bins = zip(result.counts, result.confidence, result.accuracy, strict=True)
     rows = [
         [f"{index / BINS:.1f} .. {(index + 1) / BINS:.1f}", str(count), f"{confidence:.2f}", f"{accuracy:.2f}"]
         for index, (count, confidence, accuracy) in enumerate(bins)
         if count
     ]
-    share = float(np.mean([outcome[2] for outcome in outcomes]))
-    head = f"{group}: {len(outcomes)} objects, {100 * share:.0f} % correct, ECE {result.ece:.3f}\n\n"
-    return head + table_of(["confidence", "objects", "mean confidence", "share correct"], rows)
+    return Table(["confidence", "objects", "mean confidence", "share correct"], rows)
 
 
 def plot(calibration_of_group: dict[str, Calibration], path: Path) -> None:

@@ -17,15 +17,13 @@ from typing import Annotated, Final
 import typer
 
 from benchmarks.breaks import BREAKS, Break, copied, names_of
-from benchmarks.provenance import provenance
+from benchmarks.results import RESULTS, Report, Table, text_of, write_result
 from benchmarks.scenes import BenchScene, find_scenes, panrecon
-from benchmarks.study import RESULTS, ROOMS, SEEDS, SharedOption
-from benchmarks.tables import table_of
+from benchmarks.study import ROOMS, SEEDS, SharedOption
 from panrecon.commands.doctor import diagnose, repaired
 from panrecon.config import ScanSettings
 from panrecon.diagnosis.finding import Finding
 from panrecon.diagnosis.parameters import DiagnosisParameters
-from panrecon.io.files import write_json, write_text
 from panrecon.terminal import track
 
 NAME: Final = "doctor_breaks"
@@ -65,11 +63,9 @@ def main(
         futures = [pool.submit(outcome, scene.raw, name) for scene in scenes for name in names]
         outcomes = [future.result() for future in track(futures, NAME, len(futures))]
     time_taken = timed([scene for scene in scenes if scene.kind == "real"] or scenes)
-    text = "\n".join([break_table(outcomes, breaks), false_alarms(outcomes), time_taken])
-    record = {**provenance(), "outcomes": [asdict(outcome) for outcome in outcomes], "time": time_taken}
-    write_json(RESULTS / f"{NAME}.json", record)
-    write_text(RESULTS / f"{NAME}.md", text)
-    print(text)
+    report: Report = [break_table(outcomes, breaks), false_alarms(outcomes), time_taken]
+    write_result(NAME, report, {"outcomes": [asdict(outcome) for outcome in outcomes]})
+    print(text_of(report))
 
 
 def outcome(raw: Path, name: str, parameters: DiagnosisParameters = DiagnosisParameters()) -> Outcome:
@@ -105,7 +101,7 @@ def _checks(findings: Sequence[Finding]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(finding.check for finding in findings))
 
 
-def break_table(outcomes: Sequence[Outcome], breaks: Sequence[Break]) -> str:
+def break_table(outcomes: Sequence[Outcome], breaks: Sequence[Break]) -> Table:
     """A row a break: on how many scenes it is found, misnamed and repaired, and the sentence on the first of them."""
     rows = []
     for change in breaks:
@@ -124,14 +120,14 @@ def break_table(outcomes: Sequence[Outcome], breaks: Sequence[Break]) -> str:
             ]
         )
     header = ["break", "found", "nothing wrong after --fix", "other checks that report", "finding on the first scene"]
-    return table_of(header, rows)
+    return Table(header, rows)
 
 
 def false_alarms(outcomes: Sequence[Outcome]) -> str:
     """A line on the unbroken scans in which something is found."""
     unbroken = [outcome for outcome in outcomes if not outcome.broken_by]
     alarms = [f"{outcome.scene}: {outcome.sentences}" for outcome in unbroken if not outcome.is_right]
-    return f"False alarms on {len(unbroken)} unbroken scans: {len(alarms)}. {' '.join(alarms)}\n"
+    return f"False alarms on {len(unbroken)} unbroken scans: {len(alarms)}. {' '.join(alarms)}"
 
 
 def timed(scenes: Sequence[BenchScene]) -> str:
@@ -154,7 +150,7 @@ def timed(scenes: Sequence[BenchScene]) -> str:
         panrecon("doctor", str(scene))
         seconds = time.perf_counter() - started
         repeated = max(FRAMES - len(names), 0)
-        return f"{FRAMES} frames of {raw.name} ({repeated} of them twice): {seconds:.1f} s.\n"
+        return f"{FRAMES} frames of {raw.name} ({repeated} of them twice): {seconds:.1f} s."
 
 
 if __name__ == "__main__":

@@ -8,11 +8,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from benchmarks.provenance import CHECKOUT, provenance
+from benchmarks.results import Report, Table, text_of, write_result
 from benchmarks.scenes import panrecon
-from benchmarks.tables import table_of
 from panrecon.evaluation.report.markdown import STEPS, TITLES
-from panrecon.io.files import read_json, write_json, write_text
+from panrecon.io.files import read_json
 from panrecon.terminal import console, exit_on_input_error
 
 DATASET: Final = "kitti360"
@@ -29,7 +28,6 @@ def main(
     ] = None,
     data: Annotated[Path, typer.Option(help="folder of the simulated streets")] = Path("data/raw/kitti360"),
     runs: Annotated[Path, typer.Option(help="folder of all runs")] = Path("data/runs"),
-    results: Annotated[Path, typer.Option(help="folder to write to")] = CHECKOUT / "benchmarks" / "results",
 ) -> None:
     """Strict panoptic quality after every step, time and memory: prints a table, writes it and JSON."""
     with exit_on_input_error():
@@ -39,10 +37,9 @@ def main(
         else:
             console.print(f"PANRECON_BENCH_DATA holds no rendered/{RENDERED}: simulated streets alone are scored.")
         records = {folder.name: scored(folder, runs) for folder in folders}
-        text = quality_table(records) + "\n" + cost_table(records)
-        write_json(results / f"{NAME}.json", {**provenance(), "protocol": "strict", "drives": records})
-        write_text(results / f"{NAME}.md", text)
-        print(text)
+        report: Report = [quality_table(records), cost_table(records)]
+        write_result(NAME, report, {"protocol": "strict", "drives": records})
+        print(text_of(report))
 
 
 def street(seed: int, data: Path) -> Path:
@@ -75,18 +72,18 @@ def scored(folder: Path, runs: Path) -> dict[str, Any]:
     }
 
 
-def quality_table(records: dict[str, dict[str, Any]]) -> str:
-    """A Markdown table with a row for every drive and step, in per cent."""
+def quality_table(records: dict[str, dict[str, Any]]) -> Table:
+    """A table with a row for every drive and step, in per cent."""
     rows = [
         [name, TITLES[step], *(f"{100 * record['steps'][step][mean]:.1f}" for mean in MEANS)]
         for name, record in records.items()
         for step in STEPS
     ]
-    return table_of(["drive", "labels after", "PQ", "SQ", "RQ", "PQ things", "PQ stuff"], rows)
+    return Table(["drive", "labels after", "PQ", "SQ", "RQ", "PQ things", "PQ stuff"], rows)
 
 
-def cost_table(records: dict[str, dict[str, Any]]) -> str:
-    """A Markdown table with a row for every drive: wall time and peak memory of the costly stages."""
+def cost_table(records: dict[str, dict[str, Any]]) -> Table:
+    """A table with a row for every drive: wall time and peak memory of the costly stages."""
     rows = [
         [
             f"{name}, {record['frames']} frames",
@@ -94,7 +91,7 @@ def cost_table(records: dict[str, dict[str, Any]]) -> str:
         ]
         for name, record in records.items()
     ]
-    return table_of(["drive", *COSTLY], rows)
+    return Table(["drive", *COSTLY], rows)
 
 
 if __name__ == "__main__":

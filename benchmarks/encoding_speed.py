@@ -19,9 +19,7 @@ import typer
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from benchmarks.provenance import provenance
-from benchmarks.study import RESULTS
-from benchmarks.tables import table_of
+from benchmarks.results import Report, Table, text_of, write_result
 from panrecon.config import FieldSettings
 from panrecon.field.cpu.hash_encoding import CpuHashVolumes
 from panrecon.field.encoding import (
@@ -37,7 +35,6 @@ from panrecon.field.field import GeometryHead, Network, SceneBox
 from panrecon.field.fit import Training, passes
 from panrecon.field.sampling import FieldData
 from panrecon.geometry.projective import look_at
-from panrecon.io.files import write_json, write_text
 from panrecon.structures import Camera
 from panrecon.threads import one_thread
 
@@ -125,10 +122,9 @@ def main(quick: Annotated[bool, typer.Option(help="a table of 2^14 rows and few 
     """A table of all timings, and the share of the memory's bandwidth that the kernels reach."""
     rows = [*encodings(8_192 if quick else POINTS), *steps(14 if quick else LOG2_TABLE)]
     cells = [[row.group, row.variant, f"{1000 * row.seconds:.1f} ms", f"{row.ratio:.1f} x"] for row in rows]
-    text = table_of(["what", "variant", "median", "faster than the first"], cells) + "\n" + roofline(rows)
-    write_json(RESULTS / f"{NAME}.json", {**provenance(), "rows": [asdict(row) for row in rows]})
-    write_text(RESULTS / f"{NAME}.md", text + "\n")
-    print(text)
+    report: Report = [Table(["what", "variant", "median", "faster than the first"], cells), *roofline(rows)]
+    write_result(NAME, report, {"rows": [asdict(row) for row in rows]})
+    print(text_of(report))
 
 
 def encodings(points: int) -> list[Timing]:
@@ -280,7 +276,7 @@ def compare(group: str, variants: Mapping[str, Callable[[], None]]) -> list[Timi
     return [Timing(group, name, seconds, first / seconds) for name, seconds in medians.items()]
 
 
-def roofline(rows: list[Timing]) -> str:
+def roofline(rows: list[Timing]) -> list[str]:
     """A line for every compiled variant: its table accesses against the machine's rate of random 32-byte reads."""
     rate = random_rows_a_second()
     lines = []
@@ -292,7 +288,7 @@ def roofline(rows: list[Timing]) -> str:
                 f"{touched / row.seconds / 1e6:.0f} M a second; random reads alone reach {rate / 1e6:.0f} M "
                 f"({64 * rate / 1e9:.1f} GB/s of cache lines), so {100 * touched / row.seconds / rate:.0f} % of them."
             )
-    return "\n".join(lines)
+    return lines
 
 
 def random_rows_a_second() -> float:

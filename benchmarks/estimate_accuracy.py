@@ -13,11 +13,9 @@ from typing import Annotated
 import typer
 
 from benchmarks.measure import stage_costs
-from benchmarks.provenance import provenance
+from benchmarks.results import Report, Table, text_of, write_result
 from benchmarks.scenes import DATASET, BenchScene, find_scenes, prepare, run_pipeline
-from benchmarks.study import RESULTS, ROOMS, RUNS, SharedOption
-from benchmarks.tables import table_of
-from panrecon.io.files import write_json, write_text
+from benchmarks.study import ROOMS, RUNS, SharedOption
 from panrecon.profiling.stages import Profiler
 from panrecon.terminal import exit_on_input_error
 from panrecon.workflow.scenes import settings_of
@@ -48,10 +46,12 @@ def main(
         for scene in find_scenes(seeds, ROOMS, shared, FEATURES):
             prepare(scene, FEATURES)
             rows[scene.name] = estimated(scene), measured(scene)
-        text = table(rows)
-        write_json(RESULTS / f"{NAME}.json", {**provenance(), "scenes": {n: [vars(r) for r in rows[n]] for n in rows}})
-        write_text(RESULTS / f"{NAME}.md", text)
-        print(text)
+        report: Report = [table(rows)]
+        costs = {
+            scene: {"estimated": vars(estimate), "measured": vars(cost)} for scene, (estimate, cost) in rows.items()
+        }
+        write_result(NAME, report, {"scenes": costs})
+        print(text_of(report))
 
 
 def estimated(scene: BenchScene) -> RunCost:
@@ -86,15 +86,15 @@ def is_stages_picture(file: Path, stage: Path) -> bool:
     return file.parent == stage and file.suffix in PICTURES
 
 
-def table(rows: dict[str, tuple[RunCost, RunCost]]) -> str:
-    """A Markdown table with a row for every scene: estimated cost, measured cost and their ratios."""
+def table(rows: dict[str, tuple[RunCost, RunCost]]) -> Table:
+    """A table with a row for every scene: estimated cost, measured cost and their ratios."""
     lines = []
     for name, (estimate, measurement) in rows.items():
         ratios = (getattr(estimate, key) / getattr(measurement, key) for key in ("seconds", "memory", "disk"))
         lines.append([name, *_cells(estimate), *_cells(measurement), *(f"{ratio:.2f}" for ratio in ratios)])
     units = ("s", "GB of memory", "MB on disk")
     columns = [f"{unit}, {kind}" for kind in ("estimated", "measured") for unit in units]
-    return table_of(["scene", *columns, "ratio of time", "of memory", "of disk"], lines)
+    return Table(["scene", *columns, "ratio of time", "of memory", "of disk"], lines)
 
 
 def _cells(cost: RunCost) -> Sequence[str]:

@@ -21,14 +21,12 @@ import torch
 import typer
 from torchmetrics.functional.detection import panoptic_quality as torchmetrics_quality
 
-from benchmarks.provenance import CHECKOUT, provenance
-from benchmarks.tables import table_of
+from benchmarks.results import Report, Table, text_of, write_result
 from panrecon.datasets.label_images import LabelFrames, label_pairs, read_label_frames
 from panrecon.evaluation.metrics.panoptic_quality import panoptic_quality
 from panrecon.evaluation.overlap import overlap
 from panrecon.evaluation.protocols import parse_protocol
 from panrecon.evaluation.scene_matching import match_scene
-from panrecon.io.files import write_json, write_text
 from panrecon.io.images import write_ids, write_instances
 from panrecon.structures import Category, CategoryTable, Labels
 
@@ -53,7 +51,6 @@ class Measured:
 
 
 def main(
-    results: Annotated[Path, typer.Option(help="folder to write to")] = CHECKOUT / "benchmarks" / "results",
     repeats: Annotated[int, typer.Option(min=1, help="of which the median counts")] = 5,
 ) -> None:
     """Strict PQ of 1 and 10 million points, torchmetrics' of 1 million, and 50 to 200 frames read from PNGs."""
@@ -70,12 +67,12 @@ def main(
         [row.what, f"{row.points:,}", f"{row.seconds:.3f}", str(row.extra_memory_mb), f"{100 * row.pq:.4f}"]
         for row in rows
     ]
-    text = table_of(["what", "points", "seconds", "memory beyond the input, MB", "PQ"], cells)
-    text += f"\ntorchmetrics / panrecon at 1,000,000 points: {ratio:.0f} times the time.\n"
-    record = {**provenance(), "repeats": repeats, "ratio": ratio, "rows": [asdict(row) for row in rows]}
-    write_json(results / f"{NAME}.json", record)
-    write_text(results / f"{NAME}.md", text)
-    print(text)
+    report: Report = [
+        Table(["what", "points", "seconds", "memory beyond the input, MB", "PQ"], cells),
+        f"torchmetrics / panrecon at 1,000,000 points: {ratio:.0f} times the time.",
+    ]
+    write_result(NAME, report, {"repeats": repeats, "ratio": ratio, "rows": [asdict(row) for row in rows]})
+    print(text_of(report))
 
 
 def alone(measure: Callable[..., Measured], *arguments: object) -> Measured:

@@ -17,10 +17,9 @@ import typer
 
 from benchmarks.labels_against_baseline import RUN, choose
 from benchmarks.measure import strict_scores
-from benchmarks.provenance import provenance
+from benchmarks.results import Table, write_result
 from benchmarks.scenes import DATASET, BenchScene, find_scenes, prepare, run_pipeline
-from benchmarks.study import RESULTS, ROOMS, RUNS, SharedOption
-from benchmarks.tables import table_of
+from benchmarks.study import ROOMS, RUNS, SharedOption
 from panrecon.config import PanopticSettings, Settings
 from panrecon.datasets.base import dataset
 from panrecon.errors import InputError
@@ -30,7 +29,6 @@ from panrecon.features.color import color_statistics
 from panrecon.field.parameters import FieldParameters, LossWeights
 from panrecon.io.categories import read_categories
 from panrecon.io.features import read_features
-from panrecon.io.files import write_json, write_text
 from panrecon.io.graph import read_instances_found, read_labels_of_surfaces, read_superfaces
 from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan, scan_views
@@ -222,8 +220,7 @@ def main(
                 content = {
                     title: {name: nan_to_null(row) for name, row in rows.items()} for title, rows in found.items()
                 }
-                write_json(RESULTS / f"{NAME}.json", {**provenance(), "scenes": content})
-                write_text(RESULTS / f"{NAME}.md", table(found))
+                write_result(NAME, [table(found)], {"scenes": content})
         print(table(found))
 
 
@@ -238,7 +235,7 @@ def with_faults(scene: BenchScene) -> list[tuple[str, str, list[str]]]:
     ]
 
 
-def table(found: Mapping[str, Mapping[str, Scores]]) -> str:
+def table(found: Mapping[str, Mapping[str, Scores]]) -> Table:
     """A row a variant: PQ / mIoU of every scene and their mean, per cent, and the mean time of field and decision."""
     names = list(next(iter(found.values())))
     lines = []
@@ -247,7 +244,7 @@ def table(found: Mapping[str, Mapping[str, Scores]]) -> str:
         cells = [f"{pq:.1f} / {miou:.1f}" for pq, miou in [*numbers, tuple(np.mean(numbers, axis=0))]]
         seconds = np.mean([rows[name]["seconds"] for rows in found.values()])
         lines.append([name, *cells, f"{seconds:.0f} s"])
-    return table_of(["labels, PQ / mIoU", *found, "mean", "field and decision"], lines)
+    return Table(["labels, PQ / mIoU", *found, "mean", "field and decision"], lines)
 
 
 if __name__ == "__main__":

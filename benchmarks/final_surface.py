@@ -11,17 +11,15 @@ import typer
 
 from benchmarks.labels_against_baseline import RUN, choose
 from benchmarks.measure import pipeline_steps, strict_scores
-from benchmarks.provenance import provenance
+from benchmarks.results import Table, text_of, write_result
 from benchmarks.scenes import DATASET, BenchScene, find_scenes, prepare, run_pipeline
-from benchmarks.study import RESULTS, ROOMS, RUNS, SharedOption
-from benchmarks.tables import table_of
+from benchmarks.study import ROOMS, RUNS, SharedOption
 from panrecon.datasets.base import dataset
 from panrecon.evaluation.metrics.boundary import near_boundary
 from panrecon.evaluation.metrics.geometric import surface_quality
 from panrecon.evaluation.report.record import nan_to_null
 from panrecon.evaluation.transfer import transfer_labels
 from panrecon.io.categories import read_categories
-from panrecon.io.files import write_json, write_text
 from panrecon.structures import CategoryTable, Labels, PanopticMesh
 from panrecon.terminal import exit_on_input_error
 
@@ -55,11 +53,11 @@ def main(
             for scene, row_of_step in rows.items()
             for step, row in row_of_step.items()
         ]
-        text = table_of(["scene", "labels", "SQ within 5 cm of boundaries", "F-score at 2 cm", "accuracy, mm"], lines)
+        head = ["scene", "labels", "SQ within 5 cm of boundaries", "F-score at 2 cm", "accuracy, mm"]
+        report = [Table(head, lines)]
         record = {scene: {step: nan_to_null(row) for step, row in steps.items()} for scene, steps in rows.items()}
-        write_json(RESULTS / f"{NAME}.json", {**provenance(), "scenes": record})
-        write_text(RESULTS / f"{NAME}.md", text)
-        print(text)
+        write_result(NAME, report, {"scenes": record})
+        print(text_of(report))
 
 
 def measured(scene: BenchScene, run: Path) -> dict[str, Scores]:

@@ -12,15 +12,14 @@ import typer
 
 from benchmarks.measure import BASELINE, ProcessCost, pipeline_steps, run_baseline, scores, stage_costs, stages_until
 from benchmarks.plain_fusion import MIN_OVERLAP
-from benchmarks.provenance import CHECKOUT, provenance
+from benchmarks.results import Report, text_of, write_result
 from benchmarks.scenes import DATASET, BenchScene, find_scenes, prepare, run_pipeline
-from benchmarks.tables import Rows, cost_table, margins, mean_rows, score_table
+from benchmarks.tables import Rows, cost_table, margins, mean_rows, score_table, summary_table
 from panrecon.config import Settings
 from panrecon.datasets.base import dataset
 from panrecon.errors import InputError
 from panrecon.evaluation.report.record import nan_to_null
 from panrecon.io.categories import read_categories
-from panrecon.io.files import write_json, write_text
 from panrecon.terminal import exit_on_input_error
 from panrecon.workflow.scenes import settings_of
 
@@ -37,7 +36,6 @@ def main(
     ] = None,
     data: Annotated[Path, typer.Option(help="folder of the simulated rooms")] = Path("data/raw/scannet"),
     runs: Annotated[Path, typer.Option(help="folder of all runs")] = Path("data/runs"),
-    results: Annotated[Path, typer.Option(help="folder to write to")] = CHECKOUT / "benchmarks" / "results",
     override: Annotated[list[str], typer.Option("--set", help="section.key=value for the pipeline")] = [],  # noqa: B006
 ) -> None:
     """The pipeline against plain fusion: prints a table, writes it and JSON; what is up to date is not run again."""
@@ -54,10 +52,9 @@ def main(
             rows[scene.name], costs[scene.name] = compare(scene, runs / RUN / DATASET / scene.name, settings, until)
         means = mean_of_kinds(chosen, rows)
         summary = margins(mean_rows(list(rows.values())))
-        text = "\n".join([score_table({**rows, **means}), summary, "", cost_table(costs)])
-        write_json(results / f"{NAME}.json", record(rows, means, costs, until, override))
-        write_text(results / f"{NAME}.md", text)
-        print(text)
+        report: Report = [summary_table({**rows, **means}), summary, score_table({**rows, **means}), cost_table(costs)]
+        write_result(NAME, report, measurements(rows, means, costs, until, override))
+        print(text_of(report))
 
 
 def choose(names: str, found: Sequence[BenchScene]) -> list[BenchScene]:
@@ -87,7 +84,7 @@ def mean_of_kinds(scenes: Sequence[BenchScene], rows: Mapping[str, Rows]) -> dic
     return {title: mean_rows([rows[name] for name in names]) for title, names in groups.items() if len(names) > 1}
 
 
-def record(
+def measurements(
     rows: Mapping[str, Rows],
     means: Mapping[str, Rows],
     costs: Mapping[str, Mapping[str, ProcessCost]],
@@ -96,7 +93,6 @@ def record(
 ) -> dict[str, Any]:
     """Everything in the JSON file; nan as null."""
     return {
-        **provenance(),
         "until": until,
         "set": list(override),
         "protocol": "strict",

@@ -5,7 +5,6 @@ on, 24 of eight others to be scored on; bus, pedestrian, motorcycle and vegetati
 not the paper's figures. Runs of the same commit and steps that are in the results already are not repeated.
 """
 
-import json
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -16,8 +15,8 @@ import numpy as np
 import typer
 
 from benchmarks.provenance import CHECKOUT, provenance
-from benchmarks.study import PROCESSES, RESULTS
-from benchmarks.tables import table_of
+from benchmarks.results import RESULTS, Table, read_result, write_result
+from benchmarks.study import PROCESSES
 from panrecon.commands.simulate_points import FEATURES
 from panrecon.commands.simulate_street import StreetRecording, write_nuscenes
 from panrecon.datasets.lidar import NOVEL, LidarSample, lidar_dataset, read_sample
@@ -25,7 +24,6 @@ from panrecon.evaluation.lidar import class_groups, lidar_record
 from panrecon.evaluation.overlap import overlap
 from panrecon.io.categories import find_table, read_categories
 from panrecon.io.features import read_text_embeddings
-from panrecon.io.files import write_json, write_text
 from panrecon.lidar.classify import TextEmbeddings, class_text_embeddings
 from panrecon.lidar.inference import segment_scan
 from panrecon.lidar.pfc import segment_scan_by_ensemble
@@ -34,7 +32,7 @@ from panrecon.lidar.train import labelled_scan, scan_input, train
 from panrecon.lidar.variants import VARIANTS, LidarVariant, variant
 from panrecon.simulation.street.street import build_street
 from panrecon.structures import CategoryTable
-from panrecon.terminal import console, track
+from panrecon.terminal import track
 
 NAME: Final = "lidar_ablation"
 STREETS: Final = CHECKOUT / "data" / "raw" / "lidar-demo"
@@ -60,9 +58,8 @@ def main(
         for future in track(as_completed(futures), NAME, len(futures)):
             runs.append(future.result())
             runs.sort(key=lambda run: (list(VARIANTS).index(run["variant"]), run["seed"]))
-            write_json(RESULTS / f"{NAME}.json", {**provenance(), "steps": steps, "runs": runs})
-            write_text(RESULTS / f"{NAME}.md", _table(runs))
-    console.print(_table(runs), highlight=False)
+            write_result(NAME, [_table(runs)], {"steps": steps, "runs": runs})
+    print(_table(runs))
 
 
 def _make(folder: Path, seed: int) -> None:
@@ -74,9 +71,11 @@ def _make(folder: Path, seed: int) -> None:
 def _earlier_runs(steps: int) -> list[dict[str, Any]]:
     """Earlier runs of this commit."""
     path = RESULTS / f"{NAME}.json"
-    content = json.loads(path.read_text()) if path.is_file() else {}
-    same = content.get("commit") == provenance()["commit"] and content.get("steps") == steps
-    return content["runs"] if same else []
+    if not path.is_file():
+        return []
+    earlier = read_result(path)
+    is_same = earlier.provenance["commit"] == provenance()["commit"] and earlier.measurements["steps"] == steps
+    return list(earlier.measurements["runs"]) if is_same else []
 
 
 def _run(name: str, seed: int, steps: int, streets: Path) -> dict[str, Any]:
@@ -110,7 +109,7 @@ def _samples(streets: Path, seeds: Sequence[int]) -> list[LidarSample]:
     return [read_sample(data, reference, FEATURES)[1] for data in sets for reference in data.scans()]
 
 
-def _table(runs: list[dict[str, Any]]) -> str:
+def _table(runs: list[dict[str, Any]]) -> Table:
     """A row for every variant: mean and standard deviation over seeds, per cent.
 
     Means are over the classes that all runs were scored on: a class whose objects are all too small to be scored is
@@ -129,7 +128,7 @@ def _table(runs: list[dict[str, Any]]) -> str:
         of_variant = [run for run in runs if run["variant"] == name]
         cells = [_mean_and_deviation([_mean_quality(run, groups[group]) for run in of_variant]) for group in COLUMNS]
         rows.append([name, *cells, _mean_and_deviation([run["miou"] for run in of_variant]), str(len(of_variant))])
-    return table_of(["variant", *(f"PQ {group}" for group in COLUMNS), "mIoU", "seeds"], rows)
+    return Table(["variant", *(f"PQ {group}" for group in COLUMNS), "mIoU", "seeds"], rows)
 
 
 def _mean_quality(run: dict[str, Any], classes: Sequence[str]) -> float:

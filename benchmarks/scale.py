@@ -24,17 +24,16 @@ import typer
 from jaxtyping import UInt8
 
 from benchmarks.measure import stage_costs
-from benchmarks.provenance import provenance
+from benchmarks.results import Report, Table, text_of, write_result
 from benchmarks.scenes import DATASET, BenchScene, panrecon, run_pipeline
-from benchmarks.study import RESULTS, ROOMS, RUNS
-from benchmarks.tables import table_of
+from benchmarks.study import ROOMS, RUNS
 from panrecon.config import MeshSettings, ScanSettings
 from panrecon.datasets.base import dataset
 from panrecon.fusion.chunks import plan_chunks
 from panrecon.fusion.tsdf import Region, TSDFVolume
 from panrecon.geometry.projective import look_at, pixel_directions, resample, transform
 from panrecon.geometry.raycasting import Raycaster
-from panrecon.io.files import read_json, write_json, write_text
+from panrecon.io.files import read_json, write_text
 from panrecon.io.images import read_color, read_depth, write_depth, write_image
 from panrecon.io.scan import read_scan, scan_views
 from panrecon.structures import Camera, TriangleMesh
@@ -83,20 +82,15 @@ def main() -> None:
         for row in costs(drive, f"scale_{size:g}", LENGTH, [*DRIVE, f"mesh.chunk_size={size}"], ("mesh",))
     ]
     same = len({row.digest for row in driven}) == 1
-    text = "\n".join(
-        [
-            cost_table(grown),
-            table_of(
-                ["a frame, one thread", "median"], [[name, f"{1000 * value:.1f} ms"] for name, value in steps.items()]
-            ),
-            cost_table(driven),
-            f"All meshes of the drive have the same bytes: {'yes' if same else 'NO'}. Load before: {load:.1f}.\n",
-        ]
-    )
+    report: Report = [
+        cost_table(grown),
+        Table(["a frame, one thread", "median"], [[name, f"{1000 * value:.1f} ms"] for name, value in steps.items()]),
+        cost_table(driven),
+        f"All meshes of the drive have the same bytes: {'yes' if same else 'NO'}. Load before: {load:.1f}.",
+    ]
     record = {"growth": [asdict(row) for row in grown], "drive": [asdict(row) for row in driven], "steps": steps}
-    write_json(RESULTS / f"{NAME}.json", {**provenance(), "load": load, **record})
-    write_text(RESULTS / f"{NAME}.md", text)
-    print(text)
+    write_result(NAME, report, {"load": load, **record})
+    print(text_of(report))
 
 
 def costs(scene: BenchScene, run: str, frames: int, overrides: list[str], stages: Sequence[str]) -> list[StageCost]:
@@ -117,8 +111,8 @@ def costs(scene: BenchScene, run: str, frames: int, overrides: list[str], stages
     ]
 
 
-def cost_table(rows: Sequence[StageCost]) -> str:
-    """A Markdown table with a row for every cost."""
+def cost_table(rows: Sequence[StageCost]) -> Table:
+    """A table with a row for every cost."""
     cells = [
         [
             *(row.what, row.stage, f"{row.frames:,}", f"{row.seconds:.1f}", f"{row.frames / row.seconds:.0f}"),
@@ -126,7 +120,7 @@ def cost_table(rows: Sequence[StageCost]) -> str:
         ]
         for row in rows
     ]
-    return table_of(["of", "stage", "frames", "seconds", "frames a second", "peak memory, MB"], cells)
+    return Table(["of", "stage", "frames", "seconds", "frames a second", "peak memory, MB"], cells)
 
 
 def times_of_a_frame(scene: BenchScene, run: Path) -> dict[str, float]:

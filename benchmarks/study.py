@@ -10,13 +10,11 @@ from typing import Annotated, Any, Final
 import numpy as np
 import typer
 
-from benchmarks.provenance import CHECKOUT, provenance
+from benchmarks.provenance import CHECKOUT
+from benchmarks.results import RESULTS, Report, Table, text_of, write_result
 from benchmarks.scenes import BenchScene, find_scenes, prepare, run_pipeline
-from benchmarks.tables import table_of
-from panrecon.io.files import write_json, write_text
 from panrecon.terminal import console, track
 
-RESULTS: Final = CHECKOUT / "benchmarks" / "results"
 ROOMS: Final = CHECKOUT / "data" / "raw" / "scannet"
 RUNS: Final = CHECKOUT / "data" / "runs"
 RUN: Final = "bench"
@@ -70,13 +68,12 @@ def in_processes(tasks: Sequence[Task], title: str, processes: int = PROCESSES) 
 
 
 def run_study(name: str, tasks: Sequence[Task], axis: str) -> None:
-    """Runs the tasks, which return lists of scores, writes `<name>.json`, `.md` and `.png`, and prints the table."""
+    """Runs the tasks, which return lists of scores, writes `<name>.json` and `.png`, and prints the table."""
     points: list[StudyScore] = [point for points_of_task in in_processes(tasks, name) for point in points_of_task]
-    text = study_table(points)
-    write_json(RESULTS / f"{name}.json", {**provenance(), "points": [asdict(point) for point in points]})
-    write_text(RESULTS / f"{name}.md", text)
+    report: Report = [study_table(points)]
     plot(points, RESULTS / f"{name}.png", axis)
-    print(text)
+    write_result(name, report, {"points": [asdict(point) for point in points]}, pictures=[f"{name}.png"])
+    print(text_of(report))
     console.print(f"{RESULTS / name}.png", highlight=False)
 
 
@@ -98,8 +95,8 @@ def points_of(points: Sequence[StudyScore], disturbance: str, level: float, meth
     return [p for p in points if (p.disturbance, p.level, p.method) == (disturbance, level, method)]
 
 
-def study_table(points: Sequence[StudyScore]) -> str:
-    """A Markdown table with a row for every disturbance and level: PQ of all (mean ± deviation) and of things."""
+def study_table(points: Sequence[StudyScore]) -> Table:
+    """A table with a row for every disturbance and level: PQ of all (mean ± deviation) and of things."""
     methods = list(dict.fromkeys(point.method for point in points))
     rows = []
     for disturbance, level in dict.fromkeys((point.disturbance, point.level) for point in points):
@@ -110,7 +107,7 @@ def study_table(points: Sequence[StudyScore]) -> str:
             pq_things, _ = mean_and_deviation(cell_points, "pq_things")
             cells.append(f"{pq:.1f} ± {deviation:.1f} / {pq_things:.1f}")
         rows.append([disturbance, f"{level:g}", *cells])
-    return table_of(["disturbance", "level", *(f"{method}: PQ / things" for method in methods)], rows)
+    return Table(["disturbance", "level", *(f"{method}: PQ / things" for method in methods)], rows)
 
 
 def plot(points: Sequence[StudyScore], path: Path, axis: str) -> None:

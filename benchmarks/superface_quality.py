@@ -15,16 +15,14 @@ import typer
 from jaxtyping import Bool, Float, Int
 
 from benchmarks.association import AssociationScene, build_scene
-from benchmarks.provenance import provenance
+from benchmarks.results import Report, Table, text_of, write_result
 from benchmarks.scenes import BenchScene
-from benchmarks.study import RESULTS, SharedOption, in_processes, study_scenes
-from benchmarks.tables import table_of
+from benchmarks.study import SharedOption, in_processes, study_scenes
 from panrecon.config import GraphSettings
 from panrecon.evaluation.metrics.oversegmentation import boundary_recall, undersegmentation_error
 from panrecon.geometry.mesh import mesh_edges, nearest_vertex
 from panrecon.graph.kernels import felzenszwalb_huttenlocher
 from panrecon.graph.superfaces import color_step, dihedral_weight, superfaces
-from panrecon.io.files import write_json, write_text
 from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan, read_views
 from panrecon.structures import VOID
@@ -44,10 +42,9 @@ def main(shared: SharedOption = None) -> None:
     tasks = [(measure, scene) for scene in study_scenes(shared) if scene.kind == "rendered"]
     rows: list[QualityRow] = [row for rows_of_scene in in_processes(tasks, NAME) for row in rows_of_scene]
     head = ["scene", "superfaces", "count", "under-segmentation error, %", "boundary recall, %", "faces", "seconds"]
-    text = table_of(head, rows)
-    write_json(RESULTS / f"{NAME}.json", {**provenance(), "columns": head, "rows": rows})
-    write_text(RESULTS / f"{NAME}.md", text)
-    print(text)
+    report: Report = [Table(head, rows)]
+    write_result(NAME, report, {"columns": head, "rows": rows})
+    print(text_of(report))
 
 
 def measure(scene: BenchScene, run: Path) -> list[QualityRow]:

@@ -18,12 +18,9 @@ import torch
 import typer
 from PIL import Image
 
-from benchmarks.provenance import provenance
-from benchmarks.study import RESULTS
-from benchmarks.tables import table_of
+from benchmarks.results import Report, Table, text_of, write_result
 from panrecon.io.categories import find_table, read_categories
 from panrecon.io.detections import write_frame
-from panrecon.io.files import write_json, write_text
 from panrecon.io.images import read_color, write_image
 from panrecon.masks.grounded_sam import GroundedSam, load_networks
 from panrecon.masks.parameters import MasksParameters
@@ -113,11 +110,12 @@ def main(frames: Annotated[int, typer.Option(help="frames to segment")] = 24) ->
         theirs = transformers_seconds(scan, networks)
     rows = {"ours, images to files": ours, "transformers' processors, images to masks": theirs}
     cells = [[name, f"{1e3 * seconds:.1f} ms", f"{seconds / ours:.1f} x"] for name, seconds in rows.items()]
-    text = table_of([f"beside the networks, a frame of {WIDTH} x {HEIGHT}, {DETECTIONS} detections", "", ""], cells)
-    text += f"\nThe whole frame took {1e3 * wall:.0f} ms with tiny networks.\n"
-    write_json(RESULTS / f"{NAME}.json", {**provenance(), "seconds": rows, "wall": wall, "frames": frames})
-    write_text(RESULTS / f"{NAME}.md", text)
-    print(text)
+    report: Report = [
+        Table([f"beside the networks, a frame of {WIDTH} x {HEIGHT}, {DETECTIONS} detections", "", ""], cells),
+        f"The whole frame took {1e3 * wall:.0f} ms with tiny networks.",
+    ]
+    write_result(NAME, report, {"seconds": rows, "wall": wall, "frames": frames})
+    print(text_of(report))
 
 
 def scan_of(folder: Path, frames: int) -> Scan:

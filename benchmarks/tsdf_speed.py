@@ -13,10 +13,9 @@ from typing import Annotated, Any, Final
 import numpy as np
 import typer
 
-from benchmarks.provenance import provenance
+from benchmarks.results import Report, Table, text_of, write_result
 from benchmarks.scenes import prepare, room
-from benchmarks.study import RESULTS, ROOMS, RUNS
-from benchmarks.tables import table_of
+from benchmarks.study import ROOMS, RUNS
 from panrecon.config import MeshSettings, ScanSettings
 from panrecon.datasets.base import dataset
 from panrecon.evaluation.metrics.geometric import surface_quality
@@ -24,7 +23,6 @@ from panrecon.fusion.chunks import plan_chunks
 from panrecon.fusion.cleaning import canonical, without_small_components
 from panrecon.fusion.tsdf import Region, TSDFVolume
 from panrecon.geometry.projective import invert
-from panrecon.io.files import write_json, write_text
 from panrecon.io.images import read_color, read_depth
 from panrecon.io.mesh import read_mesh
 from panrecon.structures import TriangleMesh, View, Views
@@ -126,12 +124,10 @@ def main(quick: Annotated[bool, typer.Option(help="three repeats at 2 cm")] = Fa
         for voxel_size in (VOXEL_SIZES[:1] if quick else VOXEL_SIZES)
         for row in compared(views, MeshSettings(voxel_size=voxel_size), truth, 3 if quick else REPEATS)
     ]
-    text = (
-        table(rows) + f"\n{len(views)} frames of {scan.camera.width} x {scan.camera.height}; load before: {load:.1f}\n"
-    )
-    write_json(RESULTS / f"{NAME}.json", {**provenance(), "load": load, "rows": [asdict(row) for row in rows]})
-    write_text(RESULTS / f"{NAME}.md", text)
-    print(text)
+    size = f"{scan.camera.width} x {scan.camera.height}"
+    report: Report = [table(rows), f"{len(views)} frames of {size}; load before: {load:.1f}."]
+    write_result(NAME, report, {"load": load, "rows": [asdict(row) for row in rows]})
+    print(text_of(report))
 
 
 def compared(views: list[View], settings: MeshSettings, truth: TriangleMesh, repeats: int) -> list[FusionTiming]:
@@ -176,8 +172,8 @@ def measured(
     )
 
 
-def table(rows: list[FusionTiming]) -> str:
-    """A Markdown table with a row for every voxel size and implementation."""
+def table(rows: list[FusionTiming]) -> Table:
+    """A table with a row for every voxel size and implementation."""
     cells = []
     for row in rows:
         peer = next(other for other in rows if other.side == PEER and other.voxel_size == row.voxel_size)
@@ -190,7 +186,7 @@ def table(rows: list[FusionTiming]) -> str:
             ]
         )
     head = ["voxels", "fusion", "frames a second", "ratio", "surface", "vertices", "accuracy", "completeness"]
-    return table_of([*head, "normal consistency"], cells)
+    return Table([*head, "normal consistency"], cells)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What the documentation shows works as shown, and it shows everything."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,11 @@ import typer
 from numpy.testing import assert_array_equal
 
 import panrecon as pr
-from docs.generators import commands, settings
+from benchmarks import publish
+from benchmarks.results import PUBLISHED, Report, Table, published_results, read_result, write_result
+from docs.generators import commands, results, settings
 from panrecon.config import Settings
+from panrecon.errors import InputError
 from panrecon.masks.base import Segmenter
 from panrecon.structures import Camera, CategoryTable, Frame, Scan
 from tests import CHECKOUT
@@ -82,3 +86,61 @@ def test_the_page_of_python_has_every_public_name() -> None:
 def test_links_of_the_readme_lead_somewhere() -> None:
     links = re.findall(r"\]\(([^)#]+)", (CHECKOUT / "README.md").read_text())
     assert links and not [link for link in links if "://" not in link and not (CHECKOUT / link).exists()]
+
+
+@pytest.fixture
+def measured(tmp_path: Path) -> Path:
+    """The file of a result."""
+    report: Report = [Table(["scene", "PQ"], [["a|b", "93.3"]]), "One sentence."]
+    write_result("speed", report, {"seconds": 1 / 3}, tmp_path / "measured")
+    return tmp_path / "measured" / "speed.json"
+
+
+def test_a_page_has_what_its_result_has(measured: Path) -> None:
+    page = results.result_page(read_result(measured))
+    assert "| a\\|b | 93.3 |" in page and "One sentence." in page
+    assert read_result(measured).provenance["commit"][:10] in page
+    assert read_result(measured).measurements == {"seconds": 0.333333}
+
+
+@pytest.mark.parametrize("has_changes", [True, False])
+def test_only_what_belongs_to_a_commit_is_published(measured: Path, tmp_path: Path, has_changes: bool) -> None:
+    content = json.loads(measured.read_text())
+    content["provenance"]["has_uncommitted_changes"] = has_changes
+    measured.write_text(json.dumps(content))
+    if has_changes:
+        with pytest.raises(InputError, match="in no commit"):
+            publish.publish(measured, tmp_path / "published")
+    else:
+        publish.publish(measured, tmp_path / "published")
+    published = published_results(tmp_path / "published")
+    assert published == ([] if has_changes else [read_result(measured)])
+
+
+def test_a_block_of_text_gets_the_table_of_its_result_again_and_again(measured: Path) -> None:
+    empty = "before\n<!-- result: speed -->\n<!-- end of result -->\nafter\n"
+    once = publish.with_results(empty, measured.parent)
+    assert "| a\\|b | 93.3 |" in once and once.startswith("before\n") and once.endswith("\nafter\n")
+    assert publish.with_results(once, measured.parent) == once
+    with pytest.raises(InputError, match="slow"):
+        publish.with_results(empty.replace("speed", "slow"), measured.parent)
+
+
+def test_a_section_is_dropped_up_to_the_next() -> None:
+    text = "# All\n\n## slow\n\n1\n\n## speed\n\n2\n"
+    assert publish.without_section(text, "slow") == "# All\n\n## speed\n\n2\n"
+    assert publish.without_section(text, "speed") == "# All\n\n## slow\n\n1\n\n"
+
+
+def test_every_file_of_the_results_is_of_one() -> None:
+    assert not results.stray_pages(PUBLISHED)
+
+
+def test_a_published_result_replaces_what_was_copied_by_hand() -> None:
+    earlier = publish.EARLIER.read_text()
+    assert not [result.name for result in published_results() if f"\n## {result.name}\n" in earlier]
+
+
+def test_every_benchmark_says_what_it_measures() -> None:
+    assert {"tsdf_speed", "labels_against_baseline", "lidar_ablation"} <= set(results.questions())
+    assert all(len(question) > 20 for question in results.questions().values())
