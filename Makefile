@@ -31,8 +31,11 @@ setup: .venv/ready  ## virtual environment .venv with everything the CPU path ne
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --requirement requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --no-deps --requirement requirements-original.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m panrecon.system
 	@touch .venv/ready
+
+.venv/ready-to-test: .venv/ready requirements-test.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --requirement requirements.txt --requirement requirements-test.txt
+	@touch .venv/ready-to-test
 
 demo: setup  ## the built-in room, all stages, and its table of panoptic quality
 	@test -f $(ROOM)/features/features.json || $(PANRECON) simulate room $(ROOM) --seed $(SEED)
@@ -66,26 +69,26 @@ kitti360/%: setup  ## the same of a drive of KITTI-360; DATA=<its root> and <dri
 $(STAGES): setup  ## one stage and what it needs: make mesh DATASET=scannet SCENE=<scene>
 	+@$(RUN_STAGES) $(DATASET)/$(SCENE) --until $@ $(OPTIONS)
 
-test: setup  ## the whole test suite
+test: .venv/ready-to-test  ## the whole test suite
 	$(BIN)/python -m pytest -q
 
-test-fast: setup  ## the tests that take less than 5 s each, on every core
+test-fast: .venv/ready-to-test  ## the tests that take less than 5 s each, on every core
 	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile
 
 check: lint types  ## style and types
 
-lint: setup
+lint: .venv/ready-to-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: setup
+types: .venv/ready-to-test
 	$(BIN)/mypy
 
 BENCHMARKS := evaluation_speed labels_against_baseline superface_quality association_ablation association_growth \
 	confidence_calibration mask_faults_study mesh_error_study estimate_accuracy field_ablation final_surface encoding_speed \
 	teacher_overhead tsdf_speed scale doctor_breaks drive_quality lidar_ablation
 
-bench: setup  ## every claim measured: tables, plots and JSON in benchmarks/results/ (hours; one: python -m benchmarks.<name>)
+bench: .venv/ready-to-test  ## every claim measured: tables, plots and JSON in benchmarks/results/ (hours; one: python -m benchmarks.<name>)
 	$(foreach name,$(BENCHMARKS),$(BIN)/python -m benchmarks.$(name) &&) $(if $(PANRECON_BENCH_DATA),$(BIN)/python -m benchmarks.association_targets,true)
 
 docs: .venv/docs-ready  ## the documentation as a site in site/; fails on a broken link and on what is not described

@@ -8,9 +8,8 @@ import os
 import statistics
 import time
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-import numpy as np
 import typer
 
 from benchmarks.results import Report, Table, text_of, write_result
@@ -22,11 +21,10 @@ from panrecon.evaluation.metrics.geometric import surface_quality
 from panrecon.fusion.chunks import plan_chunks
 from panrecon.fusion.cleaning import canonical, without_small_components
 from panrecon.fusion.tsdf import Region, TSDFVolume
-from panrecon.geometry.projective import invert
+from panrecon.fusion.voxel_block_grid import VoxelBlockGrid
 from panrecon.io.images import read_color, read_depth
 from panrecon.io.mesh import read_mesh
 from panrecon.structures import TriangleMesh, View, Views
-from panrecon.system import import_open3d
 
 NAME: Final = "tsdf_speed"
 OURS, PEER = "panrecon", "Open3D VoxelBlockGrid"
@@ -49,45 +47,6 @@ class FusionTiming:
     accuracy: float
     completeness: float
     normal_consistency: float
-
-
-class Open3DFusion:
-    """The fusion as in Open3D's own examples."""
-
-    def __init__(self, settings: MeshSettings) -> None:
-        self._o3d: Any = import_open3d()
-        self._settings = settings
-        scalar = self._o3d.core.SizeVector([1])
-        color = self._o3d.core.SizeVector([3])
-        self._grid = self._o3d.t.geometry.VoxelBlockGrid(
-            attr_names=("tsdf", "weight", "color"),
-            attr_dtypes=(self._o3d.core.float32,) * 3,
-            attr_channels=(scalar, scalar, color),
-            voxel_size=settings.voxel_size,
-            block_resolution=8,
-            block_count=20_000,
-        )
-
-    def integrate(self, view: View) -> None:
-        """Adds one view to the volume."""
-        o3d = self._o3d
-        settings = self._settings
-        depth = np.where(view.depth <= settings.depth_max, view.depth, 0.0).astype(np.float32)
-        depth_image = o3d.t.geometry.Image(o3d.core.Tensor(depth))
-        color_image = o3d.t.geometry.Image(o3d.core.Tensor(view.color.astype(np.float32) / 255))
-        intrinsic = o3d.core.Tensor(view.camera.matrix)
-        camera_from_world = o3d.core.Tensor(invert(view.world_from_camera))
-        limits = (1.0, settings.depth_max, settings.truncation)  # depth scale, greatest depth (m), truncation (voxels)
-        blocks = self._grid.compute_unique_block_coordinates(depth_image, intrinsic, camera_from_world, *limits)
-        self._grid.integrate(blocks, depth_image, color_image, intrinsic, intrinsic, camera_from_world, *limits)
-
-    def surface(self) -> TriangleMesh:
-        """The mesh of all views so far."""
-        mesh = self._grid.extract_triangle_mesh(weight_threshold=self._settings.weight_threshold)
-        colors = np.clip(np.rint(mesh.vertex.colors.numpy() * 255), 0, 255).astype(np.uint8)
-        return TriangleMesh(
-            mesh.vertex.positions.numpy().astype(np.float32), mesh.triangle.indices.numpy().astype(np.int32), colors
-        )
 
 
 class OurFusion:
@@ -133,12 +92,12 @@ def main(quick: Annotated[bool, typer.Option(help="three repeats at 2 cm")] = Fa
 def compared(views: list[View], settings: MeshSettings, truth: TriangleMesh, repeats: int) -> list[FusionTiming]:
     """The timings of both implementations, run in turn; the first round, which compiles, does not count."""
     seconds: dict[str, list[float]] = {OURS: [], PEER: []}
-    fused: dict[str, OurFusion | Open3DFusion] = {}
+    fused: dict[str, OurFusion | VoxelBlockGrid] = {}
     for _ in range(repeats + 1):
         for side, times in seconds.items():
             fused.pop(side, None)
             started = time.perf_counter()
-            fused[side] = OurFusion(settings, views) if side == OURS else Open3DFusion(settings)
+            fused[side] = OurFusion(settings, views) if side == OURS else VoxelBlockGrid(settings)
             for view in views:
                 fused[side].integrate(view)
             times.append(time.perf_counter() - started)
@@ -147,7 +106,7 @@ def compared(views: list[View], settings: MeshSettings, truth: TriangleMesh, rep
 
 def measured(
     side: str,
-    fusion: OurFusion | Open3DFusion,
+    fusion: OurFusion | VoxelBlockGrid,
     settings: MeshSettings,
     times: list[float],
     frames: int,

@@ -62,7 +62,7 @@ def run(
     from panrecon.workflow.snakemake import Plan, run_plan
 
     with exit_on_input_error():
-        require_packages("snakemake", "torch", "safetensors", "skimage", "open3d")  # of stages, which run as processes
+        require_packages("snakemake", "torch", "safetensors", "skimage")  # of stages, which run as processes
         if until is not None and until not in STAGES:
             raise InputError(f"There is no stage {until!r}; there are {', '.join(STAGES)}.")
         located = [find_scene(label, data, runs / name) for label in dict.fromkeys(scenes)]

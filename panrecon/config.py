@@ -100,6 +100,9 @@ class ScanSettings(StageSettings):
 
 
 class MeshSettings(StageSettings):
+    backend: Literal["numba", "open3d"] = Field(
+        "numba", description="of the fusion: our kernels, or Open3D's VoxelBlockGrid, on CUDA where there is one"
+    )
     voxel_size: PositiveFloat = Field(0.02, description="edge of a TSDF voxel, m")
     truncation: PositiveFloat = Field(4.0, description="truncation distance, voxels")
     depth_max: PositiveFloat = Field(6.0, description="farther measurements are not fused, m")

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, UInt8
 from panrecon.config import MeshSettings
 from panrecon.errors import InputError
 from panrecon.fusion import kernels
-from panrecon.fusion.chunks import overlapping, plan_chunks
+from panrecon.fusion.chunks import ChunkPlan, overlapping, plan_chunks
 from panrecon.fusion.cleaning import canonical, without_small_components
 from panrecon.fusion.kernels import BLOCK, BLOCK_BITS, EMPTY, VOXELS, BlockTable, Cases, Intrinsics, VoxelSums
 from panrecon.fusion.marching_cubes import EDGES, triangles_of_cases
@@ -137,12 +137,32 @@ class TSDFVolume:
 def fuse(views: Views, settings: MeshSettings, progress: Progress = no_progress) -> TriangleMesh:
     """One coloured mesh of all views, without small components, its vertices and faces in a canonical order.
 
-    Space is fused chunk by chunk, with the same result for all chunk sizes.
-
     Raises:
-        InputError: the views measure nothing that gives a surface, or their poses are too far apart.
+        InputError: the views measure nothing that gives a surface, their poses are too far apart, or the backend is not
+            installed.
     """
     planned = plan_chunks(views, settings)
+    match settings.backend:
+        case "numba":
+            mesh = fuse_in_chunks(views, planned, settings, progress)
+        case "open3d":
+            from panrecon.fusion.voxel_block_grid import fuse_whole
+
+            mesh = fuse_whole(views, settings, progress)
+    mesh = canonical(without_small_components(mesh, settings.min_component_faces))
+    if not len(mesh.faces):
+        raise InputError(
+            f"The depth images, {_measured_range(views)}, give no surface within mesh.depth_max = "
+            f"{settings.depth_max:g} m of {settings.min_component_faces} faces or more; check their unit "
+            "(scan.depth_scale) and the poses."
+        )
+    return mesh
+
+
+def fuse_in_chunks(
+    views: Views, planned: ChunkPlan, settings: MeshSettings, progress: Progress = no_progress
+) -> TriangleMesh:
+    """The surface of all views, fused chunk by chunk with the same result for all chunk sizes."""
     touched, surfaces, before = planned.block_range.copy(), [], 0
     with progress("frames", planned.visits) as advance:
         for chunk in planned.chunks:
@@ -157,15 +177,7 @@ def fuse(views: Views, settings: MeshSettings, progress: Progress = no_progress)
             before += chunk.frames
             advance(before)
     joined = join(surfaces)
-    mesh = TriangleMesh(joined.vertices, joined.faces, joined.colors)
-    mesh = canonical(without_small_components(mesh, settings.min_component_faces))
-    if not len(mesh.faces):
-        raise InputError(
-            f"The depth images, {_measured_range(views)}, give no surface within mesh.depth_max = "
-            f"{settings.depth_max:g} m of {settings.min_component_faces} faces or more; check their unit "
-            "(scan.depth_scale) and the poses."
-        )
-    return mesh
+    return TriangleMesh(joined.vertices, joined.faces, joined.colors)
 
 
 def join(surfaces: Sequence[GridSurface]) -> GridSurface:

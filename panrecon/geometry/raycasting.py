@@ -1,25 +1,33 @@
-"""Visibility of a mesh by exact ray casting (Open3D's RaycastingScene on Embree)."""
+"""Visibility of a mesh by exact ray casting (Embree; Wald et al., SIGGRAPH 2014)."""
+
+import os
+from itertools import pairwise
+from typing import Final
 
 import numpy as np
-from jaxtyping import Float, Int
+from embreex.mesh_construction import TriangleMesh as EmbreeMesh
+from embreex.rtcore_scene import EmbreeScene
+from jaxtyping import Bool, Float, Int
 
 from panrecon.geometry.projective import invert, nearest_pixel, pixel_directions, project, transform
 from panrecon.structures import VOID, Camera, SurfaceImage, TriangleMesh, View
-from panrecon.system import import_open3d
+from panrecon.threads import parallel_map
+
+MINIMUM_SHARE: Final = 16_384  # rays that are worth a thread
+REACH: Final = 0.995  # of the way to a point, short of the surface on which it lies
 
 
 class Raycaster:
-    """Casts rays against one mesh, which is indexed once when it is built."""
+    """Casts rays against one mesh, which is indexed once when it is built. Rays are shared out over the cores."""
 
     def __init__(self, mesh: TriangleMesh) -> None:
-        o3d = import_open3d()
-        self._to_tensor = o3d.core.Tensor
-        self._scene = o3d.t.geometry.RaycastingScene()
-        self._scene.add_triangles(
-            o3d.core.Tensor(np.ascontiguousarray(mesh.vertices, dtype=np.float32)),
-            o3d.core.Tensor(np.ascontiguousarray(mesh.faces, dtype=np.uint32)),
+        self._scene = EmbreeScene(robust=True)
+        self._mesh = EmbreeMesh(
+            self._scene,
+            np.ascontiguousarray(mesh.vertices, dtype=np.float32),
+            np.ascontiguousarray(mesh.faces, dtype=np.int32),
         )
-        self._miss = self._scene.INVALID_ID
+        self._scene.run(np.zeros((1, 3), np.float32), np.ones((1, 3), np.float32))  # builds the index
 
     def cast(self, camera: Camera, world_from_camera: Float[np.ndarray, "4 4"]) -> SurfaceImage:
         """Depth (m) and face of the first surface along every pixel's ray."""
@@ -31,12 +39,45 @@ class Raycaster:
         self, origins: Float[np.ndarray, "*rays 3"], directions: Float[np.ndarray, "*rays 3"]
     ) -> tuple[Float[np.ndarray, "*rays"], Int[np.ndarray, "*rays"]]:
         """The distance of the first surface along each ray, in lengths of its direction (0 = none), and its face."""
-        rays = np.concatenate([origins, directions], axis=-1).astype(np.float32)
-        hits = self._scene.cast_rays(self._to_tensor(rays))
-        face = hits["primitive_ids"].numpy()
-        missed = face == self._miss
-        distance = np.where(missed, 0.0, hits["t_hit"].numpy())
-        return distance.astype(np.float32), np.where(missed, VOID, face.astype(np.int64)).astype(np.int32)
+        shape = directions.shape[:-1]
+        distance = np.zeros(np.prod(shape, dtype=int), np.float32)
+        face = np.full(len(distance), VOID, np.int32)
+
+        def cast(share: slice) -> None:
+            hits = self._scene.run(start[share], direction[share], output=True)
+            face[share] = hits["primID"]  # -1 where nothing is hit, as VOID
+            distance[share] = np.where(face[share] == VOID, 0.0, hits["tfar"])
+
+        start, direction = _flat(origins), _flat(directions)
+        for _ in parallel_map(cast, _shares(len(distance))):
+            pass
+        return distance.reshape(shape), face.reshape(shape)
+
+    def occluded(
+        self, origins: Float[np.ndarray, "*rays 3"], ends: Float[np.ndarray, "*rays 3"]
+    ) -> Bool[np.ndarray, "*rays"]:
+        """Whether a surface lies between two points, up to `REACH` of the way to `ends`."""
+        hidden = np.zeros(np.prod(origins.shape[:-1], dtype=int), bool)
+        start, direction = _flat(origins), _flat(ends - origins)
+        reach = np.full(len(hidden), REACH, np.float32)
+
+        def cast(share: slice) -> None:
+            hidden[share] = self._scene.run(start[share], direction[share], dists=reach[share], query="OCCLUDED") == 0
+
+        for _ in parallel_map(cast, _shares(len(hidden))):
+            pass
+        return hidden.reshape(origins.shape[:-1])
+
+
+def _flat(values: Float[np.ndarray, "*rays 3"]) -> Float[np.ndarray, "n 3"]:
+    return np.ascontiguousarray(values, dtype=np.float32).reshape(-1, 3)
+
+
+def _shares(rays: int) -> list[slice]:
+    """Slices that share out so many rays evenly over the cores."""
+    count = min(len(os.sched_getaffinity(0)), max(1, rays // MINIMUM_SHARE))
+    ends = np.linspace(0, rays, count + 1).astype(int).tolist()
+    return [slice(first, end) for first, end in pairwise(ends)]
 
 
 def confirmed_faces(surface: SurfaceImage, view: View, tolerance: float) -> Int[np.ndarray, "h w"]:

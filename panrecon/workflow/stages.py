@@ -60,7 +60,7 @@ STAGES: Final[dict[str, StageDefinition]] = {
         ),
     ),
     "semantics": StageDefinition(
-        version=3,
+        version=4,
         reads=("scan", "mesh", "features", "graph"),
         files=("points.npz", "labels.npz", "objects.json", "classifier.safetensors"),
         summary=(
@@ -69,13 +69,13 @@ STAGES: Final[dict[str, StageDefinition]] = {
         ),
     ),
     "field": StageDefinition(
-        version=6,
+        version=7,
         reads=("scan", "mesh", "features", "graph", "semantics"),
         files=("field.safetensors", "field.json"),
         summary="optimises four hash volumes for distance, colour, semantics and instances by volume rendering",
     ),
     "panoptic": StageDefinition(
-        version=11,
+        version=12,
         reads=("scan", "mesh", "graph", "semantics", "field"),
         files=("panoptic.ply", "objects.json"),
         summary=(

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import trimesh
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.spatial import cKDTree
 
 from panrecon.config import MeshSettings
 from panrecon.errors import InputError
 from panrecon.fusion.chunks import plan_chunks
 from panrecon.fusion.tsdf import Region, TSDFVolume, fuse
+from panrecon.fusion.voxel_block_grid import import_open3d
 from panrecon.geometry.projective import look_at
 from panrecon.geometry.raycasting import Raycaster
 from panrecon.structures import Camera, TriangleMesh, View, Views
@@ -38,22 +40,45 @@ def views() -> tuple[View, ...]:
     return tuple(View(str(i), CAMERA, pose, color, raycaster.cast(CAMERA, pose).depth) for i, pose in enumerate(poses))
 
 
+@pytest.fixture(scope="module", params=["numba", "open3d"])
+def backend(request: pytest.FixtureRequest) -> MeshSettings:
+    """Settings of every backend, for the laws that all of them keep."""
+    return SETTINGS.model_copy(update={"backend": request.param})
+
+
+@pytest.fixture(scope="module")
+def fused(views: tuple[View, ...], backend: MeshSettings) -> TriangleMesh:
+    return fuse(Views.of(views), backend)
+
+
 @pytest.fixture(scope="module")
 def ball(views: tuple[View, ...]) -> TriangleMesh:
     return fuse(Views.of(views), SETTINGS)
 
 
-def test_a_ball_seen_from_all_sides_is_watertight_and_within_half_a_voxel(ball: TriangleMesh) -> None:
-    solid = trimesh.Trimesh(ball.vertices, ball.faces, process=False)
+def test_a_ball_seen_from_all_sides_is_watertight_and_within_half_a_voxel(fused: TriangleMesh) -> None:
+    solid = trimesh.Trimesh(fused.vertices, fused.faces, process=False)
     assert solid.is_watertight
     assert solid.body_count == 1
     assert solid.euler_number == 2
-    assert_allclose(np.linalg.norm(ball.vertices, axis=1), RADIUS, atol=SETTINGS.voxel_size / 2)
+    assert_allclose(np.linalg.norm(fused.vertices, axis=1), RADIUS, atol=SETTINGS.voxel_size / 2)
     assert solid.volume == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.03)  # positive: triangles face outwards
 
 
-def test_the_surface_has_the_colour_of_the_images(ball: TriangleMesh) -> None:
-    assert_allclose(ball.colors.astype(int), np.broadcast_to(COLOR, ball.colors.shape), atol=1)
+def test_the_surface_has_the_colour_of_the_images(fused: TriangleMesh) -> None:
+    assert_allclose(fused.colors.astype(int), np.broadcast_to(COLOR, fused.colors.shape), atol=1)
+
+
+def test_the_same_views_give_the_same_bytes(
+    fused: TriangleMesh, views: tuple[View, ...], backend: MeshSettings
+) -> None:
+    assert_same(fuse(Views.of(views), backend), fused)
+
+
+def test_all_backends_give_nearly_the_same_surface(ball: TriangleMesh, fused: TriangleMesh) -> None:
+    assert len(fused.faces) == pytest.approx(len(ball.faces), rel=0.02)
+    distance, _ = cKDTree(ball.vertices).query(fused.vertices)
+    assert np.max(distance) < SETTINGS.voxel_size  # their grids are half a voxel apart
 
 
 def test_the_same_views_give_the_same_bytes_in_any_order_on_any_number_of_threads(
@@ -140,33 +165,56 @@ def test_a_voxel_that_was_seen_too_often_stays_as_it_is(views: tuple[View, ...])
     assert_array_equal(voxels.weight[seen], 65_535)
 
 
-def test_a_pose_gone_astray_is_an_error_of_the_input(views: tuple[View, ...]) -> None:
+def test_a_pose_gone_astray_is_an_error_of_the_input(views: tuple[View, ...], backend: MeshSettings) -> None:
     lost = views[0].world_from_camera.copy()
     lost[0, 3] = 1e7
     with pytest.raises(InputError, match="poses"):
-        fuse(Views.of([*views, replace(views[0], world_from_camera=lost)]), SETTINGS)
+        fuse(Views.of([*views, replace(views[0], world_from_camera=lost)]), backend)
 
 
-def test_a_moved_scene_gives_the_moved_surface(ball: TriangleMesh, views: tuple[View, ...]) -> None:
+def test_a_moved_scene_gives_the_moved_surface(
+    fused: TriangleMesh, views: tuple[View, ...], backend: MeshSettings
+) -> None:
     shift = 8 * SETTINGS.voxel_size * np.array([3.0, -2.0, 1.0])
     move = np.eye(4)
     move[:3, 3] = shift
-    moved = fuse(Views.of([replace(view, world_from_camera=move @ view.world_from_camera) for view in views]), SETTINGS)
+    moved = fuse(Views.of([replace(view, world_from_camera=move @ view.world_from_camera) for view in views]), backend)
     assert_allclose(np.linalg.norm(moved.vertices - shift, axis=1), RADIUS, atol=SETTINGS.voxel_size / 2)
-    assert len(moved.vertices) == pytest.approx(len(ball.vertices), rel=0.02)
+    assert len(moved.vertices) == pytest.approx(len(fused.vertices), rel=0.02)
 
 
-def test_what_lies_beyond_the_greatest_depth_is_not_fused(ball: TriangleMesh, views: tuple[View, ...]) -> None:
+def test_what_lies_beyond_the_greatest_depth_is_not_fused(
+    fused: TriangleMesh, views: tuple[View, ...], backend: MeshSettings
+) -> None:
     far = np.full_like(views[0].depth, 3.5)
     walls = [replace(view, depth=np.where(view.depth > 0, view.depth, far)) for view in views]
-    assert_array_equal(fuse(Views.of(walls), SETTINGS).vertices, ball.vertices)
-    farther = SETTINGS.model_copy(update={"depth_max": 6.0})
-    assert len(fuse(Views.of(walls), farther).vertices) > len(ball.vertices)
+    assert_array_equal(fuse(Views.of(walls), backend).vertices, fused.vertices)
+    farther = backend.model_copy(update={"depth_max": 6.0})
+    assert len(fuse(Views.of(walls), farther).vertices) > len(fused.vertices)
 
 
-def test_frames_without_any_depth_are_an_error_of_the_input(views: tuple[View, ...]) -> None:
+def test_frames_without_any_depth_are_an_error_of_the_input(views: tuple[View, ...], backend: MeshSettings) -> None:
     with pytest.raises(InputError, match="depth"):
-        fuse(Views.of([replace(view, depth=np.zeros_like(view.depth)) for view in views]), SETTINGS)
+        fuse(Views.of([replace(view, depth=np.zeros_like(view.depth)) for view in views]), backend)
+
+
+def test_open3d_says_what_it_cannot_do(views: tuple[View, ...]) -> None:
+    with pytest.raises(InputError, match=r"point_to_plane=false"):
+        fuse(Views.of(views), SETTINGS.model_copy(update={"backend": "open3d", "point_to_plane": True}))
+
+
+def test_open3d_is_an_extra(views: tuple[View, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    import_open3d.cache_clear()
+    monkeypatch.setattr("panrecon.errors.find_spec", lambda module: None)
+    with pytest.raises(InputError, match=r"This needs open3d, .*panrecon\[open3d\]"):
+        fuse(Views.of(views), SETTINGS.model_copy(update={"backend": "open3d"}))
+
+
+def test_a_missing_system_library_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    import_open3d.cache_clear()
+    monkeypatch.setattr("panrecon.fusion.voxel_block_grid._loads", lambda library: library != "libEGL.so.1")
+    with pytest.raises(InputError, match=r"Open3D needs libEGL\.so\.1; .*apt-get install libegl1\.$"):
+        import_open3d()
 
 
 def disturbed(view: View, seed: int) -> View:

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from numpy.testing import assert_allclose, assert_array_equal
 
 from panrecon.geometry.projective import invert, look_at, pixel_directions, project, transform
-from panrecon.geometry.raycasting import Raycaster, confirmed_faces, visible_points
+from panrecon.geometry.raycasting import REACH, Raycaster, confirmed_faces, visible_points
 from panrecon.structures import VOID, Camera, SurfaceImage, TriangleMesh, View
 
 CAMERA = Camera(40, 30, 35.0, 35.0, 19.5, 14.5)
@@ -95,3 +95,75 @@ def test_visibility_moves_with_the_camera() -> None:
     assert len(still[0]) > 20
     assert_array_equal(moved[0], still[0])
     assert_allclose(transform(invert(pose), transform(pose, points)), points, atol=1e-9)
+
+
+def triangles(seed: int, count: int = 40) -> TriangleMesh:
+    """Random triangles in a cube of 4 m about the origin."""
+    corners = np.random.default_rng(seed).uniform(-2, 2, (3 * count, 3)).astype(np.float32)
+    return TriangleMesh(
+        corners, np.arange(3 * count, dtype=np.int32).reshape(-1, 3), np.zeros((3 * count, 3), np.uint8)
+    )
+
+
+def plain_hits(
+    mesh: TriangleMesh, origin: Float[np.ndarray, "3"], direction: Float[np.ndarray, "3"]
+) -> Float[np.ndarray, " F"]:
+    """The distance of every triangle along a ray, in lengths of its direction; inf where it is missed."""
+    a, b, c = mesh.vertices[mesh.faces].astype(float).swapaxes(0, 1)
+    solved = np.linalg.solve(
+        np.stack([b - a, c - a, np.broadcast_to(-direction, a.shape)], axis=2), (origin - a)[..., None]
+    )
+    u, v, distance = solved[..., 0].T
+    return np.where((u >= 0) & (v >= 0) & (u + v <= 1) & (distance >= 0), distance, np.inf)
+
+
+def random_rays(seed: int, count: int = 200) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
+    rng = np.random.default_rng(seed)
+    return rng.uniform(-3, 3, (count, 3)).astype(np.float32), rng.normal(0, 2, (count, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_first_hit_is_the_nearest_triangle(seed: int) -> None:
+    mesh = triangles(seed)
+    origins, directions = random_rays(seed)
+    every_distance = np.stack([plain_hits(mesh, *ray) for ray in zip(origins, directions, strict=True)])
+    nearest = every_distance.min(axis=1)
+    distance, face = Raycaster(mesh).first_hits(origins, directions)
+    assert 0.1 < np.isfinite(nearest).mean() < 0.9
+    assert_array_equal(face, np.where(np.isfinite(nearest), every_distance.argmin(axis=1), VOID))
+    assert_allclose(distance, np.where(np.isfinite(nearest), nearest, 0.0), atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_point_is_hidden_by_what_lies_before_it(seed: int) -> None:
+    mesh = triangles(seed)
+    origins, directions = random_rays(seed)
+    nearest = np.array([plain_hits(mesh, *ray).min() for ray in zip(origins, directions, strict=True)])
+    hidden = Raycaster(mesh).occluded(origins, origins + directions)
+    assert 0.1 < hidden.mean() < 0.9
+    assert_array_equal(hidden, nearest < REACH)
+
+
+def test_the_surface_on_which_a_point_lies_does_not_hide_it() -> None:
+    ends = np.array([[0.3, 0.2, 2.0], [0.3, 0.2, 1.98], [0.3, 0.2, 2.1]])
+    assert_array_equal(Raycaster(walls(2.0)).occluded(np.zeros_like(ends), ends), [False, False, True])
+
+
+def test_rays_keep_their_shape_and_their_answers_on_any_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    raycaster = Raycaster(triangles(0))
+    origins, directions = (rays.reshape(20, 10, 3) for rays in random_rays(5))
+    whole = raycaster.first_hits(origins, directions)
+    hidden = raycaster.occluded(origins, origins + directions)
+    assert whole[0].shape == whole[1].shape == hidden.shape == (20, 10)
+    monkeypatch.setattr("panrecon.geometry.raycasting.MINIMUM_SHARE", 1)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: range(7))
+    for before, after in zip(whole, raycaster.first_hits(origins, directions), strict=True):
+        assert_array_equal(before, after)
+    assert_array_equal(raycaster.occluded(origins, origins + directions), hidden)
+
+
+def test_a_mesh_without_faces_and_no_rays_at_all_hit_nothing() -> None:
+    empty = TriangleMesh(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32), np.zeros((0, 3), np.uint8))
+    assert (Raycaster(empty).cast(CAMERA, HERE).face == VOID).all()
+    distance, face = Raycaster(walls(2.0)).first_hits(np.zeros((0, 3)), np.zeros((0, 3)))
+    assert distance.shape == face.shape == (0,)

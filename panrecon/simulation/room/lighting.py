@@ -9,13 +9,14 @@ from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_array
 
 from panrecon.geometry.mesh import mesh_edges, vertex_normals
+from panrecon.geometry.raycasting import Raycaster
 from panrecon.geometry.subdivision import subdivide
 from panrecon.simulation.room.items import Light
 from panrecon.simulation.room.room import Room
-from panrecon.structures import TriangleMesh
-from panrecon.system import import_open3d
+from panrecon.structures import VOID, TriangleMesh
 
 BOUNCE_DIRECTIONS: Final = 40  # rays a vertex that sample the light of other surfaces
+NEAR: Final = 0.025  # m; a surface so near that a vertex which sees it in most directions lies in a solid
 BOUNCES: Final = 4  # interreflections
 _CHUNK: Final = 400_000  # rays cast at once
 
@@ -41,14 +42,15 @@ def linear(srgb: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
 
 
 def _irradiance(room: Room, mesh: TriangleMesh, room_face: Int[np.ndarray, " F"]) -> Float[np.ndarray, "V 3"]:
-    caster = _Caster(mesh)
+    raycaster = Raycaster(mesh)
     centres = mesh.vertices[mesh.faces].mean(axis=1)
     normals = vertex_normals(mesh.vertices, mesh.faces)
     origins = _just_off_the_surface(mesh, centres, normals)
-    visible_faces, is_buried = _visible_faces(origins, normals, caster)
+    visible_faces, is_buried = _visible_faces(mesh, origins, normals, raycaster)
     fill = _hole_filling(mesh, ~is_buried)
     reflectance = 0.9 * linear(room.texture(centres, room_face))
-    direct = fill(sum((_direct(light, origins, normals, caster) for light in room.lights), np.zeros((len(origins), 3))))
+    by_light = (_direct(light, origins, normals, raycaster) for light in room.lights)
+    direct = fill(sum(by_light, np.zeros((len(origins), 3))))
     total = direct
     for _ in range(BOUNCES):
         radiosity = reflectance * total[mesh.faces].mean(axis=1)
@@ -92,35 +94,8 @@ def _hole_filling(
     return fill
 
 
-class _Caster:
-    """Ray casting of arbitrary rays."""
-
-    def __init__(self, mesh: TriangleMesh) -> None:
-        o3d = import_open3d()
-
-        self._tensor = o3d.core.Tensor.from_numpy
-        self._scene = o3d.t.geometry.RaycastingScene()
-        self._scene.add_triangles(
-            self._tensor(mesh.vertices.astype(np.float32)), self._tensor(mesh.faces.astype(np.uint32))
-        )
-
-    def blocked(self, origins: Float[np.ndarray, "n 3"], ends: Float[np.ndarray, "n 3"]) -> np.ndarray:
-        """Whether a surface lies between the points."""
-        rays = np.concatenate([origins, ends - origins], axis=1).astype(np.float32)
-        return np.asarray(self._scene.test_occlusions(self._tensor(rays), 0.0, 0.995).numpy())
-
-    def first_face(
-        self, origins: Float[np.ndarray, "n 3"], directions: Float[np.ndarray, "n 3"]
-    ) -> tuple[Int[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
-        """The first face that each ray hits (-1 = none), and whether within 2.5 cm or on its back side."""
-        rays = np.concatenate([origins, directions], axis=1).astype(np.float32)
-        hits = self._scene.cast_rays(self._tensor(rays))
-        behind = np.einsum("ni,ni->n", hits["primitive_normals"].numpy(), rays[:, 3:]) > 0
-        return hits["primitive_ids"].numpy().astype(np.int32), behind | (hits["t_hit"].numpy() < 0.025)
-
-
 def _direct(
-    light: Light, origins: Float[np.ndarray, "V 3"], normals: Float[np.ndarray, "V 3"], caster: _Caster
+    light: Light, origins: Float[np.ndarray, "V 3"], normals: Float[np.ndarray, "V 3"], raycaster: Raycaster
 ) -> Float[np.ndarray, "V 3"]:
     samples = light.samples(4 if any(light.facing) else 2)
     irradiance = np.zeros(len(origins))
@@ -131,15 +106,20 @@ def _direct(
         if any(light.facing):
             cosine = cosine * np.maximum(-(to_light @ np.asarray(light.facing)) / np.sqrt(square), 0.0)
         lit = np.flatnonzero(cosine > 0)
-        is_visible = ~caster.blocked(origins[lit], np.broadcast_to(sample, (len(lit), 3)))
+        is_visible = ~raycaster.occluded(origins[lit], np.broadcast_to(sample, (len(lit), 3)))
         irradiance[lit] += cosine[lit] / square[lit] * is_visible
     return irradiance[:, None] / len(samples) / np.pi * np.asarray(light.power)
 
 
 def _visible_faces(
-    origins: Float[np.ndarray, "V 3"], normals: Float[np.ndarray, "V 3"], caster: _Caster
+    mesh: TriangleMesh,
+    origins: Float[np.ndarray, "V 3"],
+    normals: Float[np.ndarray, "V 3"],
+    raycaster: Raycaster,
 ) -> tuple[Int[np.ndarray, "V R"], Bool[np.ndarray, " V"]]:
     """The faces visible from each vertex along cosine-distributed directions, and whether it lies inside a solid."""
+    a, b, c = mesh.vertices[mesh.faces].swapaxes(0, 1)
+    face_normals = np.cross(b - a, c - a)
     local = _cosine_directions(BOUNCE_DIRECTIONS).astype(np.float32)
     step = max(1, _CHUNK // BOUNCE_DIRECTIONS)
     faces = []
@@ -148,9 +128,12 @@ def _visible_faces(
         chunk = slice(start, start + step)
         directions = np.einsum("vij,rj->vri", _frames(normals[chunk]).astype(np.float32), local)
         starts = np.broadcast_to(origins[chunk, None], directions.shape)
-        face, near = caster.first_face(starts.reshape(-1, 3), directions.reshape(-1, 3))
-        faces.append(face.reshape(-1, BOUNCE_DIRECTIONS))
-        buried.append(near.reshape(-1, BOUNCE_DIRECTIONS).mean(axis=1) > 0.6)
+        distance, face = raycaster.first_hits(starts, directions)
+        is_hit = face != VOID
+        is_behind = is_hit & (np.einsum("vri,vri->vr", face_normals[face], directions) > 0)
+        is_near = is_hit & (distance < NEAR)
+        faces.append(face)
+        buried.append((is_behind | is_near).mean(axis=1) > 0.6)
     return np.concatenate(faces), np.concatenate(buried)
 
 

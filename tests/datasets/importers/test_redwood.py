@@ -11,10 +11,10 @@ from numpy.testing import assert_allclose
 from panrecon.datasets.importers.base import Importer
 from panrecon.datasets.importers.redwood import Redwood
 from panrecon.errors import InputError
+from panrecon.fusion.voxel_block_grid import import_open3d
 from panrecon.io.files import write_json, write_text
 from panrecon.io.images import write_depth, write_image
 from panrecon.structures import Camera
-from panrecon.system import import_open3d
 from tests.datasets.importers.scenes import (
     CAMERA,
     LAYOUTS,
