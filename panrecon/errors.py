@@ -8,6 +8,7 @@ from typing import Final
 # The smallest extra of setup.cfg that brings the package of an imported module and whatever that is used with.
 EXTRA_OF_MODULE: Final = {
     "groundingdino": "original",
+    "huggingface_hub": "all",
     "libusb_package": "open3d",
     "open3d": "open3d",
     "open_clip": "clip",

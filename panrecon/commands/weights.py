@@ -10,8 +10,8 @@ import typer
 from panrecon.errors import InputError
 from panrecon.io.weights import checkpoint, known_files, record_download, weights_folder
 from panrecon.networks.checkpoints import CHECKPOINTS, DEFAULTS, Checkpoint, RemoteFile, sha256_of
-from panrecon.networks.download import Advance, download, part_of
-from panrecon.terminal import console, exit_on_input_error, locked
+from panrecon.networks.download import download, part_of
+from panrecon.terminal import exit_on_input_error, locked
 
 
 def weights(
@@ -93,8 +93,7 @@ def _obtain(model: Checkpoint, folder: Path, online: bool) -> None:
 def _download(file: RemoteFile, path: Path, folder: Path) -> str:
     """Downloads a file, one process at a time, and records it; returns how it was verified, as text."""
     with _writing(path), locked(folder, "weights", "name another --folder"):
-        with _download_bar(path.name) as advance:
-            stated = download(file, path, advance)
+        stated = download(file, path)
         record_download(path, folder, path.stat().st_size, stated.sha256 or sha256_of(path))
     if stated.sha256:
         return "SHA-256 as the server states"
@@ -109,15 +108,3 @@ def _writing(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{path} cannot be written: {reason}; make room, or name another --folder.") from error
-
-
-@contextmanager
-def _download_bar(name: str) -> Iterator[Advance]:
-    """A progress bar of bytes, their rate and the time left, on a terminal only."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    times = (TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, *times, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(name, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)

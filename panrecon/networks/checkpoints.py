@@ -12,13 +12,25 @@ DEFAULTS: Final = ("grounding-dino-tiny", "sam-vit-huge", "dinov2-small")  # of 
 
 
 @dataclass(frozen=True)
+class Revision:
+    """A commit of a repository of Hugging Face."""
+
+    repository: str
+    commit: str
+
+
+@dataclass(frozen=True)
 class RemoteFile:
-    """One file to download; size in bytes and SHA-256 are None where they are not known beforehand."""
+    """One file to download; size (bytes) and SHA-256 are None where only Hugging Face states them.
+
+    `revision` is None for a file of another server.
+    """
 
     name: str
     url: str
     size: int | None
     sha256: str | None
+    revision: Revision | None = None
 
     def fault(self, path: Path, content: bool = False) -> str | None:
         """What is wrong with `path` as this file, its content only if asked for; None: nothing."""
@@ -59,8 +71,9 @@ def _hugging_face(
 ) -> Checkpoint:
     """A folder for transformers; size and SHA-256 are those of its safetensors."""
     url = f"https://huggingface.co/{repository}/resolve/{revision}"
-    config = RemoteFile("config.json", f"{url}/config.json", None, None)
-    tensors = RemoteFile("model.safetensors", f"{url}/model.safetensors", size, sha256)
+    commit = Revision(repository, revision)
+    config = RemoteFile("config.json", f"{url}/config.json", None, None, commit)
+    tensors = RemoteFile("model.safetensors", f"{url}/model.safetensors", size, sha256, commit)
     source = f"https://huggingface.co/{repository}/tree/{revision}"
     return Checkpoint(repository.rpartition("/")[2], "Apache-2.0", source, (config, tensors), purpose)
 

@@ -1,34 +1,39 @@
-"""One file from the web, whole and verified; a download that was cut or killed goes on where it ended."""
+"""One file from the web, whole and verified; a download that was cut or killed resumes where it ended.
 
-import re
-import time
-from collections.abc import Callable
+huggingface_hub sends the requests, for the files of other servers too: its retries, progress bars, HF_ENDPOINT,
+HF_HUB_OFFLINE and HF_TOKEN apply. Its `hf_hub_download` does not resume what comes over Xet, so it is not used.
+"""
+
+import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from panrecon.errors import InputError
 from panrecon.networks.checkpoints import RemoteFile
 
-if TYPE_CHECKING:
-    from requests import RequestException, Response
-
-TIMEOUTS: Final = (10.0, 60.0)  # seconds: until there is a connection, until the next bytes come
-ATTEMPTS: Final = 3
-PAUSE: Final = 1.0  # seconds between two attempts
-CHUNK: Final = 1 << 20  # bytes
-
-Advance = Callable[[int, int | None], None]  # takes the bytes that are there and those of the whole file
+ATTEMPTS: Final = 3  # to get the rest of a file whose connection is cut; huggingface_hub makes others of its own
 
 
-def download(file: RemoteFile, path: Path, advance: Advance) -> RemoteFile:
+def download(file: RemoteFile, path: Path) -> RemoteFile:
     """Puts the file at `path`, or changes nothing there; gives it with what the server stated where nothing is pinned.
 
     Raises:
         InputError: it cannot be had, or is not what it should be.
+        OSError: it cannot be written.
     """
+    from huggingface_hub.errors import OfflineModeIsEnabled
+    from requests import RequestException
+
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # not a warning for every attempt
     part = part_of(path)
-    stated = _transfer_patiently(file, path, advance)
+    part.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        stated = _transfer(file, part)
+    except (RequestException, OfflineModeIsEnabled) as error:
+        raise InputError(
+            f"{file.url} cannot be downloaded: {_reason(error)}; get it on another machine and put it at {path}."
+        ) from error
     if fault := stated.fault(part, content=True):
         part.unlink()
         raise InputError(
@@ -43,64 +48,59 @@ def part_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.part")
 
 
-def _transfer_patiently(file: RemoteFile, path: Path, advance: Advance) -> RemoteFile:
-    """As `_transfer`; a connection that fails is tried again."""
-    import requests
+def _transfer(file: RemoteFile, part: Path) -> RemoteFile:
+    """Appends to `part` what it lacks; gives the file with what Hugging Face states where nothing is pinned."""
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return _transfer(file, part_of(path), advance)
-        except requests.RequestException as error:
-            if attempt == ATTEMPTS or _final(error):
-                raise InputError(
-                    f"{file.url} cannot be downloaded: {_reason(error)}; "
-                    f"get it on another machine and put it at {path}."
-                ) from error
-        time.sleep(PAUSE)
-    raise AssertionError("the last attempt returns or raises")
-
-
-def _final(error: "RequestException") -> bool:
-    """Whether the server's answer would be the same another time."""
-    return error.response is not None and error.response.status_code not in (429, 500, 502, 503, 504)
-
-
-def _reason(error: "RequestException") -> str:
-    import requests
-
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"the server answers {error.response.status_code} {error.response.reason}"
-    return "the server is too slow" if isinstance(error, requests.Timeout) else "there is no connection"
-
-
-def _transfer(file: RemoteFile, part: Path, advance: Advance) -> RemoteFile:
-    """Appends to `part` what it lacks."""
-    import requests
-
-    start = part.stat().st_size if part.is_file() else 0
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
-    with requests.get(file.url, headers=headers, stream=True, timeout=TIMEOUTS) as response:
-        stated = _stated(file, response)
-        if start and response.status_code == requests.codes.requested_range_not_satisfiable:
-            if start == stated.size:
-                return stated
-            part.unlink()
-            return _transfer(file, part, advance)
-        response.raise_for_status()
-        part.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("ab" if response.status_code == requests.codes.partial_content else "wb") as output:
-            for chunk in response.iter_content(CHUNK):
-                output.write(chunk)
-                advance(output.tell(), stated.size)
+    if file.revision is None:
+        _append(part, file.url, file.size, {})
+        return file
+    url = hf_hub_url(file.revision.repository, file.name, revision=file.revision.commit)
+    stated = _stated(file, url)
+    _append(part, url, stated.size, build_hf_headers())
     return stated
 
 
-def _stated(file: RemoteFile, response: "Response") -> RemoteFile:
-    """The file with what the server states where nothing is pinned.
+def _append(part: Path, url: str, size: int | None, headers: dict[str, str]) -> None:
+    """Appends the rest of the file at `url`, which is `size` bytes long; a connection that is cut is made again."""
+    from huggingface_hub.file_download import http_get
+    from requests.exceptions import ChunkedEncodingError
 
-    Hugging Face states the SHA-256 of large files as X-Linked-ETag, in the first of several answers.
+    uncompressed = headers | {"Accept-Encoding": "identity"}  # so that bytes on disk are bytes of the range
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with part.open("ab") as output:
+                start = output.tell()
+                if size is None or start < size:
+                    http_get(url, output, resume_size=start, headers=uncompressed, displayed_filename=part.stem)
+        except ChunkedEncodingError:
+            if attempt == ATTEMPTS:
+                raise
+        else:
+            break
+
+
+def _stated(file: RemoteFile, url: str) -> RemoteFile:
+    """The file with its size and SHA-256 as Hugging Face states them where they are not pinned.
+
+    The tag of a large file is its SHA-256, that of a small one a hash of git, which is none.
     """
-    total = response.headers.get("Content-Range", "").rpartition("/")[2] or response.headers.get("Content-Length", "")
-    tags = (answer.headers.get("X-Linked-ETag", "").strip('"').lower() for answer in (*response.history, response))
-    sha256 = next((tag for tag in tags if re.fullmatch("[0-9a-f]{64}", tag)), None)
-    return replace(file, size=file.size or (int(total) if total.isdigit() else None), sha256=file.sha256 or sha256)
+    from huggingface_hub import get_hf_file_metadata
+    from huggingface_hub.file_download import REGEX_SHA256
+
+    metadata = get_hf_file_metadata(url)
+    tag = (metadata.etag or "").lower()
+    sha256 = tag if REGEX_SHA256.match(tag) else None
+    return replace(file, size=file.size or metadata.size, sha256=file.sha256 or sha256)
+
+
+def _reason(error: Exception) -> str:
+    from huggingface_hub.errors import OfflineModeIsEnabled
+    from requests import HTTPError, Timeout
+
+    if isinstance(error, OfflineModeIsEnabled):
+        return "HF_HUB_OFFLINE is set"
+    if isinstance(error, HTTPError) and error.response is not None:
+        return f"the server answers {error.response.status_code} {error.response.reason}"
+    return "the server is too slow" if isinstance(error, Timeout) else "there is no connection"

@@ -6,11 +6,14 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import huggingface_hub.constants
+import huggingface_hub.file_download
 import numpy as np
 import pytest
 
@@ -18,39 +21,44 @@ from panrecon.cli import app
 from panrecon.errors import InputError
 from panrecon.io.weights import find_weights, record_of, weights_files, weights_folder
 from panrecon.networks import download
-from panrecon.networks.checkpoints import CHECKPOINTS, DEFAULTS, Checkpoint, RemoteFile
+from panrecon.networks.checkpoints import CHECKPOINTS, DEFAULTS, Checkpoint, RemoteFile, Revision
 from panrecon.terminal import locked
 
 CONTENT = np.random.default_rng(0).bytes(100_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 OTHER = hashlib.sha256(b"other").hexdigest()
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+GIT_HASH = "8ee3f1a5b8a1f0e6a0a1b1d7e3c7b0a4a2f5c9d1"
 NAME = "network.pth"
 
 
 @dataclass
 class Server:
-    """What a server does, and what was asked of it."""
+    """What a server does, and what was asked of it; it is also an endpoint of Hugging Face."""
 
     url: str = ""
     content: bytes = CONTENT
     ranges: bool = True
-    stated: str | None = None  # SHA-256 in the answer that redirects, as Hugging Face states it
+    stated: str = GIT_HASH  # the tag of the file, as Hugging Face states it
     status: int = 200
     cuts: list[int] = field(default_factory=list)  # bytes after which each answer ends, from the first on
     starts: list[int] = field(default_factory=list)  # of the ranges that were asked for
+    tokens: set[str | None] = field(default_factory=set)  # in all requests
     served: int = 0
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        if request.path.startswith("/first/"):
-            request.send_response(302)
-            request.send_header("Location", request.path.removeprefix("/first"))
-            if self.stated:
-                request.send_header("X-Linked-ETag", f'"{self.stated}"')
-            request.send_header("Content-Length", "0")
-            request.end_headers()
-        elif self.status != 200:
+        self.tokens.add(request.headers.get("Authorization"))
+        if self.status != 200:
             self.starts.append(0)
             request.send_error(self.status)
+        elif "/resolve/" in request.path:
+            request.send_response(302)
+            request.send_header("Location", f"{self.url}/{NAME}")
+            request.send_header("X-Repo-Commit", request.path.split("/")[-2])
+            request.send_header("X-Linked-ETag", f'"{self.stated}"')
+            request.send_header("X-Linked-Size", str(len(self.content)))
+            request.send_header("Content-Length", "0")
+            request.end_headers()
         else:
             self._send(request)
 
@@ -82,16 +90,20 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         def do_GET(self) -> None:
             told.answer(self)
 
+        do_HEAD = do_GET
+
         def log_message(self, format: str, *arguments: object) -> None:
             pass
 
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(download, "PAUSE", 0.0)
-    monkeypatch.setattr(download, "CHUNK", 1000)
+    monkeypatch.setattr(time, "sleep", lambda _: None)  # between attempts
+    monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 1000)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         told.url = f"http://127.0.0.1:{http.server_port}"
+        template = told.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(huggingface_hub.file_download, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         yield told
         http.shutdown()
         thread.join()
@@ -107,15 +119,37 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 Register = Callable[..., Path]
 
 
-@pytest.fixture
-def register(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Register:
-    """Makes the server's file a checkpoint; gives where it belongs."""
+def _add_checkpoint(monkeypatch: pytest.MonkeyPatch, remote: RemoteFile) -> None:
+    monkeypatch.setitem(CHECKPOINTS, NAME, Checkpoint(NAME, "Licence-1.0", "https://source", (remote,)))
 
-    def add(sha256: str | None = SHA256, size: int | None = len(CONTENT), url: str = "") -> Path:
-        remote = RemoteFile(NAME, url or f"{server.url}/first/{NAME}", size, sha256)
-        monkeypatch.setitem(CHECKPOINTS, NAME, Checkpoint(NAME, "Licence-1.0", "https://source", (remote,)))
+
+@pytest.fixture
+def register_hub(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Register:
+    """Makes the server's file a checkpoint on Hugging Face; gives where it belongs."""
+
+    def add(sha256: str | None = SHA256, size: int | None = len(CONTENT)) -> Path:
+        url = f"https://huggingface.co/owner/network/resolve/{COMMIT}/{NAME}"
+        _add_checkpoint(monkeypatch, RemoteFile(NAME, url, size, sha256, Revision("owner/network", COMMIT)))
         return folder / NAME
 
+    return add
+
+
+@pytest.fixture
+def register_elsewhere(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Register:
+    """Makes the server's file a checkpoint that its authors published; gives where it belongs."""
+
+    def add(sha256: str = SHA256, size: int = len(CONTENT), url: str = "") -> Path:
+        _add_checkpoint(monkeypatch, RemoteFile(NAME, url or f"{server.url}/{NAME}", size, sha256))
+        return folder / NAME
+
+    return add
+
+
+@pytest.fixture(params=["register_hub", "register_elsewhere"])
+def register(request: pytest.FixtureRequest) -> Register:
+    """Makes the server's file a checkpoint of either kind."""
+    add: Register = request.getfixturevalue(request.param)
     return add
 
 
@@ -131,6 +165,10 @@ def assert_one_sentence(printed: str, *words: str) -> None:
     assert printed.count("\n") == 1, printed
     for word in words:
         assert word in printed
+
+
+def url_of_checkpoint() -> str:
+    return CHECKPOINTS[NAME].files[0].url
 
 
 def closed_port() -> int:
@@ -186,7 +224,7 @@ def test_a_failed_download_is_resumed_by_the_next(
     path = register()
     server.cuts = [10_000] * download.ATTEMPTS
     assert exit_code(NAME) == 2
-    assert_one_sentence(capsys.readouterr().err, server.url, str(path))
+    assert_one_sentence(capsys.readouterr().err, url_of_checkpoint(), str(path))
     assert not path.exists()
     assert exit_code(NAME) == 0
     assert path.read_bytes() == CONTENT
@@ -202,11 +240,10 @@ def test_a_server_without_ranges_starts_anew(server: Server, register: Register)
     assert server.served == 40_000 + len(CONTENT)
 
 
-@pytest.mark.parametrize("pinned", [True, False])
 def test_a_download_killed_before_its_end_was_noticed_is_not_repeated(
-    server: Server, register: Register, folder: Path, pinned: bool
+    server: Server, register: Register, folder: Path
 ) -> None:
-    path = register() if pinned else register(None, None)
+    path = register()
     folder.mkdir()
     download.part_of(path).write_bytes(CONTENT)
     assert exit_code(NAME) == 0
@@ -214,13 +251,14 @@ def test_a_download_killed_before_its_end_was_noticed_is_not_repeated(
     assert server.served == 0
 
 
-def test_more_than_the_server_has_is_thrown_away(server: Server, register: Register, folder: Path) -> None:
+def test_more_than_the_whole_file_is_thrown_away(server: Server, register: Register, folder: Path) -> None:
     path = register()
     folder.mkdir()
     download.part_of(path).write_bytes(CONTENT + b"more")
+    assert exit_code(NAME) == 2
     assert exit_code(NAME) == 0
     assert path.read_bytes() == CONTENT
-    assert server.starts == [len(CONTENT) + 4, 0]
+    assert server.starts == [0]
 
 
 def test_a_wrong_checksum_leaves_nothing_and_says_both(
@@ -228,7 +266,7 @@ def test_a_wrong_checksum_leaves_nothing_and_says_both(
 ) -> None:
     register(sha256=OTHER)
     assert exit_code(NAME) == 2
-    assert_one_sentence(capsys.readouterr().err, SHA256, OTHER, server.url)
+    assert_one_sentence(capsys.readouterr().err, SHA256, OTHER, url_of_checkpoint())
     assert not list(folder.glob("*.p*"))
 
 
@@ -240,9 +278,9 @@ def test_a_wrong_size_leaves_nothing(register: Register, folder: Path, capsys: p
 
 
 def test_the_checksum_that_the_server_states_counts_where_none_is_pinned(
-    server: Server, register: Register, folder: Path, capsys: pytest.CaptureFixture[str]
+    server: Server, register_hub: Register, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = register(None, None)
+    path = register_hub(None, None)
     server.stated = OTHER
     assert exit_code(NAME) == 2
     assert_one_sentence(capsys.readouterr().err, SHA256, OTHER)
@@ -253,24 +291,23 @@ def test_the_checksum_that_the_server_states_counts_where_none_is_pinned(
     assert record_of(NAME)["files"][NAME]["sha256"] == SHA256
 
 
-@pytest.mark.parametrize("stated", [None, "8ee3f1a5b8a1f0e6a0a1b1d7e3c7b0a4a2f5c9d1"])  # a hash of git is no SHA-256
 def test_where_no_checksum_is_known_it_is_said(
-    server: Server, register: Register, capsys: pytest.CaptureFixture[str], stated: str | None
+    server: Server, register_hub: Register, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    register(None, None)
-    server.stated = stated
+    register_hub(None, None)
+    assert server.stated == GIT_HASH  # which is no SHA-256
     assert exit_code(NAME) == 0
     assert "only its size verified" in capsys.readouterr().out
 
 
 def test_a_file_that_changed_since_its_download_comes_anew(
-    server: Server, register: Register, capsys: pytest.CaptureFixture[str]
+    server: Server, register_hub: Register, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = register(None, None)
+    path = register_hub(None, None)
     assert exit_code(NAME) == 0
     path.write_bytes(CONTENT[::-1])
     assert exit_code(NAME, "--no-download") == 2
-    assert_one_sentence(capsys.readouterr().err, SHA256, str(path), server.url)
+    assert_one_sentence(capsys.readouterr().err, SHA256, str(path), url_of_checkpoint())
     assert exit_code(NAME) == 0
     assert path.read_bytes() == CONTENT
     assert exit_code(NAME) == 0
@@ -279,26 +316,34 @@ def test_a_file_that_changed_since_its_download_comes_anew(
 
 
 def test_an_unpinned_file_put_there_by_hand_is_taken_and_its_checksum_shown(
-    server: Server, register: Register, folder: Path, capsys: pytest.CaptureFixture[str]
+    server: Server, register_hub: Register, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = register(None, None)
+    path = register_hub(None, None)
     folder.mkdir()
     path.write_bytes(CONTENT)
     assert exit_code(NAME) == 0
     assert f"SHA-256 {SHA256}, not pinned" in capsys.readouterr().out
     assert not server.starts
-    assert record_of(NAME)["files"][NAME] == {"url": f"{server.url}/first/{NAME}", "size": 100_000, "sha256": SHA256}
+    assert record_of(NAME)["files"][NAME] == {"url": url_of_checkpoint(), "size": 100_000, "sha256": SHA256}
 
 
+@pytest.mark.parametrize("is_on_hub", [True, False])
 def test_offline_the_sentence_names_the_file_and_its_place(
-    register: Register, capsys: pytest.CaptureFixture[str]
+    register_hub: Register,
+    register_elsewhere: Register,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    is_on_hub: bool,
 ) -> None:
-    url = f"http://127.0.0.1:{closed_port()}/{NAME}"
-    path = register(url=url)
+    nowhere = f"http://127.0.0.1:{closed_port()}"
+    template = nowhere + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(huggingface_hub.file_download, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    path = register_hub() if is_on_hub else register_elsewhere(url=f"{nowhere}/{NAME}")
     assert exit_code(NAME) == 2
     printed = capsys.readouterr()
-    assert_one_sentence(printed.err, url, str(path), "another machine")
-    assert f"{url} -> {path}" in printed.out
+    assert_one_sentence(printed.err, url_of_checkpoint(), "no connection", str(path), "another machine")
+    assert f"{url_of_checkpoint()} -> {path}" in printed.out
+    assert not path.exists()
     assert not path.parent.joinpath("checksums.json").exists()
 
 
@@ -310,6 +355,38 @@ def test_a_refusal_is_not_asked_for_again(
     assert exit_code(NAME) == 2
     assert_one_sentence(capsys.readouterr().err, "404 Not Found", str(path))
     assert len(server.starts) == 1
+
+
+WEIGHTS_OF_SERVER = """
+import sys
+from panrecon.commands.weights import weights
+from panrecon.networks.checkpoints import CHECKPOINTS, Checkpoint, RemoteFile, Revision
+
+name, url, commit = sys.argv[1:]
+remote = RemoteFile(name, url, None, None, Revision("owner/network", commit))
+CHECKPOINTS[name] = Checkpoint(name, "Licence-1.0", "https://source", (remote,))
+weights([name])
+"""
+
+
+@pytest.mark.parametrize("is_offline", [False, True])
+def test_endpoint_token_and_offline_mode_are_those_of_hugging_face(
+    server: Server, register_hub: Register, monkeypatch: pytest.MonkeyPatch, is_offline: bool
+) -> None:
+    path = register_hub()
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("HF_HUB_OFFLINE", str(int(is_offline)))
+    command = [sys.executable, "-c", WEIGHTS_OF_SERVER, NAME, url_of_checkpoint(), COMMIT]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if is_offline:
+        assert_one_sentence(done.stderr, "HF_HUB_OFFLINE is set", url_of_checkpoint(), str(path))
+        assert done.returncode == 2
+        assert not server.tokens
+    else:
+        assert (done.returncode, done.stderr) == (0, "")
+        assert path.read_bytes() == CONTENT
+        assert server.tokens == {"Bearer hf_secret"}
 
 
 def test_a_full_disk_and_a_folder_that_is_none_are_one_sentence(
@@ -328,9 +405,18 @@ def test_a_full_disk_and_a_folder_that_is_none_are_one_sentence(
     assert_one_sentence(capsys.readouterr().err, f"{folder} is a file; name a folder")
 
 
+def test_other_servers_do_not_see_the_token_of_hugging_face(
+    server: Server, register_elsewhere: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register_elsewhere()
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    assert exit_code(NAME) == 0
+    assert server.tokens == {None}
+
+
 @pytest.mark.parametrize("recorded", [False, True])
-def test_a_truncated_file_is_found_out_before_it_is_loaded(register: Register, recorded: bool) -> None:
-    path = register(None, None) if recorded else register()
+def test_a_truncated_file_is_found_out_before_it_is_loaded(register_hub: Register, recorded: bool) -> None:
+    path = register_hub(None, None) if recorded else register_hub()
     assert exit_code(NAME) == 0
     path.write_bytes(CONTENT[:-1])
     with pytest.raises(InputError, match=r"has 99999 bytes, not 100000.*make weights ONLY=network\.pth"):
@@ -362,18 +448,18 @@ def test_the_folder_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
     assert weights_folder() == Path("/home/me/.cache/panrecon")
 
 
-def test_a_record_tells_licence_source_and_checksums(register: Register) -> None:
-    path = register()
+def test_a_record_tells_licence_source_and_checksums(register_hub: Register) -> None:
+    path = register_hub()
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(CONTENT)
     record = json.loads(json.dumps(record_of(NAME)))
     one = CHECKPOINTS[NAME]
     assert (record["name"], record["license"], record["source"]) == (NAME, one.license, one.source)
-    assert record["files"] == {NAME: {"url": one.files[0].url, "size": len(CONTENT), "sha256": SHA256}}
+    assert record["files"] == {NAME: {"url": url_of_checkpoint(), "size": len(CONTENT), "sha256": SHA256}}
 
 
-def test_a_file_that_is_not_what_is_pinned_is_not_recorded_as_that(register: Register) -> None:
-    path = register()
+def test_a_file_that_is_not_what_is_pinned_is_not_recorded_as_that(register_hub: Register) -> None:
+    path = register_hub()
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(bytes(len(CONTENT)))
     assert find_weights(NAME) == path  # its size is right
@@ -387,8 +473,8 @@ def test_the_folder_is_the_same_from_wherever_a_stage_works(monkeypatch: pytest.
     assert weights_folder() == tmp_path / "cache"
 
 
-def test_checksums_that_are_none_are_one_sentence(register: Register, folder: Path) -> None:
-    register()
+def test_checksums_that_are_none_are_one_sentence(register_hub: Register, folder: Path) -> None:
+    register_hub()
     folder.mkdir()
     for content in ("[1, 2]", '{"network.pth": 3}'):
         (folder / "checksums.json").write_text(content)
@@ -398,13 +484,13 @@ def test_checksums_that_are_none_are_one_sentence(register: Register, folder: Pa
 
 def test_without_names_everything_is_listed_and_nothing_fetched(
     server: Server,
-    register: Register,
+    register_hub: Register,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    path = register()
+    path = register_hub()
     folder.mkdir()
     states = [("absent", None), ("incomplete", download.part_of(path)), ("damaged", path)]
     for state, written in states:
@@ -422,9 +508,9 @@ def test_without_names_everything_is_listed_and_nothing_fetched(
 
 
 def test_another_folder_is_said_to_need_the_variable(
-    register: Register, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    register_hub: Register, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    register()
+    register_hub()
     assert exit_code(NAME, "--folder", str(tmp_path / "other")) == 0
     assert (tmp_path / "other" / NAME).read_bytes() == CONTENT
     assert f"PANRECON_WEIGHTS={tmp_path / 'other'}" in capsys.readouterr().out
@@ -439,9 +525,9 @@ def test_the_default_set_is_what_is_asked_for(folder: Path, capsys: pytest.Captu
 
 
 def test_two_at_once_do_not_write_into_one_file(
-    server: Server, register: Register, folder: Path, capsys: pytest.CaptureFixture[str]
+    server: Server, register_hub: Register, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    register()
+    register_hub()
     with locked(folder, "weights"):
         assert exit_code(NAME) == 2
     assert_one_sentence(capsys.readouterr().err, "Another process", str(folder))
@@ -456,8 +542,7 @@ def test_an_unknown_name_is_one_sentence(folder: Path, capsys: pytest.CaptureFix
 
 
 def test_looking_for_weights_needs_neither_the_stages_nor_the_web() -> None:
-    code = (
-        "import sys, panrecon.io.weights; print({'panrecon.workflow.script', 'requests', 'torch'} & set(sys.modules))"
-    )
+    heavy = "{'panrecon.workflow.script', 'huggingface_hub', 'requests', 'torch'}"
+    code = f"import sys, panrecon.io.weights; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
