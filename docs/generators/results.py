@@ -61,7 +61,9 @@ def _index(results: list[Result], question_of_benchmark: Mapping[str, str]) -> s
     ]
     measured = {result.name for result in results}
     missing = [[name, text] for name, text in question_of_benchmark.items() if name not in measured]
-    parts = [INTRODUCTION, str(Table(["benchmark", "what it measures", "measured on"], rows))]
+    parts = [INTRODUCTION]
+    if rows:
+        parts.append(str(Table(["benchmark", "what it measures", "measured on"], rows)))
     if missing:
         parts += ["## Not measured at this version", str(Table(["benchmark", "what it measures"], missing))]
     return "\n".join(parts)
