@@ -9,8 +9,7 @@ import typer
 
 from panrecon.errors import InputError
 from panrecon.io.weights import checkpoint, known_files, record_download, weights_folder
-from panrecon.networks.checkpoints import CHECKPOINTS, DEFAULTS, Checkpoint, RemoteFile, sha256_of
-from panrecon.networks.download import download, part_of
+from panrecon.networks.checkpoints import CHECKPOINTS, DEFAULTS, Checkpoint, RemoteFile, part_of, sha256_of
 from panrecon.terminal import exit_on_input_error, locked
 
 
@@ -92,6 +91,8 @@ def _obtain(model: Checkpoint, folder: Path, online: bool) -> None:
 
 def _download(file: RemoteFile, path: Path, folder: Path) -> str:
     """Downloads a file, one process at a time, and records it; returns how it was verified, as text."""
+    from panrecon.networks.download import download
+
     with _writing(path), locked(folder, "weights", "name another --folder"):
         stated = download(file, path)
         record_download(path, folder, path.stat().st_size, stated.sha256 or sha256_of(path))

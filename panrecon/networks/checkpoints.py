@@ -66,6 +66,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def part_of(path: Path) -> Path:
+    """Where a file grows while it is downloaded, until it is whole."""
+    return path.with_name(f"{path.name}.part")
+
+
 def _hugging_face(
     repository: str, revision: str, purpose: str, size: int | None = None, sha256: str | None = None
 ) -> Checkpoint:

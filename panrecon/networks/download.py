@@ -9,8 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import requests
+from huggingface_hub import get_hf_file_metadata, hf_hub_url
+from huggingface_hub.errors import OfflineModeIsEnabled
+from huggingface_hub.file_download import REGEX_SHA256, http_get
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
 from panrecon.errors import InputError
-from panrecon.networks.checkpoints import RemoteFile
+from panrecon.networks.checkpoints import RemoteFile, part_of
 
 ATTEMPTS: Final = 3  # to get the rest of a file whose connection is cut; huggingface_hub makes others of its own
 
@@ -22,15 +28,12 @@ def download(file: RemoteFile, path: Path) -> RemoteFile:
         InputError: it cannot be had, or is not what it should be.
         OSError: it cannot be written.
     """
-    from huggingface_hub.errors import OfflineModeIsEnabled
-    from requests import RequestException
-
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # not a warning for every attempt
     part = part_of(path)
     part.parent.mkdir(parents=True, exist_ok=True)
     try:
         stated = _transfer(file, part)
-    except (RequestException, OfflineModeIsEnabled) as error:
+    except (requests.RequestException, OfflineModeIsEnabled) as error:
         raise InputError(
             f"{file.url} cannot be downloaded: {_reason(error)}; get it on another machine and put it at {path}."
         ) from error
@@ -43,30 +46,24 @@ def download(file: RemoteFile, path: Path) -> RemoteFile:
     return stated
 
 
-def part_of(path: Path) -> Path:
-    """Where a file grows until it is whole."""
-    return path.with_name(f"{path.name}.part")
-
-
 def _transfer(file: RemoteFile, part: Path) -> RemoteFile:
-    """Appends to `part` what it lacks; gives the file with what Hugging Face states where nothing is pinned."""
-    from huggingface_hub import hf_hub_url
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+    """Appends to `part` what it lacks; gives the file with what Hugging Face states where nothing is pinned.
 
+    Hugging Face's tag of a large file is its SHA-256, that of a small one a hash of git, which is none.
+    """
     if file.revision is None:
         _append(part, file.url, file.size, {})
         return file
     url = hf_hub_url(file.revision.repository, file.name, revision=file.revision.commit)
-    stated = _stated(file, url)
-    _append(part, url, stated.size, build_hf_headers())
-    return stated
+    metadata = get_hf_file_metadata(url)
+    tag = (metadata.etag or "").lower()
+    sha256 = tag if REGEX_SHA256.match(tag) else None
+    _append(part, url, file.size or metadata.size, build_hf_headers())
+    return replace(file, size=file.size or metadata.size, sha256=file.sha256 or sha256)
 
 
 def _append(part: Path, url: str, size: int | None, headers: dict[str, str]) -> None:
     """Appends the rest of the file at `url`, which is `size` bytes long; a connection that is cut is made again."""
-    from huggingface_hub.file_download import http_get
-    from requests.exceptions import ChunkedEncodingError
-
     uncompressed = headers | {"Accept-Encoding": "identity"}  # so that bytes on disk are bytes of the range
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -74,33 +71,16 @@ def _append(part: Path, url: str, size: int | None, headers: dict[str, str]) -> 
                 start = output.tell()
                 if size is None or start < size:
                     http_get(url, output, resume_size=start, headers=uncompressed, displayed_filename=part.stem)
-        except ChunkedEncodingError:
+        except requests.exceptions.ChunkedEncodingError:
             if attempt == ATTEMPTS:
                 raise
         else:
             break
 
 
-def _stated(file: RemoteFile, url: str) -> RemoteFile:
-    """The file with its size and SHA-256 as Hugging Face states them where they are not pinned.
-
-    The tag of a large file is its SHA-256, that of a small one a hash of git, which is none.
-    """
-    from huggingface_hub import get_hf_file_metadata
-    from huggingface_hub.file_download import REGEX_SHA256
-
-    metadata = get_hf_file_metadata(url)
-    tag = (metadata.etag or "").lower()
-    sha256 = tag if REGEX_SHA256.match(tag) else None
-    return replace(file, size=file.size or metadata.size, sha256=file.sha256 or sha256)
-
-
 def _reason(error: Exception) -> str:
-    from huggingface_hub.errors import OfflineModeIsEnabled
-    from requests import HTTPError, Timeout
-
     if isinstance(error, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set"
-    if isinstance(error, HTTPError) and error.response is not None:
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"the server answers {error.response.status_code} {error.response.reason}"
-    return "the server is too slow" if isinstance(error, Timeout) else "there is no connection"
+    return "the server is too slow" if isinstance(error, requests.Timeout) else "there is no connection"

@@ -21,7 +21,7 @@ from panrecon.cli import app
 from panrecon.errors import InputError
 from panrecon.io.weights import find_weights, record_of, weights_files, weights_folder
 from panrecon.networks import download
-from panrecon.networks.checkpoints import CHECKPOINTS, DEFAULTS, Checkpoint, RemoteFile, Revision
+from panrecon.networks.checkpoints import CHECKPOINTS, DEFAULTS, Checkpoint, RemoteFile, Revision, part_of
 from panrecon.terminal import locked
 
 CONTENT = np.random.default_rng(0).bytes(100_000)
@@ -245,7 +245,7 @@ def test_a_download_killed_before_its_end_was_noticed_is_not_repeated(
 ) -> None:
     path = register()
     folder.mkdir()
-    download.part_of(path).write_bytes(CONTENT)
+    part_of(path).write_bytes(CONTENT)
     assert exit_code(NAME) == 0
     assert path.read_bytes() == CONTENT
     assert server.served == 0
@@ -254,7 +254,7 @@ def test_a_download_killed_before_its_end_was_noticed_is_not_repeated(
 def test_more_than_the_whole_file_is_thrown_away(server: Server, register: Register, folder: Path) -> None:
     path = register()
     folder.mkdir()
-    download.part_of(path).write_bytes(CONTENT + b"more")
+    part_of(path).write_bytes(CONTENT + b"more")
     assert exit_code(NAME) == 2
     assert exit_code(NAME) == 0
     assert path.read_bytes() == CONTENT
@@ -394,10 +394,10 @@ def test_a_full_disk_and_a_folder_that_is_none_are_one_sentence(
 ) -> None:
     path = register()
     folder.mkdir()
-    download.part_of(path).symlink_to("/dev/full")
+    part_of(path).symlink_to("/dev/full")
     assert exit_code(NAME) == 2
     assert_one_sentence(capsys.readouterr().err, str(path), "No space left on device")
-    download.part_of(path).unlink()
+    part_of(path).unlink()
     (folder / ".weights.lock").unlink()
     folder.rmdir()
     folder.write_text("in the way")
@@ -492,7 +492,7 @@ def test_without_names_everything_is_listed_and_nothing_fetched(
     monkeypatch.setenv("COLUMNS", "200")
     path = register_hub()
     folder.mkdir()
-    states = [("absent", None), ("incomplete", download.part_of(path)), ("damaged", path)]
+    states = [("absent", None), ("incomplete", part_of(path)), ("damaged", path)]
     for state, written in states:
         if written:
             written.write_bytes(CONTENT[:5])
