@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import Any, Final
 
 CHECKOUT: Final = Path(__file__).parents[1]
+WITHOUT_EFFECT: Final = (":!docs", ":!*.md")  # files of git that move no figure
 PACKAGES: Final = ("numpy", "torch", "numba")  # whose versions move times or bits
 
 
 def provenance() -> dict[str, Any]:
-    """Command, commit (and whether files of git differ from it), date, machine, versions."""
+    """Command, commit (and whether files of git other than documents differ from it), date, machine, versions."""
     module = Path(sys.argv[0]).stem
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *WITHOUT_EFFECT)
     return {
         "command": shlex.join(["python", "-m", f"benchmarks.{module}", *sys.argv[1:]]),
         "commit": _git("rev-parse", "HEAD"),
-        "has_uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "has_uncommitted_changes": bool(changed),
         "date": date.today().isoformat(),
         "machine": f"{os.cpu_count()} cores, {_processor()}, {platform.system()} {platform.machine()}",
         "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},

@@ -83,9 +83,15 @@ def test_the_page_of_python_has_every_public_name() -> None:
     assert set(re.findall(r"^::: panrecon\.(\w+)$", page, re.MULTILINE)) >= set(pr.__all__)
 
 
-def test_links_of_the_readme_lead_somewhere() -> None:
-    links = re.findall(r"\]\(([^)#]+)", (CHECKOUT / "README.md").read_text())
-    assert links and not [link for link in links if "://" not in link and not (CHECKOUT / link).exists()]
+PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
+def test_links_lead_to_files_or_to_generated_pages(page: Path) -> None:
+    generated = {CHECKOUT / "docs" / name for name in ("settings.md", "commands.md", *results.result_pages())}
+    links = re.findall(r"\]\(([^)#]+)", re.sub(r"`[^`\n]*`", "", page.read_text()))
+    targets = [(page.parent / link).resolve() for link in links if "://" not in link]
+    assert not [target for target in targets if not target.exists() and target not in generated]
 
 
 @pytest.fixture
