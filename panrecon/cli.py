@@ -96,14 +96,14 @@ def _add_stage(stage: str) -> None:
     @app.command(
         name=stage,
         add_help_option=False,
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        context_settings={"ignore_unknown_options": True},  # they are among the words, too
         help=f"The stage alone: reads {', '.join(STAGES[stage].reads) or 'the raw scene'}; writes <run>/{stage}/.",
     )
-    def command(context: typer.Context) -> None:
+    def command(words: Annotated[list[str], typer.Argument(hidden=True)] = []) -> None:  # noqa: B006
         import runpy
 
-        sys.argv = [f"{stage}.py", *context.args]
-        runpy.run_module(f"panrecon.pipelines.{stage}", run_name="__main__")
+        sys.argv = [f"{stage}.py", *words]
+        runpy.run_module(f"panrecon.pipelines.{stage}", run_name="__main__", alter_sys=True)
 
 
 for _stage in STAGES:
