@@ -16,6 +16,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parent.parent
 PACKAGED = {"pipelines/": "panrecon/pipelines/", "data/categories/": "panrecon/categories/", "panrecon/": "panrecon/"}
 ROOM = "raw/scannet/room"
@@ -26,6 +28,19 @@ SMALL = (  # settings with which all stages of the room take seconds
     "field.frozen_iterations=10",
     "field.joint_iterations=5",
 )
+# Has the kernels of the field compiled in an environment where nothing is, and uses all of them. Prints how many it
+# used, how many there are, and how many it compiled itself.
+FIRST_USE = """
+from panrecon.field.compilation import compile_kernels
+from panrecon.field.cpu.compiled import COMPILING, KERNELS, ensure_compiled
+import os
+
+ensure_compiled()
+os.environ[COMPILING] = "1"
+compile_kernels()
+used = [kernel for kernel in KERNELS if kernel.signatures]
+print(len(used), len(KERNELS), sum(sum(kernel.stats.cache_misses.values()) for kernel in used))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +75,13 @@ def full(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def home(full: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def first_use(full: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What `FIRST_USE` prints, in the environment in which nothing else ran before."""
+    return succeed(full.with_name("python"), "-c", FIRST_USE, cwd=tmp_path_factory.mktemp("first"))
+
+
+@pytest.fixture(scope="module")
+def home(full: Path, first_use: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's folder, with a room that the installed package simulated and reconstructed."""
     folder = tmp_path_factory.mktemp("home")
     succeed(full, "simulate", "room", ROOM, "--frames", "12", "--width", "96", cwd=folder)
@@ -148,6 +169,14 @@ def test_the_installed_package_is_not_the_checkout(
     where = panrecon(python, "-c", "import panrecon; print(panrecon.__file__)", cwd=tmp_path).stdout.strip()
     assert Path(where).is_relative_to(command.parents[1])
     assert "doctor" in succeed(command, "--help", cwd=tmp_path)
+
+
+def test_no_kernel_is_compiled_by_the_process_that_uses_it(full: Path, first_use: str) -> None:
+    """A first run has the bits of every other: numba rounds otherwise in the process that compiled."""
+    used, kernels, compiled = map(int, first_use.split())
+    assert 5 <= used <= kernels
+    assert compiled == 0
+    assert len(list(full.parents[1].glob("lib/python*/site-packages/panrecon/**/panrecon-field-*.compiled"))) == 1
 
 
 def test_a_room_is_reconstructed_and_scored(full: Path, home: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import numba
+from filelock import FileLock
 from llvmlite.binding import get_host_cpu_name
 
 from panrecon.field.cpu import hash_encoding, hash_kernels, mlp_kernels, simd
@@ -35,18 +36,26 @@ KERNELS: Final = tuple(
 def ensure_compiled() -> None:
     """Has the kernels of the field compiled, unless numba's cache holds them as they are now; half a minute, once.
 
+    Of several processes that ask at the same time one compiles, and the others wait for it.
+
     Raises:
         RuntimeError: they cannot be compiled.
     """
     mark = Path(str(KERNELS[0].stats.cache_path)) / f"panrecon-field-{_cache_key()}.compiled"
     if COMPILING in os.environ or mark.is_file():
         return
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(mark.with_suffix(".lock")):
+        if not mark.is_file():
+            _compile_in_another_process()
+            mark.touch()
+
+
+def _compile_in_another_process() -> None:
     command = [sys.executable, "-P", "-c", PROGRAM, json.dumps(sys.path)]
     done = subprocess.run(command, env=os.environ | {COMPILING: "1"}, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"The kernels of the field cannot be compiled:\n{done.stderr}")
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    mark.touch()
 
 
 def _cache_key() -> str:
