@@ -18,6 +18,7 @@ import panrecon as pr
 from panrecon.cli import app
 from panrecon.structures import VOID
 from tests import CHECKOUT
+from tests.command_line import panrecon
 
 EXAMPLES = CHECKOUT / "examples"
 QUICK = [
@@ -72,17 +73,8 @@ def test_every_vertex_has_a_label_and_how_certain_it_is(result: pr.Reconstructio
 def test_python_and_the_command_line_give_the_same_bytes(room: Path, result: pr.Reconstruction, tmp_path: Path) -> None:
     result.save(tmp_path / "saved")
     sets = [word for override in QUICK for word in ("--set", override)]
-    command = [
-        "run",
-        "scannet/room",
-        "--data",
-        str(room.parent),
-        "--runs",
-        str(tmp_path / "runs"),
-        "--until",
-        "panoptic",
-    ]
-    done = subprocess.run([sys.executable, "-m", "panrecon.cli", *command, *sets], capture_output=True, text=True)
+    options = ["--data", str(room.parent), "--runs", "runs", "--until", "panoptic"]
+    done = panrecon("run", "scannet/room", *options, *sets, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     run = tmp_path / "runs" / "default" / "scannet" / "room"
     for name in ("panoptic.ply", "objects.json"):

@@ -1,10 +1,8 @@
 """Everything a user can get wrong ends in one sentence, exit code 2, and nothing on disk."""
 
 import json
-import os
 import runpy
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +16,7 @@ from panrecon.io.features import read_features
 from panrecon.io.files import read_json, write_json
 from panrecon.io.images import write_depth, write_image
 from panrecon.workflow.scenes import PIPELINES
+from tests.command_line import panrecon
 
 Break = Callable[[Path], object]
 FRAMES = 6  # of the room; every case reads them
@@ -282,10 +281,8 @@ def test_the_sentence_comes_through_a_whole_run(
     room: Path, tmp_path: Path, damage: Break, stage: str, complaint: str
 ) -> None:
     damage(room)
-    command = [sys.executable, "-m", "panrecon.cli", "run", "scannet/room", "--until", stage]
     folders = ["--data", str(room.parent), "--runs", str(tmp_path / "runs")]
-    environment = os.environ | {"COLUMNS": "300"}
-    done = subprocess.run([*command, *folders], capture_output=True, text=True, check=False, env=environment)
+    done = panrecon("run", "scannet/room", "--until", stage, *folders, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     errors = [line for line in done.stderr.splitlines() if "error" in line.lower()]
     assert len(errors) == 1, done.stderr

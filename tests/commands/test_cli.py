@@ -1,7 +1,6 @@
 """The whole pipeline on the small room, as a user runs it."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -16,22 +15,18 @@ from panrecon.evaluation.report.record import schema
 from panrecon.io.files import read_json
 from panrecon.io.images import read_color, read_depth, read_ids
 from panrecon.workflow.stages import STAGES
+from tests.command_line import panrecon
 
-QUICK = [
-    "--set",
+pytestmark = pytest.mark.slow
+
+SMALL = (  # settings with which all stages take seconds
+    "mesh.voxel_size=0.04",
+    "semantics.iterations=50",
     "field.geometry_iterations=30",
-    "--set",
     "field.frozen_iterations=60",
-    "--set",
     "field.joint_iterations=10",
-]
-
-
-def panrecon(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "panrecon.cli", *arguments]
-    return subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "200"}
-    )
+)
+QUICK = [word for setting in SMALL for word in ("--set", setting)]
 
 
 @pytest.fixture(scope="module")

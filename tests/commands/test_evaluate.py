@@ -1,7 +1,6 @@
 """`panrecon evaluate` as a user runs it: files of other programs in; tables, record and page out, or one sentence."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -21,6 +20,9 @@ from numpy.testing import assert_allclose
 from panrecon.cli import app
 from panrecon.evaluation.protocols import PROTOCOLS
 from panrecon.evaluation.report.record import schema
+from tests.command_line import panrecon
+
+pytestmark = pytest.mark.usefixtures("coarse_evaluation")
 
 HEIGHT, WIDTH = 24, 32
 SPACING = 0.1  # m between neighbouring points of the floor
@@ -549,16 +551,10 @@ def test_the_page_asks_the_network_for_nothing(here: Path) -> None:
     assert not re.findall(r"(?:src|href)=\"(?!data:|#)[^\"]*", page)
 
 
-def panrecon(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "panrecon.cli", "evaluate", *arguments]
-    environment = os.environ | {"COLUMNS": "80"}
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env=environment)
-
-
 def test_as_a_user_runs_it(here: Path, sides: Sides) -> None:
     write_scan(here / "scene0001_00", sides)
     arguments = ["-p", "prediction.ply", "-g", "scene0001_00", "-c", "classes.csv", "--json", "out/quality.json"]
-    done = panrecon(*arguments, "--html", "out/report.html", "--markdown", "out/quality.md", cwd=here)
+    done = panrecon("evaluate", *arguments, "--html", "out/report.html", "--markdown", "out/quality.md", cwd=here)
     assert done.returncode == 0, done.stderr
     record = json.loads((here / "out" / "quality.json").read_text())
     jsonschema.Draft202012Validator(schema()).validate(record)
@@ -599,14 +595,16 @@ def test_two_files_are_compared_without_networks_and_workflow(here: Path, absent
 
 
 def test_a_user_who_is_wrong_gets_a_sentence(here: Path) -> None:
-    done = panrecon("-p", "prediction.ply", "-g", "nowhere", "-c", "classes.csv", "--json", "out.json", cwd=here)
+    arguments = ["-p", "prediction.ply", "-g", "nowhere", "-c", "classes.csv", "--json", "out.json"]
+    done = panrecon("evaluate", *arguments, cwd=here)
     assert done.returncode == 2
     assert_one_sentence(done.stderr, "nowhere", "does not exist")
     assert not (here / "out.json").exists()
 
 
 def test_the_tables_of_the_project_are_known_by_name(here: Path) -> None:
-    done = panrecon("-p", "truth.ply", "-g", "truth.ply", "-c", "scannet20", cwd=here)  # ids 1, 2, 5, 9 are NYU40's
+    arguments = ["-p", "truth.ply", "-g", "truth.ply", "-c", "scannet20"]  # ids 1, 2, 5, 9 are NYU40's
+    done = panrecon("evaluate", *arguments, cwd=here)
     assert done.returncode == 0, done.stderr
     assert "wall" in done.stdout
 

@@ -1,7 +1,5 @@
 """Laws of the settings.yaml of a raw scene."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 from benchmarks.breaks import copied
@@ -9,6 +7,7 @@ from panrecon.io.files import write_text
 from panrecon.io.scan import read_scan
 from panrecon.workflow.scenes import Scene, settings_of, settings_of_scenes
 from panrecon.workflow.staleness import stale_stages
+from tests.command_line import panrecon
 
 
 def test_a_scenes_own_settings_come_before_the_users(room: Path, tmp_path: Path) -> None:
@@ -26,13 +25,9 @@ def test_scenes_of_one_run_have_each_its_own_and_a_change_makes_stale(
     write_text(other / "settings.yaml", "scan: {frame_stride: 10}\n")
     runs = tmp_path / "runs"
     arguments = ["run", "scannet/room", "scannet/second room", "--data", str(room.parent), "--runs", str(runs)]
-    process = subprocess.run(
-        [sys.executable, "-m", "panrecon.cli", *arguments, "--until", "scan"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "settings.yaml" in process.stderr
+    done = panrecon(*arguments, "--until", "scan", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "settings.yaml" in done.stderr
     scenes = [Scene("scannet", raw.name, raw, runs / "default" / "scannet" / raw.name) for raw in (room, other)]
     assert [len(read_scan(scene.run / "scan").frames) for scene in scenes] == [40, 4]
     assert [stale_stages(scene, settings_of_scenes(scenes, [], [])[scene.label], "scan") for scene in scenes] == [

@@ -22,6 +22,8 @@ from panrecon.structures import VOID, Labels, PanopticMesh, TriangleMesh
 from panrecon.visualization import error_colors, label_colors
 from tests.evaluation.plain import CHAIR, CLASSES, CLUTTER, FLOOR, TABLE, WALL, label_pairs, plain_strict
 
+pytestmark = pytest.mark.usefixtures("coarse_evaluation")
+
 HEIGHT, WIDTH = 12, 16
 UP = np.array([0.0, 0.0, 1.0])
 ALL = tuple(parse_protocol(name) for name in PROTOCOLS)

@@ -41,6 +41,7 @@ def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_training_finds_base_classes_and_names_novel_ones(known: list[LabelledScan], text: TextEmbeddings) -> None:
     settings = TrainingSettings(250, rate=3e-3, voxel_weight=0.5)
     trained = train(known, text, TINY, settings)
