@@ -69,11 +69,13 @@ kitti360/%: setup  ## the same of a drive of KITTI-360; DATA=<its root> and <dri
 $(STAGES): setup  ## one stage and what it needs: make mesh DATASET=scannet SCENE=<scene>
 	+@$(RUN_STAGES) $(DATASET)/$(SCENE) --until $@ $(OPTIONS)
 
-test: .venv/ready-to-test  ## the whole test suite
-	$(BIN)/python -m pytest -q
+TEST := $(BIN)/python -m pytest -q -n auto --dist loadfile
+
+test: .venv/ready-to-test  ## the whole test suite, on every core
+	$(TEST)
 
 test-fast: .venv/ready-to-test  ## the tests that take less than 5 s each, on every core
-	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile
+	$(TEST) -m "not slow"
 
 check: lint types  ## style and types
 
