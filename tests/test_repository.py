@@ -48,7 +48,7 @@ def test_workflows_call_targets_of_make_and_programs_that_exist(workflow: Path) 
 
 def test_hooks_call_the_tools_of_the_pinned_environment() -> None:
     (repository,) = read_yaml(CHECKOUT / ".pre-commit-config.yaml")["repos"]
-    requirements = (CHECKOUT / "requirements.txt").read_text()
+    requirements = (CHECKOUT / "requirements-test.txt").read_text()
     tools = {hook["entry"].split()[0].removeprefix(".venv/bin/") for hook in repository["hooks"]}
     assert tools == {"ruff", "mypy"}
     assert all(f"\n{tool}==" in requirements for tool in tools)
