@@ -14,6 +14,8 @@ from panrecon.errors import InputError
 from panrecon.terminal import exit_on_input_error
 
 if TYPE_CHECKING:
+    import networkx as nx
+
     from panrecon.io.detections import DetectionFile
     from panrecon.structures import CategoryTable, Frame, Scan, SceneObject, SupportingMask
 
@@ -52,7 +54,7 @@ class _ObjectEvidence:
     category: int  # by the semantics stage, which may differ from that of the graph
     is_rejected: bool  # by the panoptic stage
     points: Float[np.ndarray, "P 3"]
-    neighbours: dict[int, tuple[str, float, float]]  # by id: class, votes for and against merging with it
+    objects: "nx.Graph[int]"  # with the votes between them
     scan: "Scan"
     table: "CategoryTable"
     detections: "DetectionFile"
@@ -88,21 +90,13 @@ def _read(run: Path, object_id: int) -> _ObjectEvidence:
     is_rejected = False
     if panoptic.is_file() and read_json(panoptic)["inputs"]["graph"] == digest:
         is_rejected = index not in artifact.read_object_confidences(run / "panoptic" / "objects.json")
-    object_graph = read_json(run / "graph" / "object_graph.json")
-    class_of_object = {node["id"]: node["category"] for node in object_graph["nodes"]}
-    neighbours = {
-        other: (class_of_object[other], edge["votes_for"], edge["votes_against"])
-        for edge in object_graph["edges"]
-        for one, other in ((edge["source"], edge["target"]), (edge["target"], edge["source"]))
-        if one == object_id
-    }
     return _ObjectEvidence(
         object_id,
         scene_object,
         category,
         is_rejected,
         read_mesh(run / "mesh" / "mesh.ply").vertices[is_of_object],
-        neighbours,
+        artifact.read_object_graph(run / "graph"),
         read_scan(run / "scan"),
         table,
         read_detections(run / "masks" / "detections.json", table),
@@ -130,8 +124,10 @@ def sentences(evidence: _ObjectEvidence) -> Iterator[str]:
     contradicting = sorted(scene_object.contradicting, key=frame_index.__getitem__)
     yield f"  frames that detect it: {', '.join(detecting)}"
     yield f"  frames that label it as something else: {', '.join(contradicting) or 'none'}"
-    for other, (name, merge_for, merge_against) in sorted(evidence.neighbours.items()):
-        yield f"  same object as {other} ({name}): {merge_for:.0f} votes for, {merge_against:.0f} against"
+    for other, votes in sorted(evidence.objects[evidence.object_id].items()):
+        name = evidence.objects.nodes[other]["category"]
+        counts = f"{votes['votes_for']:.0f} votes for, {votes['votes_against']:.0f} against"
+        yield f"  same object as {other} ({name}): {counts}"
 
 
 def _crops(evidence: _ObjectEvidence) -> Iterator[UInt8[np.ndarray, "h w 3"]]:

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import networkx as nx
 import numpy as np
 from jaxtyping import Int
 
@@ -25,6 +24,9 @@ from panrecon.structures import (
     SupportingMask,
     View,
 )
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 def write_superfaces(folder: Path, superface_of_vertex: Int[np.ndarray, " V"]) -> None:
@@ -105,28 +107,25 @@ def read_object_confidences(path: Path) -> dict[int, ObjectConfidence]:
     return {number + VOID: ObjectConfidence(confidence, frames) for number, confidence, frames in lines}
 
 
-def object_graph(instances: Instances, graph: SuperfaceGraph, table: CategoryTable) -> "nx.Graph[int]":
-    """The objects as nodes, the votes between them summed on edges; opens in other graph tools."""
-    result: nx.Graph[int] = nx.Graph()
-    for instance, scene_object in enumerate(instances.objects):
-        name = table[scene_object.category].name
-        result.add_node(instance - VOID, category=name, confidence=scene_object.confidence)
-    ends = np.stack([instances.of_superface.instance[end] for end in (graph.first, graph.second)], axis=1)
-    between = (ends != VOID).all(axis=1) & (ends[:, 0] != ends[:, 1])
-    pairs, edge = np.unique(np.sort(ends[between], axis=1), axis=0, return_inverse=True)
-    votes = [np.bincount(edge.ravel(), v[between], len(pairs)) for v in (graph.votes_for, graph.votes_against)]
-    for (a, b), votes_for, votes_against in zip(pairs - VOID, *votes, strict=True):
-        result.add_edge(int(a), int(b), votes_for=float(votes_for), votes_against=float(votes_against))
-    return result
-
-
 def write_object_graph(folder: Path, objects: "nx.Graph[int]") -> None:
-    """Writes the graph as node-link JSON of networkx."""
+    """Writes the graph as node-link JSON of networkx, which other graph tools open."""
+    import networkx as nx
+
     write_json(folder / "object_graph.json", nx.node_link_data(objects, edges="edges"))
+
+
+def read_object_graph(folder: Path) -> "nx.Graph[int]":
+    """The objects and the votes between them, as `object_graph` states them."""
+    import networkx as nx
+
+    objects: nx.Graph[int] = nx.node_link_graph(read_json(folder / "object_graph.json"), edges="edges")
+    return objects
 
 
 def write_graph_result(folder: Path, result: GraphResult, table: CategoryTable) -> None:
     """All of the artifact but the label images of frames, which `write_frame_labels` writes one by one."""
+    from panrecon.graph.object_graph import object_graph  # networkx takes 0.15 s to import
+
     write_superfaces(folder, result.superface_of_vertex)
     write_graph(folder, result.graph)
     write_instances_found(folder, result.instances, table)

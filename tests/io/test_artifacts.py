@@ -13,6 +13,7 @@ from safetensors import safe_open
 from panrecon.config import SemanticsSettings
 from panrecon.errors import InputError
 from panrecon.features.projection import fit_projection
+from panrecon.graph.object_graph import object_graph
 from panrecon.io import graph as graph_artifact
 from panrecon.io.features import read_all_features, read_features, write_features, write_projection
 from panrecon.io.files import read_arrays, read_json
@@ -184,12 +185,14 @@ def test_objects_left_out_leave_the_ids_of_the_others(
     assert [(found["id"], found["category"]) for found in read_json(tmp_path / "objects.json")] == [(2, "table")]
 
 
-def test_the_object_graph_sums_the_votes_between_objects(
-    instances: Instances, graph: SuperfaceGraph, table: CategoryTable
+def test_the_object_graph_comes_back(
+    tmp_path: Path, instances: Instances, graph: SuperfaceGraph, table: CategoryTable
 ) -> None:
-    objects = graph_artifact.object_graph(instances, graph, table)
-    assert set(objects.nodes) == {1, 2}
-    assert list(objects.edges(data=True)) == [(1, 2, {"votes_for": 1.0, "votes_against": 3.0})]
+    objects = object_graph(instances, graph, table)
+    graph_artifact.write_object_graph(tmp_path, objects)
+    read = graph_artifact.read_object_graph(tmp_path)
+    assert list(read.nodes(data=True)) == list(objects.nodes(data=True))
+    assert list(read.edges(data=True)) == list(objects.edges(data=True))
 
 
 def test_frame_labels_come_back_and_are_zero_where_void(tmp_path: Path, table: CategoryTable) -> None:
