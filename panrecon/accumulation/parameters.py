@@ -6,6 +6,18 @@ whose depth and motion are exact, tests them.
 
 from dataclasses import dataclass, field
 
+Point = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class ScanParameters:
+    """Which scans are put together, and which of their points are left out."""
+
+    spacing: float = 0.5  # m along the way, 0.1 to 2: a vehicle at rest adds no more scans
+    tested_neighbours: int = 5  # scans before and after one, 1 to 20: their rays test whether its points are dynamic
+    vehicle_min: Point = (-3.5, -1.3, -2.2)  # m in the LiDAR's frame: points between this corner and the next lie
+    vehicle_max: Point = (2.2, 1.3, 0.3)  # on the vehicle itself; KITTI-360's station wagon
+
 
 @dataclass(frozen=True)
 class RangeImageParameters:
@@ -34,6 +46,7 @@ class DeskewParameters:
     """How it is measured whether motion compensation makes pairs of scans fit each other better."""
 
     max_range: float = 25.0  # m, 10 to 60: farther rings lie too far apart for planes
+    pair_count: int = 6  # pairs of scans, evenly spaced along the drive, 2 to 20
     pair_distance: float = 10.0  # m along the way between the scans of a pair, 2 to 20
     point_stride: int = 5  # every n-th point is compared, 1 to 50
     neighbours: int = 8  # points of the other scan that a plane is fitted to, 4 to 30
@@ -59,6 +72,7 @@ class DepthImageParameters:
 class AccumulationParameters:
     """All parameters of the accumulation of LiDAR scans into depth images."""
 
+    scans: ScanParameters = field(default_factory=ScanParameters)
     range_image: RangeImageParameters = field(default_factory=RangeImageParameters)
     dynamic_points: DynamicPointParameters = field(default_factory=DynamicPointParameters)
     deskew: DeskewParameters = field(default_factory=DeskewParameters)

@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from threading import Lock
-from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32
@@ -17,11 +16,6 @@ from panrecon.datasets.points import read_points
 from panrecon.geometry.projective import invert, transform
 from panrecon.structures import Frame, Scan
 from panrecon.visualization import evenly_spaced
-
-VEHICLE: Final = np.array([[-3.5, -1.3, -2.2], [2.2, 1.3, 0.3]])  # m around the LiDAR: points on the vehicle itself
-SPACING: Final = 0.5  # m along the way between scans that are put together: a vehicle at rest adds no more
-NEIGHBOURS: Final = 5  # scans before and after one whose rays test its points
-PAIRS_COMPARED: Final = 6  # pairs of scans that show whether the vehicle's motion distorts them
 
 
 class AccumulatedDepth:
@@ -59,7 +53,7 @@ class AccumulatedDepth:
         )
         steps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
         self._travelled = np.concatenate([[0.0], np.cumsum(steps)])
-        _, self._spaced = np.unique(np.floor(self._travelled / SPACING), return_index=True)
+        _, self._spaced = np.unique(np.floor(self._travelled / parameters.scans.spacing), return_index=True)
         self._lock = Lock()
         self._scans: OrderedDict[int, PosedScan] = OrderedDict()
         self._ranges: OrderedDict[int, Float32[np.ndarray, "rows columns"]] = OrderedDict()
@@ -96,13 +90,15 @@ class AccumulatedDepth:
     def _forget(self, size: int) -> None:
         """No more scans are held than a frame and its neighbours need."""
         for held in (self._scans, self._ranges, self._parts):
-            while len(held) > size + 4 * NEIGHBOURS:
+            while len(held) > size + 4 * self._parameters.scans.tested_neighbours:
                 held.popitem(last=False)
 
     def _separated(self, index: int) -> tuple[Float32[np.ndarray, "n 3"], Float32[np.ndarray, "m 3"]]:
         """World points of a scan: static and dynamic ones."""
         if index not in self._parts:
-            first, last = max(index - NEIGHBOURS, 0), min(index + NEIGHBOURS + 1, len(self._frame_indices))
+            neighbour_count = self._parameters.scans.tested_neighbours
+            first = max(index - neighbour_count, 0)
+            last = min(index + neighbour_count + 1, len(self._frame_indices))
             others = [(self._scan(i), self._range(i)) for i in range(first, last) if i != index]
             scan = self._scan(index)
             is_dynamic = dynamic_points(scan, others, self._parameters.dynamic_points, self._parameters.range_image)
@@ -127,7 +123,9 @@ class AccumulatedDepth:
     def _raw(self, index: int) -> Float32[np.ndarray, "n 3"]:
         """The points of a scan as they are stored, those on the vehicle left out."""
         points = read_points(self._drive.scan_file(int(self._frame_indices[index])))[:, :3]
-        on_vehicle = ((points > VEHICLE[0]) & (points < VEHICLE[1])).all(axis=1)
+        low = np.array(self._parameters.scans.vehicle_min)
+        high = np.array(self._parameters.scans.vehicle_max)
+        on_vehicle = ((points > low) & (points < high)).all(axis=1)
         return np.ascontiguousarray(points[~on_vehicle])
 
     def _world_from_lidar(self, index: int) -> Float[np.ndarray, "4 4"]:
@@ -144,7 +142,7 @@ class AccumulatedDepth:
     def _is_motion_distorted(self) -> bool:
         later = np.searchsorted(self._travelled, self._travelled + self._parameters.deskew.pair_distance)
         pairs = [(here, there) for here, there in enumerate(later.tolist()) if there < len(later)]
-        compared = [index for n in evenly_spaced(len(pairs), PAIRS_COMPARED) for index in pairs[n]]
+        compared = [index for n in evenly_spaced(len(pairs), self._parameters.deskew.pair_count) for index in pairs[n]]
         if not compared:
             return False
         scans = [self._raw(index) for index in compared]
