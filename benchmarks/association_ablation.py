@@ -4,11 +4,9 @@ Strict PQ after the graph on the built-in rooms, and on the rendered scenes with
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
-from unittest.mock import patch
+from typing import Final
 
 import numpy as np
 import typer
@@ -20,8 +18,8 @@ from benchmarks.scenes import BenchScene
 from benchmarks.study import SEEDS, SharedOption, in_processes, study_scenes
 from panrecon.config import GraphSettings
 from panrecon.geometry.mesh import mesh_edges
-from panrecon.graph import consensus
 from panrecon.graph.adjacency import superface_adjacency
+from panrecon.graph.consensus import MergeRule
 from panrecon.graph.evidence import Evidence
 from panrecon.graph.instances import infer_instances
 from panrecon.graph.kernels import felzenszwalb_huttenlocher
@@ -37,11 +35,11 @@ NAME: Final = "association_ablation"
 
 @dataclass(frozen=True)
 class Variant:
-    """Parameters and settings of the graph to change, functions to replace, and observations to alter."""
+    """Parameters, settings and the merge rule of the graph to change, and observations to alter."""
 
     parameters: GraphParameters = field(default_factory=GraphParameters)
     settings: GraphSettings = field(default_factory=GraphSettings)
-    replaced: Mapping[str, Any] = field(default_factory=dict)  # functions of `graph.consensus`, by name
+    merge_rule: MergeRule = field(default_factory=MergeRule)
     altered: Callable[[FrameObservation], FrameObservation] = lambda observation: observation
     depth_edges: float = 0.0  # weight of a depth discontinuity between superfaces
 
@@ -88,12 +86,12 @@ VARIANTS: Final[Mapping[str, Variant]] = {
     "frames from one pose count each": Variant(GraphParameters(same_position=-1.0)),
     "stuff masks are no evidence": Variant(GraphParameters(stuff_weight=0.0)),
     "views without label are no evidence": Variant(GraphParameters(unlabelled_weight=0.0)),
-    "votes by sign, not by share of views": Variant(replaced={"affinity": votes_for_and_against}),
+    "votes by sign, not by share of views": Variant(merge_rule=MergeRule(affinity=votes_for_and_against)),
     "no prior on the affinity": Variant(GraphParameters(prior_frames=0.0)),
     "walls may seed objects": Variant(GraphParameters(min_thing_share=0.0)),
     "merges on to 0.35": Variant(GraphParameters(merge_affinity=0.35)),
     "merges end at 0.65": Variant(GraphParameters(merge_affinity=0.65)),
-    "class is evidence against merges, too": Variant(replaced={"vote": vote_by_class}),
+    "class is evidence against merges, too": Variant(merge_rule=MergeRule(vote=vote_by_class)),
     "masks join objects whatever their class": Variant(GraphParameters(class_penalty=0.0)),
     "fragments never seen together stay apart": Variant(GraphParameters(min_smooth_share=np.inf)),
     "unassigned masks are dropped": Variant(GraphParameters(min_unassigned_frames=np.inf)),
@@ -135,11 +133,9 @@ def measure(scene: BenchScene, run: Path) -> list[tuple[str, str, dict[str, floa
         adjacency = superface_adjacency(mesh, superface)
         for group, observations in seen:
             altered = [variant.altered(observation) for observation in observations]
-            with patch.multiple(consensus, **variant.replaced) if variant.replaced else nullcontext():
-                found = infer_instances(
-                    altered, superface, adjacency, built.table, variant.settings, variant.parameters
-                )
-            result.append((name, group, built.scores(labels_of_vertices(found))))
+            inputs = (altered, superface, adjacency, built.table)
+            inferred = infer_instances(*inputs, variant.settings, variant.parameters, variant.merge_rule)
+            result.append((name, group, built.scores(labels_of_vertices(inferred))))
     return result
 
 

@@ -8,7 +8,8 @@ each other in turn, normalised by the frames that detect the object; fragments t
 by geometry. View consensus is that of Yan et al. (MaskClustering, CVPR 2024), here over superfaces.
 """
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -28,18 +29,37 @@ from panrecon.graph.association import (
 from panrecon.graph.evidence import Evidence
 from panrecon.graph.objects import well_viewing_frames
 from panrecon.graph.parameters import GraphParameters
-from panrecon.graph.voting import STUFF, THING, PairVotes, membership, vote
+from panrecon.graph.voting import STUFF, THING, Membership, PairVotes, membership, vote
 from panrecon.structures import VOID
 
 
+def affinity(votes: PairVotes, parameters: GraphParameters) -> Float[np.ndarray, " P"]:
+    """The share of the frames with evidence on a pair that have it in one mask; in [0, 1)."""
+    separate = votes.apart + parameters.stuff_weight * votes.stuff + parameters.unlabelled_weight * votes.unlabelled
+    return votes.together / (votes.together + separate + parameters.prior_frames)
+
+
+@dataclass(frozen=True)
+class MergeRule:
+    """How the votes on pairs of clusters are counted, and their affinity from these: in [0, 1], the highest merge."""
+
+    vote: Callable[[Evidence, Membership], PairVotes] = vote
+    affinity: Callable[[PairVotes, GraphParameters], Float[np.ndarray, " P"]] = affinity
+
+
 def consensus(
-    evidence: Evidence, adjacency: SuperfaceAdjacency, overlap: float, min_frames: int, parameters: GraphParameters
+    evidence: Evidence,
+    adjacency: SuperfaceAdjacency,
+    overlap: float,
+    min_frames: int,
+    parameters: GraphParameters,
+    rule: MergeRule = MergeRule(),
 ) -> Association:
     """The objects on which frames agree, each with masks in `min_frames` frames.
 
     A superface is in a mask that covers more than the share `overlap` of its visible vertices.
     """
-    cluster, count = agglomerate(evidence, overlap, parameters)
+    cluster, count = agglomerate(evidence, overlap, parameters, rule)
     seed_masks = assign_masks(evidence, cluster, count, parameters.min_seed_iou, parameters.class_penalty)
     association = Association(cluster, seed_masks, count).compact(evidence, min_frames)
     for refinement_round in range(parameters.refinement_rounds):
@@ -53,7 +73,9 @@ def consensus(
     return merge_fragments(evidence, association, adjacency, parameters).compact(evidence)
 
 
-def agglomerate(evidence: Evidence, overlap: float, parameters: GraphParameters) -> tuple[Int[np.ndarray, " S"], int]:
+def agglomerate(
+    evidence: Evidence, overlap: float, parameters: GraphParameters, rule: MergeRule = MergeRule()
+) -> tuple[Int[np.ndarray, " S"], int]:
     """The cluster of every superface and the number of clusters; `VOID` for superfaces that are rarely in a thing."""
     members = membership(evidence, overlap, parameters)
     in_thing = members.frames_in_state(THING, evidence.weight_of_frame)
@@ -64,19 +86,13 @@ def agglomerate(evidence: Evidence, overlap: float, parameters: GraphParameters)
     count = int(is_node.sum())
     while True:
         on_clusters = evidence.grouped(cluster, count)
-        votes = vote(on_clusters, membership(on_clusters, overlap, parameters))
-        similarity = affinity(votes, parameters)
+        votes = rule.vote(on_clusters, membership(on_clusters, overlap, parameters))
+        similarity = rule.affinity(votes, parameters)
         merged, fewer = merge_mutual(votes.first, votes.second, similarity, parameters.merge_affinity, count)
         if fewer == count:
             return cluster.astype(np.int32), count
         cluster = np.append(merged, VOID)[cluster]
         count = fewer
-
-
-def affinity(votes: PairVotes, parameters: GraphParameters) -> Float[np.ndarray, " P"]:
-    """The share of the frames with evidence on a pair that have it in one mask; in [0, 1)."""
-    separate = votes.apart + parameters.stuff_weight * votes.stuff + parameters.unlabelled_weight * votes.unlabelled
-    return votes.together / (votes.together + separate + parameters.prior_frames)
 
 
 def merge_mutual(

@@ -10,7 +10,7 @@ from jaxtyping import Int
 from panrecon.config import GraphSettings
 from panrecon.graph.adjacency import SuperfaceAdjacency
 from panrecon.graph.association import Association
-from panrecon.graph.consensus import consensus
+from panrecon.graph.consensus import MergeRule, consensus
 from panrecon.graph.evidence import Evidence
 from panrecon.graph.labelling import refine_to_vertices, superface_labelling
 from panrecon.graph.objects import scene_objects
@@ -41,6 +41,7 @@ def infer_instances(
     table: CategoryTable,
     settings: GraphSettings,
     parameters: GraphParameters = GraphParameters(),
+    merge_rule: MergeRule = MergeRule(),
 ) -> GraphResult:
     """The objects by `settings.rule`; each has the class of the greatest sum of score x area of its masks.
 
@@ -59,7 +60,7 @@ def infer_instances(
         case "consensus":
             on_vertices = aggregate_observations(observations, table, len(superface_of_vertex), parameters)
             evidence = on_vertices.grouped(superface_of_vertex, count)
-            association = consensus(evidence, adjacency, settings.overlap, settings.min_frames, parameters)
+            association = consensus(evidence, adjacency, settings.overlap, settings.min_frames, parameters, merge_rule)
             labelling = refine_to_vertices(on_vertices, evidence, superface_of_vertex, association, table, parameters)
             evidence = on_vertices.grouped(labelling.superface_of_vertex, len(labelling.object_of_superface))
             refined = Association(labelling.object_of_superface, association.object_of_mask, association.count)

@@ -1,12 +1,16 @@
 """Laws of the parameters: each is obeyed where it is said to decide."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from panrecon.config import GraphSettings
-from panrecon.graph.consensus import agglomerate
+from panrecon.graph.consensus import MergeRule, agglomerate
+from panrecon.graph.evidence import Evidence
 from panrecon.graph.instances import infer_instances
 from panrecon.graph.parameters import ConfidenceModel, GraphParameters
+from panrecon.graph.voting import Membership, PairVotes, vote
 from panrecon.structures import CategoryTable
 
 from .conftest import NO_ADJACENCY, Shot, Tiles, evidence_of, observations
@@ -48,6 +52,23 @@ def test_affinities_above_one_merge_no_superfaces(tiles: Tiles, walk: list[Shot]
         evidence_of(walk, table, tiles.superface_of_vertex), 0.5, GraphParameters(merge_affinity=1.0)
     )
     assert count == (cluster >= 0).sum() == (tiles.number > 0).sum()
+
+
+@pytest.mark.parametrize("part", ["vote", "affinity"])
+def test_superfaces_stay_apart_by_a_rule_without_affinity(
+    tiles: Tiles, walk: list[Shot], table: CategoryTable, part: str
+) -> None:
+    def opposed(evidence: Evidence, members: Membership) -> PairVotes:
+        votes = vote(evidence, members)
+        return replace(votes, together=np.zeros_like(votes.together))
+
+    rules = {
+        "vote": MergeRule(vote=opposed),
+        "affinity": MergeRule(affinity=lambda votes, parameters: np.zeros(len(votes.together))),
+    }
+    evidence = evidence_of(walk, table, tiles.superface_of_vertex)
+    _, count = agglomerate(evidence, 0.5, GraphParameters(), rules[part])
+    assert count == (tiles.number > 0).sum()
 
 
 def test_confidence_follows_its_model(tiles: Tiles, walk: list[Shot], table: CategoryTable) -> None:
