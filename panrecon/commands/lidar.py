@@ -284,6 +284,7 @@ def _train(
     """Trains with a progress bar, checkpoints and, if asked for, events for TensorBoard."""
     from panrecon.io.lidar import write_checkpoint
     from panrecon.io.tensorboard import event_log
+    from panrecon.lidar.train import Execution
     from panrecon.lidar.train import train as fit
 
     first = int(resume["step"]) if resume is not None else 0
@@ -303,7 +304,7 @@ def _train(
                 log.flush()  # what a resumed training does not log again
             write_checkpoint(out, state, record)
 
-        return fit(scans, text_embeddings, record.network, settings, resume, on_step, on_checkpoint, device)
+        return fit(scans, text_embeddings, record.network, settings, resume, on_step, on_checkpoint, Execution(device))
 
 
 def _scores(

@@ -4,7 +4,7 @@ On a CPU one seed gives one result, bit for bit, also when training stops at a c
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -26,6 +26,14 @@ from panrecon.threads import one_thread
 
 State = dict[str, Tensor]
 IGNORED_LOGIT = -30.0  # of a voxel that does not supervise a mask: gradient and loss of its target 0 vanish
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where the network is trained, and by which sparse convolutions; plain torch without a backend."""
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    backend: SparseBackend | None = None
 
 
 @dataclass(frozen=True)
@@ -72,8 +80,7 @@ def train(
     resume: Mapping[str, Tensor] | None = None,
     on_step: Callable[[int, Mapping[str, float]], None] | None = None,
     on_checkpoint: Callable[[int, State], None] | None = None,
-    device: torch.device | None = None,
-    backend: SparseBackend | None = None,
+    execution: Execution = Execution(),
 ) -> TrainedNetwork:
     """A network trained on the scans, from scratch or from a checkpoint's state.
 
@@ -84,7 +91,7 @@ def train(
         InputError: there is no scan, or no base class.
         FloatingPointError: a loss is not finite; the message names step and loss.
     """
-    trainer = Trainer(scans, text_embeddings, network, settings, device, backend)
+    trainer = Trainer(scans, text_embeddings, network, settings, execution)
     if resume is not None:
         trainer.load(resume)
     for step in trainer.remaining():
@@ -110,8 +117,7 @@ class Trainer:
         text_embeddings: TextEmbeddings,
         network: NetworkSettings,
         settings: TrainingSettings,
-        device: torch.device | None = None,
-        backend: SparseBackend | None = None,
+        execution: Execution = Execution(),
     ) -> None:
         if not scans:
             raise InputError("There is no scan to train on; name at least one.")
@@ -119,13 +125,13 @@ class Trainer:
             raise InputError("All classes are novel; training needs at least one base class.")
         self.scans = scans
         self.settings = settings
-        self.device = device or torch.device("cpu")
+        self.device = execution.device
         self.text_embeddings = text_embeddings.base.to(self.device)
         self.generator = torch.Generator().manual_seed(settings.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             cosine = between_class_cosine(self.text_embeddings)
-            untrained = PanopticNetwork(network, self.text_embeddings.is_thing, backend, cosine)
+            untrained = PanopticNetwork(network, self.text_embeddings.is_thing, execution.backend, cosine)
         self.network = untrained.to(self.device).train()
         parameters = self.network.parameters()
         self.optimizer = torch.optim.AdamW(parameters, settings.rate, weight_decay=settings.weight_decay)
