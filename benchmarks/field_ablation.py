@@ -6,7 +6,7 @@ of the pipeline against colour statistics and none.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ from panrecon.io.scan import read_scan, scan_views
 from panrecon.pipeline import FieldResult, FieldSupervision, field_stage, panoptic_stage, semantics_stage
 from panrecon.refinement.parameters import RefinementParameters
 from panrecon.refinement.refine import refine
-from panrecon.structures import FeatureMap, Labels, PanopticMesh, SceneObject, View
+from panrecon.structures import FeatureMap, LabelledScene, Labels, PanopticMesh, SceneObject, SegmentedScene
 from panrecon.terminal import console, exit_on_input_error
 
 NAME: Final = "field_ablation"
@@ -122,8 +122,8 @@ class Bench:
         if variant.features == "none":
             prior = self.instances.of_superface.at(self.superface_of_vertex)
             return LabelsBeforeField(self.instances.objects, prior, np.zeros(len(prior.category), np.float32), maps)
-        inputs = (self.views, self.mesh, self.superface_of_vertex, self.instances, maps, self.table)
-        result = semantics_stage(*inputs, Settings().semantics)
+        scene = SegmentedScene(self.mesh, self.superface_of_vertex, self.instances, self.table)
+        result = semantics_stage(self.views, scene, maps, Settings().semantics)
         of_superface = result.of_superface if variant.propagation else result.before
         confidence = result.points.confidence * variant.propagation
         return LabelsBeforeField(result.objects, of_superface.at(self.superface_of_vertex), confidence, maps)
@@ -133,36 +133,22 @@ class Bench:
         key = repr(variant.training)
         if key not in self._fields:
             map_of_frame = dict(zip(self.views.names, before.maps, strict=True))
-            supervision = FieldSupervision(
-                self.mesh, before.prior, before.confidence, self._masks(before), map_of_frame.__getitem__
-            )
+            supervision = FieldSupervision(self._scene(before), before.confidence, map_of_frame.__getitem__)
             settings = Settings().field.model_copy(update=dict(variant.settings))
-            self._fields[key] = field_stage(
-                self.views, supervision, self.table, before.objects, settings, parameters=variant.parameters
-            )
+            self._fields[key] = field_stage(self.views, supervision, settings, parameters=variant.parameters)
         return self._fields[key]
 
     def panoptic(self, variant: Variant, before: LabelsBeforeField, result: FieldResult) -> PanopticMesh:
         """The final labels."""
-        return panoptic_stage(
-            self.views,
-            self.mesh,
-            result.fitted.field,
-            result.data.box,
-            before.prior,
-            before.objects,
-            self._masks(before),
-            self.table,
-            variant.panoptic,
-            variant.refinement,
-        ).panoptic
+        field, box = result.fitted.field, result.data.box
+        scene = self._scene(before)
+        return panoptic_stage(self.views, scene, field, box, variant.panoptic, variant.refinement).panoptic
 
     def panoptic_without_field(self, before: LabelsBeforeField) -> PanopticMesh:
         """The final labels where every class and every instance is as probable as another."""
         count, columns = len(self.superface_of_vertex), (len(self.table), len(before.objects) + 1)
         category, instance = (np.full((count, width), 1 / width, np.float32) for width in columns)
-        inputs = (category, instance, before.prior, before.objects, self.table, self.views, self._masks(before))
-        return refine(self.mesh, *inputs, REFINEMENT).panoptic
+        return refine(self.views, self._scene(before), category, instance, REFINEMENT).panoptic
 
     def _map(self, index: int, variant: Variant) -> FeatureMap:
         match variant.features:
@@ -173,9 +159,10 @@ class Bench:
             case _:
                 assert_never(variant.features)
 
-    def _masks(self, before: LabelsBeforeField) -> Callable[[View], Labels]:
+    def _scene(self, before: LabelsBeforeField) -> LabelledScene:
         folder = self.run / "graph" / "labels"
-        return partial(read_labels_of_surfaces, folder, objects=before.objects, table=self.table)
+        masks = partial(read_labels_of_surfaces, folder, objects=before.objects, table=self.table)
+        return LabelledScene(self.mesh, before.prior, before.objects, self.table, masks)
 
 
 def ablation(bench: Bench, names: list[str]) -> Iterator[tuple[str, Scores]]:

@@ -30,7 +30,7 @@ from panrecon.features.projection import Projection, fit_projection
 from panrecon.field.field import PanopticField, SceneBox
 from panrecon.field.fit import FittedField, State, fit
 from panrecon.field.inference import RenderedView, field_surface, query, render_view
-from panrecon.field.parameters import FieldParameters
+from panrecon.field.parameters import FieldParameters, RenderingParameters
 from panrecon.field.sampling import FieldData
 from panrecon.field.scene_renderer import SceneImages, SceneRenderer
 from panrecon.field.supervision import SurfaceSupervision, TrainingView, field_data, scene_box, split_frames
@@ -56,12 +56,13 @@ from panrecon.structures import (
     CategoryTable,
     Detections,
     FeatureMap,
-    Instances,
+    LabelledScene,
     Labels,
     PanopticMesh,
     PointSemantics,
     Scan,
     SceneObject,
+    SegmentedScene,
     TriangleMesh,
     View,
     Views,
@@ -184,11 +185,8 @@ class SemanticsResult:
 
 def semantics_stage(
     views: Views,
-    mesh: TriangleMesh,
-    superface_of_vertex: Int[np.ndarray, " V"],
-    instances: Instances,
+    scene: SegmentedScene,
     features: Iterable[FeatureMap],
-    table: CategoryTable,
     settings: SemanticsSettings,
     progress: Progress = no_progress,
     parameters: SemanticsParameters = SemanticsParameters(),
@@ -197,15 +195,17 @@ def semantics_stage(
 
     `features` are the maps of all views in order.
     """
+    mesh, superface_of_vertex, table = scene.mesh, scene.superface_of_vertex, scene.table
     posed_features = track(zip(views.poses, features, strict=True), progress, "frames", len(views.names))
     lifted = lift_features(mesh, views.camera, posed_features, settings.depth_tolerance, parameters)
-    objects = instances.objects
+    labels_of_masks = scene.instances.of_superface
+    objects = scene.instances.objects
     if settings.similarity_relabelling:
-        object_of_vertex = instances.of_superface.instance[superface_of_vertex]
+        object_of_vertex = labels_of_masks.instance[superface_of_vertex]
         with progress("relabelling", 1) as advance:
             objects = relabel_by_similarity(objects, object_of_vertex, lifted, len(table), parameters)
             advance(1)
-    named = with_categories(instances.of_superface, objects)
+    named = with_categories(labels_of_masks, objects)
     with progress("classifier", 1) as advance:
         category = named.category[superface_of_vertex]
         classifier = fit_classifier(lifted, category, superface_of_vertex, len(table), settings, parameters)
@@ -229,23 +229,19 @@ class FieldResult:
 
 @dataclass(frozen=True)
 class FieldSupervision:
-    """What the field is trained on beside images: labels of the mesh's V vertices and of the frames' own masks.
+    """What the field is trained on beside images: a scene's labels, those of its V vertices with their confidence.
 
-    `labels_of_view` gives a view's corrected masks (`labels_on_surfaces`), `features_of_frame` its map by its name.
+    `features_of_frame` gives the map of a frame by its name.
     """
 
-    mesh: TriangleMesh
-    labels: Labels
+    scene: LabelledScene
     confidence: Float[np.ndarray, " V"]
-    labels_of_view: Callable[[View], Labels]
     features_of_frame: Callable[[str], FeatureMap]
 
 
 def field_stage(
     views: Views,
     supervision: FieldSupervision,
-    table: CategoryTable,
-    objects: Sequence[SceneObject],
     settings: FieldSettings,
     progress: Progress = no_progress,
     resume: Mapping[str, Tensor] | None = None,
@@ -261,17 +257,16 @@ def field_stage(
         FloatingPointError: the optimisation diverged.
     """
     training, held_out = split_frames(len(views.names), settings.held_out_frames)
-    surface = SurfaceSupervision(
-        supervision.mesh, supervision.labels, supervision.confidence, settings.truncation, parameters
-    )
+    scene = supervision.scene
+    surface = SurfaceSupervision(scene.mesh, scene.labels, supervision.confidence, settings.truncation, parameters)
 
     def supervised(index: int) -> TrainingView:
         view = views.read(index)
-        return surface.training_view(view, supervision.labels_of_view(view), supervision.features_of_frame(view.name))
+        return surface.training_view(view, scene.labels_of_view(view), supervision.features_of_frame(view.name))
 
     frames = list(track(map(supervised, training), progress, "labels", len(training)))
-    box = scene_box(supervision.mesh.vertices, settings.truncation, parameters)
-    data = field_data(frames, box, len(table), len(objects))
+    box = scene_box(scene.mesh.vertices, settings.truncation, parameters)
+    data = field_data(frames, box, len(scene.table), len(scene.objects))
     with progress("fit", settings.steps) as advance:
         fitted = fit(
             data,
@@ -285,53 +280,34 @@ def field_stage(
 
 
 def rendered_training_views(
-    result: FieldResult, count: int
+    result: FieldResult, count: int, parameters: RenderingParameters = RenderingParameters()
 ) -> Iterator[tuple[UInt8[np.ndarray, "h w 3"], RenderedView]]:
     """Colour at training size of at most `count` training views, evenly spaced, and what the field shows there."""
     data = result.data
     for index in evenly_spaced(len(data.color), count):
         pose, depth = data.world_from_camera[index], data.depth[index]
-        yield data.color[index], render_view(result.fitted.field, data.box, data.camera, pose, depth)
+        yield data.color[index], render_view(result.fitted.field, data.box, data.camera, pose, depth, parameters)
 
 
 def panoptic_stage(
     views: Views,
-    mesh: TriangleMesh,
+    scene: LabelledScene,
     field: PanopticField,
     box: SceneBox,
-    prior: Labels,
-    objects: Sequence[SceneObject],
-    labels_of_view: Callable[[View], Labels],
-    table: CategoryTable,
     settings: PanopticSettings,
     parameters: RefinementParameters,
     progress: Progress = no_progress,
 ) -> RefinedLabels:
-    """The panoptic mesh: class and object of every vertex by the field, the labels it has already, and all masks.
-
-    `labels_of_view` gives a view's corrected masks (`labels_on_surfaces`), and is called from several threads.
-    """
+    """The panoptic mesh: class and object of every vertex by the field, the labels it has already, and all masks."""
     if settings.surface == "field":
-        mesh, nearest = field_surface(field, box, mesh, parameters.voxel_size)
-        prior = prior.at(nearest)
+        max_distance = parameters.metres(parameters.max_surface_distance)
+        surface, nearest = field_surface(field, box, scene.mesh, parameters.voxel_size, max_distance)
+        scene = replace(scene, mesh=surface, labels=scene.labels.at(nearest))
     with progress("query", 1) as advance:
-        answer = query(field, mesh.vertices, vertex_normals(mesh.vertices, mesh.faces))
+        answer = query(field, scene.mesh.vertices, vertex_normals(scene.mesh.vertices, scene.mesh.faces))
         advance(1)
-    return refine(
-        mesh,
-        answer.category_probability,
-        answer.instance_probability,
-        prior,
-        objects,
-        table,
-        views,
-        labels_of_view,
-        parameters,
-        boundary_projection=settings.boundary_projection,
-        fine_structures=settings.fine_structures,
-        thin_structures=settings.thin_structures,
-        progress=progress,
-    )
+    probabilities = (answer.category_probability, answer.instance_probability)
+    return refine(views, scene, *probabilities, parameters, settings, progress)
 
 
 def render_views(
@@ -342,9 +318,10 @@ def render_views(
     box: SceneBox,
     table: CategoryTable,
     progress: Progress = no_progress,
+    parameters: RenderingParameters = RenderingParameters(),
 ) -> Iterator[tuple[View, SceneImages]]:
     """The views of these names as recorded, and what the field and the panoptic mesh show from the same place."""
-    renderer = SceneRenderer(field, box, panoptic, table.background)
+    renderer = SceneRenderer(field, box, panoptic, table.background, parameters)
     indices = [index for index, name in enumerate(views.names) if name in names]
     for index in track(indices, progress, "render", len(indices)):
         view = views.read(index)
@@ -418,28 +395,16 @@ def reconstruct(
         return FeatureMap(maps[name].astype(np.float32))
 
     graph = graph_stage(views, mesh, detections, table, settings.graph, progress)
-    superface_of_vertex, instances = graph.superface_of_vertex, graph.instances
-    posed_maps = map(features_of_frame, views.names)
-    semantics = semantics_stage(
-        views, mesh, superface_of_vertex, instances, posed_maps, table, settings.semantics, progress
-    )
-    prior = semantics.of_superface.at(superface_of_vertex)
-    masks = partial(view_labels, graph, detections, semantics.objects, table)
-    supervision = FieldSupervision(mesh, prior, semantics.points.confidence, masks, features_of_frame)
-    field = field_stage(views, supervision, table, semantics.objects, settings.field, progress)
-    refined = panoptic_stage(
-        views,
-        mesh,
-        field.fitted.field,
-        field.data.box,
-        prior,
-        semantics.objects,
-        masks,
-        table,
-        settings.panoptic,
-        RefinementParameters(settings.mesh.voxel_size),
-        progress,
-    )
+    segmented = SegmentedScene(mesh, graph.superface_of_vertex, graph.instances, table)
+    semantics = semantics_stage(views, segmented, map(features_of_frame, views.names), settings.semantics, progress)
+    labels_of_vertices = semantics.of_superface.at(graph.superface_of_vertex)
+    labels_of_view = partial(view_labels, graph, detections, semantics.objects, table)
+    scene = LabelledScene(mesh, labels_of_vertices, semantics.objects, table, labels_of_view)
+    supervision = FieldSupervision(scene, semantics.points.confidence, features_of_frame)
+    trained = field_stage(views, supervision, settings.field, progress)
+    parameters = RefinementParameters(settings.mesh.voxel_size)
+    field, box = trained.fitted.field, trained.data.box
+    refined = panoptic_stage(views, scene, field, box, settings.panoptic, parameters, progress)
     labels = refined.panoptic.labels
     objects = refined.final_objects(semantics.objects)
     confidence = label_confidence(refined.panoptic, mesh, semantics)

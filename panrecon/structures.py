@@ -364,6 +364,30 @@ class Instances:
 
 
 @dataclass(frozen=True)
+class SegmentedScene:
+    """A mesh of V vertices cut into superfaces, and the instances that masks made of them."""
+
+    mesh: TriangleMesh
+    superface_of_vertex: Int[np.ndarray, " V"]
+    instances: Instances
+    table: CategoryTable
+
+
+LabelsOfView = Callable[[View], Labels]  # a view's own labels, of its masks, at its size; called from several threads
+
+
+@dataclass(frozen=True)
+class LabelledScene:
+    """A mesh with a label for each of its V vertices, the objects that instances index, and the labels of any view."""
+
+    mesh: TriangleMesh
+    labels: Labels
+    objects: Sequence[SceneObject]
+    table: CategoryTable
+    labels_of_view: LabelsOfView
+
+
+@dataclass(frozen=True)
 class PointSemantics:
     """Class probabilities of every point; rows sum to 1, or are all 0 where no frame gave the point a feature."""
 

@@ -11,7 +11,7 @@ from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan, scan_views
 from panrecon.io.semantics import read_point_semantics, read_superface_labels
 from panrecon.pipeline import FieldSupervision, field_stage, rendered_training_views
-from panrecon.structures import Labels
+from panrecon.structures import LabelledScene, Labels
 from panrecon.visualization import contact_sheet, depth_image, label_colors
 from panrecon.workflow.script import Stage, run_stage
 
@@ -23,12 +23,13 @@ def main(stage: Stage) -> None:
     labels = read_superface_labels(stage.folder("semantics")).at(read_superfaces(stage.folder("graph")))
     confidence = read_point_semantics(stage.folder("semantics")).confidence
     masks = partial(read_labels_of_surfaces, stage.folder("graph") / "labels", objects=objects, table=table)
-    supervision = FieldSupervision(mesh, labels, confidence, masks, partial(read_features, stage.folder("features")))
+    scene = LabelledScene(mesh, labels, objects, table, masks)
+    supervision = FieldSupervision(scene, confidence, partial(read_features, stage.folder("features")))
     resume = read_checkpoint(stage.output)
     if resume is not None:
         stage.say(f"resumes at step {int(resume['step'])}")
     settings, save = stage.settings.field, partial(write_checkpoint, stage.output)
-    result = field_stage(views, supervision, table, objects, settings, stage.progress, resume, save)
+    result = field_stage(views, supervision, settings, stage.progress, resume, save)
     write_field(stage.output, result.fitted, result.data, settings, result.held_out)
     rows = []
     for color, rendered in rendered_training_views(result, count=4):

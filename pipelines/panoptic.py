@@ -13,6 +13,7 @@ from panrecon.io.scan import read_scan, scan_views
 from panrecon.io.semantics import read_superface_labels
 from panrecon.pipeline import panoptic_stage, render_views
 from panrecon.refinement.parameters import RefinementParameters
+from panrecon.structures import LabelledScene
 from panrecon.visualization import contact_sheet, depth_image, label_colors, labelled_mesh_image
 from panrecon.workflow.script import Stage, run_stage
 
@@ -22,10 +23,11 @@ def main(stage: Stage) -> None:
     views, table = scan_views(scan), read_categories(stage.folder("scan") / "classes.csv")
     field, box = read_field(stage.folder("field"))
     objects = read_objects(stage.folder("semantics") / "objects.json", table)
-    prior = read_superface_labels(stage.folder("semantics")).at(read_superfaces(stage.folder("graph")))
+    labels = read_superface_labels(stage.folder("semantics")).at(read_superfaces(stage.folder("graph")))
     masks = partial(read_labels_of_surfaces, stage.folder("graph") / "labels", objects=objects, table=table)
     settings, parameters = stage.settings.panoptic, RefinementParameters(stage.settings.mesh.voxel_size)
-    result = panoptic_stage(views, mesh, field, box, prior, objects, masks, table, settings, parameters, stage.progress)
+    scene = LabelledScene(mesh, labels, objects, table, masks)
+    result = panoptic_stage(views, scene, field, box, settings, parameters, stage.progress)
     panoptic, final_objects = result.panoptic, result.final_objects(objects)
     write_panoptic_mesh(stage.output / "panoptic.ply", panoptic, table)
     write_objects(stage.output / "objects.json", final_objects, table)

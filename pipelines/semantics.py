@@ -9,7 +9,7 @@ from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan, scan_views
 from panrecon.io.semantics import write_classifier, write_point_semantics, write_superface_labels
 from panrecon.pipeline import semantics_stage
-from panrecon.structures import VOID
+from panrecon.structures import VOID, SegmentedScene
 from panrecon.visualization import labelled_mesh_image
 from panrecon.workflow.script import Stage, run_stage
 
@@ -19,8 +19,8 @@ def main(stage: Stage) -> None:
     table = read_categories(stage.folder("scan") / "classes.csv")
     superfaces, instances = read_superfaces(stage.folder("graph")), read_instances_found(stage.folder("graph"), table)
     features = read_all_features(stage.folder("features"), scan)
-    settings = stage.settings.semantics
-    result = semantics_stage(scan_views(scan), mesh, superfaces, instances, features, table, settings, stage.progress)
+    scene = SegmentedScene(mesh, superfaces, instances, table)
+    result = semantics_stage(scan_views(scan), scene, features, stage.settings.semantics, stage.progress)
     write_point_semantics(stage.output, mesh, result.points)
     write_superface_labels(stage.output, result.of_superface)
     write_objects(stage.output / "objects.json", dict(enumerate(result.objects)), table)

@@ -13,10 +13,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from panrecon.field.parameters import FieldParameters
+
 VOLUMES: Final = 4  # geometry, colour, semantics, instances: the order of a table row
 HASH_PRIMES: Final = (1, 2654435761, 805459861)  # Instant-NGP, equation 4
 ROW_BLOCK: Final = 8  # a level has a multiple of so many rows, as in tiny-cuda-nn
-INITIAL_RANGE: Final = 1e-4  # Instant-NGP, section 4
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,16 @@ class HashVolumes(nn.Module):
 
     Row r of `table` holds the F features of the geometry, colour, semantics and instance volume side by side. Levels
     that fit into 2^`log2_table_size` rows are indexed densely, x fastest as in tiny-cuda-nn, finer ones by the spatial
-    hash of Instant-NGP.
+    hash of Instant-NGP. The table begins with numbers drawn evenly from -`initial_range` to `initial_range`.
     """
 
-    def __init__(self, resolutions: tuple[int, ...], features_per_level: int, log2_table_size: int) -> None:
+    def __init__(
+        self,
+        resolutions: tuple[int, ...],
+        features_per_level: int,
+        log2_table_size: int,
+        initial_range: float = FieldParameters.initial_table_range,
+    ) -> None:
         super().__init__()
         limit = 2**log2_table_size
         rows = [min(-(-((resolution + 1) ** 3) // ROW_BLOCK) * ROW_BLOCK, limit) for resolution in resolutions]
@@ -91,7 +98,7 @@ class HashVolumes(nn.Module):
         self.register_buffer("resolution", torch.tensor(resolutions), persistent=False)
         self.register_buffer("first_row", torch.tensor([0, *rows[:-1]]).cumsum(0), persistent=False)
         self.table = nn.Parameter(torch.empty(sum(rows), VOLUMES * features_per_level))
-        nn.init.uniform_(self.table, -INITIAL_RANGE, INITIAL_RANGE)
+        nn.init.uniform_(self.table, -initial_range, initial_range)
 
     def forward(self, positions: Float[Tensor, "N 3"]) -> VolumeEncoding:
         """Features of all volumes and the Jacobian of the geometry volume."""

@@ -18,10 +18,9 @@ from panrecon.field.cpu.compiled import ensure_compiled
 from panrecon.field.cpu.hash_encoding import CpuHashVolumes
 from panrecon.field.cpu.mlp import distance, network
 from panrecon.field.encoding import AppearanceAndSemantics, Encoding, GeometryEncoding, HashVolumes, level_resolutions
+from panrecon.field.parameters import FieldParameters
 
 SOFTPLUS_BETA: Final = 100.0  # NeuS: nearly a ReLU, but with a second derivative
-INITIAL_SHARPNESS: Final = 5.46  # per truncation: a surface about a fifth of a truncation thick
-INITIAL_DISTANCE: Final = 1.0  # truncations: untrained space is free, at the truncation of nothing
 
 
 @dataclass(frozen=True)
@@ -63,14 +62,15 @@ class FieldSample:
 class GeometryHead(nn.Module):
     """An MLP of one hidden layer from position and features to signed distance, with its gradient in closed form.
 
-    On a CPU by compiled kernels. Losses cannot read the hidden layer.
+    On a CPU by compiled kernels. Losses cannot read the hidden layer. Untrained, the distance is about
+    `initial_distance` (m) everywhere.
     """
 
-    def __init__(self, encoding_width: int, hidden_width: int, truncation: float) -> None:
+    def __init__(self, encoding_width: int, hidden_width: int, initial_distance: float) -> None:
         super().__init__()
         self.hidden = nn.Linear(encoding_width + 3, hidden_width)
         self.distance = nn.Linear(hidden_width, 1)
-        nn.init.constant_(self.distance.bias, INITIAL_DISTANCE * truncation)
+        nn.init.constant_(self.distance.bias, initial_distance)
 
     def forward(self, positions: Float[Tensor, "n 3"], encoding: GeometryEncoding) -> Geometry:
         """Distance and gradient by `positions`, chained through the Jacobian of the encoding."""
@@ -104,6 +104,7 @@ class PanopticField(nn.Module):
         categories: int,
         instances: int,
         feature_width: int = 0,
+        parameters: FieldParameters = FieldParameters(),
     ) -> None:
         super().__init__()
         self.encoding = encoding
@@ -112,12 +113,13 @@ class PanopticField(nn.Module):
         self.origin: Float[Tensor, 3]
         self.register_buffer("origin", torch.tensor(box.origin, dtype=torch.float32), persistent=False)
         width = encoding.width
-        self.geometry_head = GeometryHead(width, hidden_width, truncation)
+        self.geometry_head = GeometryHead(width, hidden_width, parameters.initial_distance * truncation)
         self.color_head = mlp(width + 6, hidden_width, 3, layers=3)
         self.feature_head = mlp(width, hidden_width, feature_width, layers=2)
         self.category_head = mlp(width + hidden_width, hidden_width, categories, layers=2)
         self.instance_head = mlp(width, hidden_width, instances + 1, layers=2)
-        self.log_sharpness = nn.Parameter(torch.tensor(math.log(INITIAL_SHARPNESS / truncation) / 10))
+        initial_sharpness = parameters.initial_sharpness / truncation
+        self.log_sharpness = nn.Parameter(torch.tensor(math.log(initial_sharpness) / 10))
 
     @property
     def sharpness(self) -> Float[Tensor, ""]:
@@ -204,6 +206,7 @@ def build_field(
     instances: int,
     feature_width: int,
     device: torch.device | None = None,
+    parameters: FieldParameters = FieldParameters(),
 ) -> PanopticField:
     """An untrained field whose finest cell is `settings.finest_cell` metres; drawn from torch's global generator.
 
@@ -213,10 +216,11 @@ def build_field(
     finest = max(settings.base_resolution, round(box.side / settings.finest_cell))
     resolutions = level_resolutions(settings.levels, settings.base_resolution, finest)
     volumes = _volumes(settings, device or torch.device("cpu"))
-    encoding = volumes(resolutions, settings.features_per_level, settings.log2_table_size)
-    return PanopticField(
-        encoding, box, settings.hidden_width, settings.truncation, categories, instances, feature_width
-    ).to(device)
+    table_range = parameters.initial_table_range
+    encoding = volumes(resolutions, settings.features_per_level, settings.log2_table_size, table_range)
+    sizes = (categories, instances, feature_width)
+    field = PanopticField(encoding, box, settings.hidden_width, settings.truncation, *sizes, parameters)
+    return field.to(device)
 
 
 def _volumes(settings: FieldSettings, device: torch.device) -> type[HashVolumes]:

@@ -113,7 +113,7 @@ class Training:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             sizes = (data.categories, data.instances, data.feature_width)
-            self.field = build_field(data.box, settings, *sizes, self.device)
+            self.field = build_field(data.box, settings, *sizes, self.device, parameters)
         self.sampler = PixelSampler(data)
         self.instance_weight = self.sampler.instance_weight().to(self.device)
         self.finished = 0

@@ -7,26 +7,19 @@ from typing import Final
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
-from scipy import ndimage
 from torch import Tensor, nn
 
 from panrecon.field.field import FieldSample, PanopticField, SceneBox
+from panrecon.field.parameters import RenderingParameters
 from panrecon.field.rendering import render, render_probability, render_weights, top_k_samples
-from panrecon.field.sampling import FieldData, Rays, box_depths, camera_rays, near_depths
+from panrecon.field.sampling import Rays, box_depths, camera_rays, near_depths
 from panrecon.fusion.cleaning import keep_faces
 from panrecon.geometry.isosurface import zero_level_set
 from panrecon.geometry.mesh import nearest_vertex
-from panrecon.geometry.projective import transform, unproject
 from panrecon.structures import VOID, Camera, TriangleMesh
 from panrecon.threads import one_thread
 
 CHUNK: Final = 2**15  # points or rays at a time
-COARSE_SAMPLES: Final = 96  # per ray, to find a surface that nothing else tells of
-NEAR_SAMPLES: Final = 5
-TOP_K: Final = 2
-MINIMUM_OPACITY: Final = 0.5  # rays that let more than half pass see nothing
-SURFACE_DISTANCE: Final = 3.0  # voxels, at most, between the field's surface and the fused mesh
-SEEN_PIXEL_STEP: Final = 2  # every second pixel and row suffices to mark the cells a depth image saw
 
 
 @dataclass(frozen=True)
@@ -78,6 +71,7 @@ def render_view(
     camera: Camera,
     world_from_camera: Float[np.ndarray, "4 4"],
     depth_hint: Float[np.ndarray, "h w"] | None = None,
+    parameters: RenderingParameters = RenderingParameters(),
 ) -> RenderedView:
     """Colour, depth, class and instance from any pose.
 
@@ -89,14 +83,16 @@ def render_view(
     pose = torch.as_tensor(world_from_camera, dtype=torch.float32).expand(len(u), 4, 4)
     rays = camera_rays(camera, pose, u, v).to(field.origin.device)
     if depth_hint is None:
-        hint = torch.cat([_first_surface(field, box, _part(rays, rows)) for rows in _chunks(len(u), COARSE_SAMPLES)])
+        count = parameters.search_samples
+        chunks = _chunks(len(u), count)
+        hint = torch.cat([_first_surface(field, box, _part(rays, indices), count) for indices in chunks])
     else:
         hint = _tensor(field, depth_hint.ravel())
     hit = torch.nonzero(hint > 0).squeeze(1)
     color, depth, category, instance = _empty_image(camera)
     if len(hit):
-        chunks = (hit[rows] for rows in _chunks(len(hit), NEAR_SAMPLES))
-        parts = [_render_chunk(field, _part(rays, rows), hint[rows]) for rows in chunks]
+        hits = (hit[indices] for indices in _chunks(len(hit), parameters.near_samples))
+        parts = [_render_chunk(field, _part(rays, indices), hint[indices], parameters) for indices in hits]
         seen = [np.concatenate(columns) for columns in zip(*parts, strict=True)]
         for image, values in zip((color, depth, category, instance), seen, strict=True):
             image[hit.cpu().numpy()] = values
@@ -111,32 +107,32 @@ def _empty_image(camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray, np
 
 
 @torch.no_grad()
-def _first_surface(field: PanopticField, box: SceneBox, rays: Rays) -> Float[Tensor, " n"]:
+def _first_surface(field: PanopticField, box: SceneBox, rays: Rays, sample_count: int) -> Float[Tensor, " n"]:
     """Depth at which each ray first meets the surface inside the box, 0 if it meets none."""
-    depth = box_depths(rays, box, COARSE_SAMPLES)
+    depth = box_depths(rays, box, sample_count)
     sdf = field.geometry(rays.at(depth).flatten(0, 1)).sdf.view(depth.shape)
     enters = (sdf[:, :-1] > 0) & (sdf[:, 1:] <= 0)
     before = enters.int().argmax(dim=1, keepdim=True)
     s, t = sdf.gather(1, before), sdf.gather(1, before + 1)
     a, b = depth.gather(1, before), depth.gather(1, before + 1)
-    found = (a + (b - a) * s / torch.where(enters.any(dim=1, keepdim=True), s - t, 1.0)).squeeze(1)
-    return torch.where(enters.any(dim=1), found, 0.0)
+    crossing = (a + (b - a) * s / torch.where(enters.any(dim=1, keepdim=True), s - t, 1.0)).squeeze(1)
+    return torch.where(enters.any(dim=1), crossing, 0.0)
 
 
 @torch.no_grad()
 def _render_chunk(
-    field: PanopticField, rays: Rays, surface: Float[Tensor, " n"]
+    field: PanopticField, rays: Rays, surface: Float[Tensor, " n"], parameters: RenderingParameters
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    depth = near_depths(surface, field.truncation, NEAR_SAMPLES)
+    depth = near_depths(surface, field.truncation, parameters.near_samples)
     points = rays.at(depth)
     geometry = field.geometry(points.flatten(0, 1))
     weights = render_weights(geometry.sdf.view(depth.shape), field.sharpness)
-    top = top_k_samples(weights, TOP_K)
+    top = top_k_samples(weights, parameters.top_samples)
     shape = top.shares.shape
     directions = nn.functional.normalize(rays.direction, dim=1).repeat_interleave(shape[1], dim=0)
     seen = points.flatten(0, 1).index_select(0, top.rows)
     sample = field.appearance_and_semantics(seen, geometry.at(top.rows), directions)
-    solid = weights.sum(dim=1) > MINIMUM_OPACITY
+    solid = weights.sum(dim=1) > parameters.min_opacity
     return _as_images(sample, top.shares, depth.gather(1, top.index), solid)
 
 
@@ -167,37 +163,12 @@ def grid_shape(box: SceneBox, cell: float) -> tuple[int, int, int]:
     return x, y, z
 
 
-def observed_nodes(data: FieldData, cell: float, truncation: float) -> Bool[np.ndarray, "x y z"]:
-    """The nodes of the data's grid that lie about `truncation` metres or less from a measured point."""
-    seen = np.zeros(grid_shape(data.box, cell), dtype=bool)
-    step = SEEN_PIXEL_STEP
-    for world_from_camera, depth in zip(data.world_from_camera, data.depth, strict=True):
-        measured = depth[::step, ::step] > 0
-        points = transform(world_from_camera, unproject(data.camera, depth)[::step, ::step][measured])
-        node = np.rint((points - data.box.origin) / cell).astype(np.int64)
-        node = node[((node >= 0) & (node < seen.shape)).all(axis=1)]
-        seen[tuple(node.T)] = True
-    if not seen.any():
-        return seen
-    distance: Float[np.ndarray, "x y z"] = ndimage.distance_transform_edt(~seen)
-    return distance * cell <= truncation
-
-
 @one_thread()
-def surface(
-    field: PanopticField, box: SceneBox, cell: float, mask: Bool[np.ndarray, "x y z"] | None = None
-) -> TriangleMesh:
-    """The zero level set of the signed distance by marching cubes, coloured by the field.
-
-    `mask` tells the nodes of `grid_shape` to trust, as `observed_nodes` finds them: surface elsewhere is guesswork.
-    """
-    shape = grid_shape(box, cell)
-    mask = np.ones(shape, dtype=bool) if mask is None else mask
-    if mask.shape != shape:
-        raise ValueError(f"The mask is {mask.shape}, the grid of the box at {cell} m is {shape}.")
-    values = np.ones(shape, dtype=np.float32)
-    values[mask] = signed_distance(field, box.origin + np.argwhere(mask) * cell)
-    mesh = zero_level_set(values, mask, cell)
+def surface(field: PanopticField, box: SceneBox, cell: float) -> TriangleMesh:
+    """The zero level set of the signed distance by marching cubes with spacing `cell` (m), coloured by the field."""
+    everywhere = np.ones(grid_shape(box, cell), dtype=bool)
+    values = signed_distance(field, box.origin + np.argwhere(everywhere) * cell).reshape(everywhere.shape)
+    mesh = zero_level_set(values, everywhere, cell)
     vertices = mesh.vertices + box.origin
     return TriangleMesh(vertices, mesh.faces, query(field, vertices).color)
 
@@ -230,14 +201,13 @@ def _as_bytes(color: Float[Tensor, "n 3"]) -> UInt8[np.ndarray, "n 3"]:
 
 
 def field_surface(
-    field: PanopticField, box: SceneBox, fused: TriangleMesh, voxel_size: float
+    field: PanopticField, box: SceneBox, fused: TriangleMesh, cell: float, max_distance: float
 ) -> tuple[TriangleMesh, Int[np.ndarray, " V"]]:
-    """The field's zero level within `SURFACE_DISTANCE` voxels (of `voxel_size` m) of the fused mesh.
+    """The field's zero level within `max_distance` (m) of the fused mesh, from a grid with spacing `cell` (m).
 
     And for each of its vertices the nearest fused one.
     """
-    zero_surface = surface(field, box, voxel_size)
-    radius = SURFACE_DISTANCE * voxel_size
-    nearest = nearest_vertex(zero_surface.vertices, fused.vertices, radius)
+    zero_surface = surface(field, box, cell)
+    nearest = nearest_vertex(zero_surface.vertices, fused.vertices, max_distance)
     confirmed = keep_faces(zero_surface, (nearest[zero_surface.faces] != VOID).all(axis=1))
-    return confirmed, nearest_vertex(confirmed.vertices, fused.vertices, radius)
+    return confirmed, nearest_vertex(confirmed.vertices, fused.vertices, max_distance)

@@ -22,6 +22,16 @@ class LossWeights:
 
 
 @dataclass(frozen=True)
+class RenderingParameters:
+    """The samples from which a trained field is rendered; set by hand."""
+
+    search_samples: int = 96  # 16 upwards: along a ray through the whole box, where no depth hint shows the surface
+    near_samples: int = 5  # 2 upwards: within the truncation of the surface
+    top_samples: int = 2  # 1 to `near_samples`: those of greatest weight, at which colour and labels are read
+    min_opacity: float = 0.5  # 0 to 1: a ray of less sees nothing
+
+
+@dataclass(frozen=True)
 class FieldParameters:
     """Lengths in truncations of the field (`field.truncation`, m).
 
@@ -30,6 +40,11 @@ class FieldParameters:
     """
 
     loss_weights: LossWeights = LossWeights()
+
+    # The untrained field.
+    initial_sharpness: float = 5.46  # per truncation, above 0: a surface about a fifth of a truncation thick
+    initial_distance: float = 1.0  # truncations, above 0: untrained space is free
+    initial_table_range: float = 1e-4  # above 0: the hash tables' numbers begin within it (Instant-NGP, section 4)
 
     # Supervision.
     image_side: int = 320  # pixels, 100 upwards: the longer side of training images

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from panrecon.field.parameters import RenderingParameters
+
 if TYPE_CHECKING:
     from panrecon.field.field import PanopticField, SceneBox
     from panrecon.structures import Camera, Labels, PanopticMesh
@@ -24,15 +26,27 @@ class SceneImages:
 class SceneRenderer:
     """Renders a field and a panoptic mesh, which is indexed once; the mesh says where the field need look.
 
-    What sees no surface sees the class `beyond`: the sky, of a table that knows it.
+    What sees no surface sees the class `background`: the sky, of a table that has it, else `VOID`.
     """
 
-    def __init__(self, field: "PanopticField", box: "SceneBox", panoptic: "PanopticMesh", beyond: int) -> None:
+    def __init__(
+        self,
+        field: "PanopticField",
+        box: "SceneBox",
+        panoptic: "PanopticMesh",
+        background: int,
+        parameters: RenderingParameters = RenderingParameters(),
+    ) -> None:
         from panrecon.geometry.mesh import vertex_normals
         from panrecon.geometry.raycasting import Raycaster
 
-        self._field, self._box, self._labels, self._beyond = field, box, panoptic.labels, beyond
-        self._raycaster, self._first_vertex = Raycaster(panoptic.mesh), panoptic.mesh.faces[:, 0]
+        self._field = field
+        self._box = box
+        self._parameters = parameters
+        self._labels = panoptic.labels
+        self._background = background
+        self._raycaster = Raycaster(panoptic.mesh)
+        self._first_vertex = panoptic.mesh.faces[:, 0]
         normals = vertex_normals(panoptic.mesh.vertices, panoptic.mesh.faces)[panoptic.mesh.faces].mean(axis=1)
         length = np.linalg.norm(normals, axis=1, keepdims=True)
         self._normals = np.append(normals / np.maximum(length, 1e-12), np.zeros((1, 3)), axis=0)  # the last for VOID
@@ -42,7 +56,7 @@ class SceneRenderer:
         from panrecon.structures import VOID, Labels
 
         hit = self._raycaster.cast(camera, world_from_camera)
-        seen = render_view(self._field, self._box, camera, world_from_camera, hit.depth)
+        seen = render_view(self._field, self._box, camera, world_from_camera, hit.depth, self._parameters)
         labels = self._labels.at(np.where(hit.face == VOID, VOID, self._first_vertex[hit.face]))
-        category = np.where(hit.face == VOID, self._beyond, labels.category).astype(np.int32)
+        category = np.where(hit.face == VOID, self._background, labels.category).astype(np.int32)
         return SceneImages(seen.color, seen.depth, self._normals[hit.face], Labels(category, labels.instance))

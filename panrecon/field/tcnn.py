@@ -8,6 +8,7 @@ from torch import Tensor
 
 from panrecon.errors import InputError
 from panrecon.field.encoding import VOLUMES, AppearanceAndSemantics, GeometryEncoding, HashVolumes, VolumeEncoding
+from panrecon.field.parameters import FieldParameters
 
 ROW_LENGTHS = (1, 2, 4, 8)  # features of a level that its kernels are built for
 WHERE = "pip install git+https://github.com/NVlabs/tiny-cuda-nn/#subdirectory=bindings/torch"
@@ -23,8 +24,14 @@ class TcnnVolumes(HashVolumes):
         InputError: tiny-cuda-nn is not installed, or has no kernel for so many features.
     """
 
-    def __init__(self, resolutions: tuple[int, ...], features_per_level: int, log2_table_size: int) -> None:
-        super().__init__(resolutions, features_per_level, log2_table_size)
+    def __init__(
+        self,
+        resolutions: tuple[int, ...],
+        features_per_level: int,
+        log2_table_size: int,
+        initial_range: float = FieldParameters.initial_table_range,
+    ) -> None:
+        super().__init__(resolutions, features_per_level, log2_table_size, initial_range)
         try:
             import tinycudann
         except ImportError as error:

@@ -53,7 +53,7 @@ from panrecon.profiling.stopwatch import Part, Ratios, Stopwatch, extrapolated
 from panrecon.profiling.surface import BYTES_OF_A_NODE, node_count, surface_seconds
 from panrecon.profiling.survey import inner_of, repeated, share_seen, some_of
 from panrecon.refinement.parameters import RefinementParameters
-from panrecon.structures import Detections, FeatureMap, Labels, Scan, View
+from panrecon.structures import Detections, FeatureMap, LabelledScene, Labels, Scan, SegmentedScene, View
 from panrecon.visualization import isometric_view
 from panrecon.workflow.sources import (
     class_table,
@@ -143,9 +143,9 @@ class Profiler:
         """The greatest of any stage: this process's own peak, which has all stages behind it but those of networks and
         the field's grid, with what more frames and surface add to a stage; theirs.
         """
-        masks = sum(found.mask.nbytes for found in self.detections.values()) / len(self.detections)
+        masks = sum(detections.mask.nbytes for detections in self.detections.values()) / len(self.detections)
         more_frames = len(self.whole.frames) - len(self.sample.frames)
-        probabilities = (len(self.table) + len(self.objects) + 1) * 4
+        probabilities = (len(self.table) + len(self.scene.objects) + 1) * 4
         surface = len(self.mesh.vertices) * (probabilities + BYTES_OF_A_VERTEX)
         own = peak_memory() + more_frames * max(frame_bytes, masks) + max(self.surface_ratio - 1, 0.0) * surface
         of_field = self.memory_of_start + self.surface_ratio * (surface + self.memory_of_grid)
@@ -268,10 +268,11 @@ class Profiler:
 
     def _semantics(self) -> None:
         watch, views, superface_of_vertex = Stopwatch(), scan_views(self.sample), self.graph.superface_of_vertex
-        inputs = (views, self.mesh, superface_of_vertex, self.graph.instances, self.maps, self.table)
-        seconds, result = timed(lambda: semantics_stage(*inputs, self.settings.semantics, watch))
-        self.objects = result.objects
-        self.prior, self.confidence = result.of_superface.at(superface_of_vertex), result.points.confidence
+        scene = SegmentedScene(self.mesh, superface_of_vertex, self.graph.instances, self.table)
+        seconds, result = timed(lambda: semantics_stage(views, scene, self.maps, self.settings.semantics, watch))
+        labels = result.of_superface.at(superface_of_vertex)
+        self.scene = LabelledScene(self.mesh, labels, result.objects, self.table, self._labels_of_view)
+        self.confidence = result.points.confidence
         disk = self._written("semantics", lambda path: write_point_semantics(path, self.mesh, result.points))
         seconds = extrapolated("semantics", seconds, watch, Ratios(self.frame_ratio, self.surface_ratio))
         self.costs["semantics"] = Cost(seconds + self.image_seconds, disk * self.surface_ratio)
@@ -281,11 +282,9 @@ class Profiler:
         watch, passes = Stopwatch(), _short_passes(self.settings.field)
         short = self.settings.field.model_copy(update={**passes, "held_out_frames": 0})
         map_of_frame = dict(zip(self._sample_names(), self.maps, strict=True))
-        supervision = FieldSupervision(
-            self.mesh, self.prior, self.confidence, self._labels_of_view, map_of_frame.__getitem__
-        )
+        supervision = FieldSupervision(self.scene, self.confidence, map_of_frame.__getitem__)
         views = scan_views(self.sample)
-        seconds, result = timed(lambda: field_stage(views, supervision, self.table, self.objects, short, watch))
+        seconds, result = timed(lambda: field_stage(views, supervision, short, watch))
         seconds = extrapolated("field", seconds, watch, Ratios(self.frame_ratio, self.surface_ratio), without=("fit",))
         for name, each in zip(passes, _seconds_of_steps(watch.parts["fit"], passes.values()), strict=True):
             seconds += each * getattr(self.settings.field, name)
@@ -299,8 +298,8 @@ class Profiler:
     def _panoptic(self) -> None:
         watch, views, parameters = Stopwatch(), scan_views(self.sample), self._refinement_parameters()
         settings = self.settings.panoptic.model_copy(update={"surface": "tsdf"})
-        inputs = (views, self.mesh, self.field, self.data.box, self.prior, self.objects, self._labels_of_view)
-        seconds, refined = timed(lambda: panoptic_stage(*inputs, self.table, settings, parameters, watch))
+        inputs = (views, self.scene, self.field, self.data.box, settings, parameters)
+        seconds, refined = timed(lambda: panoptic_stage(*inputs, watch))
         self.panoptic = refined.panoptic
         seconds = extrapolated("panoptic", seconds, watch, Ratios(self.frame_ratio, self.surface_ratio))
         writing, disk = timed(

@@ -49,7 +49,7 @@ def boundary_vertices(
     count = int(segment.max(initial=VOID)) + 1
     size = np.bincount(segment[segment != VOID], minlength=count)
     interior_size = np.bincount(segment[is_interior], minlength=count)
-    has_interior = np.append(2 * interior_size > size, False)  # the last is read by VOID
+    has_interior = np.append(interior_size > parameters.min_interior_share * size, False)  # the last is read by VOID
     vertex = np.flatnonzero(is_near & has_interior[segment])
     descriptor = appearance_descriptor(mesh, parameters)
     distance, similar = cKDTree(descriptor[is_interior]).query(

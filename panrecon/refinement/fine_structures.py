@@ -17,8 +17,8 @@ from panrecon.progress import Progress, no_progress
 from panrecon.refinement.boundaries import appearance_descriptor, within_boundary_distance
 from panrecon.refinement.parameters import RefinementParameters
 from panrecon.refinement.segments import VOID_SEGMENT, indices_by_group, labels_of_ids, unique_segments
-from panrecon.refinement.visibility import Candidates, LabelsOfView, Support, support
-from panrecon.structures import VOID, Labels, PanopticMesh, TriangleMesh, Views
+from panrecon.refinement.visibility import Candidates, Support, support
+from panrecon.structures import VOID, Labels, LabelsOfView, PanopticMesh, TriangleMesh, Views
 
 # Rounds of midpoint subdivision, and whether a midpoint is of the smaller segment: every quarter is of the nearer end.
 SUBDIVISIONS: Final = (True, False)

@@ -14,8 +14,12 @@ class RefinementParameters:
 
     voxel_size: float  # m, above 0: edge of a voxel of the fused mesh
 
+    # The mesh that is labelled, where it is the field's own surface (`panoptic.surface`).
+    max_surface_distance: float = 3.0  # voxels, 1 to 10: what lies farther from the fused mesh is left out
+
     # Which vertices near a boundary between segments are labelled again, and by what (`boundaries`, `labelling`).
     boundary_distance: float = 2.5  # voxels, 1 to 5: vertices so near to a boundary are labelled again
+    min_interior_share: float = 0.5  # share of its vertices: a segment needs a larger interior to be compared with
     appearance_neighbors: int = 15  # 5 to 50: interior vertices that a vertex is compared with
     appearance_distance: float = 7.5  # voxels, this and the next two: one unit of appearance distance
     appearance_color: float = 0.06  # of RGB in [0, 1]
@@ -69,6 +73,9 @@ class RefinementParameters:
     tube_radius: float = 0.5  # voxels, 0.25 to 1: radius of the surface that is made around cells
     tube_spacing: float = 0.5  # voxels, up to the former: of the grid from which that surface is extracted
     depth_noise: float = 0.002  # 1/m, of depth squared: standard deviation of a structured-light camera (Nguyen 2012)
+    gap_deviations: float = 4.0  # of depth noise, 2 to 6: the gap is at least so large
+    tolerance_deviations: float = 2.0  # of depth noise, 1 to 4: added to a cell's edge where depth is compared with it
+    max_window: int = 8  # pixels, 1 to 20: a frame is asked for its depth no farther around a cell
     max_gap_share: float = 0.2  # share of a frame's pixels in front of the mesh: with more its pose is taken for wrong
     min_line_share: float = 0.6  # share of the pixels of a line through its neighbourhood that must be neighbours
     min_thin_frames: int = 3  # 2 to 10: frames that measure something in a cell or beside it

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from panrecon.config import PanopticSettings
 from panrecon.progress import Progress, no_progress
 from panrecon.refinement.fine_structures import refine_elongated_segments, refine_small_objects
 from panrecon.refinement.labelling import panoptic_labels, relabel_boundaries
 from panrecon.refinement.parameters import RefinementParameters
 from panrecon.refinement.projection import project_boundaries
 from panrecon.refinement.thin_structures import add_thin_structures
-from panrecon.refinement.visibility import LabelsOfView
-from panrecon.structures import CategoryTable, Labels, PanopticMesh, SceneObject, TriangleMesh, Views
+from panrecon.structures import LabelledScene, PanopticMesh, SceneObject, Views
 
 
 @dataclass(frozen=True)
@@ -34,37 +34,33 @@ class RefinedLabels:
 
 
 def refine(
-    mesh: TriangleMesh,
+    views: Views,
+    scene: LabelledScene,
     category_probability: Float[np.ndarray, "V C"],
     instance_probability: Float[np.ndarray, "V I1"],
-    prior: Labels,
-    objects: Sequence[SceneObject],
-    table: CategoryTable,
-    views: Views,
-    labels_of_view: LabelsOfView,
     parameters: RefinementParameters,
-    *,
-    boundary_projection: bool = True,
-    fine_structures: bool = True,
-    thin_structures: bool = True,
+    settings: PanopticSettings = PanopticSettings(),
     progress: Progress = no_progress,
 ) -> RefinedLabels:
-    """The mesh with a segment for every vertex, by the field, the prior labels and the masks of all views.
+    """The mesh with a segment for every vertex, by the field, the labels it has and the masks of all views.
 
-    Probabilities are the field's at the vertices, in [0, 1]; the last instance is none. `labels_of_view` returns a
-    view's own labels, of its masks, at its size, and is called from several threads. The flags are the settings of
-    the stage of the same names.
+    Probabilities are the field's at the vertices, in [0, 1]; the last instance is none. The settings say which parts of
+    the refinement are left out.
     """
-    decided = panoptic_labels(category_probability, instance_probability, prior, objects, table, mesh, parameters)
+    mesh, labels_of_view = scene.mesh, scene.labels_of_view
+    probabilities = (category_probability, instance_probability)
+    decided = panoptic_labels(*probabilities, scene.labels, scene.objects, scene.table, mesh, parameters)
     labels = decided.labels
-    if fine_structures:
+    if settings.fine_structures:
         panoptic = PanopticMesh(mesh, labels)
         elongated = refine_elongated_segments(panoptic, views, labels_of_view, parameters, progress)
         labels = relabel_boundaries(mesh, elongated.labels, decided.scores, parameters, elongated.is_frozen)
-    panoptic = project_boundaries(mesh, labels, parameters) if boundary_projection else PanopticMesh(mesh, labels)
-    if fine_structures:
+    panoptic = PanopticMesh(mesh, labels)
+    if settings.boundary_projection:
+        panoptic = project_boundaries(mesh, labels, parameters)
+    if settings.fine_structures:
         panoptic = refine_small_objects(panoptic, views, labels_of_view, parameters, progress)
-    if not thin_structures:
+    if not settings.thin_structures:
         return RefinedLabels(panoptic, decided.rejected, thin_piece_count=0)
     completed = add_thin_structures(panoptic, views, labels_of_view, parameters, progress)
     return RefinedLabels(completed.panoptic, decided.rejected, completed.piece_count)

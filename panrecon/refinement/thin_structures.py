@@ -24,12 +24,9 @@ from panrecon.geometry.resizing import resize_labels, resize_view, scale_to_side
 from panrecon.progress import Advance, Progress, no_progress
 from panrecon.refinement.parameters import RefinementParameters
 from panrecon.refinement.segments import VOID_SEGMENT, indices_by_group, labels_of_ids, segment_ids
-from panrecon.refinement.visibility import LabelsOfView
-from panrecon.structures import VOID, Labels, PanopticMesh, TriangleMesh, View, Views
+from panrecon.structures import VOID, Labels, LabelsOfView, PanopticMesh, TriangleMesh, View, Views
 from panrecon.threads import parallel_map
 
-MAX_WINDOW: Final = 8  # pixels, at most, around a position in which a frame is asked for its depth
-MARGIN: Final = 3  # nodes on every side of a position
 TILE: Final = 32  # cells between nodes, along an edge of the blocks that are worked on at once
 CHUNK: Final = 1 << 14  # positions whose windows are held at once
 
@@ -129,7 +126,8 @@ def _is_in_front(
 ) -> Bool[np.ndarray, "h w"]:
     """Which pixels measure something in front of the mesh; none if they are too many."""
     measured = view.depth > 0
-    gap = np.maximum(parameters.metres(parameters.min_gap), 4 * parameters.depth_noise * view.depth**2)
+    noise = parameters.depth_noise * view.depth**2
+    gap = np.maximum(parameters.metres(parameters.min_gap), parameters.gap_deviations * noise)
     front = measured & (mesh_depth > 0) & (mesh_depth - view.depth > gap)
     return front & (front.sum() <= parameters.max_gap_share * measured.sum())
 
@@ -199,8 +197,9 @@ def _hits_and_misses(
     pixel, distance = project(view.camera, transform(invert(view.world_from_camera), position))
     column, row, inside = nearest_pixel(view.camera, pixel)
     cell_size = parameters.metres(parameters.cell_size)
-    radius = np.ceil(cell_size * view.camera.fx / distance.clip(1e-3)).clip(1, MAX_WINDOW).astype(np.int64)
-    tolerance = cell_size + 2 * parameters.depth_noise * distance**2
+    pixels_of_cell = np.ceil(cell_size * view.camera.fx / distance.clip(1e-3))
+    radius = pixels_of_cell.clip(1, parameters.max_window).astype(np.int64)
+    tolerance = cell_size + parameters.tolerance_deviations * parameters.depth_noise * distance**2
     nearest = np.full(len(position), np.inf)
     is_hit = np.zeros(len(position), dtype=bool)
     for size, index in _by_size(np.where(inside, radius, 0)):
@@ -214,7 +213,7 @@ def _hits_and_misses(
 
 def _by_size(radius: Int[np.ndarray, " c"]) -> Iterator[tuple[int, Int[np.ndarray, " m"]]]:
     """Every radius but 0, and the indices that have it, not too many at once."""
-    for size in range(1, MAX_WINDOW + 1):
+    for size in range(1, int(radius.max(initial=0)) + 1):
         index = np.flatnonzero(radius == size)
         for start in range(0, len(index), CHUNK):
             yield size, index[start : start + CHUNK]
@@ -244,23 +243,25 @@ def _tube(cells: _Cells, parameters: RefinementParameters) -> TriangleMesh:
     link_radius = parameters.metres(parameters.link_radius)
     pairs = cKDTree(cells.position).query_pairs(link_radius, output_type="ndarray").reshape(-1, 2)
     tree = cKDTree(np.concatenate([cells.position, cells.position[pairs].mean(axis=1)]))
-    offsets = np.stack(np.meshgrid(*[np.arange(-MARGIN, MARGIN + 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    margin = int(np.ceil(parameters.tube_radius / parameters.tube_spacing)) + 2  # nodes to every side of a cell
+    offsets = np.stack(np.meshgrid(*[np.arange(-margin, margin + 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     node = np.unique((np.rint(tree.data / spacing).astype(np.int64)[:, None] + offsets).reshape(-1, 3), axis=0)
     distance = np.asarray(tree.query(node * spacing, workers=-1)[0])
-    vertices, faces = _zero_level_set(node, distance / spacing - parameters.tube_radius / parameters.tube_spacing)
+    radius = parameters.tube_radius / parameters.tube_spacing
+    vertices, faces = _zero_level_set(node, distance / spacing - radius, float(margin))
     vertices *= spacing
     _, nearest = cKDTree(cells.position).query(vertices)
     return TriangleMesh(vertices, faces, np.rint(cells.color[nearest]).astype(np.uint8))
 
 
 def _zero_level_set(
-    node: Int[np.ndarray, "n 3"], distance: Float[np.ndarray, " n"]
+    node: Int[np.ndarray, "n 3"], distance: Float[np.ndarray, " n"], outside: float
 ) -> tuple[Float[np.ndarray, "V 3"], Int[np.ndarray, "F 3"]]:
-    """The surface where the distance at nodes is 0, in their unit; others are far outside. Works tile by tile."""
+    """The surface where the distance at nodes is 0, in their unit; it is `outside` at others. Works tile by tile."""
     vertices, faces, count = [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)], 0
     for tile in np.unique(node // TILE, axis=0):  # a tile has the first nodes of the next, too
         inside = ((node >= tile * TILE) & (node <= (tile + 1) * TILE)).all(axis=1)
-        values = np.full((TILE + 1,) * 3, float(MARGIN))
+        values = np.full((TILE + 1,) * 3, outside)
         values[tuple((node[inside] - tile * TILE).T)] = distance[inside]
         part = zero_level_set(values, np.ones(values.shape, dtype=bool), 1.0)
         vertices.append(part.vertices + tile * TILE)

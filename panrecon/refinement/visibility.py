@@ -4,7 +4,6 @@ A frame whose masks miss an object gives its pixels to the surroundings, and is 
 Counted with the others, such frames shrink every object, and remove the elongated ones.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +13,8 @@ from panrecon.geometry.projective import invert, nearest_pixel, project, transfo
 from panrecon.progress import Advance
 from panrecon.refinement.parameters import RefinementParameters
 from panrecon.refinement.segments import VOID_SEGMENT, indices_by_group, segment_ids, unique_segments
-from panrecon.structures import VOID, Labels, PanopticMesh, View, Views
+from panrecon.structures import VOID, LabelsOfView, PanopticMesh, View, Views
 from panrecon.threads import parallel_map
-
-LabelsOfView = Callable[[View], Labels]  # a view's own labels, of its masks, at its size; called from several threads
 
 
 @dataclass(frozen=True)

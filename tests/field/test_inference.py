@@ -1,7 +1,5 @@
 """Laws of what is read out of a field."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -13,8 +11,8 @@ from panrecon.config import FieldSettings
 from panrecon.field import inference as extract
 from panrecon.field.encoding import GeometryEncoding
 from panrecon.field.field import Geometry, PanopticField, SceneBox, build_field
-from panrecon.field.inference import grid_shape, observed_nodes, query, render_view, signed_distance, surface
-from panrecon.field.sampling import FieldData
+from panrecon.field.inference import query, render_view, signed_distance, surface
+from panrecon.field.parameters import FieldParameters, RenderingParameters
 from panrecon.geometry.mesh import face_normals
 from panrecon.geometry.projective import look_at
 from panrecon.structures import VOID, Camera
@@ -65,29 +63,6 @@ def test_triangles_face_the_free_space(ball: PanopticField) -> None:
     assert (np.einsum("ij,ij->i", face_normals(mesh.vertices, mesh.faces), middles) > 0).all()
 
 
-def test_surface_outside_the_mask_is_left_out(ball: PanopticField) -> None:
-    mask = np.zeros(grid_shape(BOX, 0.1), dtype=bool)
-    mask[10:] = True
-    mesh = surface(ball, BOX, 0.1, mask)
-    assert len(mesh.vertices) > 0
-    assert mesh.vertices[:, 0].min() >= -1e-6
-    assert len(surface(ball, BOX, 0.1, np.zeros_like(mask)).faces) == 0
-    with pytest.raises(ValueError, match="grid of the box"):
-        surface(ball, BOX, 0.05, mask)
-
-
-def test_observed_nodes_are_the_ones_near_measured_points(
-    room: FieldData, surface_points: Float[np.ndarray, "n 3"]
-) -> None:
-    cell, truncation = 0.05, 0.1
-    observed = observed_nodes(room, cell, truncation)
-    nodes = room.box.origin + np.argwhere(observed)[::50] * cell
-    nearest = np.array([np.linalg.norm(surface_points - node, axis=1).min() for node in nodes])
-    assert nearest.max() <= truncation + cell
-    alone = replace(room, depth=np.zeros_like(room.depth))
-    assert not observed_nodes(alone, cell, truncation).any()
-
-
 VIEW = look_at(np.array([0.9, -2.0, 0.3]), np.zeros(3))
 CAMERA = Camera(40, 30, 40.0, 40.0, 19.5, 14.5)
 
@@ -117,6 +92,25 @@ def test_a_view_of_nothing_is_void(ball: PanopticField) -> None:
     assert (view.category == VOID).all()
     assert (view.instance == VOID).all()
     assert not view.color.any()
+
+
+def test_rays_below_the_least_opacity_see_nothing(ball: PanopticField) -> None:
+    hint = true_depth().astype(np.float32)
+    assert (render_view(ball, BOX, CAMERA, VIEW, hint).depth > 0).any()
+    view = render_view(ball, BOX, CAMERA, VIEW, hint, RenderingParameters(min_opacity=1.1))
+    assert (view.category == VOID).all()
+    assert not view.color.any()
+
+
+def test_an_untrained_field_is_free_space_at_its_initial_distance() -> None:
+    settings = FieldSettings(levels=2, log2_table_size=8)
+    points = np.random.default_rng(0).uniform(-1, 1, (100, 3))
+    distances = []
+    for initial_distance in (1.0, 3.0):
+        torch.manual_seed(0)
+        field = build_field(BOX, settings, 3, 2, 0, parameters=FieldParameters(initial_distance=initial_distance))
+        distances.append(signed_distance(field, points))
+    assert_allclose(distances[1] - distances[0], 2 * settings.truncation, atol=1e-5)
 
 
 def test_a_view_shows_the_labels_of_the_points_it_sees(ball: PanopticField) -> None:

@@ -16,7 +16,7 @@ COUNTS = (0, 1, LANES + 3, 2 * PART + 5)
 def of_geometry(count: int, width: int, hidden: int, dtype: torch.dtype, compiled: bool) -> list[Tensor]:
     """All a head gives, and the gradients of a sum of it."""
     torch.manual_seed(0)
-    head = GeometryHead(width, hidden, truncation=0.1).to(dtype)
+    head = GeometryHead(width, hidden, initial_distance=0.1).to(dtype)
     features = (0.1 * torch.randn(count, width, dtype=dtype)).requires_grad_()
     jacobian = torch.randn(count, width, 3, dtype=dtype).requires_grad_()
     positions, encoding = torch.rand(count, 3, dtype=dtype), GeometryEncoding(features, jacobian)
@@ -87,7 +87,7 @@ def test_a_head_without_outputs_has_nothing_to_send_back() -> None:
 
 def test_one_kind_of_loss_alone_trains_the_geometry() -> None:
     torch.manual_seed(0)
-    head, features = GeometryHead(4, 8, truncation=0.1), torch.rand(5, 4, requires_grad=True)
+    head, features = GeometryHead(4, 8, initial_distance=0.1), torch.rand(5, 4, requires_grad=True)
     encoding, positions = GeometryEncoding(features, torch.rand(5, 4, 3)), torch.rand(5, 3)
     for part in ("sdf", "gradient"):
         compiled, plain = (
@@ -100,7 +100,7 @@ def test_one_kind_of_loss_alone_trains_the_geometry() -> None:
 def test_what_is_no_number_stays_so() -> None:
     inputs = torch.rand(3, 8)
     inputs[1, 2] = torch.nan
-    geometry = GeometryHead(8, 8, truncation=0.1)(torch.rand(3, 3), GeometryEncoding(inputs, torch.rand(3, 8, 3)))
+    geometry = GeometryHead(8, 8, initial_distance=0.1)(torch.rand(3, 3), GeometryEncoding(inputs, torch.rand(3, 8, 3)))
     for values in (geometry.sdf, mlp(8, 8, 2, layers=3)(inputs)[:, 0]):
         assert values.isnan().tolist() == [False, True, False]
 
