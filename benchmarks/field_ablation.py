@@ -27,15 +27,14 @@ from panrecon.evaluation.report.record import nan_to_null
 from panrecon.evaluation.transfer import transfer_labels
 from panrecon.features.color import color_statistics
 from panrecon.field.parameters import FieldParameters, LossWeights
-from panrecon.io.categories import read_categories
 from panrecon.io.features import read_features
-from panrecon.io.graph import read_instances_found, read_labels_of_surfaces, read_superfaces
-from panrecon.io.mesh import read_mesh
+from panrecon.io.graph import read_labels_of_surfaces
 from panrecon.io.scan import read_scan, scan_views
+from panrecon.io.scene import read_segmented_scene
 from panrecon.pipeline import FieldResult, FieldSupervision, field_stage, panoptic_stage, semantics_stage
 from panrecon.refinement.parameters import RefinementParameters
 from panrecon.refinement.refine import refine
-from panrecon.structures import FeatureMap, LabelledScene, Labels, PanopticMesh, SceneObject, SegmentedScene
+from panrecon.structures import FeatureMap, LabelledScene, Labels, PanopticMesh, SceneObject
 from panrecon.terminal import console, exit_on_input_error
 
 NAME: Final = "field_ablation"
@@ -104,10 +103,10 @@ class Bench:
 
     def __init__(self, scene: BenchScene, run: Path) -> None:
         self.run = run
-        self.table = read_categories(run / "scan" / "classes.csv")
-        self.views, self.mesh = scan_views(read_scan(run / "scan")), read_mesh(run / "mesh" / "mesh.ply")
-        self.superface_of_vertex = read_superfaces(run / "graph")
-        self.instances = read_instances_found(run / "graph", self.table)
+        self.views = scan_views(read_scan(run / "scan"))
+        self.segmented = read_segmented_scene(run.joinpath)
+        self.mesh = self.segmented.mesh
+        self.table = self.segmented.table
         self.truth = dataset(DATASET).annotation(scene.raw, self.table)
         self._fields: dict[str, FieldResult] = {}
 
@@ -120,13 +119,13 @@ class Bench:
         """The labels of the stage `semantics`; those of the graph where there are no features."""
         maps = [self._map(index, variant) for index in range(len(self.views.names))]
         if variant.features == "none":
-            prior = self.instances.of_superface.at(self.superface_of_vertex)
-            return LabelsBeforeField(self.instances.objects, prior, np.zeros(len(prior.category), np.float32), maps)
-        scene = SegmentedScene(self.mesh, self.superface_of_vertex, self.instances, self.table)
-        result = semantics_stage(self.views, scene, maps, Settings().semantics)
+            instances = self.segmented.instances
+            prior = instances.of_superface.at(self.segmented.superface_of_vertex)
+            return LabelsBeforeField(instances.objects, prior, np.zeros(len(prior.category), np.float32), maps)
+        result = semantics_stage(self.views, self.segmented, maps, Settings().semantics)
         of_superface = result.of_superface if variant.propagation else result.before
         confidence = result.points.confidence * variant.propagation
-        return LabelsBeforeField(result.objects, of_superface.at(self.superface_of_vertex), confidence, maps)
+        return LabelsBeforeField(result.objects, of_superface.at(self.segmented.superface_of_vertex), confidence, maps)
 
     def field(self, variant: Variant, before: LabelsBeforeField) -> FieldResult:
         """The field so trained; one is trained once."""
@@ -146,7 +145,7 @@ class Bench:
 
     def panoptic_without_field(self, before: LabelsBeforeField) -> PanopticMesh:
         """The final labels where every class and every instance is as probable as another."""
-        count, columns = len(self.superface_of_vertex), (len(self.table), len(before.objects) + 1)
+        count, columns = len(self.mesh.vertices), (len(self.table), len(before.objects) + 1)
         category, instance = (np.full((count, width), 1 / width, np.float32) for width in columns)
         return refine(self.views, self._scene(before), category, instance, REFINEMENT).panoptic
 

@@ -1,39 +1,35 @@
 """Give every vertex its class and its object, and render both at poses that the field was not trained on."""
 
-from functools import partial
-
 from panrecon.geometry.projective import up_direction
-from panrecon.io.categories import read_categories
 from panrecon.io.field import read_field, read_held_out
-from panrecon.io.graph import read_labels_of_surfaces, read_objects, read_superfaces, write_objects
+from panrecon.io.graph import write_objects
 from panrecon.io.images import write_image
-from panrecon.io.mesh import read_mesh, write_panoptic_mesh
+from panrecon.io.mesh import write_panoptic_mesh
 from panrecon.io.rendered import write_images
 from panrecon.io.scan import read_scan, scan_views
-from panrecon.io.semantics import read_superface_labels
+from panrecon.io.scene import read_labelled_scene
 from panrecon.pipeline import panoptic_stage, render_views
 from panrecon.refinement.parameters import RefinementParameters
-from panrecon.structures import LabelledScene
 from panrecon.visualization import contact_sheet, depth_image, label_colors, labelled_mesh_image
 from panrecon.workflow.script import Stage, run_stage
 
 
 def main(stage: Stage) -> None:
-    scan, mesh = read_scan(stage.folder("scan")), read_mesh(stage.folder("mesh") / "mesh.ply")
-    views, table = scan_views(scan), read_categories(stage.folder("scan") / "classes.csv")
+    scan = read_scan(stage.folder("scan"))
+    views = scan_views(scan)
+    scene = read_labelled_scene(stage.folder)
+    table = scene.table
     field, box = read_field(stage.folder("field"))
-    objects = read_objects(stage.folder("semantics") / "objects.json", table)
-    labels = read_superface_labels(stage.folder("semantics")).at(read_superfaces(stage.folder("graph")))
-    masks = partial(read_labels_of_surfaces, stage.folder("graph") / "labels", objects=objects, table=table)
-    settings, parameters = stage.settings.panoptic, RefinementParameters(stage.settings.mesh.voxel_size)
-    scene = LabelledScene(mesh, labels, objects, table, masks)
-    result = panoptic_stage(views, scene, field, box, settings, parameters, stage.progress)
-    panoptic, final_objects = result.panoptic, result.final_objects(objects)
+    parameters = RefinementParameters(stage.settings.mesh.voxel_size)
+    result = panoptic_stage(views, scene, field, box, stage.settings.panoptic, parameters, stage.progress)
+    panoptic = result.panoptic
+    final_objects = result.final_objects(scene.objects)
     write_panoptic_mesh(stage.output / "panoptic.ply", panoptic, table)
     write_objects(stage.output / "objects.json", final_objects, table)
     up = up_direction(scan.poses)
     write_image(stage.output / "panoptic.png", labelled_mesh_image(panoptic.mesh, panoptic.labels, table, up))
-    rows, names = [], read_held_out(stage.folder("field"))
+    rows = []
+    names = read_held_out(stage.folder("field"))
     for view, images in render_views(views, names, panoptic, field, box, table, stage.progress):
         write_images(stage.output / "rendered", view.name, images, table)
         rows += [view.color, images.color, depth_image(images.depth), label_colors(images.labels, table)]

@@ -1,36 +1,35 @@
 """Learn class from features where masks gave labels, and label the points where they gave none."""
 
 from panrecon.geometry.projective import up_direction
-from panrecon.io.categories import read_categories
 from panrecon.io.features import read_all_features
-from panrecon.io.graph import read_instances_found, read_superfaces, write_objects
+from panrecon.io.graph import write_objects
 from panrecon.io.images import write_image
-from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_scan, scan_views
+from panrecon.io.scene import read_segmented_scene
 from panrecon.io.semantics import write_classifier, write_point_semantics, write_superface_labels
 from panrecon.pipeline import semantics_stage
-from panrecon.structures import VOID, SegmentedScene
+from panrecon.structures import VOID
 from panrecon.visualization import labelled_mesh_image
 from panrecon.workflow.script import Stage, run_stage
 
 
 def main(stage: Stage) -> None:
-    scan, mesh = read_scan(stage.folder("scan")), read_mesh(stage.folder("mesh") / "mesh.ply")
-    table = read_categories(stage.folder("scan") / "classes.csv")
-    superfaces, instances = read_superfaces(stage.folder("graph")), read_instances_found(stage.folder("graph"), table)
+    scan = read_scan(stage.folder("scan"))
+    scene = read_segmented_scene(stage.folder)
     features = read_all_features(stage.folder("features"), scan)
-    scene = SegmentedScene(mesh, superfaces, instances, table)
     result = semantics_stage(scan_views(scan), scene, features, stage.settings.semantics, stage.progress)
-    write_point_semantics(stage.output, mesh, result.points)
+    write_point_semantics(stage.output, scene.mesh, result.points)
     write_superface_labels(stage.output, result.of_superface)
-    write_objects(stage.output / "objects.json", dict(enumerate(result.objects)), table)
+    write_objects(stage.output / "objects.json", dict(enumerate(result.objects)), scene.table)
     write_classifier(stage.output, result.classifier)
 
-    labels = result.of_superface.at(superfaces)
-    write_image(stage.output / "semantics.png", labelled_mesh_image(mesh, labels, table, up_direction(scan.poses)))
-    renamed = sum(new.category != old.category for new, old in zip(result.objects, instances.objects, strict=True))
+    labels = result.of_superface.at(scene.superface_of_vertex)
+    image = labelled_mesh_image(scene.mesh, labels, scene.table, up_direction(scan.poses))
+    write_image(stage.output / "semantics.png", image)
+    before = scene.instances.objects
+    renamed = sum(new.category != old.category for new, old in zip(result.objects, before, strict=True))
     stage.say(f"{renamed} of {len(result.objects)} objects renamed after objects of similar appearance")
-    void_before = (result.before.at(superfaces).category == VOID).mean()
+    void_before = (result.before.at(scene.superface_of_vertex).category == VOID).mean()
     void_after = (labels.category == VOID).mean()
     accuracy = result.classifier.held_out_accuracy
     stage.say(f"void {void_before:.1%} -> {void_after:.1%}; accuracy on held-out superfaces {accuracy:.1%}")
