@@ -167,7 +167,8 @@ def read_scan(
     Raises:
         InputError: a file is missing or broken, or a setting is.
     """
-    raw, log = Path(folder), log or (lambda sentence: None)
+    raw = Path(folder)
+    log = log or (lambda sentence: None)
     dataset(kind).check(raw)
     settings = settings_of(kind, [], overrides, raw)
     scan = dataset(kind).scan(raw, settings.scan)

@@ -142,7 +142,7 @@ def _load_grounded_sam(settings: MasksSettings, read: ReadImage, log: Log) -> Se
     from panrecon.masks.grounded_sam import load_grounded_sam
 
     weights = grounded_sam_weights(settings)
-    detector, masker = (find_weights(name) for name in weights)
+    detector, masker = map(find_weights, weights)
     models = tuple(record_of(name) for name in weights)
     segmenter = load_grounded_sam(settings, detector, masker, read, log)
     return SegmenterBackend(segmenter, segmenter.batch_size, models)

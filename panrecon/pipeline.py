@@ -195,7 +195,9 @@ def semantics_stage(
 
     `features` are the maps of all views in order.
     """
-    mesh, superface_of_vertex, table = scene.mesh, scene.superface_of_vertex, scene.table
+    mesh = scene.mesh
+    superface_of_vertex = scene.superface_of_vertex
+    table = scene.table
     posed_features = track(zip(views.poses, features, strict=True), progress, "frames", len(views.names))
     lifted = lift_features(mesh, views.camera, posed_features, settings.depth_tolerance, parameters)
     labels_of_masks = scene.instances.of_superface
@@ -285,7 +287,8 @@ def rendered_training_views(
     """Colour at training size of at most `count` training views, evenly spaced, and what the field shows there."""
     data = result.data
     for index in evenly_spaced(len(data.color), count):
-        pose, depth = data.world_from_camera[index], data.depth[index]
+        pose = data.world_from_camera[index]
+        depth = data.depth[index]
         yield data.color[index], render_view(result.fitted.field, data.box, data.camera, pose, depth, parameters)
 
 
@@ -403,7 +406,8 @@ def reconstruct(
     supervision = FieldSupervision(scene, semantics.points.confidence, features_of_frame)
     trained = field_stage(views, supervision, settings.field, progress)
     parameters = RefinementParameters(settings.mesh.voxel_size)
-    field, box = trained.fitted.field, trained.data.box
+    field = trained.fitted.field
+    box = trained.data.box
     refined = panoptic_stage(views, scene, field, box, settings.panoptic, parameters, progress)
     labels = refined.panoptic.labels
     objects = refined.final_objects(semantics.objects)
@@ -418,7 +422,8 @@ def label_confidence(
 
     The probability of a class is read at the nearest vertex of the fused mesh.
     """
-    category, instance = panoptic.labels.category, panoptic.labels.instance
+    category = panoptic.labels.category
+    instance = panoptic.labels.instance
     nearest = nearest_vertex(panoptic.mesh.vertices, fused.vertices, np.inf)
     probability = np.append(semantics.points.probability, np.zeros((len(fused.vertices), 1)), axis=1)
     of_object = np.array([scene_object.confidence for scene_object in semantics.objects] + [0.0])

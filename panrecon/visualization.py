@@ -20,7 +20,9 @@ SMALLEST_VIEW = 0.01  # m, half the diagonal shown of a mesh without extent
 POINT_SIZE = 3  # pixels a point of a cloud covers each way
 VOID_COLOR = (60, 60, 60)
 GOLDEN_RATIO = 0.618034  # hues this far apart stay distinct however many there are
-VIEW_ACROSS, VIEW_ALONG, VIEW_ABOVE = 0.62, 0.78, 1.35  # direction of the isometric view, in the axes of the room
+VIEW_ACROSS = 0.62  # this and the next two: direction of the isometric view, in the axes of the room
+VIEW_ALONG = 0.78
+VIEW_ABOVE = 1.35
 VIEW_DISTANCE = 2.4  # half diagonals of the room between its centre and the isometric view
 
 
@@ -31,7 +33,8 @@ def palette(count: int, seed: int = 0) -> UInt8[np.ndarray, "n 3"]:
 
 def _distinct_colors(index: Int[np.ndarray, " n"], seed: int = 0) -> UInt8[np.ndarray, "n 3"]:
     hue = (index * GOLDEN_RATIO + 0.11 * seed) % 1 * 180
-    saturation, value = 130 + 50 * (index % 3), 255 - 45 * (index // 3 % 3)
+    saturation = 130 + 50 * (index % 3)
+    value = 255 - 45 * (index // 3 % 3)
     hsv = np.stack([hue, saturation, value], axis=1).astype(np.uint8).reshape(1, -1, 3)
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB).reshape(-1, 3) if len(index) else np.empty((0, 3), np.uint8)
 
@@ -99,7 +102,8 @@ def orbit_views(
 def _isometric_pose(mesh: TriangleMesh, up: Float[np.ndarray, "3"], angle: float) -> Float[np.ndarray, "4 4"]:
     """World from a camera that looks at the mesh's centre from obliquely above, rotated about `up` by `angle` (rad)."""
     low, high = np.percentile(mesh.vertices, (1, 99), axis=0)
-    centre, radius = (low + high) / 2, max(float(np.linalg.norm(high - low) / 2), SMALLEST_VIEW)
+    centre = (low + high) / 2
+    radius = max(float(np.linalg.norm(high - low) / 2), SMALLEST_VIEW)
     side = np.cross(up, np.eye(3)[np.abs(up).argmin()])
     side /= np.linalg.norm(side)
     along = np.cross(up, side)
@@ -260,7 +264,8 @@ def legend(
     """A white strip of colour patches with text beside each, `letters` pixels high."""
     height = letters + 8
     strip = Image.new("RGB", (width, height * -(-max(len(entries), 1) // columns) + 4), "white")
-    draw, font = ImageDraw.Draw(strip), ImageFont.load_default(letters)
+    draw = ImageDraw.Draw(strip)
+    font = ImageFont.load_default(letters)
     for index, (color, text) in enumerate(entries):
         row, column = divmod(index, columns)
         left, top = 6 + column * (width // columns), 3 + row * height

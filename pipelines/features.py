@@ -16,14 +16,17 @@ RAW = "raw"  # in the output while the stage is at work: what a network gave, no
 
 
 def main(stage: Stage) -> Facts:
-    scan, raw, settings = read_scan(stage.folder("scan")), stage.scene.raw, stage.settings
+    scan = read_scan(stage.folder("scan"))
+    raw = stage.scene.raw
+    settings = stage.settings
     read = partial(read_image, scan)
     backend = find_extractor(settings, raw, read, stage.say, stage.output / RAW, stage.progress)
     metadata = stage.models(backend.models)
     result = features_stage(
         partial(backend.extractor.extract, scan), len(scan.frames), settings.features, stage.progress
     )
-    drawn, images = evenly_spaced(len(scan.frames), 8), []
+    drawn = evenly_spaced(len(scan.frames), 8)
+    images = []
     for index, (frame, features) in enumerate(zip(scan.frames, result.maps, strict=True)):
         write_features(stage.output, frame.name, features)
         if index in drawn:

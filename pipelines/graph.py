@@ -13,7 +13,8 @@ from panrecon.workflow.script import Stage, run_stage
 
 
 def main(stage: Stage) -> None:
-    scan, mesh = read_scan(stage.folder("scan")), read_mesh(stage.folder("mesh") / "mesh.ply")
+    scan = read_scan(stage.folder("scan"))
+    mesh = read_mesh(stage.folder("mesh") / "mesh.ply")
     table = read_categories(stage.folder("scan") / "classes.csv")
     detections = read_detections(stage.folder("masks") / "detections.json", table)
     result = graph_stage(scan_views(scan), mesh, detections, table, stage.settings.graph, stage.progress)
@@ -28,8 +29,10 @@ def main(stage: Stage) -> None:
     write_image(stage.output / "superfaces.png", isometric_view(mesh, up).paint(pieces))
     write_image(stage.output / "instances.png", labelled_mesh_image(mesh, labels, table, up))
     detected = [frame for frame in scan.frames if frame.name in result.objects_of_frame]
-    some = [detected[index] for index in evenly_spaced(len(detected), 8)]
-    overlays = [overlay(read_image(scan, frame), read_frame_labels(folder, frame.name, table), table) for frame in some]
+    shown = [detected[index] for index in evenly_spaced(len(detected), 8)]
+    overlays = [
+        overlay(read_image(scan, frame), read_frame_labels(folder, frame.name, table), table) for frame in shown
+    ]
     if overlays:
         write_image(stage.output / "labels.jpg", contact_sheet(overlays, columns=4))
     counts = len(result.instances.of_superface.category), len(result.graph.first), len(result.instances.objects)

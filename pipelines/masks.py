@@ -33,8 +33,8 @@ def main(stage: Stage) -> Facts:
 
     file = read_detections(stage.output / "detections.json", table)
     detected = [frame for frame in scan.frames if frame.name in file]
-    some = [detected[index] for index in evenly_spaced(len(detected), 8)]
-    images = [detection_overlay(read(frame), file[frame.name], table) for frame in some]
+    shown = [detected[index] for index in evenly_spaced(len(detected), 8)]
+    images = [detection_overlay(read(frame), file[frame.name], table) for frame in shown]
     write_image(stage.output / "masks.jpg", contact_sheet(images, columns=4))
     shutil.rmtree(parts)
     stage.say(f"{count} detections in {len(file)} frames")

@@ -16,7 +16,9 @@ from panrecon.workflow.script import Stage, run_stage, stage_costs
 
 
 def main(stage: Stage) -> None:
-    scene, settings, scan = stage.scene, stage.settings.quality, read_scan(stage.folder("scan"))
+    scene = stage.scene
+    settings = stage.settings.quality
+    scan = read_scan(stage.folder("scan"))
     table = read_categories(stage.folder("scan") / "classes.csv")
     truth = scene_annotation(scene.dataset, scene.raw, table, stage.settings)
     labelled = require_evaluated(truth, table)

@@ -11,7 +11,8 @@ from panrecon.workflow.sources import class_table
 
 
 def main(stage: Stage) -> None:
-    reader, raw = dataset(stage.scene.dataset), stage.scene.raw
+    reader = dataset(stage.scene.dataset)
+    raw = stage.scene.raw
     scan = reader.scan(raw, stage.settings.scan)
     classes = class_table(stage.scene.dataset, raw, stage.settings)
     write_categories(stage.output / "classes.csv", read_categories(classes))

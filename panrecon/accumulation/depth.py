@@ -10,7 +10,7 @@ from panrecon.accumulation.parameters import DepthImageParameters
 from panrecon.geometry.projective import project
 from panrecon.structures import VOID, Camera
 
-MAX_PIXEL: Final = 1e6  # pixels beyond which coordinates are not rounded to integers
+MAX_PIXEL: Final = 1e6  # pixels above which coordinates are not rounded to integers
 
 
 def depth_image(
@@ -106,8 +106,11 @@ def _planes(
     is_covered = weight > parameters.min_weight
     scale = np.divide(1, weight, out=np.zeros_like(weight), where=is_covered)
     x, y, xx, xy, yy, d, xd, yd = (moments[..., i] * scale for i in range(1, 9))
-    xx, xy, yy = xx - x * x + parameters.gradient_damping, xy - x * y, yy - y * y + parameters.gradient_damping
-    xd, yd = xd - x * d, yd - y * d
+    xx = xx - x * x + parameters.gradient_damping
+    xy = xy - x * y
+    yy = yy - y * y + parameters.gradient_damping
+    xd = xd - x * d
+    yd = yd - y * d
     determinant = np.where(is_covered, xx * yy - xy * xy, 1)
     gradient_x = (xd * yy - yd * xy) / determinant
     gradient_y = (yd * xx - xd * xy) / determinant

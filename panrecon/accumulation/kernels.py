@@ -54,7 +54,9 @@ def count_ray_tests(
         if row < 0:
             continue
         slack = margin + relative_margin * distance
-        is_hit, passing_rays, is_occluded = False, 0, False
+        is_hit = False
+        passing_rays = 0
+        is_occluded = False
         for r in range(max(row - 1, 0), min(row + 2, rows)):
             for c in range(column - 1, column + 2):
                 measured = ranges[r, c % columns]
@@ -82,7 +84,8 @@ def front_image(
     """
     front = np.zeros((height, width), np.float32)
     for i in range(len(u)):
-        column, row = int(np.rint(u[i])), int(np.rint(v[i]))
+        column = int(np.rint(u[i]))
+        row = int(np.rint(v[i]))
         for r in range(max(row - radius, 0), min(row + radius + 1, height)):
             for c in range(max(column - radius, 0), min(column + radius + 1, width)):
                 least = inverse[i] - gradient * np.sqrt((u[i] - c) ** 2 + (v[i] - r) ** 2)
@@ -110,7 +113,8 @@ def plane_moments(
     height, width = front.shape
     sums = np.zeros((height, width, 9), np.float32)
     for i in range(len(u)):
-        column, row = int(np.rint(u[i])), int(np.rint(v[i]))
+        column = int(np.rint(u[i]))
+        row = int(np.rint(v[i]))
         d = inverse[i]
         for r in range(max(row - radius, 0), min(row + radius + 1, height)):
             for c in range(max(column - radius, 0), min(column + radius + 1, width)):
@@ -140,10 +144,12 @@ def front_points(
     front = np.zeros((height, width), np.float32)
     front_index = np.full((height, width), -1, np.int32)
     for i in range(len(u)):
-        column, row = int(np.rint(u[i])), int(np.rint(v[i]))
+        column = int(np.rint(u[i]))
+        row = int(np.rint(v[i]))
         for r in range(max(row - radius, 0), min(row + radius + 1, height)):
             for c in range(max(column - radius, 0), min(column + radius + 1, width)):
                 least = inverse[i] - gradient * np.sqrt((u[i] - c) ** 2 + (v[i] - r) ** 2)
                 if least > front[r, c]:
-                    front[r, c], front_index[r, c] = least, i
+                    front[r, c] = least
+                    front_index[r, c] = i
     return front_index

@@ -44,7 +44,8 @@ def dynamic_points(
     lies), and hits it if one of them ends there; else it misses (visibility as in Kim & Kim, Removert, IROS 2020).
     Points in cells with many dynamic ones are dynamic too. The images are those of `image_parameters`.
     """
-    violations, hits = (np.zeros(len(scan.points), np.int32) for _ in range(2))
+    violations = np.zeros(len(scan.points), np.int32)
+    hits = np.zeros(len(scan.points), np.int32)
     lowest, highest = _elevations(image_parameters)
     margins = (parameters.range_margin, parameters.relative_range_margin)
     for other, ranges in others:

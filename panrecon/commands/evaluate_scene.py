@@ -96,7 +96,8 @@ def _cropped(
     files: SceneFiles, prediction: Labels, truth: Labels, settings: EvaluationSettings
 ) -> tuple[Labels, Labels]:
     """Both images as they are scored: resized to one size, which must not stretch them, and cropped."""
-    (height, width), (true_height, true_width) = prediction.category.shape, truth.category.shape
+    height, width = prediction.category.shape
+    true_height, true_width = truth.category.shape
     if abs(width * true_height / (height * true_width) - 1) > MAX_ASPECT_DIFFERENCE:
         raise InputError(
             f"The images of {files.prediction} are {width} x {height}, those of {files.ground_truth} {true_width} x "

@@ -117,7 +117,8 @@ def sentences(evidence: _ObjectEvidence) -> Iterator[str]:
     yield f"  {len(evidence.points)} vertices; {len(scene_object.masks)} masks in {len(scene_object.frames)} frames"
     classes = Counter(table[mask.category].name for mask in scene_object.masks)
     yield "  classes of its masks: " + ", ".join(f"{name} x{count}" for name, count in classes.most_common())
-    votes_for, votes_against = scene_object.votes_for, scene_object.votes_against
+    votes_for = scene_object.votes_for
+    votes_against = scene_object.votes_against
     yield f"  votes on its superfaces: {votes_for:.0f} for one object, {votes_against:.0f} against"
     frame_index = {frame.name: index for index, frame in enumerate(evidence.scan.frames)}
     detecting = sorted(scene_object.frames, key=frame_index.__getitem__)

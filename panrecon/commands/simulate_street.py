@@ -72,8 +72,8 @@ def write_kitti360(folder: Path, recording: StreetRecording) -> None:
     labels = benchmark_labels(street, "kitti360", read_categories(find_table("kitti360")))
 
     def ids(truth: Labels) -> kitti360.Ids:
-        semantic, number = labels.raw_ids(truth)
-        return kitti360.Ids(semantic, semantic * kitti360.INSTANCES_PER_CLASS + number)
+        semantic, number_in_class = labels.raw_ids(truth)
+        return kitti360.Ids(semantic, semantic * kitti360.INSTANCES_PER_CLASS + number_in_class)
 
     drive = f"2013_05_28_drive_{9000 + street.seed}_sync"
     writer = KITTI360Writer(folder, drive, rig)

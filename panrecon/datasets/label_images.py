@@ -51,7 +51,7 @@ class LabelFrames:
                 f"{self.source} has no label image of frame {frame}, only of {_abbreviated(self.files)}; "
                 "score the frames that both sides have."
             )
-        semantic, instance = (read_ids(path) for path in self.files[name])
+        semantic, instance = map(read_ids, self.files[name])
         if semantic.shape != instance.shape:
             paths = self.files[name]
             raise InputError(
@@ -79,7 +79,8 @@ def label_pairs(prediction: LabelFrames, truth: LabelFrames) -> Iterator[tuple[L
     """The labels of every predicted frame and of its truth, one frame in memory at a time, both read at once."""
     with ThreadPoolExecutor(max_workers=2) as pool:
         for frame in prediction.files:
-            predicted, true = (pool.submit(side.read, frame) for side in (prediction, truth))
+            predicted = pool.submit(prediction.read, frame)
+            true = pool.submit(truth.read, frame)
             yield predicted.result(), true.result()
 
 

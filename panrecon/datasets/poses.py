@@ -57,7 +57,8 @@ def read_matrix(path: Path) -> Float[np.ndarray, "4 4"]:
 
 
 def _poses_of_json(path: Path) -> dict[str, Float[np.ndarray, "4 4"]]:
-    content, poses = read_json(path), {}
+    content = read_json(path)
+    poses = {}
     try:
         for frame in content["frames"]:
             poses[str(frame["name"])] = np.array(frame["world_from_camera"], dtype=np.float64).reshape(4, 4)

@@ -64,7 +64,8 @@ def color_depth_alignment(
     unzoomed = correlations[:, int(np.abs(zooms - 1).argmin())]
     if not unzoomed.any():
         return None
-    zoom, zoomed = 1.0, unzoomed
+    zoom = 1.0
+    zoomed = unzoomed
     best = _best_zoom(correlations)
     is_zoomed = abs(zooms[best] - 1) >= parameters.min_zoom
     if is_zoomed and _peak(correlations[:, best]) >= parameters.min_zoom_gain * _peak(unzoomed):
@@ -72,7 +73,8 @@ def color_depth_alignment(
         refined = zooms[best] + steps
         correlations = _correlations(pairs, centre, refined, parameters)
         best = _best_zoom(correlations)
-        zoom, zoomed = float(refined[best]), correlations[:, best]
+        zoom = float(refined[best])
+        zoomed = correlations[:, best]
     return _aligned(unzoomed, zoomed, zoom, stride)
 
 

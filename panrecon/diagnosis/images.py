@@ -28,7 +28,8 @@ def compare_neighbours(sample: Sample, parameters: NeighbourParameters = Neighbo
     """Brightness and detail of every frame over its neighbours', where depth and poses say that both see the same."""
     count = len(sample)
     gaps = parameters.gaps
-    brightness, detail = (np.full((count, 2 * len(gaps)), np.nan) for _ in range(2))
+    brightness = np.full((count, 2 * len(gaps)), np.nan)
+    detail = np.full((count, 2 * len(gaps)), np.nan)
     stride = parameters.pixel_stride
     directions = pixel_directions(sample.camera).astype(np.float32)[::stride, ::stride]
     for first in range(count):
@@ -50,9 +51,9 @@ def _compared(
     stride = parameters.pixel_stride
     first_frame = sample.frames[first]
     second_frame = sample.frames[second]
-    depth, gray, detail = (
-        image[::stride, ::stride] for image in (first_frame.depth, first_frame.gray, first_frame.detail)
-    )
+    depth = first_frame.depth[::stride, ::stride]
+    gray = first_frame.gray[::stride, ::stride]
+    detail = first_frame.detail[::stride, ::stride]
     is_measured = depth > 0
     points = directions[is_measured] * depth[is_measured][:, None]
     seen = reproject(points, relative_pose(sample.poses, first, second), sample.camera, second_frame.depth)

@@ -44,7 +44,7 @@ class PoseSearchParameters:
     min_gain: float = 1.05  # 1 to 1.5: of a better hypothesis' share over that before
     min_gain_absolute: float = 0.01  # 0 to 0.1: on top
     min_pair_overlap: float = 0.1  # of a frame, 0.02 to 0.5: pairs that share less do not count in the mean fit
-    min_overlap: float = 0.35  # of a frame, 0.1 to 0.6: mean below which hypotheses cannot be told apart
+    min_overlap: float = 0.35  # of a frame, 0.1 to 0.6: mean below which hypotheses are not distinguished
     min_fit: float = 0.5  # 0.3 to 0.7: of shared points; below, poses and depth do not belong together
 
 
@@ -73,7 +73,7 @@ class PoseJumpParameters:
 
     min_fit: float = 0.45  # 0.3 to 0.7: of shared points; fitted: neighbours in unbroken scans have 0.71 at least
     min_overlap: float = 0.1  # of a frame, 0.02 to 0.3; fitted: neighbours in unbroken scans have 0.34 at least
-    min_median_overlap: float = 0.35  # 0.1 to 0.6: below, jumps cannot be told from gaps; fitted: good scans have 0.58
+    min_median_overlap: float = 0.35  # 0.1 to 0.6: below, a jump may be a gap; fitted: good scans have 0.58
     max_frames: int = 10  # 1 to 50: after which the poses are back
 
 

@@ -176,9 +176,8 @@ class _Scorer:
         self.camera = sample.camera
         self.points = sample.points[first][:, :: parameters.pose_search.point_stride]
         self.depth = np.stack([sample.frames[index].depth for index in second])
-        self.first, self.second = (
-            RawPoses(raw_poses.poses, raw_poses.pose_of_frame[indices]) for indices in (first, second)
-        )
+        self.first = RawPoses(raw_poses.poses, raw_poses.pose_of_frame[first])
+        self.second = RawPoses(raw_poses.poses, raw_poses.pose_of_frame[second])
         self.tolerance = parameters.depth_tolerance
         self.min_pair_overlap = parameters.pose_search.min_pair_overlap
 

@@ -52,7 +52,8 @@ def agreement(
     v = np.rint(camera.fy * y / safe_z + camera.cy)
     is_point = points[..., 2] > 0
     is_inside = is_point & is_ahead & (u >= 0) & (v >= 0) & (u < camera.width) & (v < camera.height)
-    column, row = (np.where(is_inside, pixel, 0).astype(np.int64) for pixel in (u, v))
+    column = np.where(is_inside, u, 0).astype(np.int64)
+    row = np.where(is_inside, v, 0).astype(np.int64)
     measured = depth[np.arange(len(depth))[:, None], row, column]
     is_measured = is_inside & (measured > 0)
     error = (z - measured) / (tolerance * safe_z)

@@ -77,7 +77,8 @@ def with_focal_scaled(camera: Camera, factor: float) -> Camera:
 def small_camera(camera: Camera, parameters: SampleParameters = SampleParameters()) -> Camera:
     """The camera of a `SmallFrame`'s images, for that of the whole depth images."""
     stride, first = _subsampling(camera.width, parameters)
-    width, height = (len(range(first, size, stride)) for size in (camera.width, camera.height))
+    width = len(range(first, camera.width, stride))
+    height = len(range(first, camera.height, stride))
     cx, cy = ((centre - first) / stride for centre in (camera.cx, camera.cy))
     return Camera(width, height, camera.fx / stride, camera.fy / stride, cx, cy)
 

@@ -69,7 +69,8 @@ def point_outcomes(prediction: Labels, truth: Labels, table: CategoryTable, min_
     """The `PointOutcome` at every point of a scan, by protocol `lidar`; `min_points` as in `lidar_record`."""
     overlap, row_of_point = overlap_and_rows(prediction, truth)
     matching = parse_protocol("lidar", min_points).match(overlap, table)
-    predicted_of_row, true_of_row = matching.intersections.predicted.of_row, matching.intersections.true.of_row
+    predicted_of_row = matching.intersections.predicted.of_row
+    true_of_row = matching.intersections.true.of_row
     is_missed = np.append(matching.is_missed, False)[true_of_row]
     is_false = np.append(matching.is_false, False)[predicted_of_row]
     outcome_of_row = np.select(

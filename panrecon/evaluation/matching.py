@@ -127,7 +127,8 @@ def greedy_matching(pairs: SegmentPairs, threshold: float) -> SegmentPairs:
     matched_predictions: set[int] = set()
     pair_of_truth: dict[int, int] = {}
     for pair in order[pairs.iou[order] > threshold]:
-        prediction, truth = int(pairs.predicted_index[pair]), int(pairs.true_index[pair])
+        prediction = int(pairs.predicted_index[pair])
+        truth = int(pairs.true_index[pair])
         if truth not in pair_of_truth and prediction not in matched_predictions:
             pair_of_truth[truth] = pair
             matched_predictions.add(prediction)

@@ -126,8 +126,10 @@ class _Table:
         if needed <= len(self.area):
             return self
         capacity = 2 * needed
-        keys, area = np.empty((capacity, 4), np.int64), np.zeros(capacity)
-        keys[: self.used], area[: self.used] = self.keys[: self.used], self.area[: self.used]
+        keys = np.empty((capacity, 4), np.int64)
+        area = np.zeros(capacity)
+        keys[: self.used] = self.keys[: self.used]
+        area[: self.used] = self.area[: self.used]
         slots = np.full(1 << (2 * capacity - 1).bit_length(), -1, np.int32)
         _insert(keys, self.used, slots)
         return _Table(keys, area, slots, self.used)
@@ -170,13 +172,19 @@ def _count(
 ) -> int:
     """Adds every point's weight to its key, new keys at the end; the loop is what numpy would need three sorts for."""
     for point in range(len(weight)):
-        a, b, c, d = labels[0, point], labels[1, point], labels[2, point], labels[3, point]
+        a = labels[0, point]
+        b = labels[1, point]
+        c = labels[2, point]
+        d = labels[3, point]
         slot = _slot(a, b, c, d, keys, slots)
         row = slots[slot]
         if row < 0:
             row = used
             used += 1
-            keys[row, 0], keys[row, 1], keys[row, 2], keys[row, 3] = a, b, c, d
+            keys[row, 0] = a
+            keys[row, 1] = b
+            keys[row, 2] = c
+            keys[row, 3] = d
             slots[slot] = row
         area[row] += weight[point]
         rows[point] = row

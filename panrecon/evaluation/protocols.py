@@ -122,7 +122,8 @@ def _strict(overlap: Overlap, table: CategoryTable, protocol: Protocol) -> Match
 
 def _remapped(overlap: Overlap, table: CategoryTable, protocol: Protocol) -> Matching:
     """Every pair of one class above the threshold is a match, so that a segment may be matched twice."""
-    predicted, true = (remapped_segments(side, table) for side in (predicted_side(overlap), true_side(overlap)))
+    predicted = remapped_segments(predicted_side(overlap), table)
+    true = remapped_segments(true_side(overlap), table)
     intersections = intersect_segments(overlap, predicted, true)
     pairs = same_class_pairs(intersections, intersections.predicted_on_void, _zeros(intersections.true_area))
     return _matching(

@@ -279,7 +279,8 @@ def _label_images(
 
 def _with_true_instances(prediction: Labels, matching: Matching, row_of_point: Int[np.ndarray, "*points"]) -> Labels:
     """The predicted labels with the instance of the true segment that each is matched to, so that colours agree."""
-    intersections, matched = matching.intersections, matching.matched
+    intersections = matching.intersections
+    matched = matching.matched
     unused = int(intersections.true.instance.max(initial=VOID)) + 1
     instance = unused + np.arange(len(intersections.predicted) + 1)
     instance[matched.predicted_index] = intersections.true.instance[matched.true_index]

@@ -47,7 +47,8 @@ class ClipPixels:
 
     def encode(self, image: LidarImage) -> FeatureMap:
         """The map of unit vectors over the whole image, one for every patch of the resized image."""
-        rgb, patch = self.read(image), self.network.config.vision_config.patch_size
+        rgb = self.read(image)
+        patch = self.network.config.vision_config.patch_size
         window = self.side // patch
         rows, columns = grid(rgb.shape[0], rgb.shape[1], window)
         whole = resized(rgb, rows * patch, columns * patch)
@@ -59,7 +60,8 @@ class ClipPixels:
         return FeatureMap(unit(total))
 
     def _patches(self, windows: Sequence[Image]) -> list[Float[np.ndarray, "rows columns D"]]:
-        vision, rows = self.network.vision_model, self.side // self.network.config.vision_config.patch_size
+        vision = self.network.vision_model
+        rows = self.side // self.network.config.vision_config.patch_size
         with torch.inference_mode():
             pixels = as_pixels(windows, self.where, mean=MEAN, deviation=DEVIATION)
             tokens = vision.pre_layrnorm(vision.embeddings(pixels, interpolate_pos_encoding=True))
@@ -85,12 +87,13 @@ class PromptedWords:
 
 def grid(height: int, width: int, window: int) -> tuple[int, int]:
     """Rows and columns of patches over an image whose shorter edge has `window` of them."""
-    rows, columns = (max(window, round(edge * window / min(height, width))) for edge in (height, width))
+    rows = max(window, round(height * window / min(height, width)))
+    columns = max(window, round(width * window / min(height, width)))
     return rows, columns
 
 
 def starts(cells: int, window: int) -> Int[np.ndarray, " n"]:
-    """Where windows begin, so that they reach from end to end and neighbours overlap by about half."""
+    """Where windows begin, so that they cover it from end to end and neighbours overlap by about half."""
     count = 1 + math.ceil(2 * (cells - window) / window)
     return np.unique(np.rint(np.linspace(0, cells - window, count)).astype(np.int64))
 

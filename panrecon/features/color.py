@@ -28,5 +28,6 @@ def color_statistics(rgb: UInt8[np.ndarray, "h w 3"]) -> FeatureMap:
     """Mean and deviation of the CIELAB channels in cells of 16 pixels; 6 dimensions, in hundreds of CIELAB units."""
     lab = cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) / 100
     size = (max(1, rgb.shape[1] // CELL), max(1, rgb.shape[0] // CELL))
-    mean, square = (cv2.resize(values, size, interpolation=cv2.INTER_AREA) for values in (lab, lab**2))
+    mean = cv2.resize(lab, size, interpolation=cv2.INTER_AREA)
+    square = cv2.resize(lab**2, size, interpolation=cv2.INTER_AREA)
     return FeatureMap(np.concatenate([mean, np.sqrt(np.maximum(square - mean**2, 0))], axis=2))

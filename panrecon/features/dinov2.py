@@ -96,7 +96,8 @@ class Dinov2Extractor:
 
 def grid(camera: Camera, pixels_per_feature: float) -> tuple[int, int]:
     """Rows and columns of a map over the camera's image; at least one."""
-    rows, columns = (round(edge / pixels_per_feature) for edge in (camera.height, camera.width))
+    rows = round(camera.height / pixels_per_feature)
+    columns = round(camera.width / pixels_per_feature)
     return max(1, rows), max(1, columns)
 
 
@@ -150,7 +151,8 @@ def _interpolate_as_original(network: Any) -> None:
     # and gives the operator the ratio, which moves every sample; hub/backbones.py releases the models with registers
     # with 0.0 and antialiasing instead. transformers does the same for the latter, but leaves out 0.1 for the former.
     registers = network.config.model_type == REGISTERS
-    embeddings, patch = network.embeddings, network.config.patch_size
+    embeddings = network.embeddings
+    patch = network.config.patch_size
 
     @lru_cache(maxsize=1)
     def interpolated(rows: int, columns: int) -> Tensor:
@@ -197,7 +199,8 @@ def _from_original(path: Path) -> Any:
 
 def _shape(original: Mapping[str, Tensor]) -> tuple[str, dict[str, int]]:
     """transformers' name of the architecture and the fields of its configuration, read from the shapes of weights."""
-    width, patch = original["cls_token"].shape[-1], original["patch_embed.proj.weight"].shape[-1]
+    width = original["cls_token"].shape[-1]
+    patch = original["patch_embed.proj.weight"].shape[-1]
     shape = {
         "hidden_size": width,
         "num_attention_heads": width // HEAD_WIDTH,

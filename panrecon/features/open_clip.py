@@ -41,7 +41,8 @@ def load_open_clip(name: str, weights: Path, where: torch.device) -> PromptedWor
         raise InputError(
             f"The weights {weights} are not those of open_clip's {name} ({summary(error)}); download them again."
         ) from error
-    network, tokenizer = network.eval().requires_grad_(False), open_clip.get_tokenizer(name)
+    network = network.eval().requires_grad_(False)
+    tokenizer = open_clip.get_tokenizer(name)
 
     def embedding(text: str) -> Float[np.ndarray, " D"]:
         with torch.inference_mode():

@@ -47,7 +47,8 @@ class PointInterpolation:
     def features(self) -> PointFeatures:
         """The mean of a point's samples over images; points without one are not valid."""
         readings = interpolate(self.cells, self.cell, self.share)
-        ones, order = np.ones(len(self.point), np.float32), np.arange(len(self.point))
+        ones = np.ones(len(self.point), np.float32)
+        order = np.arange(len(self.point))
         total = csr_array((ones, (self.point, order)), (self.points, len(self.point))) @ readings
         count = np.bincount(self.point, minlength=self.points).astype(np.float32)
         return PointFeatures(np.asarray(total / np.maximum(count, 1)[:, None]), count > 0)
@@ -60,7 +61,9 @@ def interpolate_views(
 
     With `splat` (rad) occluded points are left out (`occluded`); without it none is, as in OpenScene.
     """
-    cells, readings, before = [], [], 0
+    cells = []
+    readings = []
+    before = 0
     for view in views:
         point, pixels = visible(points, view.camera, view.camera_from_points, splat)
         rows, columns, dimensions = view.features.values.shape

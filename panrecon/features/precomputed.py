@@ -50,7 +50,7 @@ class PrecomputedPixels:
 
 @dataclass(frozen=True)
 class PrecomputedWords:
-    """Looks the embeddings of words up."""
+    """The embeddings of words, from a file."""
 
     embedding_of_word: Mapping[str, Float[np.ndarray, " D"]]
 

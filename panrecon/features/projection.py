@@ -22,12 +22,17 @@ class Projection:
 
 def fit_projection(maps: Iterable[FeatureMap], dimensions: int) -> Projection:
     """At most `dimensions` leading principal components of all maps, in bounded memory."""
-    count, total, moment = 0, np.zeros(0), np.zeros((0, 0))
+    count = 0
+    total = np.zeros(0)
+    moment = np.zeros((0, 0))
     for features in maps:
         rows = features.values.reshape(-1, features.values.shape[-1]).astype(np.float64)
         if not count:
-            total, moment = np.zeros(rows.shape[1]), np.zeros((rows.shape[1], rows.shape[1]))
-        count, total, moment = count + len(rows), total + rows.sum(axis=0), moment + rows.T @ rows
+            total = np.zeros(rows.shape[1])
+            moment = np.zeros((rows.shape[1], rows.shape[1]))
+        count += len(rows)
+        total += rows.sum(axis=0)
+        moment += rows.T @ rows
     mean = total / max(count, 1)
     variance, vectors = np.linalg.eigh(moment / max(count, 1) - np.outer(mean, mean))
     leading = vectors[:, ::-1][:, :dimensions]

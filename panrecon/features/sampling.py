@@ -8,7 +8,7 @@ from panrecon.structures import Camera, FeatureMap
 
 
 def sample(features: FeatureMap, camera: Camera, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n D"]:
-    """The features at pixels (u, v) of `camera`, bilinear between cell centres, constant beyond the outermost."""
+    """The features at pixels (u, v) of `camera`, bilinear between cell centres, constant outside the outermost."""
     height, width, dimensions = features.values.shape
     cell, share = bilinear_weights((height, width), camera, pixels)
     return interpolate(features.values.reshape(-1, dimensions), cell, share)

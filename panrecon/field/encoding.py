@@ -146,9 +146,8 @@ class HashVolumes(nn.Module):
         _, offset = self._cell(positions)
         smooth = offset * offset * (3 - 2 * offset)
         derivative = 6 * offset * (1 - offset) * self.resolution[:, None]
-        (x, y, z), (dx, dy, dz) = (
-            torch.stack(pair, dim=-1).unbind(2) for pair in ((1 - smooth, smooth), (-derivative, derivative))
-        )
+        x, y, z = torch.stack((1 - smooth, smooth), dim=-1).unbind(2)
+        dx, dy, dz = torch.stack((-derivative, derivative), dim=-1).unbind(2)
         zy = _outer(z, y)
         products = (_outer(zy, x), _outer(zy, dx), _outer(_outer(z, dy), x), _outer(_outer(dz, y), x))
         return torch.stack(products, dim=2)

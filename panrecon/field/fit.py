@@ -200,7 +200,8 @@ class Training:
         weights: Float[Tensor, "n S"],
     ) -> dict[str, Float[Tensor, ""]]:
         """Losses of the surface itself."""
-        truncation, parameters = self.settings.truncation, self.parameters
+        truncation = self.settings.truncation
+        parameters = self.parameters
         band = parameters.surface_band * truncation
         along_ray = losses.distance_along_ray(batch.depth, depth, batch.rays.direction)
         cosine = losses.incidence_cosine(batch.rays.direction, gradient, parameters.min_incidence_cosine)

@@ -75,7 +75,7 @@ def render_view(
 ) -> RenderedView:
     """Colour, depth, class and instance from any pose.
 
-    A depth hint (m, 0 = nothing there), for example cast from a mesh, says where to look for the surface; without it
+    A depth hint (m, 0 = nothing there), for example cast from a mesh, is where samples lie; without it
     every ray is first searched through the box, which is ten times as slow. A class or instance is the most probable
     one; the row "none" of the instances gives void.
     """
@@ -113,8 +113,10 @@ def _first_surface(field: PanopticField, box: SceneBox, rays: Rays, sample_count
     sdf = field.geometry(rays.at(depth).flatten(0, 1)).sdf.view(depth.shape)
     enters = (sdf[:, :-1] > 0) & (sdf[:, 1:] <= 0)
     before = enters.int().argmax(dim=1, keepdim=True)
-    s, t = sdf.gather(1, before), sdf.gather(1, before + 1)
-    a, b = depth.gather(1, before), depth.gather(1, before + 1)
+    s = sdf.gather(1, before)
+    t = sdf.gather(1, before + 1)
+    a = depth.gather(1, before)
+    b = depth.gather(1, before + 1)
     crossing = (a + (b - a) * s / torch.where(enters.any(dim=1, keepdim=True), s - t, 1.0)).squeeze(1)
     return torch.where(enters.any(dim=1), crossing, 0.0)
 

@@ -20,9 +20,9 @@ def render_weights(sdf: Float[Tensor, "n S"], sharpness: Float[Tensor, ""]) -> F
     opacity = interval_opacity(sdf, sharpness)
     passed = torch.cumprod(1 - opacity, dim=1)
     seen = opacity * torch.cat([torch.ones_like(passed[:, :1]), passed[:, :-1]], dim=1)
-    beyond = crossing_fraction(sdf)
+    share_of_end = crossing_fraction(sdf)
     none = torch.zeros_like(sdf[:, :1])
-    return torch.cat([seen * (1 - beyond), none], dim=1) + torch.cat([none, seen * beyond], dim=1)
+    return torch.cat([seen * (1 - share_of_end), none], dim=1) + torch.cat([none, seen * share_of_end], dim=1)
 
 
 def interval_opacity(sdf: Float[Tensor, "n S"], sharpness: Float[Tensor, ""]) -> Float[Tensor, "n intervals"]:

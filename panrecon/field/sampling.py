@@ -118,7 +118,8 @@ def box_depths(rays: Rays, box: SceneBox, count: int) -> Float[Tensor, "n count"
     origin = torch.as_tensor(box.origin, dtype=rays.origin.dtype, device=rays.origin.device)
     size = torch.as_tensor(box.size, dtype=rays.origin.dtype, device=rays.origin.device)
     direction = torch.where(rays.direction.abs() < 1e-9, 1e-9, rays.direction)
-    first, last = ((origin - rays.origin) / direction, (origin + size - rays.origin) / direction)
+    first = (origin - rays.origin) / direction
+    last = (origin + size - rays.origin) / direction
     enter = torch.minimum(first, last).amax(dim=1).clamp(min=0)
     leave = torch.maximum(first, last).amin(dim=1).clamp(min=0)
     leave, enter = torch.where(leave > enter, leave, 0.0), torch.where(leave > enter, enter, 0.0)
@@ -166,7 +167,8 @@ class PixelSampler:
     def at(self, pixel: Int[Tensor, " n"]) -> PixelBatch:
         """The measurements at flat pixel numbers of the whole sequence."""
         camera = self._data.camera
-        frame, inside = pixel // (camera.width * camera.height), pixel % (camera.width * camera.height)
+        frame = pixel // (camera.width * camera.height)
+        inside = pixel % (camera.width * camera.height)
         u, v = (inside % camera.width).float(), (inside // camera.width).float()
         return PixelBatch(
             camera_rays(camera, self._pose[frame], u, v),
@@ -196,13 +198,14 @@ def balanced_weight(counts: Int[Tensor, " c"]) -> Float[Tensor, " c"]:
 def bilinear_features(
     features: Tensor, camera: Camera, frame: Int[Tensor, " n"], u: Float[Tensor, " n"], v: Float[Tensor, " n"]
 ) -> Float[Tensor, "n D"]:
-    """Feature maps [frames gh gw D] read between cells at pixels (u, v); beyond the outer cells the border value."""
+    """Feature maps [frames gh gw D] read between cells at pixels (u, v); outside the outer cells their values."""
     rows, columns = features.shape[1:3]
     x = ((u + 0.5) * columns / camera.width - 0.5).clamp(0, columns - 1)
     y = ((v + 0.5) * rows / camera.height - 0.5).clamp(0, rows - 1)
     left, top = x.long().clamp(max=max(columns - 2, 0)), y.long().clamp(max=max(rows - 2, 0))
     right, bottom = (left + 1).clamp(max=columns - 1), (top + 1).clamp(max=rows - 1)
-    a, b = (x - left)[:, None], (y - top)[:, None]
+    a = (x - left)[:, None]
+    b = (y - top)[:, None]
     upper = features[frame, top, left] * (1 - a) + features[frame, top, right] * a
     lower = features[frame, bottom, left] * (1 - a) + features[frame, bottom, right] * a
     return upper * (1 - b) + lower * b

@@ -24,7 +24,7 @@ class SceneImages:
 
 
 class SceneRenderer:
-    """Renders a field and a panoptic mesh, which is indexed once; the mesh says where the field need look.
+    """Renders a field and a panoptic mesh, which is indexed once; rays are sampled near the mesh alone.
 
     What sees no surface sees the class `background`: the sky, of a table that has it, else `VOID`.
     """

@@ -1,5 +1,6 @@
 """The hash volumes by tiny-cuda-nn (Mueller 2021) on a CUDA device; same table, same features as the plain ones."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -48,7 +49,7 @@ class TcnnVolumes(HashVolumes):
 
     def forward(self, positions: Float[Tensor, "N 3"]) -> VolumeEncoding:
         """Features of all volumes and the Jacobian of the geometry volume."""
-        rows, jacobian = self._rows_and_slopes(positions)
+        rows, jacobian = self._rows_and_jacobian(positions)
         features = rows.view(-1, self.levels, VOLUMES, self.features_per_level)
         geometry, color, semantics, instances = features.transpose(1, 2).flatten(2).unbind(1)
         return VolumeEncoding(color, semantics, instances, GeometryEncoding(geometry, jacobian))
@@ -61,29 +62,28 @@ class TcnnVolumes(HashVolumes):
         """Features of the other three volumes."""
         return self(positions)
 
-    def _rows_and_slopes(
+    def _rows_and_jacobian(
         self, positions: Float[Tensor, "N 3"]
     ) -> tuple[Float[Tensor, "N L D"], Float[Tensor, "N E 3"]]:
-        """What every level's grid gives, and the slopes of the first volume.
+        """Features of every level's grid, and the derivatives of the first volume by position.
 
-        Every level is given positions of its own: one backward a feature gives its slopes on all levels.
+        Every level takes positions of its own: one backward a feature gives its derivatives on all levels.
         """
-        learning, places = torch.is_grad_enabled(), positions.detach().clamp(0, 1)
-        moved = tuple((places - 0.5 / resolution).requires_grad_() for resolution in self.resolution.tolist())
+        learning = torch.is_grad_enabled()
+        inside = positions.detach().clamp(0, 1)
+        shifted_positions = tuple((inside - 0.5 / cells).requires_grad_() for cells in self.resolution.tolist())
         parts = torch.split(self.table, [*self.first_row.diff().tolist(), len(self.table) - int(self.first_row[-1])])
         with torch.enable_grad():
             levels = [
-                torch.func.functional_call(grid, {"params": part.flatten()}, (place,))
-                for grid, part, place in zip(self._grids, parts, moved, strict=True)
+                torch.func.functional_call(grid, {"params": part.flatten()}, (shifted,))
+                for grid, part, shifted in zip(self._grids, parts, shifted_positions, strict=True)
             ]
             rows = torch.stack(levels, dim=1)
-            slopes = [
-                torch.stack(
-                    torch.autograd.grad(rows[..., k].sum(), moved, create_graph=learning, retain_graph=True), dim=1
-                )
-                for k in range(self.features_per_level)
-            ]
-        return rows if learning else rows.detach(), torch.stack(slopes, dim=2).flatten(1, 2)
+            by_position = partial(
+                torch.autograd.grad, inputs=shifted_positions, create_graph=learning, retain_graph=True
+            )
+            derivatives = [torch.stack(by_position(rows[..., k].sum()), dim=1) for k in range(self.features_per_level)]
+        return rows if learning else rows.detach(), torch.stack(derivatives, dim=2).flatten(1, 2)
 
 
 def _grid(tinycudann: Any, resolution: int, columns: int, log2_table_size: int) -> torch.nn.Module:

@@ -52,7 +52,8 @@ def plan_chunks(views: Views, settings: MeshSettings) -> ChunkPlan:
     block_size = BLOCK * settings.voxel_size
     boxes = np.floor(_view_bounds(views, settings) / block_size)
     boxes += np.array([[-1], [1]])  # rounding must leave nothing outside
-    lower, upper = boxes[:, 0].min(axis=0), boxes[:, 1].max(axis=0) + 2  # cells end in the block above
+    lower = boxes[:, 0].min(axis=0)
+    upper = boxes[:, 1].max(axis=0) + 2  # cells end in the block above
     if (upper - lower).max() > 2**BLOCK_BITS:
         raise InputError(
             f"The poses span {(upper - lower).max() * block_size / 1000:.0f} km, which is too much for "

@@ -33,7 +33,8 @@ def canonical(mesh: TriangleMesh) -> TriangleMesh:
 
 
 def _component_of_vertex(mesh: TriangleMesh) -> Int[np.ndarray, " V"]:
-    start, end = mesh.faces[:, [0, 1]].ravel(), mesh.faces[:, [1, 2]].ravel()
+    start = mesh.faces[:, [0, 1]].ravel()
+    end = mesh.faces[:, [1, 2]].ravel()
     count = len(mesh.vertices)
     links = coo_array((np.ones(len(start), dtype=bool), (start, end)), shape=(count, count))
     return np.asarray(connected_components(links, directed=False)[1])

@@ -101,15 +101,19 @@ def touched_blocks(
     the highest block, including those left out.
     """
     m = world_from_camera
-    keys, used, count = np.empty(len(slots), np.int64), np.empty(len(slots), np.int64), 0
-    box_low, box_high = np.full(3, 1 << BLOCK_BITS), np.full(3, -1)
+    keys = np.empty(len(slots), np.int64)
+    used = np.empty(len(slots), np.int64)
+    count = 0
+    box_low = np.full(3, 1 << BLOCK_BITS)
+    box_high = np.full(3, -1)
     last_x, last_y, last_z = np.int64(-1), np.int64(-1), np.int64(-1)
     for v in range(stride // 2, depth.shape[0], stride):
         for u in range(stride // 2, depth.shape[1], stride):
             measured = np.float64(depth[v, u])
             if not measured > 0:
                 continue
-            right, down = (u - intrinsics.cx) / intrinsics.fx, (v - intrinsics.cy) / intrinsics.fy
+            right = (u - intrinsics.cx) / intrinsics.fx
+            down = (v - intrinsics.cy) / intrinsics.fy
             for step in range(steps + 1):
                 z = measured + truncation * (2 * step - steps) / steps
                 if z <= 0:
@@ -120,7 +124,9 @@ def touched_blocks(
                 bz = np.int64(np.floor((m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]) / block_size)) - lower[2]
                 if bx == last_x and by == last_y and bz == last_z:
                     continue
-                last_x, last_y, last_z = bx, by, bz
+                last_x = bx
+                last_y = by
+                last_z = bz
                 box_low[0], box_low[1], box_low[2] = min(box_low[0], bx), min(box_low[1], by), min(box_low[2], bz)
                 box_high[0], box_high[1], box_high[2] = max(box_high[0], bx), max(box_high[1], by), max(box_high[2], bz)
                 if not (low[0] <= bx < high[0] and low[1] <= by < high[1] and low[2] <= bz < high[2]):
@@ -129,7 +135,8 @@ def touched_blocks(
                 slot = _slot(slots, key)
                 if slots[slot] == EMPTY:
                     slots[slot] = key
-                    keys[count], used[count] = key, slot
+                    keys[count] = key
+                    used[count] = slot
                     count += 1
     for index in range(count):
         slots[used[index]] = EMPTY
@@ -144,7 +151,8 @@ def find_or_add(keys, table, count):
     for i in range(len(keys)):
         slot = _slot(table.keys, keys[i])
         if table.keys[slot] == EMPTY:
-            table.keys[slot], table.blocks[slot] = keys[i], count
+            table.keys[slot] = keys[i]
+            table.blocks[slot] = count
             count += 1
         blocks[i] = table.blocks[slot]
     return blocks
@@ -162,7 +170,9 @@ def padded(depth, color, incidence_cosine, depth_max):
         for u in range(width):
             measured = depth[v, u]
             depths[v + 1, u + 1] = measured if measured <= depth_max else np.float32(0)
-            red, green, blue = np.uint32(color[v, u, 0]), np.uint32(color[v, u, 1]), np.uint32(color[v, u, 2])
+            red = np.uint32(color[v, u, 0])
+            green = np.uint32(color[v, u, 1])
+            blue = np.uint32(color[v, u, 2])
             colors[v + 1, u + 1] = red | green << np.uint32(8) | blue << np.uint32(16)
             if incidence_cosine.size:
                 cosines[v + 1, u + 1] = incidence_cosine[v, u]
@@ -177,19 +187,27 @@ def integrate(voxels, blocks, keys, lower, image, intrinsics, camera_from_world,
     A voxel farther than the truncation distance behind the measured surface is unchanged; one farther in front of it
     gets the truncation distance.
     """
-    m, real = camera_from_world, np.float32
-    fx, fy = real(intrinsics.fx), real(intrinsics.fy)
+    m = camera_from_world
+    real = np.float32
+    fx = real(intrinsics.fx)
+    fy = real(intrinsics.fy)
     cx, cy = real(intrinsics.cx + 1.5), real(intrinsics.cy + 1.5)  # in the padded image
     rows, columns = image.depth.shape
-    right, bottom, width = real(columns - 1), real(rows - 1), np.int32(columns)
-    depths, colors, cosines = image.depth.reshape(-1), image.color.reshape(-1), image.incidence_cosine.reshape(-1)
+    right = real(columns - 1)
+    bottom = real(rows - 1)
+    width = np.int32(columns)
+    depths = image.depth.reshape(-1)
+    colors = image.color.reshape(-1)
+    cosines = image.incidence_cosine.reshape(-1)
     xx, xy, xz = real(m[0, 0] * voxel_size), real(m[1, 0] * voxel_size), real(m[2, 0] * voxel_size)
     yx, yy, yz = real(m[0, 1] * voxel_size), real(m[1, 1] * voxel_size), real(m[2, 1] * voxel_size)
     zx, zy, zz = real(m[0, 2] * voxel_size), real(m[1, 2] * voxel_size), real(m[2, 2] * voxel_size)
-    behind, unit = real(-truncation), real(UNIT / truncation)
+    behind = real(-truncation)
+    unit = real(UNIT / truncation)
     last = (1 << BLOCK_BITS) - 1
     for i in numba.prange(len(blocks)):
-        pixels, fars = np.empty(SLICE, np.int32), np.empty(SLICE, np.float32)
+        pixels = np.empty(SLICE, np.int32)
+        fars = np.empty(SLICE, np.float32)
         block = blocks[i]
         wx = (((keys[i] >> 2 * BLOCK_BITS) + lower[0]) * BLOCK + 0.5) * voxel_size
         wy = (((keys[i] >> BLOCK_BITS & last) + lower[1]) * BLOCK + 0.5) * voxel_size
@@ -197,7 +215,9 @@ def integrate(voxels, blocks, keys, lower, image, intrinsics, camera_from_world,
         ox = real(m[0, 0] * wx + m[0, 1] * wy + m[0, 2] * wz + m[0, 3])
         oy = real(m[1, 0] * wx + m[1, 1] * wy + m[1, 2] * wz + m[1, 3])
         oz = real(m[2, 0] * wx + m[2, 1] * wy + m[2, 2] * wz + m[2, 3])
-        distance, color, weight = voxels.distance[block], voxels.color[block], voxels.weight[block]
+        distance = voxels.distance[block]
+        color = voxels.color[block]
+        weight = voxels.weight[block]
         for z in range(BLOCK):
             for y in range(BLOCK):
                 rx, ry, rz = (
@@ -293,7 +313,8 @@ def faces_of_blocks(voxels, table, keys, threshold, cases, first, total):
     result = np.empty((total, 3), np.int64)
     last = (1 << BLOCK_BITS) - 1
     for i in numba.prange(len(keys)):
-        side, face = _sides(voxels, table, keys[i], threshold), first[i]
+        side = _sides(voxels, table, keys[i], threshold)
+        face = first[i]
         bx, by, bz = keys[i] >> 2 * BLOCK_BITS, keys[i] >> BLOCK_BITS & last, keys[i] & last
         for z in range(BLOCK):
             for y in range(BLOCK):
@@ -319,22 +340,29 @@ def vertices_on_edges(voxels, table, edges, lower, voxel_size):
 
     Positions are summed in double precision from whole voxels.
     """
-    positions, colors = np.empty((len(edges), 3), np.float32), np.empty((len(edges), 3), np.uint8)
-    last, within = (1 << VOXEL_BITS) - 1, BLOCK - 1
+    positions = np.empty((len(edges), 3), np.float32)
+    colors = np.empty((len(edges), 3), np.uint8)
+    last = (1 << VOXEL_BITS) - 1
+    within = BLOCK - 1
     for i in numba.prange(len(edges)):
-        axis, voxel = edges[i] & 3, edges[i] >> 2
+        axis = edges[i] & 3
+        voxel = edges[i] >> 2
         x, y, z = voxel >> 2 * VOXEL_BITS, voxel >> VOXEL_BITS & last, voxel & last
         p, q, r = x + (axis == 0), y + (axis == 1), z + (axis == 2)
-        one, other = _block_of(table, x >> 3, y >> 3, z >> 3), _block_of(table, p >> 3, q >> 3, r >> 3)
+        start_block = _block_of(table, x >> 3, y >> 3, z >> 3)
+        end_block = _block_of(table, p >> 3, q >> 3, r >> 3)
         a = ((z & within) * BLOCK + (y & within)) * BLOCK + (x & within)
         b = ((r & within) * BLOCK + (q & within)) * BLOCK + (p & within)
-        n, m = np.float64(voxels.weight[one, a]), np.float64(voxels.weight[other, b])
-        near, far = voxels.distance[one, a] / n, voxels.distance[other, b] / m
+        n = np.float64(voxels.weight[start_block, a])
+        m = np.float64(voxels.weight[end_block, b])
+        near = voxels.distance[start_block, a] / n
+        far = voxels.distance[end_block, b] / m
         along = min(max(near / (near - far), 0.001), 0.999)
         positions[i, 0] = (x + lower[0] * BLOCK + (along + 0.5 if axis == 0 else 0.5)) * voxel_size
         positions[i, 1] = (y + lower[1] * BLOCK + (along + 0.5 if axis == 1 else 0.5)) * voxel_size
         positions[i, 2] = (z + lower[2] * BLOCK + (along + 0.5 if axis == 2 else 0.5)) * voxel_size
         for channel in range(3):
-            mixed = (1 - along) * voxels.color[one, a, channel] / n + along * voxels.color[other, b, channel] / m
-            colors[i, channel] = np.uint8(np.rint(mixed))
+            start_part = (1 - along) * voxels.color[start_block, a, channel] / n
+            end_part = along * voxels.color[end_block, b, channel] / m
+            colors[i, channel] = np.uint8(np.rint(start_part + end_part))
     return positions, colors

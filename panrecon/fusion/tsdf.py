@@ -52,7 +52,8 @@ class TSDFVolume:
     """Signed distance, colour and number of observations of the voxels near what was measured, within a region."""
 
     def __init__(self, region: Region, settings: MeshSettings) -> None:
-        self._region, self._settings = region, settings
+        self._region = region
+        self._settings = settings
         self._truncation = settings.truncation * settings.voxel_size
         self._keys = np.empty(0, np.int64)  # of all blocks, in the order of their indices
         self._table = _table_of(self._keys, 2 * INITIAL_BLOCKS)
@@ -67,7 +68,9 @@ class TSDFVolume:
 
         Returns the lowest and the highest block that the image touches, including those outside of the region.
         """
-        settings, region, camera = self._settings, self._region, view.camera
+        settings = self._settings
+        region = self._region
+        camera = view.camera
         depth = view.depth.astype(np.float32)
         cosine = incidence_cosine(depth, camera) if settings.point_to_plane else np.empty((0, 0), np.float32)
         image = kernels.padded(depth, np.ascontiguousarray(view.color), cosine, np.float32(settings.depth_max))
@@ -163,7 +166,9 @@ def fuse_in_chunks(
     views: Views, planned: ChunkPlan, settings: MeshSettings, progress: Progress = no_progress
 ) -> TriangleMesh:
     """The surface of all views, fused chunk by chunk with the same result for all chunk sizes."""
-    touched, surfaces, before = planned.block_range.copy(), [], 0
+    touched = planned.block_range.copy()
+    surfaces = []
+    before = 0
     with progress("frames", planned.visits) as advance:
         for chunk in planned.chunks:
             upper = chunk.high + 1  # cells end in the next block

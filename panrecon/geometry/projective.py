@@ -23,7 +23,8 @@ def transform(to_from: Float[np.ndarray, "4 4"], points: Float[np.ndarray, "*n 3
 
 def invert(to_from: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
     """`from_to` of a rigid transform."""
-    rotation, translation = to_from[:3, :3], to_from[:3, 3]
+    rotation = to_from[:3, :3]
+    translation = to_from[:3, 3]
     result = np.eye(4)
     result[:3, :3] = rotation.T
     result[:3, 3] = -rotation.T @ translation

@@ -22,8 +22,6 @@ def resize_view(view: View, scale: float) -> View:
 
 def resize_labels(labels: Labels, width: int, height: int) -> Labels:
     """The label images at another size, by the nearest pixel."""
-    category, instance = (
-        cv2.resize(image.astype(np.int32), (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-        for image in (labels.category, labels.instance)
-    )
+    category = cv2.resize(labels.category.astype(np.int32), (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    instance = cv2.resize(labels.instance.astype(np.int32), (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
     return Labels(category, instance)

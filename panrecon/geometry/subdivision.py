@@ -33,7 +33,8 @@ def split_edges(
 
 def _edge_lengths(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, "F 3"]:
     """Lengths of the sides 0-1, 1-2, 2-0, equal to the bit in both triangles of an edge."""
-    start, end = np.minimum(faces, np.roll(faces, -1, axis=1)), np.maximum(faces, np.roll(faces, -1, axis=1))
+    start = np.minimum(faces, np.roll(faces, -1, axis=1))
+    end = np.maximum(faces, np.roll(faces, -1, axis=1))
     return np.linalg.norm(vertices[start] - vertices[end], axis=2)
 
 
@@ -57,8 +58,10 @@ def _split_faces(
     # Rotated so that a single selected side comes first, and a single other one last.
     first = np.where(count == 1, selected.argmax(axis=1), np.where(count == 2, (selected.argmin(axis=1) + 1) % 3, 0))
     turn = (first[:, None] + np.arange(3)) % 3
-    corner, middle = np.take_along_axis(faces, turn, axis=1), np.take_along_axis(vertex_of_side, turn, axis=1)
-    (a, b, c), (ab, bc, ca) = corner.T, middle.T
+    corner = np.take_along_axis(faces, turn, axis=1)
+    middle = np.take_along_axis(vertex_of_side, turn, axis=1)
+    a, b, c = corner.T
+    ab, bc, ca = middle.T
     rules = [
         (0, [(a, b, c)]),
         (1, [(a, ab, c), (ab, b, c)]),

@@ -107,7 +107,9 @@ def merge_mutual(
     Units that tie merge all at once if every pair of them ties; otherwise ties go to the lower index.
     """
     is_candidate = affinity > threshold
-    first, second, affinity = first[is_candidate], second[is_candidate], affinity[is_candidate]
+    first = first[is_candidate]
+    second = second[is_candidate]
+    affinity = affinity[is_candidate]
     best = np.zeros(count)
     for end in (first, second):
         np.maximum.at(best, end, affinity)
@@ -160,7 +162,9 @@ def group_masks(
         vertices_held = csr_array(held.multiply(evidence.vertices_of_unit[:, None]))
         overlaps = csr_array(vertices_held.T @ held).tocoo()
         is_pair = overlaps.row < overlaps.col
-        first, second, intersection = overlaps.row[is_pair], overlaps.col[is_pair], overlaps.data[is_pair]
+        first = overlaps.row[is_pair]
+        second = overlaps.col[is_pair]
+        intersection = overlaps.data[is_pair]
         in_view = csr_array(vertices_held.T @ (visible > 0).astype(np.float64))
         union = intersection
         if len(first):

@@ -25,13 +25,15 @@ def _merge_by_internal_difference(
     size = np.ones(count, dtype=np.int64)
     limit = np.full(count, threshold)
     for edge in range(len(weight)):
-        a, b = _root(parent, start[edge]), _root(parent, end[edge])
+        a = _root(parent, start[edge])
+        b = _root(parent, end[edge])
         if a != b and weight[edge] <= limit[a] and weight[edge] <= limit[b]:
             parent[b] = a
             size[a] += size[b]
             limit[a] = weight[edge] + threshold / size[a]
     for edge in range(len(weight)):
-        a, b = _root(parent, start[edge]), _root(parent, end[edge])
+        a = _root(parent, start[edge])
+        b = _root(parent, end[edge])
         if a != b and (size[a] < min_size or size[b] < min_size):
             parent[b] = a
             size[a] += size[b]

@@ -57,7 +57,9 @@ def covered_by_others(
 ) -> Bool[np.ndarray, "O F"]:
     """In which frames most visible vertices of an object lie in things other than it, or most of them in stuff."""
     on_objects = evidence.grouped(association.object_of_superface, association.count)
-    object_index, mask, vertices = on_objects.covered.row, on_objects.covered.col, on_objects.covered.data
+    object_index = on_objects.covered.row
+    mask = on_objects.covered.col
+    vertices = on_objects.covered.data
     is_thing = evidence.thing_mask[mask]
     frame = evidence.frame_of_mask[mask]
     is_other_thing = is_thing & (association.object_of_mask[mask] != object_index)

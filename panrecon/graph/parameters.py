@@ -27,7 +27,7 @@ class ConfidenceModel:
 class GraphParameters:
     """Parameters of the association of masks, beside the user's settings (`config.GraphSettings`).
 
-    Frames are counted by weight, that is, frames from one pose count as one. Where nothing else is said, a value was
+    Frames are counted by weight, that is, frames from one pose count as one. Where nothing else is stated, a value was
     set by hand on the seven development scenes; `benchmarks/association_ablation.py` tells what those marked (ablation)
     are worth there. Shares, affinities and IoUs lie in [0, 1].
     """

@@ -17,7 +17,8 @@ def superfaces(mesh: TriangleMesh, settings: GraphSettings) -> Int[np.ndarray, "
     """
     edges = mesh_edges(mesh.faces)
     weight = dihedral_weight(mesh, edges) + settings.color_weight * color_step(mesh, edges)
-    threshold, min_size = settings.superface_threshold, settings.superface_min_vertices
+    threshold = settings.superface_threshold
+    min_size = settings.superface_min_vertices
     return felzenszwalb_huttenlocher(edges, weight, len(mesh.vertices), threshold, min_size)
 
 

@@ -47,7 +47,8 @@ def membership(evidence: Evidence, overlap: float, parameters: GraphParameters) 
     The state of a unit in a frame is `THING` if it is in a thing mask, else `STUFF` if in a stuff mask; it is `UNSEEN`
     where fewer than `min_visible_vertices` of it are visible.
     """
-    visible, covered = evidence.visible, evidence.covered
+    visible = evidence.visible
+    covered = evidence.covered
     state = np.full(visible.shape, UNSEEN, dtype=np.int8)
     vertices_in_frame = np.zeros(visible.shape, dtype=np.float32)
     is_visible = visible.data >= parameters.min_visible_vertices
@@ -55,7 +56,8 @@ def membership(evidence: Evidence, overlap: float, parameters: GraphParameters) 
     state[vertices_in_frame > 0] = UNLABELLED
     visible_vertices = vertices_in_frame[covered.row, evidence.frame_of_mask[covered.col]]
     is_inside = (visible_vertices > 0) & (covered.data > overlap * visible_vertices)
-    unit, mask = covered.row[is_inside], covered.col[is_inside]
+    unit = covered.row[is_inside]
+    mask = covered.col[is_inside]
     is_thing = evidence.thing_mask[mask]
     state[unit[~is_thing], evidence.frame_of_mask[mask[~is_thing]]] = STUFF
     state[unit[is_thing], evidence.frame_of_mask[mask[is_thing]]] = THING
@@ -81,7 +83,9 @@ def pair_votes(evidence: Evidence, members: Membership, together: csr_array, co_
     `co_occurring` is the weight of the masks that both are in: these do not count as apart.
     """
     pairs = triu(together, k=1).tocoo()
-    first, second, votes = pairs.row.astype(np.int64), pairs.col.astype(np.int64), pairs.data.astype(np.float64)
+    first = pairs.row.astype(np.int64)
+    second = pairs.col.astype(np.int64)
+    votes = pairs.data.astype(np.float64)
     if co_occurring is together:
         in_one_mask = votes
     else:

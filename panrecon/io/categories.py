@@ -111,5 +111,5 @@ def _category(path: Path, line: int, row: dict[str, str | None]) -> Category:
     if not 1 <= category.id <= MAX_ID or not category.name:
         raise InputError(f"Line {line} of the class table {path} needs an id from 1 to {MAX_ID} and a name.")
     if not all(0 <= raw_id <= MAX_ID for raw_id in category.raw_ids):
-        raise InputError(f"Line {line} of the class table {path} has raw ids beyond 0 to {MAX_ID}; remove them.")
+        raise InputError(f"Line {line} of the class table {path} has raw ids outside 0 to {MAX_ID}; remove them.")
     return category

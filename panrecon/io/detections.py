@@ -176,7 +176,8 @@ def _check(path: Path, record_index: int, record: Any) -> None:
     missing = {"image_id", "category", "score", "segmentation"} - set(record if isinstance(record, dict) else ())
     if missing:
         raise InputError(f"Record {record_index} of {path} lacks {', '.join(sorted(missing))}; add it.")
-    word, score = record["category"], record["score"]
+    word = record["category"]
+    score = record["score"]
     if not isinstance(word, str):
         raise InputError(f"Record {record_index} of {path} has the category {word!r}; the word of a class is needed.")
     if not isinstance(score, int | float) or not math.isfinite(score):

@@ -74,7 +74,8 @@ def read_point_features(folder: Path, scan: str) -> PointFeatures:
     if "cells" in arrays:
         return _readings(path, arrays).features()
     _require(path, arrays, ("features", "valid"))
-    values, valid = arrays["features"], arrays["valid"]
+    values = arrays["features"]
+    valid = arrays["valid"]
     if values.ndim != 2 or values.dtype.kind != "f" or valid.shape != values.shape[:1] or valid.dtype != np.bool_:
         raise InputError(
             f"{path} has features {values.shape} {values.dtype} and valid {valid.shape} {valid.dtype}; "
@@ -152,7 +153,8 @@ def read_text_embeddings(folder: Path) -> dict[str, Float[np.ndarray, " D"]]:
     path = folder / TEXT
     arrays = _arrays(path)
     _require(path, arrays, ("names", "embeddings"))
-    names, values = arrays["names"], arrays["embeddings"]
+    names = arrays["names"]
+    values = arrays["embeddings"]
     if names.dtype.kind != "U" or values.ndim != 2 or names.shape != values.shape[:1] or not np.isfinite(values).all():
         raise InputError(
             f"{path} has names {names.shape} {names.dtype} and embeddings {values.shape}; "
@@ -163,7 +165,8 @@ def read_text_embeddings(folder: Path) -> dict[str, Float[np.ndarray, " D"]]:
 
 def write_text_embeddings(folder: Path, words: Sequence[str], embeddings: Float[np.ndarray, "n D"]) -> None:
     """Writes an embedding for every word, as float32."""
-    names, values = np.array(words, dtype=np.str_), embeddings.astype(np.float32)
+    names = np.array(words, dtype=np.str_)
+    values = embeddings.astype(np.float32)
     write_arrays(folder / TEXT, names=names, embeddings=values)
 
 

@@ -104,7 +104,7 @@ def read_object_confidences(path: Path) -> dict[int, ObjectConfidence]:
     wrong = next((line for line in lines if not 0 <= line[1] <= 1), None)
     if wrong:
         raise InputError(f"Object {wrong[0]} of {path} has the confidence {wrong[1]}; it must lie between 0 and 1.")
-    return {number + VOID: ObjectConfidence(confidence, frames) for number, confidence, frames in lines}
+    return {object_id + VOID: ObjectConfidence(confidence, frames) for object_id, confidence, frames in lines}
 
 
 def write_object_graph(folder: Path, objects: "nx.Graph[int]") -> None:

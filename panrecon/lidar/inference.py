@@ -89,10 +89,10 @@ def _without_duplicates(
     size = inside.sum(dim=1)
     overlaps = intersection > max_iou * (size[:, None] + size - intersection)
     is_duplicate = overlaps & is_thing[order, None] & is_thing[order]
-    kept = torch.ones(len(order), dtype=torch.bool, device=mask.device)
+    is_unsuppressed = torch.ones(len(order), dtype=torch.bool, device=mask.device)
     for rank in range(1, len(order)):
-        kept[rank] = ~(is_duplicate[rank, :rank] & kept[:rank]).any()
-    return order[kept]
+        is_unsuppressed[rank] = ~(is_duplicate[rank, :rank] & is_unsuppressed[:rank]).any()
+    return order[is_unsuppressed]
 
 
 def _argmax_segments(

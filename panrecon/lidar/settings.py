@@ -123,7 +123,7 @@ class AugmentationSettings:
     copy_paste_probability: float = 0.0  # of adding another scan's labelled objects (PolarMix's second half)
     min_bands: int = 3  # of inclination in LaserMix, >= 1 (mmdetection3d)
     max_bands: int = 6
-    band_quantile: float = 0.01  # in [0, 0.5): share of points at either end beyond the bands' limits; set by hand
+    band_quantile: float = 0.01  # in [0, 0.5): share of points at either end outside the bands' limits; set by hand
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,8 @@ class _Convolution(nn.Module):
         nn.init.kaiming_uniform_(self.weight.view(outputs, -1), a=5**0.5)
 
     def convolve(self, values: Float[Tensor, "in C"], kernel_map: KernelMap) -> Float[Tensor, "out D"]:
-        outputs, inputs = self.weight.shape[0], self.weight.shape[-1]
+        outputs = self.weight.shape[0]
+        inputs = self.weight.shape[-1]
         matrix = self.weight.view(outputs, -1, inputs).permute(1, 2, 0)
         return _GatherMultiply.apply(values, matrix, kernel_map)  # type: ignore[no-untyped-call]
 

@@ -65,7 +65,8 @@ class ScanVoxels:
     @property
     def centers(self) -> Float[Tensor, "V 3"]:
         """Cylinder coordinates of the voxels' centres."""
-        low, cell = (self.index.new_tensor(values, dtype=torch.float32) for values in (self.grid.low, self.grid.cell))
+        low = self.index.new_tensor(self.grid.low, dtype=torch.float32)
+        cell = self.index.new_tensor(self.grid.cell, dtype=torch.float32)
         return low + (self.index + 0.5) * cell
 
 
@@ -82,7 +83,8 @@ def cartesian_coordinates(cylinder: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"
 
 def voxelize(xyz: Float[Tensor, "n 3"], grid: CylinderGrid) -> ScanVoxels:
     """The voxels of points in the sensor's frame (m); points outside the grid belong to its nearest cell (P3Former)."""
-    low, cell = (xyz.new_tensor(values) for values in (grid.low, grid.cell))
+    low = xyz.new_tensor(grid.low)
+    cell = xyz.new_tensor(grid.cell)
     highest = torch.tensor(grid.shape, device=xyz.device) - 1
     index = ((cylinder_coordinates(xyz) - low) / cell).floor().long()
     index = torch.minimum(index.clamp(min=0), highest)

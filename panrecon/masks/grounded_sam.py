@@ -219,7 +219,8 @@ def _check_format(implementation: Literal["transformers", "original"], *weights:
 def detector_size(size: tuple[int, int]) -> tuple[int, int]:
     """Rows and columns of GroundingDINO's input: short side 800, or less if the long one would exceed 1333."""
     height, width = size
-    short, long = min(size), max(size)
+    short = min(size)
+    long = max(size)
     short_side = SHORT_SIDE if SHORT_SIDE * long / short <= LONG_SIDE else round(LONG_SIDE * short / long)
     if height <= width:
         return short_side, int(short_side * width / height)

@@ -28,7 +28,8 @@ class HuggingFaceGroundingDino:
         ensure_torchvision()
         from transformers import GroundingDinoForObjectDetection
 
-        self.device, self._precision = device, precision
+        self.device = device
+        self._precision = precision
         self._model = read_folder(
             folder, "GroundingDINO", {"grounding-dino": GroundingDinoForObjectDetection.from_pretrained}
         ).to(device)
@@ -59,7 +60,8 @@ class HuggingFaceSam:
         ensure_torchvision()
         from transformers import SamModel
 
-        self.device, self._precision = device, precision
+        self.device = device
+        self._precision = precision
         self._model = read_folder(folder, "SAM", {"sam": SamModel.from_pretrained}).to(device)
         self.side = int(self._model.config.vision_config.image_size)
 

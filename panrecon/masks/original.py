@@ -42,7 +42,8 @@ class OriginalGroundingDino:
     """
 
     def __init__(self, file: Path, device: "torch.device", precision: Precision) -> None:
-        self.device, self._precision = device, precision
+        self.device = device
+        self._precision = precision
         state = {
             key.removeprefix("module."): value for key, value in read_state(file, "GroundingDINO", "model").items()
         }
@@ -70,7 +71,8 @@ class OriginalSam:
     """
 
     def __init__(self, file: Path, device: "torch.device", precision: Precision) -> None:
-        self.device, self._precision = device, precision
+        self.device = device
+        self._precision = precision
         state = read_state(file, "SAM")
         with fitting(file, "SAM"):
             self._model = build_sam(state)
@@ -195,7 +197,8 @@ def build_sam(state: Mapping[str, "Tensor"]) -> Any:
     from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
     position = state["image_encoder.pos_embed"]
-    grid, width = position.shape[1], position.shape[3]
+    grid = position.shape[1]
+    width = position.shape[3]
     depth = count(state, "image_encoder.blocks.")
     positions_of_block = {block: len(state[f"image_encoder.blocks.{block}.attn.rel_pos_h"]) for block in range(depth)}
     windows = [length for length in positions_of_block.values() if length != 2 * grid - 1]

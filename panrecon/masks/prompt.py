@@ -107,7 +107,8 @@ def _groups(lengths: Sequence[int], room: int) -> list[list[int]]:
 def _prompt(words: Sequence[str]) -> Prompt:
     stop = token_ids(SEPARATOR)
     of_words = [(*token_ids(word), *stop) for word in words]
-    (start,), (end,) = (tokenizer().encode(special, add_special_tokens=False).ids for special in ("[CLS]", "[SEP]"))
+    (start,) = tokenizer().encode("[CLS]", add_special_tokens=False).ids
+    (end,) = tokenizer().encode("[SEP]", add_special_tokens=False).ids
     word_index = np.repeat(np.arange(len(words)), [len(tokens) for tokens in of_words])
     word_of_token = np.concatenate([[VOID], word_index, [VOID]]).astype(np.int32)
     return Prompt(tuple(words), (start, *(token for tokens in of_words for token in tokens), end), word_of_token)

@@ -61,7 +61,8 @@ class Masker(Protocol):
 
 def box_corners(box: Float[np.ndarray, "*n 4"]) -> Float[np.ndarray, "*n 4"]:
     """x0, y0, x1, y1 of boxes given as centre x, centre y, width and height."""
-    centre, half = box[..., :2], box[..., 2:] / 2
+    centre = box[..., :2]
+    half = box[..., 2:] / 2
     return np.concatenate([centre - half, centre + half], axis=-1)
 
 

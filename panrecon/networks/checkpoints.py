@@ -39,8 +39,8 @@ class RemoteFile:
         size = path.stat().st_size
         if self.size not in (None, size):
             return f"has {size} bytes, not {self.size}"
-        if content and self.sha256 not in (None, found := sha256_of(path)):
-            return f"has the SHA-256 {found}, not {self.sha256}"
+        if content and self.sha256 not in (None, digest := sha256_of(path)):
+            return f"has the SHA-256 {digest}, not {self.sha256}"
         return None
 
 

@@ -71,7 +71,7 @@ def find_masks(settings: MasksSettings, scan: Scan, table: CategoryTable) -> tup
 
 
 def extract_features(settings: FeaturesSettings, scan: Scan, folder: Path) -> tuple[NetworkCost, list[FeatureMap]]:
-    """What DINOv2 costs, writing its maps included, and its map of every frame of `scan`; `folder` is for rubbish.
+    """What DINOv2 costs, writing its maps included, and its map of every frame of `scan`; `folder` is temporary.
 
     Raises:
         InputError: as for masks.
@@ -98,7 +98,7 @@ def apart(stage: str, work: Callable[..., T], *arguments: object) -> T:
 def _find_masks(settings: MasksSettings, scan: Scan, table: CategoryTable) -> tuple[NetworkCost, list[Detections]]:
     names = grounded_sam_weights(settings)
     hashing, _ = timed(lambda: [record_of(name) for name in names])
-    detector, masker = (find_weights(name) for name in names)
+    detector, masker = map(find_weights, names)
     loading, segmenter = timed(
         lambda: load_grounded_sam(settings, detector, masker, partial(read_image, scan), _unheard)
     )
@@ -125,11 +125,11 @@ def _extract_features(settings: FeaturesSettings, scan: Scan, folder: Path) -> t
 def _worked(loading: float, results: Iterator[T], count: int, warm_up: int) -> tuple[NetworkCost, list[T]]:
     """Takes the results of `count` frames; what those after `warm_up` take is what every frame does."""
     skipped = warm_up if warm_up < count else 0
-    warming, given = timed(lambda: list(islice(results, skipped)))
-    working, rest = timed(lambda: list(results))
-    each = working / len(rest)
-    return NetworkCost(loading + max(warming - each * skipped, 0.0), each, peak_memory()), given + rest
+    warming, first_results = timed(lambda: list(islice(results, skipped)))
+    working, other_results = timed(lambda: list(results))
+    each = working / len(other_results)
+    return NetworkCost(loading + max(warming - each * skipped, 0.0), each, peak_memory()), first_results + other_results
 
 
-def _unheard(said: str) -> None:
+def _unheard(sentence: str) -> None:
     """For what a stage would say while it works."""

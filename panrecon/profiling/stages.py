@@ -83,7 +83,9 @@ class Profiler:
     """
 
     def __init__(self, kind: str, raw: Path, settings: Settings, folder: Path) -> None:
-        self.raw, self.settings, self.folder = raw, settings, folder
+        self.raw = raw
+        self.settings = settings
+        self.folder = folder
         self.whole = dataset(kind).scan(raw, settings.scan)
         self.measure = dataset(kind).depths(raw, self.whole, settings.scan)
         self.table = read_categories(class_table(kind, raw, settings))
@@ -93,7 +95,9 @@ class Profiler:
         self.is_annotated = bool(settings.quality.ground_truth or dataset(kind).annotation_files(raw))
         self.costs: dict[str, Cost] = {}
         self.notes: list[str] = []
-        self.memory_of_networks, self.memory_of_grid, self.memory_of_start = 0.0, 0.0, memory_now()
+        self.memory_of_networks = 0.0
+        self.memory_of_grid = 0.0
+        self.memory_of_start = memory_now()
 
     def _check_networks(self) -> None:
         """Refuses devices, words and weights that cannot be had, which otherwise came up after minutes."""
@@ -118,10 +122,10 @@ class Profiler:
         return file
 
     def estimate(self, on_stage: Callable[[int], None]) -> Estimate:
-        """`on_stage` hears how many of the `STAGES` are done. Raises InputError where a file cannot be read."""
-        for number, work in enumerate((self._scan, self._mesh, self._masks, self._features, self._graph)):
+        """`on_stage` takes how many of the `STAGES` are done. Raises InputError where a file cannot be read."""
+        for stage_index, work in enumerate((self._scan, self._mesh, self._masks, self._features, self._graph)):
             work()
-            on_stage(number + 1)
+            on_stage(stage_index + 1)
         self._semantics()
         on_stage(6)
         frame_bytes = self._field()
@@ -163,7 +167,8 @@ class Profiler:
         self.costs["scan"] = Cost(seconds * fused_ratio, images * fused_ratio)
 
     def _mesh(self) -> None:
-        watch, views = Stopwatch(), scan_views(self.fused)
+        watch = Stopwatch()
+        views = scan_views(self.fused)
         seconds, self.mesh = timed(lambda: mesh_stage(views, self.settings.mesh, watch))
         self.surface_ratio = 1 / share_seen(
             self.whole, self.fused, self.settings.mesh.depth_max, self.measure
@@ -190,25 +195,27 @@ class Profiler:
         """The masks of the later stages, of which the whole scan has `detected` frames; how long reading takes (s)."""
         segmenter = PrecomputedSegmenter(self.known_masks, self.settings.masks.min_area)
         seconds, detections = timed(lambda: list(segmenter.segment(self.sample, self.table)))
-        self.detected, self.detections = self.sample, _by_name(self.sample, detections)
+        self.detected = self.sample
+        self.detections = _by_name(self.sample, detections)
         self.detected_ratio = detected / max(sum(frame.name in self.known_masks for frame in self.sample.frames), 1)
         return seconds
 
     def _find_masks(self, count: int) -> None:
         """By networks, on few frames; where the scan has no other masks, later stages are profiled on those."""
         few = inner_of(self.sample, frames_needed(self.settings.masks))
-        network, found = find_masks(self.settings.masks, few, self.table)
+        network, detections_of_frames = find_masks(self.settings.masks, few, self.table)
         self.memory_of_networks = max(self.memory_of_networks, network.memory)
-        writing, disk = timed(lambda: self._detections_written(_by_name(few, found).items()))
+        writing, disk = timed(lambda: self._detections_written(_by_name(few, detections_of_frames).items()))
         more = count / len(few.frames)
         self.costs["masks"] = Cost(network.seconds(count) + writing * more, disk * more)
         if self.known_masks:
             self._take_known(count)
             return
         self.detected = repeated(few, len(self.sample.frames))
-        self.detections = dict(zip((frame.name for frame in self.detected.frames), cycle(found), strict=False))
+        names = (frame.name for frame in self.detected.frames)
+        self.detections = dict(zip(names, cycle(detections_of_frames), strict=False))
         self.detected_ratio = self.frame_ratio
-        count_of_masks = sum(len(detections.score) for detections in found)
+        count_of_masks = sum(len(detections.score) for detections in detections_of_frames)
         self.notes.append(
             "There is no detections.json that fits the scan: the stages after masks were profiled on the "
             f"{count_of_masks} masks that were found in {len(few.frames)} frames."
@@ -219,7 +226,8 @@ class Profiler:
 
     def _features(self) -> None:
         network, extract = self._extractor()
-        watch, count = Stopwatch(), len(self.sample.frames)
+        watch = Stopwatch()
+        count = len(self.sample.frames)
 
         def maps() -> list[FeatureMap]:
             return list(features_stage(partial(extract, self.sample), count, self.settings.features, watch).maps)
@@ -255,7 +263,8 @@ class Profiler:
         return network.seconds(len(self.whole.frames))
 
     def _graph(self) -> None:
-        watch, views = Stopwatch(), scan_views(self.detected)
+        watch = Stopwatch()
+        views = scan_views(self.detected)
         seconds, self.graph = timed(
             lambda: graph_stage(views, self.mesh, self.detections, self.table, self.settings.graph, watch)
         )
@@ -267,7 +276,9 @@ class Profiler:
         self.costs["graph"] = Cost(seconds, disk * self.detected_ratio)
 
     def _semantics(self) -> None:
-        watch, views, superface_of_vertex = Stopwatch(), scan_views(self.sample), self.graph.superface_of_vertex
+        watch = Stopwatch()
+        views = scan_views(self.sample)
+        superface_of_vertex = self.graph.superface_of_vertex
         scene = SegmentedScene(self.mesh, superface_of_vertex, self.graph.instances, self.table)
         seconds, result = timed(lambda: semantics_stage(views, scene, self.maps, self.settings.semantics, watch))
         labels = result.of_superface.at(superface_of_vertex)
@@ -279,7 +290,8 @@ class Profiler:
 
     def _field(self) -> float:
         """Profiles the field on a few steps of every pass; the memory (bytes) that every further frame takes."""
-        watch, passes = Stopwatch(), _short_passes(self.settings.field)
+        watch = Stopwatch()
+        passes = _short_passes(self.settings.field)
         short = self.settings.field.model_copy(update={**passes, "held_out_frames": 0})
         map_of_frame = dict(zip(self._sample_names(), self.maps, strict=True))
         supervision = FieldSupervision(self.scene, self.confidence, map_of_frame.__getitem__)
@@ -288,7 +300,8 @@ class Profiler:
         seconds = extrapolated("field", seconds, watch, Ratios(self.frame_ratio, self.surface_ratio), without=("fit",))
         for name, each in zip(passes, _seconds_of_steps(watch.parts["fit"], passes.values()), strict=True):
             seconds += each * getattr(self.settings.field, name)
-        self.field, self.data = result.fitted.field, result.data
+        self.field = result.fitted.field
+        self.data = result.data
         disk = float(sum(value.nbytes for value in self.field.state_dict().values()))
         self.costs["field"] = Cost(seconds, disk)
         arrays = (self.data.color, self.data.depth, self.data.category, self.data.instance, self.data.weight)
@@ -296,7 +309,9 @@ class Profiler:
         return COPIES * (sum(values.nbytes for values in arrays) + maps_bytes) / len(self.sample.frames)
 
     def _panoptic(self) -> None:
-        watch, views, parameters = Stopwatch(), scan_views(self.sample), self._refinement_parameters()
+        watch = Stopwatch()
+        views = scan_views(self.sample)
+        parameters = self._refinement_parameters()
         settings = self.settings.panoptic.model_copy(update={"surface": "tsdf"})
         inputs = (views, self.scene, self.field, self.data.box, settings, parameters)
         seconds, refined = timed(lambda: panoptic_stage(*inputs, watch))
@@ -315,7 +330,8 @@ class Profiler:
 
     def _rendered(self) -> tuple[float, float]:
         """Seconds and bytes of one rendered view."""
-        views, name = scan_views(self.sample), self.sample.frames[0].name
+        views = scan_views(self.sample)
+        name = self.sample.frames[0].name
         rendering, rendered = timed(
             lambda: list(render_views(views, [name], self.panoptic, self.field, self.data.box, self.table))
         )
@@ -338,7 +354,8 @@ class Profiler:
 
     def _quality(self) -> None:
         """Against its own mesh: the truth is nobody's business before the end."""
-        evaluation, up = EvaluationSettings.of(self.table, self.settings.quality), up_direction(self.sample.poses)
+        evaluation = EvaluationSettings.of(self.table, self.settings.quality)
+        up = up_direction(self.sample.poses)
         steps = dict.fromkeys(STEPS, self.panoptic)
         seconds, _ = timed(lambda: quality_stage(steps, self.panoptic, evaluation, {}, up))
         self.costs["quality"] = Cost(seconds * self.surface_ratio)
@@ -374,7 +391,8 @@ def _short_passes(settings: FieldSettings) -> dict[str, int]:
 
 def _seconds_of_steps(fit: Part, counts: Iterable[int]) -> Iterator[float]:
     """The median step of each of the passes of so many steps, the first `WARM_UP` of each aside; 0 without any."""
-    moments, first = [fit.begun, *fit.advances], 0
+    moments = [fit.begun, *fit.advances]
+    first = 0
     for count in counts:
         steps = np.diff(moments[first : first + count + 1])
         yield float(np.median(steps[WARM_UP:] if len(steps) > WARM_UP else steps)) if count else 0.0

@@ -87,8 +87,8 @@ GROWTH: Final[Mapping[str, Mapping[str, Growth]]] = {
 def extrapolated(stage: str, seconds: float, watch: Stopwatch, ratios: Ratios, without: tuple[str, ...] = ()) -> float:
     """What a stage of so many `seconds` in all takes on the whole scan, the parts `without` left out (s)."""
     growth = GROWTH[stage]
-    rest = seconds - sum(part.ended - part.begun for part in watch.parts.values())
+    unwatched = seconds - sum(part.ended - part.begun for part in watch.parts.values())
     counted = {name: part for name, part in watch.parts.items() if name not in without}
     stepping = sum(part.stepping * ratios.product(growth[name]) for name, part in counted.items())
     finishing = sum(part.finishing for part in counted.values()) * ratios.product(SURFACE)
-    return stepping + finishing + max(rest, 0.0) * ratios.product(growth[REST])
+    return stepping + finishing + max(unwatched, 0.0) * ratios.product(growth[REST])

@@ -40,6 +40,6 @@ def node_count(box: SceneBox, cell: float) -> int:
 
 def middle_of(box: SceneBox, cell: float) -> SceneBox:
     """The part of the box about its centre, at most `EDGE` nodes of its own grid each way."""
-    count = np.array(grid_shape(box, cell))
-    kept = np.minimum(count, EDGE)
-    return SceneBox(box.origin + (count - kept) // 2 * cell, (kept - 0.5) * cell)
+    nodes = np.array(grid_shape(box, cell))
+    middle = np.minimum(nodes, EDGE)
+    return SceneBox(box.origin + (nodes - middle) // 2 * cell, (middle - 0.5) * cell)

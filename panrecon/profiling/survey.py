@@ -21,11 +21,11 @@ PIXEL_STEP: Final = 8
 
 def some_of(scan: Scan, wanted: int) -> Scan:
     """The scan with at most so many of its frames, evenly spread."""
-    return replace(scan, frames=tuple(scan.frames[number] for number in evenly_spaced(len(scan.frames), wanted)))
+    return replace(scan, frames=tuple(scan.frames[index] for index in evenly_spaced(len(scan.frames), wanted)))
 
 
 def inner_of(scan: Scan, wanted: int) -> Scan:
-    """The same, but its ends, where people set out and look at the floor, come last."""
+    """The same, but its ends, where people set out with the camera towards the floor, come last."""
     inner = replace(scan, frames=some_of(scan, wanted + 2).frames[1:-1])
     return inner if len(inner.frames) >= wanted else some_of(scan, wanted)
 
@@ -33,7 +33,7 @@ def inner_of(scan: Scan, wanted: int) -> Scan:
 def repeated(scan: Scan, wanted: int) -> Scan:
     """So many frames: the scan's over and over, each time under another name."""
     frames = enumerate(islice(cycle(scan.frames), wanted))
-    return replace(scan, frames=tuple(replace(frame, name=f"{number}-{frame.name}") for number, frame in frames))
+    return replace(scan, frames=tuple(replace(frame, name=f"{index}-{frame.name}") for index, frame in frames))
 
 
 def share_seen(whole: Scan, some: Scan, depth_max: float, measure: DepthOfFrame | None = None) -> float:
@@ -44,7 +44,7 @@ def share_seen(whole: Scan, some: Scan, depth_max: float, measure: DepthOfFrame 
     """
     seen = np.unique(np.concatenate([_cells(some, frame, depth_max) for frame in some.frames]))
     cells = (_cells(whole, frame, depth_max, measure) for frame in some_of(whole, SURVEYED).frames)
-    measured, known = np.sum([(len(found), np.isin(found, seen).sum()) for found in cells], axis=0)
+    measured, known = np.sum([(len(indices), np.isin(indices, seen).sum()) for indices in cells], axis=0)
     return float(max(known, 1) / max(measured, 1))
 
 

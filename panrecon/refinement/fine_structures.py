@@ -179,7 +179,8 @@ def _subdivided(
     mesh: TriangleMesh, segment: Int[np.ndarray, " V"], is_near: Bool[np.ndarray, " V"], rank: Float[np.ndarray, " S"]
 ) -> tuple[TriangleMesh, Int[np.ndarray, " W"]]:
     """Every edge of a face with a near vertex is split; its midpoint is of the segment of lower rank."""
-    faces, count = mesh.faces.astype(np.int64), len(mesh.vertices)
+    faces = mesh.faces.astype(np.int64)
+    count = len(mesh.vertices)
     ends = np.sort(np.stack([faces, np.roll(faces, -1, axis=1)], axis=2), axis=2)
     edge = ends[..., 0] * count + ends[..., 1]
     split = np.unique(edge[is_near[faces].any(axis=1)])

@@ -47,7 +47,8 @@ class FieldScores:
         self, vertex: Int[np.ndarray, " n"], without: Int[np.ndarray, " d"] | None = None
     ) -> Int[np.ndarray, " n"]:
         """The most probable segment of each vertex, of all but those `without`."""
-        category, instance = self.segments.category, self.segments.instance
+        category = self.segments.category
+        instance = self.segments.instance
         best = np.zeros(len(vertex), dtype=np.int64)
         for start in range(0, len(vertex), CHUNK):
             chunk = vertex[start : start + CHUNK]

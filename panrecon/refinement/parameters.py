@@ -46,7 +46,7 @@ class RefinementParameters:
     min_interior_vertices: int = 10  # 3 to 50: a segment of fewer has no plane
     min_planarity: float = 0.95  # length of the mean of unit normals, 0 to 1: below, interior vertices share no plane
     smoothing_iterations: int = 2  # 0 to 5: of positions and normals before planes are fitted
-    min_relief: float = 0.1  # voxels, above 0: height difference from which one surface stands out from another
+    min_relief: float = 0.1  # voxels, above 0: height difference from which there is a depth discontinuity
     parallel_cosine: float = 0.9  # 0 to 1: between normals of two surfaces with a step between them
 
     # Elongated segments and small objects (`fine_structures`, `visibility`).
@@ -79,7 +79,7 @@ class RefinementParameters:
     max_gap_share: float = 0.2  # share of a frame's pixels in front of the mesh: with more its pose is taken for wrong
     min_line_share: float = 0.6  # share of the pixels of a line through its neighbourhood that must be neighbours
     min_thin_frames: int = 3  # 2 to 10: frames that measure something in a cell or beside it
-    max_free_space_share: float = 0.2  # share of the frames that see a cell and look through it
+    max_free_space_share: float = 0.2  # share of the frames that see a cell and measure something behind it
     min_mask_share: float = 0.2  # share of a piece's pixels that masks give to an object which does not lie behind
 
     def metres(self, voxels: float) -> float:

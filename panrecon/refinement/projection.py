@@ -3,7 +3,7 @@
 A fused surface is rounded by a voxel or two where two surfaces meet at an angle, and the rounding lies on neither. The
 label of a vertex tells which surface it belongs to, and the interior of that segment, a few voxels away, where that
 surface runs: a moving-least-squares projection (Alexa et al. 2003) with planes fitted within one segment. And where one
-surface stands out from another, the depth discontinuity between them is a side of what stands out.
+surface lies in relief above another, the depth discontinuity between them is a side of the upper one.
 """
 
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ def _labels_at_discontinuities(
 ) -> Labels:
     """The labels, but a vertex adjacent to a parallel surface in relief above its own takes that one's.
 
-    What stands out is as thick as it is high, and masks, which are drawn from above, are reliable on its top alone. Of
+    The upper one is as thick as it is high, and masks, which are drawn from above, are reliable on its top alone. Of
     several such surfaces the highest counts; in a bend, where each lies above the plane of the other, none does.
     """
     segment, _ = unique_segments(labels)
@@ -72,7 +72,8 @@ def _labels_at_discontinuities(
     is_parallel = np.einsum("nc,nc->n", above.normal, below.normal) > parameters.parallel_cosine
     discontinuities = np.flatnonzero(is_parallel & (relief > parameters.metres(parameters.min_relief)))
     rising = discontinuities[np.argsort(relief[discontinuities], kind="stable")]  # the highest is assigned last
-    category, instance = labels.category.copy(), labels.instance.copy()
+    category = labels.category.copy()
+    instance = labels.instance.copy()
     category[lower[rising]] = labels.category[upper[rising]]
     instance[lower[rising]] = labels.instance[upper[rising]]
     return Labels(category, instance)
@@ -114,7 +115,8 @@ def _fit_planes(
 def _smoothed(mesh: TriangleMesh, parameters: RefinementParameters) -> _OrientedPoints:
     """Positions and unit normals of all vertices, averaged over neighbours on the mesh."""
     start, end = mesh_edges(mesh.faces).T
-    rows, columns = np.concatenate([start, end]), np.concatenate([end, start])
+    rows = np.concatenate([start, end])
+    columns = np.concatenate([end, start])
     count = len(mesh.vertices)
     neighbours = csr_array((np.ones(len(rows)), (rows, columns)), shape=(count, count))
     weight = 1 / (1 + np.bincount(rows, minlength=count))[:, None]

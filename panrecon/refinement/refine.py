@@ -47,7 +47,8 @@ def refine(
     Probabilities are the field's at the vertices, in [0, 1]; the last instance is none. The settings say which parts of
     the refinement are left out.
     """
-    mesh, labels_of_view = scene.mesh, scene.labels_of_view
+    mesh = scene.mesh
+    labels_of_view = scene.labels_of_view
     probabilities = (category_probability, instance_probability)
     decided = panoptic_labels(*probabilities, scene.labels, scene.objects, scene.table, mesh, parameters)
     labels = decided.labels

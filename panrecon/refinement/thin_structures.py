@@ -169,7 +169,8 @@ def _adjacency(position: Float[np.ndarray, "c 3"], radius: float) -> csr_array:
     """Which positions lie within `radius` of one another, every one of itself."""
     a, b = cKDTree(position).query_pairs(radius, output_type="ndarray").reshape(-1, 2).T
     itself = np.arange(len(position))
-    rows, columns = np.concatenate([a, b, itself]), np.concatenate([b, a, itself])
+    rows = np.concatenate([a, b, itself])
+    columns = np.concatenate([b, a, itself])
     return csr_array((np.ones(len(rows), np.int32), (rows, columns)), shape=(len(position), len(position)))
 
 
@@ -258,7 +259,9 @@ def _zero_level_set(
     node: Int[np.ndarray, "n 3"], distance: Float[np.ndarray, " n"], outside: float
 ) -> tuple[Float[np.ndarray, "V 3"], Int[np.ndarray, "F 3"]]:
     """The surface where the distance at nodes is 0, in their unit; it is `outside` at others. Works tile by tile."""
-    vertices, faces, count = [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)], 0
+    vertices = [np.zeros((0, 3))]
+    faces = [np.zeros((0, 3), np.int64)]
+    count = 0
     for tile in np.unique(node // TILE, axis=0):  # a tile has the first nodes of the next, too
         inside = ((node >= tile * TILE) & (node <= (tile + 1) * TILE)).all(axis=1)
         values = np.full((TILE + 1,) * 3, outside)
@@ -273,7 +276,8 @@ def _zero_level_set(
 
 
 def _with_pieces(panoptic: PanopticMesh, pieces: list[tuple[TriangleMesh, int]]) -> PanopticMesh:
-    mesh, labels = panoptic.mesh, panoptic.labels
+    mesh = panoptic.mesh
+    labels = panoptic.labels
     meshes = [mesh, *(piece for piece, _ in pieces)]
     starts = np.cumsum([0, *(len(piece.vertices) for piece in meshes[:-1])])
     count = [len(piece.vertices) for piece, _ in pieces]

@@ -54,7 +54,8 @@ def _neighbour_object(
     pairs = np.concatenate([pairs, pairs[:, ::-1]])
     here, there = pairs[pairs[:, 0] != pairs[:, 1]].T
     fits = (of_superface.instance[there] != VOID) & (of_superface.category[there] == category[here])
-    here, instance = here[fits].astype(np.int64), of_superface.instance[there[fits]].astype(np.int64)
+    here = here[fits].astype(np.int64)
+    instance = of_superface.instance[there[fits]].astype(np.int64)
     result = np.full(len(category), VOID, dtype=np.int32)
     if len(here):
         span = instance.max() + 1

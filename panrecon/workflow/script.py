@@ -29,7 +29,7 @@ PICTURES: Final = (".png", ".jpg", ".gif", ".html")  # of no weight for what lat
 FINGERPRINT: Final = ".fingerprint.json"
 
 
-Facts = Mapping[str, Any] | None  # what a stage wants told in its settings.json
+Facts = Mapping[str, Any] | None  # what a stage adds to its settings.json
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def run_stage(work: Callable[[Stage], Facts]) -> None:
 def stage_command(work: Callable[[Stage], Facts]) -> Callable[..., None]:
     """The command of a stage script: a function whose parameters are its options.
 
-    Exit code 0: done. 2: the input is wrong, said in one sentence, nothing written. 1: our fault, with a traceback.
+    Exit code 0: done. 2: the input is wrong, stated in one sentence, nothing written. 1: our fault, with a traceback.
     """
 
     def command(
@@ -148,9 +148,9 @@ def digest(folder: Path) -> str:
 
 def _device(stage: Stage) -> str:
     """Where the stage computed: what its setting `device` comes to, else the CPU."""
-    wanted = getattr(getattr(stage.settings, stage.name), "device", "cpu")
-    if wanted != "auto":
-        return str(wanted)
+    device = getattr(getattr(stage.settings, stage.name), "device", "cpu")
+    if device != "auto":
+        return str(device)
     torch = sys.modules.get("torch")  # a backend without a network never loads it
     return "cuda" if torch is not None and torch.cuda.is_available() else "cpu"
 

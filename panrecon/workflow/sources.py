@@ -32,9 +32,9 @@ def features_folder(raw: Path, settings: Settings) -> Path:
 
 def features_backend(raw: Path, settings: Settings) -> Literal["precomputed", "color", "dinov2"]:
     """The backend of the setting; `auto` comes to what is there."""
-    chosen = settings.features.backend
-    if chosen != "auto":
-        return chosen
+    backend = settings.features.backend
+    if backend != "auto":
+        return backend
     return "precomputed" if settings.features.folder or features_folder(raw, settings).is_dir() else "color"
 
 

@@ -56,7 +56,7 @@ class Importer(Protocol):
 
     @property
     def needs(self) -> str:
-        """What a scan of this format looks like on disk, in one clause."""
+        """The files of a scan of this format on disk, in one clause."""
 
     def recognise(self, path: Path) -> str | None:
         """Why `path` is of this format, in one clause; None where it is not. Reads names and a few bytes only."""

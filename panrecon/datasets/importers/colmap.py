@@ -261,7 +261,8 @@ def read_colmap_map(file: Path) -> Float[np.ndarray, "h w"]:
     header = re.match(rb"(\d+)&(\d+)&1&", data)
     if header is None:
         raise ValueError(f"it begins with {data[:20]!r}, not with width&height&1&")
-    width, height = int(header[1]), int(header[2])
+    width = int(header[1])
+    height = int(header[2])
     return np.frombuffer(data, dtype="<f4", offset=header.end()).reshape(height, width)
 
 

@@ -61,9 +61,9 @@ class Redwood:
             image_indices = list(range(len(colors)))
         pose_of_image = dict(zip(image_indices, poses, strict=True))
         complete = [
-            (number, image_index)
-            for image_index, number in enumerate(colors)
-            if number in depths and image_index in pose_of_image
+            (frame_number, image_index)
+            for image_index, frame_number in enumerate(colors)
+            if frame_number in depths and image_index in pose_of_image
         ]
         if not complete:
             raise InputError(
@@ -72,12 +72,12 @@ class Redwood:
             )
         frames = [
             SourceFrame(
-                f"{number:06d}",
+                f"{frame_number:06d}",
                 pose_of_image[image_index],
-                partial(Path, colors[number]),
-                partial(read_depth, depths[number], DEPTH_SCALE),
+                partial(Path, colors[frame_number]),
+                partial(read_depth, depths[frame_number], DEPTH_SCALE),
             )
-            for number, image_index in complete
+            for frame_number, image_index in complete
         ]
         camera, camera_note = find_camera(path, frames[0])
         left_out = len({*colors, *depths}) - len(complete)
@@ -188,7 +188,8 @@ def read_camera(file: Path) -> Camera:
     """
     content: Any = read_json(file)
     try:
-        width, height = int(content["width"]), int(content["height"])
+        width = int(content["width"])
+        height = int(content["height"])
         matrix = np.array(content["intrinsic_matrix"], dtype=np.float64).reshape(3, 3).T
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(

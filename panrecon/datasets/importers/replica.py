@@ -47,8 +47,9 @@ class Replica:
         colors = files_by_number(path / "results", "frame*.jpg")
         depths = files_by_number(path / "results", "depth*.png")
         lines = range(len(colors)) if len(colors) == len(poses) else colors
-        pose_of_frame = {number: poses[line] for number, line in zip(colors, lines, strict=True) if line < len(poses)}
-        complete = [number for number in pose_of_frame if number in depths]
+        line_of_frame = dict(zip(colors, lines, strict=True))
+        pose_of_frame = {frame: poses[line] for frame, line in line_of_frame.items() if line < len(poses)}
+        complete = [frame_number for frame_number in pose_of_frame if frame_number in depths]
         if not complete:
             raise InputError(
                 f"No frame of {path} has colour, depth and pose: {len(colors)} frame*.jpg and {len(depths)} depth*.png "
@@ -56,12 +57,12 @@ class Replica:
             )
         frames = [
             SourceFrame(
-                f"{number:06d}",
-                pose_of_frame[number],
-                partial(Path, colors[number]),
-                partial(read_depth, depths[number], scale),
+                f"{frame_number:06d}",
+                pose_of_frame[frame_number],
+                partial(Path, colors[frame_number]),
+                partial(read_depth, depths[frame_number], scale),
             )
-            for number in complete
+            for frame_number in complete
         ]
         left_out = len({*colors, *depths}) - len(complete)
         unused = len(poses) - len(pose_of_frame)
@@ -104,7 +105,7 @@ def read_trajectory(file: Path) -> Float[np.ndarray, "n 4 4"]:
     if rows.shape[1] != 16:
         raise InputError(f"{file} has {rows.shape[1]} numbers a line; 16 are needed, 4 x 4 row by row.")
     poses = rows.reshape(-1, 4, 4)
-    return np.stack([rigid(pose, f"{number} of {file} (counted from 0)") for number, pose in enumerate(poses)])
+    return np.stack([rigid(pose, f"{line_index} of {file} (counted from 0)") for line_index, pose in enumerate(poses)])
 
 
 def files_by_number(folder: Path, pattern: str) -> dict[int, Path]:

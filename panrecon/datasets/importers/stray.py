@@ -105,7 +105,8 @@ def read_odometry(path: Path) -> dict[int, OdometryLine]:
         InputError: the file is missing, a column is missing, a line is damaged, or a frame occurs twice.
     """
     try:
-        rows = [[cell.strip() for cell in row] for row in csv.reader(path.read_text("utf-8-sig").splitlines()) if row]
+        lines_of_cells = csv.reader(path.read_text("utf-8-sig").splitlines())
+        rows = [[cell.strip() for cell in cells] for cells in lines_of_cells if cells]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as a table: {error}; copy the recording again.") from error
     columns = rows.pop(0) if rows and "x" in rows[0] else POSE
@@ -113,9 +114,9 @@ def read_odometry(path: Path) -> dict[int, OdometryLine]:
     if missing:
         raise InputError(f"{path} has no column {missing[0]!r}, only {', '.join(columns)}; copy the recording again.")
     lines: dict[int, OdometryLine] = {}
-    for row_index, row in enumerate(rows):
+    for row_index, cells in enumerate(rows):
         what = f"line {row_index + 1 + (columns is not POSE)} of {path}"
-        values = numbers(row, columns, what)
+        values = numbers(cells, columns, what)
         frame = int(values.get("frame", row_index))
         if frame in lines:
             raise InputError(f"Frame {frame} occurs again in {what}; remove one of the two.")

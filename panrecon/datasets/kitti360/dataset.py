@@ -128,7 +128,8 @@ def drive_of_scene(folder: Path) -> Drive:
             example = f"name one as SCENE with DATA={folder}, such as {drives[0]}" if drives else "put one there"
             raise InputError(f"{folder / 'data_2d_raw'} has {len(drives)} drives; {example}.")
         return Drive(folder, drives[0])
-    root, name = folder.parent, folder.name
+    root = folder.parent
+    name = folder.name
     window = WINDOW.fullmatch(name)
     drive_name = window["drive"] if window else name
     drives = [drive for drive in _drives(root) if drive_name in (drive, _short_name(drive))]

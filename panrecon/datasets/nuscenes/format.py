@@ -259,11 +259,14 @@ def _labels(tables: Tables, token: str, table: CategoryTable, count: int) -> Lab
 
     Instance ids are unique within a class only; instances here are class id * 1000 + id - 1.
     """
-    panoptic, lidarseg = (tables.label_files[name].get(token) for name in ("panoptic", "lidarseg"))
+    panoptic = tables.label_files["panoptic"].get(token)
+    lidarseg = tables.label_files["lidarseg"].get(token)
     if panoptic is not None:
-        path, (semantic, instance) = panoptic, read_panoptic(panoptic)
+        path = panoptic
+        semantic, instance = read_panoptic(panoptic)
     elif lidarseg is not None:
-        path, semantic = lidarseg, read_lidarseg(lidarseg)
+        path = lidarseg
+        semantic = read_lidarseg(lidarseg)
         instance = np.zeros_like(semantic)
     else:
         return None

@@ -167,7 +167,8 @@ def _image(path: Path, projection: Float[np.ndarray, "3 4"], lidar: Float[np.nda
     width, height = read_size(path)
     matrix = projection[:, :3]
     camera = Camera(width, height, *(float(matrix[index]) for index in ((0, 0), (1, 1), (0, 2), (1, 2))))
-    camera_from_first, first_from_lidar = np.eye(4), np.eye(4)
+    camera_from_first = np.eye(4)
+    first_from_lidar = np.eye(4)
     camera_from_first[:3, 3] = np.linalg.solve(matrix, projection[:, 3])
     first_from_lidar[:3] = lidar
     return LidarImage(path.parent.name, path, camera, camera_from_first @ first_from_lidar)

@@ -66,7 +66,7 @@ def alignment_finding(
 ) -> Finding:
     """Whether colour lies on depth; `color_camera` is shifted by `color_offset` (px) already.
 
-    Shifts are told in pixels of the colour images.
+    Shifts are in pixels of the colour images.
     """
     if alignment is None or not _is_certain(alignment, camera.width, parameters):
         sentence = "Depth has too few clear discontinuities to check whether colour is aligned with it."

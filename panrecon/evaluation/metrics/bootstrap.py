@@ -40,7 +40,8 @@ def instance_interval(
 
     def draw(rng: np.random.Generator) -> PanopticStatistics:
         sample = first + rng.integers(count_of_class[outcomes.category]) if len(outcomes) else first
-        category, kind = outcomes.category[sample], outcomes.kind[sample]
+        category = outcomes.category[sample]
+        kind = outcomes.kind[sample]
         iou_sum = np.bincount(category, outcomes.iou[sample], minlength=len(table)).astype(np.float64)
         matched, false, missed = np.bincount(kind * len(table) + category, minlength=3 * len(table)).reshape(3, -1)
         return PanopticStatistics(iou_sum, matched, false, missed, is_counted)

@@ -78,7 +78,9 @@ def _best_predictions(
     common = intersections.area[between]
     order = np.lexsort((p, -common, t))
     best = order[np.unique(t[order], return_index=True)[1]]
-    p, t, common = p[best], t[best], common[best]
+    p = p[best]
+    t = t[best]
+    common = common[best]
     best_prediction = np.full(len(intersections.true), VOID)
     best_prediction[t] = p
     iou = np.zeros(len(intersections.true))
@@ -94,7 +96,8 @@ def _coverage(
     threshold: float,
     precision: float,
 ) -> Coverage:
-    iou, area = iou[is_object], intersections.true_area[is_object]
+    iou = iou[is_object]
+    area = intersections.true_area[is_object]
     weighted = float((area * iou).sum() / area.sum()) if len(iou) else float("nan")
     return Coverage(_mean(iou), weighted, float(precision), _mean(iou > threshold))
 

@@ -85,9 +85,8 @@ def average_precision(overlap: Overlap, table: CategoryTable, confidence: Mappin
 
 def _objects(overlap: Overlap, table: CategoryTable, confidence: Mapping[int, float]) -> _Objects:
     scored = table.is_thing & table.is_evaluated
-    predicted, true = (
-        panoptic_segments(side.restricted_to(scored), table) for side in (predicted_side(overlap), true_side(overlap))
-    )
+    predicted = panoptic_segments(predicted_side(overlap).restricted_to(scored), table)
+    true = panoptic_segments(true_side(overlap).restricted_to(scored), table)
     intersections = intersect_segments(overlap, predicted, true)
     is_predicted = _is_object(predicted, intersections.predicted_area)
     is_true = _is_object(true, intersections.true_area)
@@ -146,7 +145,8 @@ def _match(
     duplicates: list[tuple[int, float]] = []
     matched_predictions: set[int] = set()
     for pair in np.lexsort((pairs.predicted_index, pairs.true_index)):
-        prediction, truth = int(pairs.predicted_index[pair]), int(pairs.true_index[pair])
+        prediction = int(pairs.predicted_index[pair])
+        truth = int(pairs.true_index[pair])
         score = float(confidence[prediction])
         if prediction in matched_predictions:
             continue

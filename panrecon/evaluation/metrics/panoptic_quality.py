@@ -79,7 +79,8 @@ class Matching:
     @property
     def is_correct(self) -> Bool[np.ndarray, " N"]:
         """Rows of the overlap that lie in both segments of a matched pair."""
-        predicted, true = self.intersections.predicted.of_row, self.intersections.true.of_row
+        predicted = self.intersections.predicted.of_row
+        true = self.intersections.true.of_row
         span = len(self.intersections.true) + 1
         matched_keys = self.matched.predicted_index.astype(np.int64) * span + self.matched.true_index
         return np.isin(predicted * span + true, matched_keys) & (predicted != VOID) & (true != VOID)
@@ -87,7 +88,8 @@ class Matching:
 
 def panoptic_quality(statistics: PanopticStatistics) -> PanopticQuality:
     """SQ = sum of IoU / TP, RQ = TP / (TP + FP/2 + FN/2) and PQ = SQ x RQ of every counted class."""
-    matches, iou_sum = statistics.true_positives, statistics.iou_sum
+    matches = statistics.true_positives
+    iou_sum = statistics.iou_sum
     weight = matches + 0.5 * statistics.false_positives + 0.5 * statistics.false_negatives
     ratios = ((iou_sum, matches), (matches, weight), (iou_sum, weight))
     values = (np.where(below > 0, over / np.maximum(below, 0.5), 0.0) for over, below in ratios)

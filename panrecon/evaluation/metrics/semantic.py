@@ -40,7 +40,8 @@ def confusion(overlap: Overlap, table: CategoryTable) -> Float[np.ndarray, "C C_
 
 def semantic_quality(matrix: Float[np.ndarray, "C C_1"]) -> SemanticQuality:
     """IoU and accuracy of the classes that the truth has; truth whose prediction is void counts as missed."""
-    truth, hit = matrix.sum(axis=1), np.diag(matrix)
+    truth = matrix.sum(axis=1)
+    hit = np.diag(matrix)
     union = truth + matrix[:, :-1].sum(axis=0) - hit
     with np.errstate(invalid="ignore"):
         return SemanticQuality(np.where(truth > 0, hit / union, np.nan), hit / truth)

@@ -79,7 +79,9 @@ def _classes(scene: Scores, record: Scores) -> str:
 
 def _other_metrics(scene: Scores) -> str:
     """One row with the other metrics that papers print, as far as they are defined."""
-    semantic, coverage, precision = scene["semantic"], scene["coverage"], scene["average_precision"]
+    semantic = scene["semantic"]
+    coverage = scene["coverage"]
+    precision = scene["average_precision"]
     values = {
         "mIoU": semantic["miou"],
         "mAcc": semantic["macc"],

@@ -169,9 +169,12 @@ def objects_record(
     matching: Matching, table: CategoryTable, confidences: Mapping[int, ObjectConfidence]
 ) -> list[dict[str, Any]]:
     """A row for every predicted thing and every missed true one; instances as in label files, 0 = none."""
-    intersections, matched = matching.intersections, matching.matched
-    predicted, true = intersections.predicted, intersections.true
-    predicted_area, true_area = intersections.predicted_area, intersections.true_area
+    intersections = matching.intersections
+    matched = matching.matched
+    predicted = intersections.predicted
+    true = intersections.true
+    predicted_area = intersections.predicted_area
+    true_area = intersections.true_area
     best_pair = {int(matched.predicted_index[pair]): int(pair) for pair in np.argsort(matched.iou, kind="stable")}
     rows: list[dict[str, Any]] = []
     for segment in np.flatnonzero(table.is_thing[predicted.category]).tolist():

@@ -28,7 +28,8 @@ class TableAdam(torch.optim.Adam):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Updates all other parameters, for torch skips what has no gradient, and then the table."""
         table = self._encoding.table
-        gradient, table.grad = table.grad, None
+        gradient = table.grad
+        table.grad = None
         super().step(closure)
         if gradient is not None:
             self._update_table(table, gradient)
@@ -42,8 +43,10 @@ class TableAdam(torch.optim.Adam):
             self.state[table] = {"step": torch.tensor(0.0), **moments}
         state = self.state[table]
         state["step"] += 1
-        (beta1, beta2), steps = group["betas"], int(state["step"])
-        rate, root = group["lr"] / (1 - beta1**steps), 1 / math.sqrt(1 - beta2**steps)
+        beta1, beta2 = group["betas"]
+        steps = int(state["step"])
+        rate = group["lr"] / (1 - beta1**steps)
+        root = 1 / math.sqrt(1 - beta2**steps)
         changed = [table, gradient, state["exp_avg"], state["exp_avg_sq"]]
         values, grad, *means = (part.detach().view(-1).numpy() for part in changed)
         constants = (values.dtype.type(constant) for constant in (beta1, beta2, rate, root, group["eps"]))

@@ -64,7 +64,8 @@ class CpuHashVolumes(HashVolumes):
         return self._sums is not None and self.table.grad is self._sums
 
     def grid(self) -> kernels.Grid:
-        resolutions, first_row = (values.numpy().astype(np.uint64) for values in (self.resolution, self.first_row))
+        resolutions = self.resolution.numpy().astype(np.uint64)
+        first_row = self.first_row.numpy().astype(np.uint64)
         return kernels.Grid(resolutions, first_row, self.dense_levels, np.uint64(self.hash_mask))
 
 
@@ -80,7 +81,9 @@ class _Gather(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         features = table.new_empty(len(volumes), len(positions), encoding.width)
         jacobian = table.new_empty(len(positions), encoding.width if 0 in volumes else 0, 3)
-        ctx.positions, ctx.encoding, ctx.volumes = positions.detach().contiguous().numpy(), encoding, volumes
+        ctx.positions = positions.detach().contiguous().numpy()
+        ctx.encoding = encoding
+        ctx.volumes = volumes
         arrays = (values.detach().numpy() for values in (table, features, jacobian))
         kernels.gather(ctx.positions, encoding.grid(), *arrays, _columns(encoding, volumes))
         return *features, jacobian
@@ -107,5 +110,6 @@ _gather: Callable[..., tuple[Tensor, ...]] = _Gather.apply
 def _columns(encoding: HashVolumes, volumes: range) -> kernels.Columns:
     """The columns of these volumes in a row of the table."""
     width = encoding.features_per_level
-    of_row, of_derivative = len(volumes) * width, width if 0 in volumes else 0
+    of_row = len(volumes) * width
+    of_derivative = width if 0 in volumes else 0
     return kernels.Columns(np.uint64(volumes.start * width), (0,) * width, (0,) * of_row, (0,) * of_derivative)

@@ -21,12 +21,18 @@ class _Distance(torch.autograd.Function):
     def forward(
         ctx: Any, positions: Tensor, features: Tensor, jacobian: Tensor, beta: float, *head: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        (layer, bias, outer, outer_bias), (count, width) = head, features.shape
-        sdf, gradient = features.new_empty(count), features.new_empty(count, 3)
-        hidden, by_feature = features.new_empty(count, len(layer)), features.new_empty(count, width)
+        layer, bias, outer, outer_bias = head
+        count, width = features.shape
+        sdf = features.new_empty(count)
+        gradient = features.new_empty(count, 3)
+        hidden = features.new_empty(count, len(layer))
+        by_feature = features.new_empty(count, width)
         ctx.inputs = [_array(values) for values in (positions, features, jacobian)]
-        ctx.layer, ctx.outer, ctx.shape = _padded(layer), _padded(outer[0]), layer.shape
-        ctx.beta, ctx.outputs = ctx.layer.dtype.type(beta), [hidden.numpy(), by_feature.numpy()]
+        ctx.layer = _padded(layer)
+        ctx.outer = _padded(outer[0])
+        ctx.shape = layer.shape
+        ctx.beta = ctx.layer.dtype.type(beta)
+        ctx.outputs = [hidden.numpy(), by_feature.numpy()]
         weights = (ctx.layer, _padded(bias), ctx.outer, ctx.layer.dtype.type(outer_bias.item()), ctx.beta)
         kernels.distance(*ctx.inputs, *weights, sdf.numpy(), gradient.numpy(), *ctx.outputs)
         ctx.mark_non_differentiable(hidden)
@@ -57,10 +63,13 @@ class _Network(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, count: int, *values: Tensor) -> Tensor:
-        inputs, weights_and_biases = values[:count], values[count:]
+        inputs = values[:count]
+        weights_and_biases = values[count:]
         padded = [_padded(values) for values in weights_and_biases]
-        ctx.inputs, ctx.shapes = tuple(_array(part) for part in inputs), [values.shape for values in weights_and_biases]
-        ctx.layers, ctx.biases = tuple(padded[::2]), tuple(padded[1::2])
+        ctx.inputs = tuple(_array(part) for part in inputs)
+        ctx.shapes = [values.shape for values in weights_and_biases]
+        ctx.layers = tuple(padded[::2])
+        ctx.biases = tuple(padded[1::2])
         outputs = inputs[0].new_empty(len(inputs[0]), len(weights_and_biases[-1]))
         kernels.network(ctx.inputs, ctx.layers, ctx.biases, _widest(ctx.layers), outputs.numpy())
         return outputs
@@ -68,15 +77,15 @@ class _Network(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, outputs_grad: Tensor) -> tuple[Tensor | None, ...]:
-        count, rows = len(ctx.inputs), len(outputs_grad)
+        count = len(ctx.inputs)
+        rows = len(outputs_grad)
         last = max((k for k in range(count) if ctx.needs_input_grad[1 + k]), default=0)
         inputs_grad = tuple(np.empty_like(part[:, : None if k <= last else 0]) for k, part in enumerate(ctx.inputs))
         columns = sum(values.shape[1] for values in inputs_grad)
         transposed = [np.ascontiguousarray(layer.T) for layer in ctx.layers]
         transposed[0] = transposed[0][: columns + -columns % kernels.PAD]
-        layers_grad, biases_grad = (
-            tuple(_by_part(rows, values) for values in column) for column in (ctx.layers, ctx.biases)
-        )
+        layers_grad = tuple(_by_part(rows, values) for values in ctx.layers)
+        biases_grad = tuple(_by_part(rows, values) for values in ctx.biases)
         weights = (ctx.layers, tuple(transposed), ctx.biases, _widest(ctx.layers))
         kernels.network_back(ctx.inputs, *weights, _array(outputs_grad), inputs_grad, layers_grad, biases_grad)
         parts = [values for pair in zip(layers_grad, biases_grad, strict=True) for values in pair]

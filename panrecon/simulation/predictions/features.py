@@ -38,7 +38,8 @@ def simulated_features(
     """
     faults = FeatureFaults() if faults is None else faults
     height, width = truth.category.shape
-    rows, columns = max(1, height // cell), max(1, width // cell)
+    rows = max(1, height // cell)
+    columns = max(1, width // cell)
     segments, segment_of_pixel = segments_of(truth)
     coverage = coverage_of(segment_of_pixel, len(segments), (rows, columns), faults.blur)
     signals = np.stack([_signal(segment, categories, faults, seed, frame, dimensions) for segment in segments])

@@ -66,7 +66,8 @@ def random_blob(shape: tuple[int, int], rng: np.random.Generator) -> Mask:
 
 def _window(mask: Mask, margin: int) -> tuple[slice, slice]:
     """The rows and columns of the mask's bounding box, padded by `margin` pixels."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    rows = np.flatnonzero(mask.any(axis=1))
+    columns = np.flatnonzero(mask.any(axis=0))
     return (
         slice(max(0, int(rows[0]) - margin), int(rows[-1]) + margin + 1),
         slice(max(0, int(columns[0]) - margin), int(columns[-1]) + margin + 1),

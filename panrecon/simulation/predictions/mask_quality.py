@@ -56,7 +56,8 @@ def _view_quality(detections: Detections, truth: Detections) -> MaskQuality:
     while iou.size and iou.max() > MATCH_IOU:
         row, column = np.unravel_index(int(iou.argmax()), iou.shape)
         matched_ious.append(float(iou[row, column]))
-        iou[row], iou[:, column] = 0.0, 0.0
+        iou[row] = 0.0
+        iou[:, column] = 0.0
     return MaskQuality(len(matched_ious), len(detections), len(truth), float(sum(matched_ious)))
 
 

@@ -117,7 +117,8 @@ def _feature_map(
     rng: np.random.Generator,
 ) -> FeatureMap:
     segments, segment_of_pixel = segments_of(view.truth)
-    rows, columns = max(1, view.camera.height // CELL), max(1, view.camera.width // CELL)
+    rows = max(1, view.camera.height // CELL)
+    columns = max(1, view.camera.width // CELL)
     dimensions = embedding_of_category.shape[1]
     coverage = coverage_of(segment_of_pixel, len(segments), (rows, columns), faults.blur)
     unit_deviation = 1 / np.sqrt(dimensions)  # per dimension, of a vector of length 1

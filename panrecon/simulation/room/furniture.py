@@ -102,7 +102,8 @@ def cabinet(width: float, height: float, wood: Material, front: Material) -> lis
     body = box((width, 0.4, height - 0.1), (0, 0.01, 0.08 + (height - 0.1) / 2), wood)
     plinth = box((width - 0.08, 0.34, 0.08), (0, 0.02, 0.04), DARK_METAL)
     top = box((width + 0.02, 0.43, 0.025), (0, 0, height - 0.0125), wood)
-    columns, rows = max(2, round(width / 0.5)), 2
+    columns = max(2, round(width / 0.5))
+    rows = 2
     w, h = width / columns, (height - 0.13) / rows
     places = [((i - (columns - 1) / 2) * w, 0.09 + (j + 0.5) * h) for i in range(columns) for j in range(rows)]
     doors = [box((w - 0.015, 0.018, h - 0.015), (x, -0.198, z), front) for x, z in places]

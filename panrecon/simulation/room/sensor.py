@@ -195,9 +195,14 @@ def _barycentric(
     c: Float[np.ndarray, "n 3"],
 ) -> Float[np.ndarray, "n 3"]:
     """The barycentric weights of the corners a, b, c at points of their triangles."""
-    ab, ac, ap = b - a, c - a, points - a
-    d00, d01, d11 = (np.einsum("ni,ni->n", x, y) for x, y in ((ab, ab), (ab, ac), (ac, ac)))
-    d20, d21 = np.einsum("ni,ni->n", ap, ab), np.einsum("ni,ni->n", ap, ac)
+    ab = b - a
+    ac = c - a
+    ap = points - a
+    d00 = np.einsum("ni,ni->n", ab, ab)
+    d01 = np.einsum("ni,ni->n", ab, ac)
+    d11 = np.einsum("ni,ni->n", ac, ac)
+    d20 = np.einsum("ni,ni->n", ap, ab)
+    d21 = np.einsum("ni,ni->n", ap, ac)
     determinant = np.maximum(d00 * d11 - d01 * d01, 1e-18)
     v = (d11 * d20 - d01 * d21) / determinant
     w = (d00 * d21 - d01 * d20) / determinant

@@ -78,7 +78,8 @@ def prism(outline: Sequence[tuple[Number, Number]], width: Number, centre: Point
     """
     ring = np.asarray(outline, dtype=np.float64)
     count = len(ring)
-    front, back = (np.column_stack([ring[:, 0], np.full(count, y), ring[:, 1]]) for y in (-width / 2, width / 2))
+    front = np.column_stack([ring[:, 0], np.full(count, -width / 2), ring[:, 1]])
+    back = np.column_stack([ring[:, 0], np.full(count, width / 2), ring[:, 1]])
     successor = np.roll(np.arange(count), -1)
     sides = np.stack([front, back, back[successor], front[successor]], axis=1).reshape(-1, 3)
     fan = np.stack([np.zeros(count - 2), np.arange(1, count - 1), np.arange(2, count)], axis=1).astype(np.int64)

@@ -251,7 +251,8 @@ def keyboard(p: TextureCoordinates) -> Colors:
 
 def screen(p: TextureCoordinates) -> Colors:
     """A laptop's lid: a lit page with a title bar and lines of text on the side that faces -y."""
-    x, z = p.relative[:, 0], p.relative[:, 2]
+    x = p.relative[:, 0]
+    z = p.relative[:, 2]
     glass = (p.axis == 1) & (np.abs(x) < 0.46) & (np.abs(z) < 0.45)
     text = (np.abs(x + 0.1) < 0.3 * random_of_cell(np.floor(z * 22), np.floor(z * 22), p.seed) + 0.05) & (
         (z * 22) % 1 < 0.5

@@ -41,8 +41,8 @@ def benchmark_labels(street: Street, benchmark: Benchmark, table: CategoryTable)
     semantic = static_ids[street.category_of_instance]
     is_numbered = np.array([_is_numbered(table, int(raw_id)) for raw_id in semantic])
     number_in_class = np.array([np.count_nonzero(semantic[: i + 1] == raw_id) for i, raw_id in enumerate(semantic)])
-    number = np.append(np.where(is_numbered, number_in_class, 0), 0)
-    return BenchmarkLabels(static_ids, dynamic_ids, np.append(street.is_dynamic_instance, False), number)
+    number_of_instance = np.append(np.where(is_numbered, number_in_class, 0), 0)
+    return BenchmarkLabels(static_ids, dynamic_ids, np.append(street.is_dynamic_instance, False), number_of_instance)
 
 
 def benchmark_names(benchmark: Benchmark, table: CategoryTable) -> list[str]:

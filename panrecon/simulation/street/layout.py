@@ -223,7 +223,8 @@ def _people(rng: np.random.Generator, length: float) -> Iterator[StreetItem]:
 
 
 def _random_person(rng: np.random.Generator) -> list[Part]:
-    shirt, trousers = (Material("fabric", _random_color(rng, build.BODY_COLORS)) for _ in range(2))
+    shirt = Material("fabric", _random_color(rng, build.BODY_COLORS))
+    trousers = Material("fabric", _random_color(rng, build.BODY_COLORS))
     skin = Material("plain", _random_color(rng, ((0.85, 0.65, 0.52), (0.55, 0.38, 0.28), (0.93, 0.76, 0.65))))
     return build.person(float(rng.uniform(1.55, 1.9)), shirt, trousers, skin)
 
