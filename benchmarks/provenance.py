@@ -18,13 +18,14 @@ PACKAGES: Final = ("numpy", "torch", "numba")  # whose versions move times or bi
 def provenance() -> dict[str, Any]:
     """Command, commit (and whether files of git other than documents differ from it), date, machine, versions."""
     module = Path(sys.argv[0]).stem
+    load = os.getloadavg()[2]  # the mean of the last 15 minutes, what measures itself included
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *WITHOUT_EFFECT)
     return {
         "command": shlex.join(["python", "-m", f"benchmarks.{module}", *sys.argv[1:]]),
         "commit": _git("rev-parse", "HEAD"),
         "has_uncommitted_changes": bool(changed),
         "date": date.today().isoformat(),
-        "machine": f"{os.cpu_count()} cores, {_processor()}, {platform.system()} {platform.machine()}",
+        "machine": f"{os.cpu_count()} cores at a load of {load:.1f}, {_processor()}, {platform.system()}",
         "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
     }
 

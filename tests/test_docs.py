@@ -1,5 +1,7 @@
 """What the documentation shows works as shown, and it shows everything."""
 
+import ast
+import inspect
 import json
 import re
 from pathlib import Path
@@ -136,6 +138,28 @@ def test_a_section_is_dropped_up_to_the_next() -> None:
     text = "# All\n\n## slow\n\n1\n\n## speed\n\n2\n"
     assert publish.without_section(text, "slow") == "# All\n\n## speed\n\n2\n"
     assert publish.without_section(text, "speed") == "# All\n\n## slow\n\n1\n\n"
+
+
+def test_the_readme_is_short_and_has_the_figures_of_the_results() -> None:
+    readme = (CHECKOUT / "README.md").read_text()
+    assert len(readme.splitlines()) <= 120
+    assert publish.BLOCK.search(readme)
+    assert publish.with_results(readme, PUBLISHED) == readme
+
+
+def test_python_in_the_readme_calls_what_there_is() -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.DOTALL)
+    tree = ast.parse(program)
+    calls = {ast.unparse(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    from_arrays, reconstruct = calls["pr.RgbdScan.from_arrays"], calls["pr.reconstruct"]
+    parameters = list(inspect.signature(pr.RgbdScan.from_arrays).parameters)
+    for parameter, argument in zip(parameters, from_arrays.args, strict=False):
+        assert not isinstance(argument, ast.Name) or argument.id == parameter
+    inspect.signature(pr.reconstruct).bind(*reconstruct.args, **{str(word.arg): word for word in reconstruct.keywords})
+    used = {
+        node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "result"
+    }
+    assert used <= {*pr.Reconstruction.__dataclass_fields__, "save"}
 
 
 def test_every_file_of_the_results_is_of_one() -> None:
