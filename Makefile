@@ -26,7 +26,7 @@ help:  ## this list
 setup: .venv/ready  ## virtual environment .venv with everything the CPU path needs
 
 .venv/ready: requirements.txt requirements-original.txt setup.cfg
-	+@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else "panrecon needs Python 3.11 or 3.12, this is %d.%d; name another with PYTHON=python3.11." % v)'
+	+@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 14) else "panrecon needs Python 3.11 to 3.14, this is %d.%d; name another with PYTHON=python3.11." % v)'
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --requirement requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --no-deps --requirement requirements-original.txt
