@@ -24,7 +24,8 @@ def plane(normal: tuple[float, float, float], offset: float, count: int, seed: i
 
 
 def exact(normal: tuple[float, float, float], offset: float) -> Float32[np.ndarray, "h w"]:
-    depth = offset / (pixel_directions(CAMERA) @ np.array(normal))
+    with np.errstate(divide="ignore"):  # a ray along the plane never meets it
+        depth = offset / (pixel_directions(CAMERA) @ np.array(normal))
     return np.where((depth > 1) & (depth < 60), depth, 0).astype(np.float32)
 
 
