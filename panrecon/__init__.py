@@ -52,7 +52,10 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF_NAME:
         raise AttributeError(f"module 'panrecon' has no attribute {name!r}")
-    return getattr(import_module(_MODULE_OF_NAME[name]), name)
+    from panrecon.errors import missing_package_as
+
+    with missing_package_as(ImportError):
+        return getattr(import_module(_MODULE_OF_NAME[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -32,7 +32,7 @@ from panrecon.arrays import (
 from panrecon.backends import find_extractor, find_segmenter
 from panrecon.config import Settings
 from panrecon.datasets.base import dataset
-from panrecon.errors import InputError
+from panrecon.errors import InputError, missing_package_as
 from panrecon.features.color import color_statistics
 from panrecon.geometry.projective import up_direction
 from panrecon.io.categories import read_categories, write_categories
@@ -152,6 +152,7 @@ class Reconstruction(pipeline.Reconstruction):
         write_categories(target / "classes.csv", self.table)
 
 
+@missing_package_as(ImportError)
 def read_scan(
     folder: str | Path,
     kind: str = "scannet",
@@ -166,6 +167,7 @@ def read_scan(
 
     Raises:
         InputError: a file is missing or broken, or a setting is.
+        ImportError: the settings name a network whose package is not installed.
     """
     raw = Path(folder)
     log = log or (lambda sentence: None)
@@ -185,6 +187,7 @@ def read_scan(
     return RgbdScan(views, table, detections, lambda: extractor.extract(scan), settings)
 
 
+@missing_package_as(ImportError)
 def reconstruct(scan: RgbdScan, settings: Settings | None = None, progress: Progress = no_progress) -> Reconstruction:
     """The panoptic reconstruction of a scan, by its own settings or these.
 

@@ -55,14 +55,14 @@ def require_packages(*modules: str) -> None:
 
 
 @contextmanager
-def missing_package_as_input_error() -> Iterator[None]:
-    """Turns the failed import of an optional package into an InputError that says how to install it."""
+def missing_package_as(exception: type[Exception]) -> Iterator[None]:
+    """Turns the failed import of an optional package into an exception that says how to install it."""
     try:
         yield
     except ModuleNotFoundError as error:
         if error.name not in EXTRA_OF_MODULE:
             raise
-        raise InputError(_missing(error.name)) from error
+        raise exception(_missing(error.name)) from error
 
 
 def _missing(module: str) -> str:

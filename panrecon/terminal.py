@@ -1,16 +1,18 @@
 """The terminal side of commands: console, progress bars, exit codes and locks."""
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Final, TypeVar
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from panrecon.errors import InputError, missing_package_as_input_error
+from panrecon.errors import InputError, missing_package_as
 
 ERROR_FILE: Final = "PANRECON_ERROR_FILE"  # environment: where a stage under `panrecon run` writes its error
 
@@ -68,10 +70,18 @@ def exit_on_input_error() -> Iterator[None]:
     The absence of an optional package counts as one.
     """
     try:
-        with missing_package_as_input_error():
+        with missing_package_as(InputError):
             yield
     except InputError as error:
         console.print(f"[bold red]error:[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True)
         if ERROR_FILE in os.environ:
             Path(os.environ[ERROR_FILE]).write_text(str(error))
         raise SystemExit(2) from error
+
+
+def exit_on_missing_package(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """An excepthook for programs that import optional packages before they can catch anything."""
+    if isinstance(error, ModuleNotFoundError):
+        with exit_on_input_error():
+            raise error
+    sys.__excepthook__(kind, error, traceback)

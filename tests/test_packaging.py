@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from panrecon.errors import EXTRA_OF_MODULE, InputError, missing_package_as_input_error, require_packages
+from panrecon.errors import EXTRA_OF_MODULE, InputError, missing_package_as, require_packages
 
 REPOSITORY = Path(__file__).parent.parent
 FOR_DEVELOPERS = {"test", "bench", "docs"}  # extras that the package itself does not use
@@ -106,14 +106,14 @@ def test_the_environment_of_the_tests_is_of_the_declared_versions() -> None:
 def test_a_missing_optional_package_is_named_with_its_extra() -> None:
     with (
         pytest.raises(InputError, match=r'^This needs torch, .*; pip install "panrecon\[all\]"\.$'),
-        missing_package_as_input_error(),
+        missing_package_as(InputError),
     ):
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
 
 @pytest.mark.parametrize("module", ["torch.no_such_part", "panrecon.no_such_module", None])
 def test_other_failures_to_import_are_our_fault(module: str | None) -> None:
-    with pytest.raises(ModuleNotFoundError), missing_package_as_input_error():
+    with pytest.raises(ModuleNotFoundError), missing_package_as(InputError):
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
 

@@ -222,3 +222,13 @@ def test_the_light_installation_says_what_a_command_lacks(
     assert done.returncode == 2
     assert f'This needs {module}, which is not installed; pip install "panrecon[all]".' in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_light_installation_says_what_python_and_a_stage_lack(light: Path, home: Path) -> None:
+    python = light.with_name("python")
+    sentence = 'This needs torch, which is not installed; pip install "panrecon[all]".'
+    stage = ["--dataset", "scannet", "--raw", ROOM, "--run", "runs/default/scannet/room"]
+    done = panrecon(python, "-m", "panrecon.pipelines.mesh", *stage, cwd=home)
+    assert (done.returncode, done.stderr) == (2, f"error: {sentence}\n")
+    attempt = "import panrecon as pr\ntry:\n    pr.reconstruct\nexcept ImportError as error:\n    print(error)"
+    assert succeed(python, "-c", attempt, cwd=home) == f"{sentence}\n"
