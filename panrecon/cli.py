@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+import panrecon
 from panrecon.commands.doctor import doctor
 from panrecon.commands.estimate import estimate
 from panrecon.commands.evaluate import evaluate
@@ -20,7 +21,6 @@ from panrecon.terminal import exit_on_input_error
 from panrecon.workflow.stages import STAGES
 
 app = typer.Typer(
-    help="Zero-shot panoptic 3D reconstruction of posed RGB-D scans.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -35,6 +35,23 @@ app.command(name="import")(import_scan)
 app.command()(prompts)
 app.command()(render)
 app.command()(weights)
+
+
+def _print_version(asked: bool) -> bool:
+    if asked:
+        typer.echo(f"panrecon {panrecon.__version__}")
+        raise typer.Exit
+    return asked
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version and exit")
+    ] = False,
+) -> None:
+    """Zero-shot panoptic 3D reconstruction of posed RGB-D scans."""
+
 
 Overrides = Annotated[list[str], typer.Option("--set", help="section.key=value; several are allowed")]
 SettingsFiles = Annotated[list[Path], typer.Option("--settings", help="YAML files of settings; later ones win")]

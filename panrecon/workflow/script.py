@@ -1,6 +1,7 @@
 """What all stage scripts share: where they read and write, output that is whole or absent, and its settings.json."""
 
 import hashlib
+import inspect
 import resource
 import shutil
 import sys
@@ -70,7 +71,9 @@ def run_stage(work: Callable[[Stage], Facts]) -> None:
 
     What it gives back stands in the artifact's settings.json, beside what every stage tells.
     """
-    typer.run(stage_command(work))
+    app = typer.Typer(add_completion=False)
+    app.command()(stage_command(work))
+    app(prog_name=f"panrecon {Path(sys.argv[0]).stem}")
 
 
 def stage_command(work: Callable[[Stage], Facts]) -> Callable[..., None]:
@@ -94,7 +97,7 @@ def stage_command(work: Callable[[Stage], Facts]) -> Callable[..., None]:
             with locked(scene.run, name):
                 _carry_out(stage, work)
 
-    command.__doc__ = sys.modules[work.__module__].__doc__
+    command.__doc__ = inspect.unwrap(work).__globals__["__doc__"]
     return command
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from panrecon import __version__
 from panrecon.evaluation.report.record import schema
 from panrecon.io.files import read_json
 from panrecon.io.images import read_color, read_depth, read_ids
@@ -251,3 +252,14 @@ def test_poses_that_are_none_are_said_in_one_sentence(finished: Path, tmp_path: 
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert not out.exists()
+
+
+def test_version_is_that_of_the_package(tmp_path: Path) -> None:
+    done = panrecon("--version", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"panrecon {__version__}\n")
+
+
+def test_the_help_of_a_stage_says_what_it_does(tmp_path: Path) -> None:
+    done = panrecon("mesh", "--help", cwd=tmp_path)
+    assert "Usage: panrecon mesh [OPTIONS]" in done.stdout
+    assert "Fuse the scan's depth into one coloured mesh." in done.stdout
