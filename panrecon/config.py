@@ -17,7 +17,7 @@ from pydantic import (
     ValidationError,
 )
 
-from panrecon.errors import InputError
+from panrecon.errors import InputError, reason
 from panrecon.structures import Axes, PosesAre
 
 # Settings of earlier versions, by what they are called today.
@@ -270,6 +270,8 @@ def load_settings(files: Sequence[Path] = (), overrides: Sequence[str] = ()) -> 
     Raises:
         InputError: a file is missing or no mapping, a key is unknown, or a value does not fit.
     """
+    if isinstance(overrides, str):
+        raise InputError(f"The overrides are the text {overrides!r}; give a list, such as [{overrides!r}].")
     merged: dict[str, Any] = {}
     for file in files:
         merged = _merged(merged, read_settings_file(file))
@@ -287,8 +289,8 @@ def read_settings_file(file: Path) -> Mapping[str, Any]:
         raise InputError(f"The settings file {file} does not exist; name a YAML file.")
     try:
         content = yaml.safe_load(file.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise InputError(f"The settings file {file} is not YAML: {' '.join(str(error).split())}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"The settings file {file} is not YAML: {reason(error)}; mend it.") from error
     if not isinstance(content, Mapping):
         raise InputError(f"The settings file {file} holds {type(content).__name__}, not sections such as 'mesh:'.")
     return content

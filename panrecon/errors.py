@@ -38,6 +38,11 @@ def reason(error: Exception) -> str:
     return " ".join(str(error).split()).rstrip(".")
 
 
+def reason_of_system(error: OSError) -> str:
+    """What the operating system says was wrong with a file, to stand within a sentence."""
+    return (error.strerror or reason(error)).lower()
+
+
 def install_command(module: str) -> str:
     """The shell command that installs the optional package of a module, a key of `EXTRA_OF_MODULE`."""
     return f'pip install "panrecon[{EXTRA_OF_MODULE[module]}]"'

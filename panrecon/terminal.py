@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from panrecon.errors import InputError, missing_package_as
+from panrecon.errors import InputError, missing_package_as, reason_of_system
 
 ERROR_FILE: Final = "PANRECON_ERROR_FILE"  # environment: where a stage under `panrecon run` writes its error
 
@@ -48,12 +48,17 @@ def locked(run: Path, name: str, instead: str = "choose another RUN") -> Iterato
     Creates the folder. Yields the lock's file descriptor: a child process that inherits it holds the lock too.
 
     Raises:
-        InputError: another process holds the lock, or the file system has no locks; the message ends with `instead`.
+        InputError: another process holds the lock, the folder cannot be written to, or its file system has no locks;
+            the message ends with `instead`.
     """
     from filelock import lock_descriptor
 
-    run.mkdir(parents=True, exist_ok=True)
-    with (run / f".{name}.lock").open("w") as file:
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        lock = (run / f".{name}.lock").open("w")
+    except OSError as error:
+        raise InputError(f"The folder {run} cannot be written to: {reason_of_system(error)}; {instead}.") from error
+    with lock as file:
         try:
             is_held = lock_descriptor(file.fileno(), blocking=False)
         except OSError as error:

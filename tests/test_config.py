@@ -102,3 +102,14 @@ def test_a_setting_of_an_earlier_name_is_refused_with_the_one_of_today(old: str,
     assert name in type(getattr(Settings(), section)).model_fields
     with pytest.raises(InputError, match=rf"'{re.escape(old)}' is called '{re.escape(new)}' now"):
         load_settings(overrides=[f"{old}=1"])
+
+
+def test_settings_that_are_no_text_are_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=r"settings.yaml is not YAML: .*; mend it\."):
+        load_settings([tmp_path / "settings.yaml"])
+
+
+def test_one_override_for_a_list_is_one_sentence() -> None:
+    with pytest.raises(InputError, match=r"give a list, such as \['mesh.voxel_size=0.05'\]"):
+        load_settings(overrides="mesh.voxel_size=0.05")

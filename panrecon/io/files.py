@@ -1,14 +1,17 @@
 """Files that are whole or absent, and JSON and npz with the same bytes for the same content."""
 
+import errno
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from panrecon.errors import InputError
+from panrecon.errors import InputError, reason_of_system
+
+UNWRITABLE: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR)
 
 
 @contextmanager
@@ -16,18 +19,25 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """A path beside `path` (same suffix) to write to, renamed to `path` only if the block succeeds.
 
     Raises:
-        InputError: a file is where the folder must be.
+        InputError: a file is where the folder must be, or the folder cannot be written to, for want of rights or room.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise InputError(f"{path.parent} cannot be a folder, a file is in its way; move it or name another.") from error
+    except OSError as error:
+        raise InputError(f"{path.parent} cannot be made: {reason_of_system(error)}; name another folder.") from error
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
         yield partial
         partial.replace(path)
+    except OSError as error:
+        if error.errno not in UNWRITABLE or error.filename not in (None, str(partial)):
+            raise
+        raise InputError(f"{path} cannot be written: {reason_of_system(error)}; name another folder.") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,5 +1,6 @@
 """Laws of files that are whole or absent."""
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -75,3 +76,20 @@ def test_pickled_arrays_are_not_opened(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", a=np.array([{}], dtype=object))
     with pytest.raises(ValueError, match="pickle"):
         read_arrays(tmp_path / "a.npz")
+
+
+def test_what_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "mesh.ply").mkdir()
+    with pytest.raises(InputError, match=r"mesh.ply cannot be written: is a directory; name another folder\."):
+        write_text(tmp_path / "mesh.ply", "ply")
+    with (
+        pytest.raises(InputError, match=r"objects.json cannot be written: no space left"),
+        atomic_write(tmp_path / "objects.json"),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert [path.name for path in tmp_path.iterdir()] == ["mesh.ply"]
+
+
+def test_what_cannot_be_read_while_writing_is_not_called_unwritable(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), atomic_write(tmp_path / "copy"):
+        raise PermissionError(errno.EACCES, "Permission denied", "/another/file")

@@ -174,3 +174,10 @@ def test_a_stage_at_work_keeps_others_out(run: Run, scene: Path) -> None:
         assert run(succeed) == 2
     assert not (scene / "mesh").exists()
     assert run(succeed) == 0
+
+
+def test_a_file_in_the_way_of_a_run_is_one_sentence(tmp_path: Path) -> None:
+    write_text(tmp_path / "run", "a file")
+    sentence = "run cannot be written to: file exists; choose"
+    with pytest.raises(InputError, match=sentence), locked(tmp_path / "run", "mesh"):
+        pass
