@@ -83,7 +83,11 @@ def write_checkpoint(folder: Path, state: Mapping[str, Tensor], record: NetworkR
 
 
 def read_checkpoint(folder: Path, record: NetworkRecord) -> dict[str, Tensor] | None:
-    """The state to resume from; `None` where there is no checkpoint, or one of another training."""
+    """The state to resume from; `None` where there is no checkpoint.
+
+    Raises:
+        InputError: it is of another training: other scans, settings or features, or an older version.
+    """
     state_file = folder / CHECKPOINT
     record_file = folder / CHECKPOINT_RECORD
     if not (state_file.is_file() and record_file.is_file()):
@@ -91,8 +95,13 @@ def read_checkpoint(folder: Path, record: NetworkRecord) -> dict[str, Tensor] | 
     try:
         is_same = _record(read_json(record_file)) == record
     except (KeyError, TypeError):  # written by another version
-        return None
-    return load_file(state_file) if is_same else None
+        is_same = False
+    if not is_same:
+        raise InputError(
+            f"The half-finished training in {folder} is of other scans or settings, or of another version; remove "
+            f"{state_file} to train anew, or choose another --out."
+        )
+    return load_file(state_file)
 
 
 def _record(content: Any) -> NetworkRecord:

@@ -260,8 +260,19 @@ class Trainer:
         return {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Resumes from a state of a training with the same settings, scans and classes."""
+        """Resumes from a state of a training with the same settings, scans and classes.
+
+        Raises:
+            InputError: an older version wrote it, with other tensors.
+        """
         prefix = "network."
+        expected = {f"{prefix}{name}" for name in self.network.state_dict()} | {"generator", "history", "step"}
+        differing = expected ^ {name for name in state if not name.startswith("adam.")}
+        if differing:
+            raise InputError(
+                f"The half-finished training is of another version (one of the two lacks {min(differing)!r}); remove "
+                "its checkpoint to train anew, or write to another folder."
+            )
         weights = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
         self.network.load_state_dict(weights)
         for name, parameter in self.network.named_parameters():

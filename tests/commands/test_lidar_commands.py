@@ -175,6 +175,9 @@ def test_tensorboard_shows_the_losses_also_of_a_training_that_was_stopped(
         whole = training.Trainer.step
         power.setattr(training.Trainer, "step", lambda self, step: whole(self, step) if step < 3 else 1 / 0)
         assert isinstance(panrecon(*train).exception, ZeroDivisionError)
+    other = panrecon(*train, "--every", "2")
+    assert other.exit_code == 2
+    assert f"The half-finished training in {tmp_path} is of other scans or settings" in " ".join(other.stderr.split())
     resumed = panrecon(*train)
     assert resumed.exit_code == 0, resumed.stderr
     assert "resumes after step 2" in resumed.stderr

@@ -18,7 +18,7 @@ from panrecon.lidar.classify import TextEmbeddings
 from panrecon.lidar.inference import segment_scan
 from panrecon.lidar.pfc import baseline_network
 from panrecon.lidar.settings import LOSS_NAMES, AugmentationSettings, TrainingSettings, UnlabelledVoxels
-from panrecon.lidar.train import Trainer, labelled_scan, scan_input, train
+from panrecon.lidar.train import State, Trainer, labelled_scan, scan_input, train
 from panrecon.structures import VOID
 from tests.lidar.test_targets import relabelled
 
@@ -76,6 +76,14 @@ def test_one_seed_gives_one_network_also_after_a_stop(known: list[LabelledScan],
     assert same(whole.network.state_dict(), again.network.state_dict())
     assert not same(whole.network.state_dict(), other.network.state_dict())
     assert all((whole.losses[name] == again.losses[name]).all() for name in LOSS_NAMES)
+
+
+def test_a_state_of_another_version_is_refused(known: list[LabelledScan], text: TextEmbeddings) -> None:
+    states: list[State] = []
+    train(known, text, TINY, replace(SHORT, steps=2), on_checkpoint=lambda step, state: states.append(state))
+    older = {name.replace("network.", "net."): value for name, value in states[0].items()}
+    with pytest.raises(InputError, match=r"The half-finished training is of another version .*'net"):
+        train(known, text, TINY, SHORT, resume=older)
 
 
 def test_training_leaves_the_global_random_state_alone(known: list[LabelledScan], text: TextEmbeddings) -> None:
