@@ -25,6 +25,7 @@ sys.path[:] = json.loads(sys.argv[1])  # finds every module where this process f
 from panrecon.field.compilation import compile_kernels
 compile_kernels()
 """
+SOURCES: Final = (hash_encoding, hash_kernels, mlp_kernels, simd)
 KERNELS: Final = tuple(
     value
     for module in (hash_kernels, mlp_kernels)
@@ -36,19 +37,21 @@ KERNELS: Final = tuple(
 def ensure_compiled() -> None:
     """Has the kernels of the field compiled, unless numba's cache holds them as they are now; half a minute, once.
 
-    Of several processes that ask at the same time one compiles, and the others wait for it.
+    Of several processes that ask at the same time one compiles, and the others wait for it. A mark beside the cache's
+    files lists them: where one was deleted, the process that uses it would compile it.
 
     Raises:
         RuntimeError: they cannot be compiled.
     """
-    mark = Path(str(KERNELS[0].stats.cache_path)) / f"panrecon-field-{_cache_key()}.compiled"
-    if COMPILING in os.environ or mark.is_file():
+    cache = Path(str(KERNELS[0].stats.cache_path))
+    mark = cache / f"panrecon-field-{_cache_key()}.compiled"
+    if COMPILING in os.environ or _is_complete(mark):
         return
     mark.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(mark.with_suffix(".lock")):
-        if not mark.is_file():
+        if not _is_complete(mark):
             _compile_in_another_process()
-            mark.touch()
+            _write_mark(mark)
 
 
 def _compile_in_another_process() -> None:
@@ -58,8 +61,23 @@ def _compile_in_another_process() -> None:
         raise RuntimeError(f"The kernels of the field cannot be compiled:\n{done.stderr}")
 
 
+def _is_complete(mark: Path) -> bool:
+    """Whether the mark is there, and with it every file that it lists."""
+    return mark.is_file() and all((mark.parent / name).is_file() for name in mark.read_text().splitlines())
+
+
+def _write_mark(mark: Path) -> None:
+    """Lists the cache's files of the kernels in the mark, whole or not at all."""
+    stems = [Path(str(module.__file__)).stem for module in SOURCES]
+    files = sorted(file.name for stem in stems for file in mark.parent.glob(f"{stem}.*.nb[ic]"))
+    partial = mark.with_suffix(".partial")
+    partial.write_text("\n".join(files))
+    partial.replace(mark)
+
+
 def _cache_key() -> str:
-    """Changes with the kernels' sources, with numba and with the processor."""
-    sources = [Path(str(module.__file__)).read_bytes() for module in (hash_encoding, hash_kernels, mlp_kernels, simd)]
-    versions = f"{numba.__version__} {get_host_cpu_name()}".encode()
-    return hashlib.sha256(b"".join([*sources, versions])).hexdigest()[:16]
+    """Changes with the kernels' sources and their dates, by which numba's cache goes, with numba and the processor."""
+    files = [Path(str(module.__file__)) for module in SOURCES]
+    dates = [str(file.stat().st_mtime_ns) for file in files]
+    versions = " ".join([*dates, numba.__version__, get_host_cpu_name()]).encode()
+    return hashlib.sha256(b"".join([*(file.read_bytes() for file in files), versions])).hexdigest()[:16]

@@ -1,5 +1,6 @@
 """Laws of when the kernels of the field are compiled; in which process, `tests/test_wheel.py` shows."""
 
+import os
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -55,3 +56,26 @@ def test_kernels_that_cannot_be_compiled_are_an_error_every_time(
                 compiled.ensure_compiled()
     compiled.ensure_compiled()
     assert len(compilations) == 1
+
+
+def test_what_was_deleted_from_the_cache_is_compiled_again(compilations: list[list[str]], tmp_path: Path) -> None:
+    kernel = tmp_path / "cache" / "mlp_kernels.forward-1.py311.1.nbc"
+    kernel.parent.mkdir()
+    kernel.touch()
+    for _ in range(2):
+        compiled.ensure_compiled()
+    assert len(compilations) == 1
+    kernel.unlink()
+    compiled.ensure_compiled()
+    assert len(compilations) == 2
+
+
+def test_sources_of_another_date_are_compiled_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Numba takes their kernels for old ones."""
+    source = tmp_path / "kernels.py"
+    source.touch()
+    monkeypatch.setattr(compiled, "SOURCES", (SimpleNamespace(__file__=str(source)),))
+    before = compiled._cache_key()
+    assert compiled._cache_key() == before
+    os.utime(source, (0, 0))
+    assert compiled._cache_key() != before
