@@ -120,9 +120,10 @@ class NerfstudioFormulation(nn.Module):
 
 def main(quick: Annotated[bool, typer.Option(help="a table of 2^14 rows and few points")] = False) -> None:
     """A table of all timings, and the share of the memory's bandwidth that the kernels reach."""
-    rows = [*encodings(8_192 if quick else POINTS), *steps(14 if quick else LOG2_TABLE)]
+    points = 8_192 if quick else POINTS
+    rows = [*encodings(points), *steps(14 if quick else LOG2_TABLE)]
     cells = [[row.group, row.variant, f"{1000 * row.seconds:.1f} ms", f"{row.ratio:.1f} x"] for row in rows]
-    report: Report = [Table(["what", "variant", "median", "faster than the first"], cells), *roofline(rows)]
+    report: Report = [Table(["what", "variant", "median", "faster than the first"], cells), *roofline(rows, points)]
     write_result(NAME, report, {"rows": [asdict(row) for row in rows]})
     print(text_of(report))
 
@@ -276,13 +277,13 @@ def compare(group: str, variants: Mapping[str, Callable[[], None]]) -> list[Timi
     return [Timing(group, name, seconds, first / seconds) for name, seconds in medians.items()]
 
 
-def roofline(rows: list[Timing]) -> list[str]:
+def roofline(rows: list[Timing], points: int) -> list[str]:
     """A line for every compiled variant: its table accesses against the machine's rate of random 32-byte reads."""
     rate = random_rows_a_second()
     lines = []
     for row in rows:
         if row.variant == "compiled":
-            touched = 2 * POINTS * LEVELS * 8  # every corner read going forth, read and written coming back
+            touched = 2 * points * LEVELS * 8  # every corner read going forth, read and written coming back
             lines.append(
                 f"{row.group}: {touched / 1e6:.1f} M rows of the table in {1000 * row.seconds:.0f} ms, "
                 f"{touched / row.seconds / 1e6:.0f} M a second; random reads alone reach {rate / 1e6:.0f} M "
