@@ -94,7 +94,7 @@ bench: .venv/ready-to-test  ## every claim measured: tables, plots and JSON in b
 	$(foreach name,$(BENCHMARKS),$(BIN)/python -m benchmarks.$(name) &&) $(if $(PANRECON_BENCH_DATA),$(BIN)/python -m benchmarks.association_targets,true)
 
 docs: .venv/docs-ready  ## the documentation as a site in site/; fails on a broken link and on what is not described
-	$(BIN)/python -m mkdocs build --strict --quiet
+	$(BIN)/python -m mkdocs build --strict
 
 .venv/docs-ready: .venv/ready requirements-docs.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --requirement requirements-docs.txt
