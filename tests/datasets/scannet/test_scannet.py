@@ -93,7 +93,7 @@ def same_objects(one: Labels, other: Labels) -> bool:
 def test_it_is_a_data_set() -> None:
     assert isinstance(dataset("scannet"), ScanNet)
     assert isinstance(dataset("scannet"), Dataset)
-    with pytest.raises(ValueError, match="'scanet'"):
+    with pytest.raises(InputError, match="'scanet'"):
         dataset("scanet")
 
 
