@@ -38,6 +38,7 @@ from panrecon.geometry.projective import up_direction
 from panrecon.io.categories import read_categories, write_categories
 from panrecon.io.detections import compressed
 from panrecon.io.graph import write_objects
+from panrecon.io.kept import images_kept
 from panrecon.io.mesh import write_panoptic_mesh
 from panrecon.io.scan import raw_views
 from panrecon.progress import Progress, no_progress
@@ -201,6 +202,7 @@ def reconstruct(scan: RgbdScan, settings: Settings | None = None, progress: Prog
         )
     settings = scan.settings if settings is None else settings
     require_settings(settings)
-    result = pipeline.reconstruct(scan.views, scan.detections, scan.features, scan.table, settings, progress)
+    with images_kept():
+        result = pipeline.reconstruct(scan.views, scan.detections, scan.features, scan.table, settings, progress)
     fields = {name: getattr(result, name) for name in result.__dataclass_fields__}
     return Reconstruction(**fields, up=up_direction(scan.views.poses))

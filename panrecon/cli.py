@@ -66,7 +66,7 @@ def run(
     until: Annotated[str | None, typer.Option(help="last stage; default quality, or panoptic without truth")] = None,
     settings: SettingsFiles = [],  # noqa: B006  typer needs a list
     override: Overrides = [],  # noqa: B006
-    cores: Annotated[int, typer.Option(min=1, help="number of stages that may run at the same time")] = 1,
+    cores: Annotated[int, typer.Option(min=1, help="stages of several scenes that may run at once")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="only show what would be done")] = False,
 ) -> None:
     """All stages of scenes: reads <data>/<scene>/, writes <runs>/<run>/<dataset>/<scene>/<stage>/.
@@ -75,11 +75,11 @@ def run(
     the input is wrong, in one sentence.
     """
     from panrecon.errors import InputError, require_packages
+    from panrecon.workflow.plan import Plan, run_plan
     from panrecon.workflow.scenes import find_scene, last_stage, settings_of_scenes
-    from panrecon.workflow.snakemake import Plan, run_plan
 
     with exit_on_input_error():
-        require_packages("snakemake", "torch", "safetensors", "skimage")  # of stages, which run as processes
+        require_packages("torch", "safetensors", "skimage")  # before hours of work
         if until is not None and until not in STAGES:
             raise InputError(f"There is no stage {until!r}; there are {', '.join(STAGES)}.")
         located = [find_scene(label, data, runs / name) for label in dict.fromkeys(scenes)]

@@ -78,10 +78,15 @@ def exit_on_input_error() -> Iterator[None]:
         with missing_package_as(InputError):
             yield
     except InputError as error:
-        console.print(f"[bold red]error:[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        if ERROR_FILE in os.environ:
-            Path(os.environ[ERROR_FILE]).write_text(str(error))
+        print_error(error)
         raise SystemExit(2) from error
+
+
+def print_error(error: InputError) -> None:
+    """Prints the sentence to stderr; also writes it to `ERROR_FILE` if that is set."""
+    console.print(f"[bold red]error:[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True)
+    if ERROR_FILE in os.environ:
+        Path(os.environ[ERROR_FILE]).write_text(str(error))
 
 
 def exit_on_missing_package(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

@@ -148,7 +148,7 @@ main()
         (["settings"], None),
         (["doctor", "--help"], None),
         (["prompts", "indoor"], "tokenizers"),
-        (["run", "scannet/room"], "snakemake"),
+        (["run", "scannet/room"], "torch"),
         (["mesh", "--help"], "torch"),
         (["lidar", "train", "drive", "--out", "network"], "torch|safetensors"),
         (["simulate", "room", "room"], "skimage"),

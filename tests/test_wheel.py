@@ -212,7 +212,7 @@ def test_the_light_installation_scores_two_meshes(light: Path, home: Path) -> No
 
 @pytest.mark.parametrize(
     ("arguments", "module"),
-    [(["prompts", "indoor"], "tokenizers"), (["run", "scannet/room", "--data", "raw/scannet"], "snakemake")],
+    [(["prompts", "indoor"], "tokenizers"), (["run", "scannet/room", "--data", "raw/scannet"], "torch")],
     ids=["prompts", "run"],
 )
 def test_the_light_installation_says_what_a_command_lacks(

@@ -10,6 +10,7 @@ from PIL import Image
 
 from panrecon.errors import InputError
 from panrecon.io.files import atomic_write
+from panrecon.io.kept import decoded
 from panrecon.structures import VOID
 
 FLAG_OF_REDUCTION: Final = {
@@ -26,7 +27,7 @@ def read_color(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
         InputError: it is missing or damaged.
     """
-    return np.ascontiguousarray(_read(path, cv2.IMREAD_COLOR)[..., ::-1])
+    return np.ascontiguousarray(decoded(path, cv2.IMREAD_COLOR, _read)[..., ::-1])
 
 
 def read_small_gray(path: Path, reduction: int) -> UInt8[np.ndarray, "h w"]:
@@ -57,7 +58,7 @@ def read_depth(path: Path, depth_scale: float) -> Float[np.ndarray, "h w"]:
     Raises:
         InputError: it is missing, damaged, or no 16-bit image of one channel.
     """
-    raw = _read(path, cv2.IMREAD_UNCHANGED)
+    raw = decoded(path, cv2.IMREAD_UNCHANGED, _read)
     if raw.ndim != 2 or raw.dtype != np.uint16:
         raise InputError(f"The depth image {path} is {raw.dtype} {raw.shape}; a 16-bit image of one channel is needed.")
     return (raw / np.float32(depth_scale)).astype(np.float32)
@@ -69,7 +70,7 @@ def read_ids(path: Path) -> Int[np.ndarray, "h w"]:
     Raises:
         InputError: it is missing, damaged, or has several channels.
     """
-    raw = _read(path, cv2.IMREAD_UNCHANGED)
+    raw = decoded(path, cv2.IMREAD_UNCHANGED, _read)
     if raw.ndim != 2:
         raise InputError(f"The label image {path} has shape {raw.shape}; one channel of ids is needed.")
     return raw.astype(np.int32)

@@ -48,18 +48,3 @@ def size_of(path: Path) -> float:
     """Bytes of a file, or of all files of a folder."""
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return float(sum(file.stat().st_size for file in files))
-
-
-def memory_now() -> float:
-    """Bytes that this process holds."""
-    return _status("VmRSS")
-
-
-def peak_memory() -> float:
-    """Bytes that this process held at most; what its parent held when it was started, which rusage adds, is not in."""
-    return _status("VmHWM")
-
-
-def _status(key: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(float(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:"))

@@ -19,8 +19,9 @@ from panrecon.io.features import write_features
 from panrecon.io.scan import read_image
 from panrecon.io.weights import find_weights, record_of
 from panrecon.masks.grounded_sam import load_grounded_sam
+from panrecon.memory import peak_memory
 from panrecon.networks.inference import batch_on, torch_device
-from panrecon.profiling.costs import peak_memory, timed
+from panrecon.profiling.costs import timed
 from panrecon.structures import CategoryTable, Detections, FeatureMap, Scan
 from panrecon.workflow.sources import dinov2_weights, grounded_sam_weights
 

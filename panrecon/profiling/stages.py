@@ -28,6 +28,7 @@ from panrecon.io.categories import read_categories
 from panrecon.io.detections import read_detections, require_frame_of, write_detections
 from panrecon.io.features import read_all_features, read_features, write_features
 from panrecon.io.graph import write_frame_labels
+from panrecon.io.kept import kept_limit
 from panrecon.io.mesh import write_mesh, write_panoptic_mesh
 from panrecon.io.rendered import write_images
 from panrecon.io.scan import read_image, read_scan, scan_views, write_scan
@@ -35,6 +36,7 @@ from panrecon.io.semantics import write_point_semantics
 from panrecon.io.weights import find_weights
 from panrecon.masks.precomputed import PrecomputedSegmenter
 from panrecon.masks.prompt import build_prompts, words_of
+from panrecon.memory import memory_now, peak_memory
 from panrecon.pipeline import (
     FieldSupervision,
     features_stage,
@@ -47,7 +49,7 @@ from panrecon.pipeline import (
     render_views,
     semantics_stage,
 )
-from panrecon.profiling.costs import Cost, Estimate, memory_now, peak_memory, size_of, timed
+from panrecon.profiling.costs import Cost, Estimate, size_of, timed
 from panrecon.profiling.networks import extract_features, find_masks, frames_needed
 from panrecon.profiling.stopwatch import Part, Ratios, Stopwatch, extrapolated
 from panrecon.profiling.surface import BYTES_OF_A_NODE, node_count, surface_seconds
@@ -71,6 +73,7 @@ FIELD_STEPS: Final = 8
 STAGES: Final = 9
 HALF: Final = 2  # bytes of a feature on disk
 RAW: Final = "raw"  # in the folder: what a network gave, not projected
+BYTES_OF_A_KEPT_PIXEL: Final = 5  # colour and raw depth
 BYTES_OF_A_VERTEX: Final = 400.0  # positions, colours, normals, features, trees: where most are held at once
 COPIES: Final = 2.5  # of the frames' arrays while the field is set up: as they come, as one array, and indices
 
@@ -134,7 +137,7 @@ class Profiler:
         if self.is_annotated:
             self._quality()
         on_stage(STAGES)
-        self.costs["starts of all stages"] = Cost(len(self.costs) * _start())
+        self.costs["start"] = Cost(_start())
         return Estimate(
             len(self.whole.frames),
             int(len(self.mesh.vertices) * self.surface_ratio),
@@ -145,15 +148,18 @@ class Profiler:
 
     def _memory(self, frame_bytes: float) -> float:
         """The greatest of any stage: this process's own peak, which has all stages behind it but those of networks and
-        the field's grid, with what more frames and surface add to a stage; theirs.
+        the field's grid, with what more frames and surface add to a stage; theirs. The images
+        that a run keeps come on top.
         """
         masks = sum(detections.mask.nbytes for detections in self.detections.values()) / len(self.detections)
         more_frames = len(self.whole.frames) - len(self.sample.frames)
         probabilities = (len(self.table) + len(self.scene.objects) + 1) * 4
         surface = len(self.mesh.vertices) * (probabilities + BYTES_OF_A_VERTEX)
+        pixels = self.whole.camera.width * self.whole.camera.height
+        kept = min(kept_limit(), len(self.whole.frames) * pixels * BYTES_OF_A_KEPT_PIXEL)
         own = peak_memory() + more_frames * max(frame_bytes, masks) + max(self.surface_ratio - 1, 0.0) * surface
         of_field = self.memory_of_start + self.surface_ratio * (surface + self.memory_of_grid)
-        return max(own, of_field, self.memory_of_networks)
+        return kept + max(own, of_field, self.memory_of_networks)
 
     def _scan(self) -> None:
         fused = some_of(self.whole, FUSED)
@@ -378,7 +384,7 @@ def _by_name(scan: Scan, found: Sequence[Detections]) -> dict[str, Detections]:
 
 
 def _start() -> float:
-    """How long a stage takes to come up."""
+    """How long a run takes to come up."""
     command = [sys.executable, "-m", "panrecon.pipelines.field", "--help"]
     return timed(lambda: subprocess.run(command, capture_output=True, check=True))[0]
 

@@ -1,8 +1,8 @@
 """What all stage scripts share: where they read and write, output that is whole or absent, and its settings.json."""
 
+import gc
 import hashlib
 import inspect
-import resource
 import shutil
 import sys
 import time
@@ -18,6 +18,7 @@ from rich.markup import escape
 from panrecon.config import Settings, load_settings
 from panrecon.errors import InputError, OutOfMemoryError
 from panrecon.io.files import read_json, write_json
+from panrecon.memory import peak_memory, reset_peak_memory
 from panrecon.progress import Advance
 from panrecon.terminal import console, exit_on_input_error, locked, progress_bar
 from panrecon.workflow.scenes import Scene
@@ -89,20 +90,29 @@ def stage_command(work: Callable[[Stage], Facts]) -> Callable[..., None]:
         settings: Annotated[list[Path], typer.Option(help="YAML or JSON files of settings")] = [],  # noqa: B006
         override: Annotated[list[str], typer.Option("--set", help="section.key=value")] = [],  # noqa: B006
     ) -> None:
-        name = Path(sys.argv[0]).stem
         with exit_on_input_error():
             loaded = load_settings(settings, override)
             scene = Scene(dataset, run.resolve().name, raw, run.resolve())
-            stage = Stage(name, scene, loaded, scene.run / f".{name}.partial")
-            with locked(scene.run, name):
-                _carry_out(stage, work)
+            carry_out(Path(sys.argv[0]).stem, scene, loaded, work)
 
     command.__doc__ = inspect.unwrap(work).__globals__["__doc__"]
     return command
 
 
-def _carry_out(stage: Stage, work: Callable[[Stage], Facts]) -> None:
+def carry_out(name: str, scene: Scene, settings: Settings, work: Callable[[Stage], Facts]) -> None:
+    """Makes the artifact `name` of a scene, in place of the one that is there.
+
+    Raises:
+        InputError: the input is wrong, and nothing was written; or another process is at work on this artifact.
+    """
+    with locked(scene.run, name):
+        _fill_and_replace(Stage(name, scene, settings, scene.run / f".{name}.partial"), work)
+
+
+def _fill_and_replace(stage: Stage, work: Callable[[Stage], Facts]) -> None:
     started = time.perf_counter()
+    gc.collect()  # what an earlier stage of this process left
+    reset_peak_memory()
     final = stage.scene.run / stage.name
     made_of = provenance(stage.name, stage.scene, stage.settings)
     _prepare(stage, made_of)
@@ -111,7 +121,7 @@ def _carry_out(stage: Stage, work: Callable[[Stage], Facts]) -> None:
     except InputError as error:
         if not isinstance(error, OutOfMemoryError):  # after which the same run can go on where it stopped
             shutil.rmtree(stage.output, ignore_errors=True)
-        if not (final / RECORD).is_file():  # Snakemake took the declared files of the old one
+        if not (final / RECORD).is_file():  # under Snakemake, which took the declared files of the old one
             shutil.rmtree(final, ignore_errors=True)
         raise
     record = made_of | {
@@ -119,7 +129,7 @@ def _carry_out(stage: Stage, work: Callable[[Stage], Facts]) -> None:
         "digest": digest(stage.output),
         "device": _device(stage),
         "seconds": round(time.perf_counter() - started, 2),
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_memory_mb": peak_memory() >> 20,
     }
     write_json(stage.output / RECORD, record)
     (stage.output / FINGERPRINT).unlink()

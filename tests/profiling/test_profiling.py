@@ -19,9 +19,10 @@ from panrecon.field.inference import grid_shape
 from panrecon.io.detections import read_detections
 from panrecon.io.scan import read_scan, write_scan
 from panrecon.masks import grounded_sam
+from panrecon.memory import peak_memory
 from panrecon.networks.torchvision_ops import ensure_torchvision
 from panrecon.profiling import costs, networks, stages
-from panrecon.profiling.costs import Estimate, peak_memory
+from panrecon.profiling.costs import Estimate
 from panrecon.profiling.networks import NetworkCost
 from panrecon.profiling.stages import Profiler
 from panrecon.profiling.surface import BYTES_OF_A_NODE, middle_of, node_count
@@ -67,8 +68,8 @@ def usual(raw_scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Estimat
 
 
 def test_every_stage_is_told_and_the_starts(usual: Estimate) -> None:
-    assert list(usual.costs) == [*STAGES, "starts of all stages"]
-    assert usual.costs["starts of all stages"].seconds == len(STAGES)
+    assert list(usual.costs) == [*STAGES, "start"]
+    assert usual.costs["start"].seconds == 1
     assert usual.frames == FRAMES
 
 
@@ -144,7 +145,7 @@ def unusual(
 
 def test_networks_are_tried_on_few_frames_and_told_for_all(unusual: tuple[Profiler, Estimate]) -> None:
     _, told = unusual
-    assert list(told.costs) == [*STAGES, "starts of all stages"]
+    assert list(told.costs) == [*STAGES, "start"]
     assert told.costs["masks"].seconds == pytest.approx(NETWORK + FRAMES / TRIED)  # and writing
     assert told.costs["features"].seconds == pytest.approx(NETWORK + 2 * FRAMES + REST_OF_TWO)
     assert told.costs["masks"].disk > 0
@@ -153,7 +154,7 @@ def test_networks_are_tried_on_few_frames_and_told_for_all(unusual: tuple[Profil
 
 def test_the_memory_of_networks_is_told_though_they_are_gone(unusual: tuple[Profiler, Estimate]) -> None:
     _, told = unusual
-    assert told.memory == 1e12
+    assert told.memory == pytest.approx(1e12, rel=0.01)  # and the images that are kept
 
 
 def test_what_masks_later_stages_were_profiled_on_is_said(unusual: tuple[Profiler, Estimate]) -> None:

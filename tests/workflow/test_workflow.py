@@ -10,8 +10,9 @@ import pytest
 from panrecon.config import Settings, load_settings
 from panrecon.errors import InputError
 from panrecon.io.files import read_json, write_json, write_text
+from panrecon.workflow.plan import Plan, run_plan
 from panrecon.workflow.scenes import Scene, find_scene
-from panrecon.workflow.snakemake import Plan, run_plan
+from panrecon.workflow.snakemake import run_by_snakemake
 from panrecon.workflow.stages import RECORD, STAGES, needed, stage_table
 from panrecon.workflow.staleness import provenance, stale_stages
 from tests import CHECKOUT
@@ -43,7 +44,7 @@ def readers(stage: str) -> set[str]:
 def test_stages_look_for_weights_where_the_user_stands(
     finished: Scene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """They work in the run's folder."""
+    """Processes of Snakemake work in the run's folder."""
     environments = []
 
     def record(*_: object, env: dict[str, str], **__: object) -> subprocess.CompletedProcess[bytes]:
@@ -53,10 +54,18 @@ def test_stages_look_for_weights_where_the_user_stands(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PANRECON_WEIGHTS", "cache")
     monkeypatch.setattr(subprocess, "run", record)
-    (finished.run / "masks" / RECORD).unlink()
-    plan = Plan([finished], tmp_path / "runs", "masks", {"scannet/room": Settings()}, 1, dry_run=True)
-    assert run_plan(plan) == 0
+    stale = {finished: ["masks"]}
+    assert run_by_snakemake(stale, tmp_path / "runs", "masks", {"scannet/room": Settings()}, 1, []) == 0
     assert [env["PANRECON_WEIGHTS"] for env in environments] == [str(tmp_path / "cache")]
+
+
+def test_a_dry_run_names_what_is_stale_and_does_nothing(finished: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    (finished.run / "semantics" / RECORD).unlink()
+    before = sorted(finished.run.rglob("*"))
+    plan = Plan([finished], finished.run.parent, "quality", {finished.label: Settings()}, 1, dry_run=True)
+    assert run_plan(plan) == 0
+    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == readers("semantics")
+    assert sorted(finished.run.rglob("*")) == before
 
 
 @pytest.mark.parametrize("until", STAGES)
