@@ -1,6 +1,7 @@
 """The command line `panrecon`: one command a file of `panrecon/commands`, and one a stage."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -117,10 +118,10 @@ def _add_stage(stage: str) -> None:
         help=f"The stage alone: reads {', '.join(STAGES[stage].reads) or 'the raw scene'}; writes <run>/{stage}/.",
     )
     def command(words: Annotated[list[str], typer.Argument(hidden=True)] = []) -> None:  # noqa: B006
-        import runpy
+        from panrecon.workflow.script import run_stage
 
         sys.argv = [f"{stage}.py", *words]
-        runpy.run_module(f"panrecon.pipelines.{stage}", run_name="__main__", alter_sys=True)
+        run_stage(import_module(f"panrecon.pipelines.{stage}").main)
 
 
 for _stage in STAGES:
