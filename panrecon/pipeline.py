@@ -68,7 +68,7 @@ from panrecon.structures import (
     Views,
     with_categories,
 )
-from panrecon.threads import parallel_map
+from panrecon.threads import one_thread, parallel_map
 from panrecon.visualization import evenly_spaced
 
 
@@ -326,9 +326,13 @@ def render_views(
     """The views of these names as recorded, and what the field and the panoptic mesh show from the same place."""
     renderer = SceneRenderer(field, box, panoptic, table.background, parameters)
     indices = [index for index, name in enumerate(views.names) if name in names]
-    for index in track(indices, progress, "render", len(indices)):
+
+    def rendered(index: int) -> tuple[View, SceneImages]:
         view = views.read(index)
-        yield view, renderer.images(view.camera, view.world_from_camera)
+        return view, renderer.images(view.camera, view.world_from_camera)
+
+    with one_thread():
+        yield from track(parallel_map(rendered, indices), progress, "render", len(indices))
 
 
 def quality_stage(
@@ -344,11 +348,12 @@ def quality_stage(
     `confidences` by instance; `up` is the upward direction of the world, for the images alone; `rendered` are pairs of
     a rendered view and the view as it was recorded.
     """
+    records = parallel_map(lambda mesh: step_record(mesh, truth, evaluation), steps.values())
     result = evaluate_mesh(list(steps.values())[-1], truth, evaluation, confidences, up)
     views = [view_quality(image.color, view.color, image.depth, view.depth) for image, view in rendered]
     record = {
         **result.record,
-        "steps": {name: step_record(mesh, truth, evaluation) for name, mesh in steps.items()},
+        "steps": dict(zip(steps, records, strict=True)),
         "views": {**asdict(mean_view_quality(views)), "frames": len(views)} if views else None,
     }
     return replace(result, record=record)

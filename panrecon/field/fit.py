@@ -5,6 +5,7 @@ training stops at a checkpoint and goes on from it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -78,7 +79,7 @@ def fit(
     """A field trained on the data, from the start or from a checkpoint's state.
 
     `on_step` takes the index of every finished step and its losses, `on_checkpoint` the number of finished steps and a
-    state to resume from: contiguous tensors by name, ready for safetensors.
+    state to resume from: contiguous tensors by name, ready for safetensors. A thread aside calls the latter.
 
     Raises:
         InputError: `settings.encoding` does not run on the device.
@@ -88,14 +89,20 @@ def fit(
     training = Training(data, settings, parameters)
     if resume is not None:
         training.load(resume)
-    for step in training.remaining():
-        values = training.step(step)
-        if on_step is not None:
-            on_step(step, values)
-        if on_checkpoint is not None and (step + 1) % settings.checkpoint_every == 0:
-            training.require_finite_parameters()
-            on_checkpoint(step + 1, training.state())
-            training.saved = step + 1
+    with ThreadPoolExecutor(max_workers=1) as writer:
+        writing: Future[None] | None = None
+        for step in training.remaining():
+            values = training.step(step)
+            if on_step is not None:
+                on_step(step, values)
+            if on_checkpoint is not None and (step + 1) % settings.checkpoint_every == 0:
+                training.require_finite_parameters()
+                if writing is not None:
+                    writing.result()
+                writing = writer.submit(on_checkpoint, step + 1, training.state())
+                training.saved = step + 1
+        if writing is not None:
+            writing.result()
     history = training.history.numpy()
     return FittedField(training.field, {term: history[:, column] for column, term in enumerate(TERMS)})
 

@@ -1,7 +1,10 @@
 """Visibility of a mesh by exact ray casting (Embree; Wald et al., SIGGRAPH 2014)."""
 
+import hashlib
 import os
+from dataclasses import dataclass
 from itertools import pairwise
+from threading import Lock
 from typing import Final
 
 import numpy as np
@@ -17,17 +20,46 @@ MINIMUM_SHARE: Final = 16_384  # rays that are worth a thread
 REACH: Final = 0.995  # of the way to a point, short of the surface on which it lies
 
 
+@dataclass(frozen=True)
+class _Index:
+    """Embree's index of a mesh, and a digest of the mesh."""
+
+    scene: EmbreeScene
+    mesh: EmbreeMesh
+    digest: bytes
+
+    @classmethod
+    def build(cls, vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"], digest: bytes) -> "_Index":
+        scene = EmbreeScene(robust=True)
+        mesh = EmbreeMesh(scene, vertices, faces)
+        scene.run(np.zeros((1, 3), np.float32), np.ones((1, 3), np.float32))  # what is lazy is done now
+        return cls(scene, mesh, digest)
+
+
+_latest: list[_Index] = []  # the one built last, which stages that follow one another share
+_lock = Lock()
+
+
+def _index_of(mesh: TriangleMesh) -> _Index:
+    vertices = np.ascontiguousarray(mesh.vertices, dtype=np.float32)
+    faces = np.ascontiguousarray(mesh.faces, dtype=np.int32)
+    digest = hashlib.blake2b(vertices.data)
+    digest.update(faces.data)
+    with _lock:
+        if not _latest or _latest[0].digest != digest.digest():
+            _latest.clear()  # before another takes as much memory
+            _latest.append(_Index.build(vertices, faces, digest.digest()))
+        return _latest[0]
+
+
 class Raycaster:
-    """Casts rays against one mesh, which is indexed once when it is built. Rays are shared out over the cores."""
+    """Casts rays against one mesh, whose index is built, or is that of the mesh before if it was the same.
+
+    Rays are shared out over the cores.
+    """
 
     def __init__(self, mesh: TriangleMesh) -> None:
-        self._scene = EmbreeScene(robust=True)
-        self._mesh = EmbreeMesh(
-            self._scene,
-            np.ascontiguousarray(mesh.vertices, dtype=np.float32),
-            np.ascontiguousarray(mesh.faces, dtype=np.int32),
-        )
-        self._scene.run(np.zeros((1, 3), np.float32), np.ones((1, 3), np.float32))  # builds the index
+        self._index = _index_of(mesh)
 
     def cast(self, camera: Camera, world_from_camera: Float[np.ndarray, "4 4"]) -> SurfaceImage:
         """Depth (m) and face of the first surface along every pixel's ray."""
@@ -44,7 +76,7 @@ class Raycaster:
         face = np.full(len(distance), VOID, np.int32)
 
         def cast(share: slice) -> None:
-            hits = self._scene.run(start[share], direction[share], output=True)
+            hits = self._index.scene.run(start[share], direction[share], output=True)
             face[share] = hits["primID"]  # -1 where nothing is hit, as VOID
             distance[share] = np.where(face[share] == VOID, 0.0, hits["tfar"])
 
@@ -62,7 +94,8 @@ class Raycaster:
         reach = np.full(len(hidden), REACH, np.float32)
 
         def cast(share: slice) -> None:
-            hidden[share] = self._scene.run(start[share], direction[share], dists=reach[share], query="OCCLUDED") == 0
+            occluders = self._index.scene.run(start[share], direction[share], dists=reach[share], query="OCCLUDED")
+            hidden[share] = occluders == 0
 
         for _ in parallel_map(cast, _shares(len(hidden))):
             pass

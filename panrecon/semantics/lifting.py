@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from panrecon.features.sampling import sample
 from panrecon.geometry.mesh import vertex_normals
@@ -12,6 +12,7 @@ from panrecon.geometry.projective import invert, project, transform
 from panrecon.geometry.raycasting import Raycaster, visible_points
 from panrecon.semantics.parameters import SemanticsParameters
 from panrecon.structures import Camera, FeatureMap, TriangleMesh
+from panrecon.threads import parallel_map
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,12 @@ def lift_features(
     coarse = camera.scaled(parameters.visibility_scale)
     feature = np.zeros((len(mesh.vertices), 0), np.float32)
     weight = np.zeros(len(mesh.vertices))
-    for world_from_camera, features in posed_features:
-        if not feature.shape[1]:
-            feature = np.zeros((len(mesh.vertices), features.values.shape[-1]), np.float32)
+
+    def weighted(
+        posed: tuple[Float[np.ndarray, "4 4"], FeatureMap],
+    ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n D"], Float[np.ndarray, " n"]]:
+        """The vertices that a view sees, their weighted features in it, and the weights."""
+        world_from_camera, features = posed
         depth = raycaster.cast(coarse, world_from_camera).depth
         visible, _ = visible_points(mesh.vertices, coarse, world_from_camera, depth, tolerance)
         view_weight = _view_weight(mesh.vertices[visible], normals[visible], world_from_camera, parameters)
@@ -49,7 +53,12 @@ def lift_features(
         values = sample(features, camera, pixels)
         length = np.linalg.norm(values, axis=1, keepdims=True)
         unit = np.divide(values, length, out=np.zeros_like(values), where=length > 0)
-        feature[visible] += unit * view_weight[:, None]
+        return visible, unit * view_weight[:, None], view_weight
+
+    for visible, weighted_feature, view_weight in parallel_map(weighted, posed_features):
+        if not feature.shape[1]:
+            feature = np.zeros((len(mesh.vertices), weighted_feature.shape[1]), np.float32)
+        feature[visible] += weighted_feature
         weight[visible] += view_weight
     scale = np.divide(1, weight, out=np.zeros_like(weight), where=weight > 0)
     return LiftedFeatures(feature * scale[:, None].astype(np.float32), weight.astype(np.float32))

@@ -1,10 +1,13 @@
 """Laws of what a camera sees of a mesh."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from jaxtyping import Float
 from numpy.testing import assert_allclose, assert_array_equal
 
+from panrecon.geometry import raycasting
 from panrecon.geometry.projective import invert, look_at, pixel_directions, project, transform
 from panrecon.geometry.raycasting import REACH, Raycaster, confirmed_faces, visible_points
 from panrecon.structures import VOID, Camera, SurfaceImage, TriangleMesh, View
@@ -167,3 +170,23 @@ def test_a_mesh_without_faces_and_no_rays_at_all_hit_nothing() -> None:
     assert (Raycaster(empty).cast(CAMERA, HERE).face == VOID).all()
     distance, face = Raycaster(walls(2.0)).first_hits(np.zeros((0, 3)), np.zeros((0, 3)))
     assert distance.shape == face.shape == (0,)
+
+
+def test_a_mesh_is_indexed_once_until_another_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+    build = raycasting._Index.build
+    monkeypatch.setattr(raycasting, "_latest", [])
+
+    def record(*arguments: Any) -> raycasting._Index:
+        built.append(arguments)
+        return build(*arguments)
+
+    monkeypatch.setattr(raycasting._Index, "build", record)
+    near, far = walls(2.0), walls(3.0)
+    for mesh in (near, walls(2.0), far, far, near):  # the second has the bytes of the first
+        depth = 2.0 if mesh is not far else 3.0
+        assert_allclose(Raycaster(mesh).cast(CAMERA, HERE).depth, depth, atol=1e-6)
+    assert len(built) == 3
+    kept = Raycaster(near)
+    Raycaster(far)
+    assert_allclose(kept.cast(CAMERA, HERE).depth, 2.0, atol=1e-6)
