@@ -168,7 +168,8 @@ def write_once(scene: BenchScene, write: Callable[[Path], None]) -> None:
 def long_scan(folder: Path) -> None:
     """Writes DISTINCT rendered frames, each linked REPEATS times, with colour enlarged to ScanNet's size."""
     source = folder.with_name(f"{folder.name}_source")
-    panrecon("simulate", "room", str(source), "--frames", str(DISTINCT), "--width", "640")
+    if not source.is_dir():
+        panrecon("simulate", "room", str(source), "--frames", str(DISTINCT), "--width", "640")
     scan = dataset(DATASET).scan(source, ScanSettings())
     rng = np.random.default_rng(0)
     for frame_index, frame in enumerate(scan.frames):

@@ -35,6 +35,14 @@ RENAMED: Final[dict[str, str]] = {
 UserPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 
 
+def _bare_name_or_absolute(path: Path) -> Path:
+    is_name = len(path.parts) == 1 and not path.suffix and not path.exists()
+    return path if is_name else path.expanduser().absolute()
+
+
+TableName = Annotated[Path, AfterValidator(_bare_name_or_absolute)]  # of a table that comes with the package, or a file
+
+
 def _known_protocols(names: tuple[str, ...]) -> tuple[str, ...]:
     """Checked with the settings: the stage that scores comes last."""
     from panrecon.evaluation.protocols import parse_protocol
@@ -60,7 +68,10 @@ Intrinsics = tuple[PositiveFloat, PositiveFloat, float, float]
 
 
 class ScanSettings(StageSettings):
-    classes: UserPath | None = Field(None, description="class table; default: the scene's classes.csv, else ScanNet-20")
+    classes: TableName | None = Field(
+        None,
+        description="class table, a file or a name such as indoor; default: the scene's classes.csv, else ScanNet-20",
+    )
     frame_stride: PositiveInt = Field(1, description="take every n-th frame")
     sharpest: bool = Field(False, description="of every frame_stride frames take the sharpest, not the first")
     depth_scale: PositiveFloat = Field(1000.0, description="depth image units per metre")

@@ -28,7 +28,7 @@ class StreetLayout(StrEnum):
 SceneFolder = Annotated[
     Path, typer.Argument(help="raw scene with label-filt/, instance-filt/ and classes.csv, or of KITTI-360")
 ]
-Seed = Annotated[int, typer.Option(help="another seed, other faults")]
+Seed = Annotated[int, typer.Option(min=0, help="another seed, other faults")]
 FaultLevel = Annotated[float, typer.Option(help="0 = perfect, 1 = like Grounded-SAM measured on real rooms, 2 = worse")]
 Faults = Annotated[list[str], typer.Option("--fault", help="one fault by name, such as miss=0.3")]
 
@@ -36,7 +36,7 @@ Faults = Annotated[list[str], typer.Option("--fault", help="one fault by name, s
 @simulate.command()
 def room(
     folder: Annotated[Path, typer.Argument(help="scene folder to write, such as data/raw/scannet/room0")],
-    seed: Annotated[int, typer.Option(help="another seed, another room")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="another seed, another room")] = 0,
     frames: Annotated[int, typer.Option(min=1, help="frames of the walk")] = 60,
     width: Annotated[int, typer.Option(min=32, help="image width, pixels; the height is 3/4 of it")] = 480,
     level: FaultLevel = 1.0,
@@ -44,17 +44,18 @@ def room(
     """A furnished room as a ScanNet export with exact ground truth, simulated detections and features.
 
     Reads nothing; writes color/ depth/ pose/ intrinsic/ label-filt/ instance-filt/, the annotated mesh, classes.csv,
-    detections.json and features/.
+    detections.json and features/. The folder must be new; it is whole or absent.
     """
     from panrecon.datasets.scannet.format import AnnotatedMesh, write_frame, write_scene
     from panrecon.io.categories import write_categories
+    from panrecon.io.files import new_folder
     from panrecon.simulation.room.ground_truth import ground_truth_mesh
     from panrecon.simulation.room.path import hand_held_path
     from panrecon.simulation.room.room import build_room
     from panrecon.simulation.room.sensor import RoomCamera
     from panrecon.structures import Camera, View
 
-    with exit_on_input_error():
+    with exit_on_input_error(), new_folder(folder) as partial:
         built = build_room(seed)
         focal = 0.82 * width  # 63 degrees across, as ScanNet's structure sensor
         camera = Camera(width, width * 3 // 4, focal, focal, width / 2 - 0.5, width * 3 / 8 - 0.5)
@@ -63,14 +64,14 @@ def room(
         for frame_index, pose in enumerate(track(hand_held_path(built, frames, seed), "render", frames)):
             simulated = renderer.render(camera, pose, seed=seed, frame=frame_index)
             view = View(str(frame_index), camera, simulated.world_from_camera, simulated.color, simulated.depth)
-            write_frame(folder, view, simulated.truth, built.categories)
+            write_frame(partial, view, simulated.truth, built.categories)
             views.append(simulated)
         truth = ground_truth_mesh(built, views)
-        write_scene(folder, camera, AnnotatedMesh(truth.mesh, truth.labels, truth.segment), built.categories)
-        write_categories(folder / "classes.csv", built.categories)
-        _write_detections(folder, folder / "detections.json", level, [], seed)
-        _write_features(folder, folder / "features", seed)
-        console.print(f"room {seed}: {frames} frames, {built.instance_count} objects -> {folder}", highlight=False)
+        write_scene(partial, camera, AnnotatedMesh(truth.mesh, truth.labels, truth.segment), built.categories)
+        write_categories(partial / "classes.csv", built.categories)
+        _write_detections(partial, partial / "detections.json", level, [], seed)
+        _write_features(partial, partial / "features", seed)
+    console.print(f"room {seed}: {frames} frames, {built.instance_count} objects -> {folder}", highlight=False)
 
 
 @simulate.command()

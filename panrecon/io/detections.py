@@ -1,7 +1,6 @@
 """Detections as COCO results: `image_id, category, score, bbox [x, y, w, h], segmentation (compressed RLE)`."""
 
 import json
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -180,7 +179,7 @@ def _check(path: Path, record_index: int, record: Any) -> None:
     score = record["score"]
     if not isinstance(word, str):
         raise InputError(f"Record {record_index} of {path} has the category {word!r}; the word of a class is needed.")
-    if not isinstance(score, int | float) or not math.isfinite(score):
-        raise InputError(f"Record {record_index} of {path} has the score {score!r}; a number is needed.")
+    if not isinstance(score, int | float) or not 0 <= score <= 1:
+        raise InputError(f"Record {record_index} of {path} has the score {score!r}; a number from 0 to 1 is needed.")
     if not {"size", "counts"} <= set(record["segmentation"] if isinstance(record["segmentation"], dict) else ()):
         raise InputError(f"Record {record_index} of {path} has a segmentation that is no RLE; polygons are not read.")

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -71,6 +72,25 @@ def must_be_new(folder: Path) -> None:
     """
     if folder.exists():
         raise InputError(f"{folder} exists already; remove it, or name another folder or seed.")
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder of the same name to write to, which takes its place only if the block succeeds.
+
+    What a killed process left is removed first.
+
+    Raises:
+        InputError: the folder exists.
+    """
+    must_be_new(folder)
+    aside = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        yield aside / folder.name
+        (aside / folder.name).replace(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def json_text(content: Any) -> str:

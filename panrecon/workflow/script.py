@@ -105,6 +105,8 @@ def carry_out(name: str, scene: Scene, settings: Settings, work: Callable[[Stage
     Raises:
         InputError: the input is wrong, and nothing was written; or another process is at work on this artifact.
     """
+    for read in STAGES[name].reads:
+        finished_artifact(scene.run, read)  # before a lock makes the folder
     with locked(scene.run, name):
         _fill_and_replace(Stage(name, scene, settings, scene.run / f".{name}.partial"), work)
 

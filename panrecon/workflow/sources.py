@@ -12,10 +12,16 @@ from panrecon.io.weights import weights_files
 
 
 def class_table(dataset_name: str, raw: Path, settings: Settings) -> Path:
-    """The table of a setting, else the raw scene's own, else the data set's: ScanNet's 20 classes, or KITTI-360's."""
+    """The table of a setting, else the raw scene's own, else the data set's: ScanNet's 20 classes, or KITTI-360's.
+
+    Raises:
+        InputError: the setting is neither a file nor the name of a table.
+    """
+    if settings.scan.classes is not None:
+        return find_table(settings.scan.classes)
     own = raw / "classes.csv"
     usual = find_table("kitti360" if dataset_name == "kitti360" else "scannet20")
-    return settings.scan.classes or (own if own.is_file() else usual)
+    return own if own.is_file() else usual
 
 
 def detections_file(raw: Path, settings: Settings) -> Path:

@@ -115,7 +115,11 @@ def test_bad_detections_are_an_error_that_says_what(
 
 
 @pytest.mark.parametrize(
-    "changes", [{"score": "high"}, {"score": None}, {"category": 3}, {"category": ["chair"]}, {"score": float("nan")}]
+    "changes",
+    [
+        *({"score": score} for score in ("high", None, float("nan"), 1.5, -0.1)),
+        *({"category": category} for category in (3, ["chair"])),
+    ],
 )
 def test_a_field_of_the_wrong_kind_is_an_error_that_says_where(
     tmp_path: Path, table: CategoryTable, changes: dict[str, Any]

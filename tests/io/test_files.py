@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from panrecon.errors import InputError
-from panrecon.io.files import atomic_write, read_arrays, read_json, write_arrays, write_json, write_text
+from panrecon.io.files import atomic_write, new_folder, read_arrays, read_json, write_arrays, write_json, write_text
 
 
 def test_a_failed_write_leaves_nothing_and_keeps_what_was_there(tmp_path: Path) -> None:
@@ -93,3 +93,23 @@ def test_what_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
 def test_what_cannot_be_read_while_writing_is_not_called_unwritable(tmp_path: Path) -> None:
     with pytest.raises(PermissionError), atomic_write(tmp_path / "copy"):
         raise PermissionError(errno.EACCES, "Permission denied", "/another/file")
+
+
+def test_a_new_folder_is_whole_or_absent(tmp_path: Path) -> None:
+    def write(fails: bool) -> None:
+        with new_folder(tmp_path / "room") as partial:
+            assert partial.name == "room"  # files in it may be named after it
+            assert not partial.exists()
+            write_json(partial / "deep" / "a.json", [1])
+            if fails:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write(fails=True)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / ".room.partial" / "room").mkdir(parents=True)  # as a killed process leaves it
+    write(fails=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["room"]
+    with pytest.raises(InputError, match="exists already"):
+        write(fails=False)
+    assert read_json(tmp_path / "room" / "deep" / "a.json") == [1]

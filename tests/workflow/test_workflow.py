@@ -9,10 +9,12 @@ import pytest
 
 from panrecon.config import Settings, load_settings
 from panrecon.errors import InputError
+from panrecon.io.categories import TABLES, read_categories
 from panrecon.io.files import read_json, write_json, write_text
 from panrecon.workflow.plan import Plan, run_plan
 from panrecon.workflow.scenes import Scene, find_scene
 from panrecon.workflow.snakemake import run_by_snakemake
+from panrecon.workflow.sources import class_table
 from panrecon.workflow.stages import RECORD, STAGES, needed, stage_table
 from panrecon.workflow.staleness import provenance, stale_stages
 from tests import CHECKOUT
@@ -132,3 +134,19 @@ def test_a_linked_scene_keeps_its_name(tmp_path: Path) -> None:
 def test_a_malformed_scene_is_an_error(label: str, tmp_path: Path) -> None:
     with pytest.raises(InputError):
         find_scene(label, tmp_path, tmp_path / "runs")
+
+
+def test_a_class_table_is_a_file_or_the_name_of_one_that_comes_with_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chosen(classes: str) -> Path:
+        return class_table("scannet", tmp_path, load_settings(overrides=[f"scan.classes={classes}"]))
+
+    monkeypatch.chdir(tmp_path)
+    assert read_categories(chosen("indoor")) == read_categories(TABLES / "indoor.csv")
+    write_text(tmp_path / "mine.csv", "id,name,thing\n1,wall,0\n")
+    assert chosen("mine.csv") == tmp_path / "mine.csv"
+    with pytest.raises(InputError, match=r"no class table indoors; name a CSV file, or one of .*indoor"):
+        chosen("indoors")
+    write_text(tmp_path / "indoor", "id,name,thing\n1,wall,0\n")
+    assert chosen("indoor") == tmp_path / "indoor"
