@@ -40,7 +40,7 @@ class NetworkCost:
 
     loading: float
     each: float
-    memory: float
+    memory: int
 
     def seconds(self, frames: int) -> float:
         """Of a stage over so many frames."""

@@ -159,7 +159,7 @@ class Profiler:
         kept = min(kept_limit(), len(self.whole.frames) * pixels * BYTES_OF_A_KEPT_PIXEL)
         own = peak_memory() + more_frames * max(frame_bytes, masks) + max(self.surface_ratio - 1, 0.0) * surface
         of_field = self.memory_of_start + self.surface_ratio * (surface + self.memory_of_grid)
-        return kept + max(own, of_field, self.memory_of_networks)
+        return float(kept + max(own, of_field, self.memory_of_networks))
 
     def _scan(self) -> None:
         fused = some_of(self.whole, FUSED)

@@ -138,7 +138,7 @@ def unusual(
     backends = ["masks.backend=grounded_sam", "features.backend=dinov2", "panoptic.surface=field"]
     with pytest.MonkeyPatch.context() as patch:
         steady(patch)
-        patch.setattr(networks, "peak_memory", lambda: 1e12)
+        patch.setattr(networks, "peak_memory", lambda: 10**12)
         work = profiler(bare / "room", tmp_path_factory.mktemp("unusual"), [*tiny_networks, *backends])
         return work, work.estimate(lambda _: None)
 
@@ -240,7 +240,7 @@ def test_masks_of_few_frames_make_objects(
 ) -> None:
     def perfect(_: MasksSettings, scan: Scan, table: CategoryTable) -> tuple[NetworkCost, list[Detections]]:
         file = read_detections(raw_scenes / "room" / "detections.json", table)
-        return NetworkCost(0.0, 0.0, 0.0), [file[frame.name] for frame in scan.frames]
+        return NetworkCost(0.0, 0.0, 0), [file[frame.name] for frame in scan.frames]
 
     monkeypatch.setattr(stages, "find_masks", perfect)
     work = up_to_graph(profiler(bare / "room", tmp_path, [*tiny_networks, "masks.backend=grounded_sam"]))
