@@ -1,10 +1,11 @@
 """What a run is asked to do, and how it is carried out: one scene in this process, several by Snakemake."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from threading import Thread
 
 from panrecon.config import Settings
 from panrecon.errors import InputError, missing_package_as, require_packages
@@ -73,6 +74,8 @@ def _run_here(scene: Scene, settings: Settings, names: Sequence[str]) -> int:
     try:
         with missing_package_as(InputError):
             prefer_openmp()
+            if "field" in names:
+                _compile_meanwhile()
             with images_kept():
                 for name in names:
                     carry_out(name, scene, settings, import_module(f"panrecon.pipelines.{name}").main)
@@ -80,6 +83,20 @@ def _run_here(scene: Scene, settings: Settings, names: Sequence[str]) -> int:
         print_error(error)
         return 2
     return 0
+
+
+def _compile_meanwhile() -> None:
+    """Begins to compile the field's kernels, if they are not: the stages before it leave a core idle for half a minute.
+
+    The field waits for them; a failure is its to report.
+    """
+    from panrecon.field.cpu.compiled import ensure_compiled
+
+    def compile_kernels() -> None:
+        with suppress(RuntimeError):
+            ensure_compiled()
+
+    Thread(target=compile_kernels, daemon=True).start()
 
 
 def _print_results(scene: Scene, until: str) -> None:

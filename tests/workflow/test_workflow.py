@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -134,6 +135,31 @@ def test_a_linked_scene_keeps_its_name(tmp_path: Path) -> None:
 def test_a_malformed_scene_is_an_error(label: str, tmp_path: Path) -> None:
     with pytest.raises(InputError):
         find_scene(label, tmp_path, tmp_path / "runs")
+
+
+@pytest.mark.parametrize(("missing", "expected"), [("mesh", ["compile"]), ("panoptic", [])])
+def test_kernels_are_compiled_while_stages_before_the_field_run(
+    finished: Scene, monkeypatch: pytest.MonkeyPatch, missing: str, expected: list[str]
+) -> None:
+    events = []
+    compiled = Event()
+
+    def compile_kernels() -> None:
+        events.append("compile")
+        compiled.set()
+        raise RuntimeError  # which the field will meet itself
+
+    def carry_out(name: str, *_: object) -> None:
+        if expected:
+            assert compiled.wait(60)
+        events.append(name)
+
+    monkeypatch.setattr("panrecon.field.cpu.compiled.ensure_compiled", compile_kernels)
+    monkeypatch.setattr("panrecon.workflow.plan.carry_out", carry_out)
+    (finished.run / missing / RECORD).unlink()
+    plan = Plan([finished], finished.run.parent, "panoptic", {finished.label: Settings()}, 1, dry_run=False)
+    assert run_plan(plan) == 0
+    assert events == expected + [name for name in needed("panoptic") if name in readers(missing)]
 
 
 def test_a_class_table_is_a_file_or_the_name_of_one_that_comes_with_the_package(
