@@ -33,6 +33,10 @@ class OutOfMemoryError(InputError):
     """Not even the smallest piece of work fits into memory; what was done before it is kept."""
 
 
+class UnwritableError(InputError):
+    """A file cannot be written, for want of rights or room; what was done before it is kept."""
+
+
 def reason(error: Exception) -> str:
     """What a library says was wrong, to stand within a sentence: on one line, without its own full stop."""
     return " ".join(str(error).split()).rstrip(".")

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from panrecon.errors import InputError, reason_of_system
+from panrecon.errors import InputError, UnwritableError, reason_of_system
 
 UNWRITABLE: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR)
 
@@ -20,7 +20,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """A path beside `path` (same suffix) to write to, renamed to `path` only if the block succeeds.
 
     Raises:
-        InputError: a file is where the folder must be, or the folder cannot be written to, for want of rights or room.
+        InputError: a file is where the folder must be, or the folder cannot be made.
+        UnwritableError: the folder cannot be written to, for want of rights or room.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +36,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno not in UNWRITABLE or error.filename not in (None, str(partial)):
             raise
-        raise InputError(f"{path} cannot be written: {reason_of_system(error)}; name another folder.") from error
+        raise UnwritableError(f"{path} cannot be written: {reason_of_system(error)}; name another folder.") from error
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)

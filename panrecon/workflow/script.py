@@ -16,12 +16,13 @@ import typer
 from rich.markup import escape
 
 from panrecon.config import Settings, load_settings
-from panrecon.errors import InputError, OutOfMemoryError
+from panrecon.errors import InputError, OutOfMemoryError, UnwritableError
 from panrecon.io.files import read_json, write_json
 from panrecon.memory import peak_memory, reset_peak_memory
 from panrecon.progress import Advance
 from panrecon.terminal import console, exit_on_input_error, locked, progress_bar
 from panrecon.workflow.scenes import Scene
+from panrecon.workflow.sources import features_backend
 from panrecon.workflow.stages import RECORD, STAGES
 from panrecon.workflow.staleness import finished_artifact, provenance
 
@@ -121,7 +122,7 @@ def _fill_and_replace(stage: Stage, work: Callable[[Stage], Facts]) -> None:
     try:
         facts = work(stage) or {}
     except InputError as error:
-        if not isinstance(error, OutOfMemoryError):  # after which the same run can go on where it stopped
+        if not isinstance(error, OutOfMemoryError | UnwritableError):  # the same run can go on where it stopped
             shutil.rmtree(stage.output, ignore_errors=True)
         if not (final / RECORD).is_file():  # under Snakemake, which took the declared files of the old one
             shutil.rmtree(final, ignore_errors=True)
@@ -162,12 +163,18 @@ def digest(folder: Path) -> str:
 
 
 def _device(stage: Stage) -> str:
-    """Where the stage computed: what its setting `device` comes to, else the CPU."""
+    """Where the stage computed: what its setting `device` comes to, else, or without a network, the CPU."""
     device = getattr(getattr(stage.settings, stage.name), "device", "cpu")
+    match stage.name:
+        case "masks" if stage.settings.masks.backend == "precomputed":
+            return "cpu"
+        case "features" if features_backend(stage.scene.raw, stage.settings) != "dinov2":
+            return "cpu"
     if device != "auto":
         return str(device)
-    torch = sys.modules.get("torch")  # a backend without a network never loads it
-    return "cuda" if torch is not None and torch.cuda.is_available() else "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def stage_costs(run: Path, before: str) -> list[Mapping[str, Any]]:

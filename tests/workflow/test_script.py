@@ -1,5 +1,7 @@
 """Laws of the folders that stages leave."""
 
+import errno
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from panrecon.errors import InputError
-from panrecon.io.files import read_json, write_json, write_text
+from panrecon.io.files import atomic_write, read_json, write_json, write_text
 from panrecon.terminal import ERROR_FILE, locked
 from panrecon.workflow.script import FINGERPRINT, Stage, digest, run_stage
 from panrecon.workflow.stages import STAGES
@@ -116,6 +118,16 @@ def test_what_a_crash_left_is_there_for_the_same_stage_and_gone_for_another(scen
     write_json(scene / "scan" / "settings.json", {"digest": "another"})
     run_anyhow(run, look)
     assert seen == [True, True, False, False]
+
+
+def test_a_full_disk_leaves_what_was_done(scene: Path, run: Run) -> None:
+    def fill_the_disk(stage: Stage) -> None:
+        write_text(stage.output / "checkpoint", "half")
+        with atomic_write(stage.output / "more"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    assert run(fill_the_disk) == 2
+    assert names(scene / ".mesh.partial") == {"checkpoint", FINGERPRINT}
 
 
 def test_success_ends_with_nothing_of_the_crash_before(scene: Path, run: Run) -> None:
