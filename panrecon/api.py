@@ -35,6 +35,7 @@ from panrecon.datasets.base import dataset
 from panrecon.errors import InputError, missing_package_as
 from panrecon.features.color import color_statistics
 from panrecon.geometry.projective import up_direction
+from panrecon.geometry.raycasting import index_kept
 from panrecon.io.categories import read_categories, write_categories
 from panrecon.io.detections import compressed
 from panrecon.io.graph import write_objects
@@ -202,7 +203,7 @@ def reconstruct(scan: RgbdScan, settings: Settings | None = None, progress: Prog
         )
     settings = scan.settings if settings is None else settings
     require_settings(settings)
-    with images_kept():
+    with images_kept(), index_kept():
         result = pipeline.reconstruct(scan.views, scan.detections, scan.features, scan.table, settings, progress)
     fields = {name: getattr(result, name) for name in result.__dataclass_fields__}
     return Reconstruction(**fields, up=up_direction(scan.views.poses))

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from threading import Lock
@@ -36,8 +38,24 @@ class _Index:
         return cls(scene, mesh, digest)
 
 
-_latest: list[_Index] = []  # the one built last, which stages that follow one another share
+_users: list[object] = []  # those who want the latest index kept
+_latest: list[_Index] = []
 _lock = Lock()
+
+
+@contextmanager
+def index_kept() -> Iterator[None]:
+    """Inside the context the index built last is kept: stages that follow one another cast against the same mesh."""
+    user = object()
+    with _lock:
+        _users.append(user)
+    try:
+        yield
+    finally:
+        with _lock:
+            _users.remove(user)
+            if not _users:
+                _latest.clear()
 
 
 def _index_of(mesh: TriangleMesh) -> _Index:
@@ -46,14 +64,17 @@ def _index_of(mesh: TriangleMesh) -> _Index:
     digest = hashlib.blake2b(vertices.data)
     digest.update(faces.data)
     with _lock:
-        if not _latest or _latest[0].digest != digest.digest():
-            _latest.clear()  # before another takes as much memory
-            _latest.append(_Index.build(vertices, faces, digest.digest()))
-        return _latest[0]
+        if _latest and _latest[0].digest == digest.digest():
+            return _latest[0]
+        _latest.clear()  # before another takes as much memory
+        index = _Index.build(vertices, faces, digest.digest())
+        if _users:
+            _latest.append(index)
+        return index
 
 
 class Raycaster:
-    """Casts rays against one mesh, whose index is built, or is that of the mesh before if it was the same.
+    """Casts rays against one mesh, which is indexed once when it is built, or was before (`index_kept`).
 
     Rays are shared out over the cores.
     """

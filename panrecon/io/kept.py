@@ -1,6 +1,5 @@
 """Decoded images kept in memory while a run works on them: every frame is decoded once where memory allows."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,29 +17,31 @@ Key = tuple[int, ...]
 
 
 class KeptImages:
-    """The images used last, up to `limit` bytes; of all threads."""
+    """The first images that were asked for, up to `limit` bytes; of all threads.
+
+    Those that come later are not kept: a scan is read from its first frame to its last again and again, and would push
+    out every frame before it is asked for.
+    """
 
     def __init__(self, limit: int) -> None:
-        self._limit, self._size = limit, 0
-        self._images: OrderedDict[Key, np.ndarray] = OrderedDict()
+        self._limit = limit
+        self._size = 0
+        self._images: dict[Key, np.ndarray] = {}
         self._lock = Lock()
 
     def image(self, path: Path, flags: int, decode: Callable[[Path, int], np.ndarray]) -> np.ndarray:
         """The decoded file, not to be written to: the one kept if it is still the same file, else a new one."""
         status = path.stat()
         key = (flags, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
-        with self._lock:
-            if key in self._images:
-                self._images.move_to_end(key)
-                return self._images[key]
+        kept = self._images.get(key)
+        if kept is not None:
+            return kept
         image = decode(path, flags)
         image.flags.writeable = False
         with self._lock:
-            if key not in self._images:
+            if key not in self._images and self._size + image.nbytes <= self._limit:
                 self._images[key] = image
                 self._size += image.nbytes
-            while self._size > self._limit:
-                self._size -= self._images.popitem(last=False)[1].nbytes
         return image
 
 
@@ -49,19 +50,29 @@ def kept_limit() -> int:
     return int(min(SHARE * available_memory(), LIMIT))
 
 
-_kept: list[KeptImages] = []
+_stores: list[KeptImages] = []  # one for every context that is open; all use the first
+_lock = Lock()
 
 
 @contextmanager
 def images_kept() -> Iterator[None]:
-    """Inside the context decoded images are kept, in a share of the memory that is available when it begins."""
-    _kept.append(KeptImages(kept_limit()))
+    """Inside the context decoded images are kept, in a share of the memory that is available when it begins.
+
+    Contexts that overlap share one store, which goes with the last of them.
+    """
+    with _lock:
+        own = _stores[0] if _stores else KeptImages(kept_limit())
+        _stores.append(own)
     try:
         yield
     finally:
-        _kept.pop()
+        with _lock:
+            _stores.remove(own)
 
 
 def decoded(path: Path, flags: int, decode: Callable[[Path, int], np.ndarray]) -> np.ndarray:
     """The decoded file, not to be written to, of those kept where images are."""
-    return _kept[-1].image(path, flags, decode) if _kept and path.is_file() else decode(path, flags)
+    for store in _stores[:1]:
+        if path.is_file():
+            return store.image(path, flags, decode)
+    return decode(path, flags)

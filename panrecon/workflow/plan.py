@@ -9,6 +9,7 @@ from threading import Thread
 
 from panrecon.config import Settings
 from panrecon.errors import InputError, missing_package_as, require_packages
+from panrecon.geometry.raycasting import index_kept
 from panrecon.io.kept import images_kept
 from panrecon.terminal import console, locked, print_error
 from panrecon.threads import prefer_openmp
@@ -61,7 +62,6 @@ def _print_stages(stale: Mapping[Scene, Sequence[str]]) -> None:
 def _run_stale(plan: Plan, stale: Mapping[Scene, Sequence[str]]) -> int:
     if len(stale) > 1:
         require_packages("snakemake")
-    plan.run_folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         locks = [stack.enter_context(locked(scene.run, "run")) for scene in stale]
         if len(stale) > 1:
@@ -76,7 +76,7 @@ def _run_here(scene: Scene, settings: Settings, names: Sequence[str]) -> int:
             prefer_openmp()
             if "field" in names:
                 _compile_meanwhile()
-            with images_kept():
+            with images_kept(), index_kept():
                 for name in names:
                     carry_out(name, scene, settings, import_module(f"panrecon.pipelines.{name}").main)
     except InputError as error:

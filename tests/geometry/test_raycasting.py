@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from panrecon.geometry import raycasting
 from panrecon.geometry.projective import invert, look_at, pixel_directions, project, transform
-from panrecon.geometry.raycasting import REACH, Raycaster, confirmed_faces, visible_points
+from panrecon.geometry.raycasting import REACH, Raycaster, confirmed_faces, index_kept, visible_points
 from panrecon.structures import VOID, Camera, SurfaceImage, TriangleMesh, View
 
 CAMERA = Camera(40, 30, 35.0, 35.0, 19.5, 14.5)
@@ -172,10 +172,9 @@ def test_a_mesh_without_faces_and_no_rays_at_all_hit_nothing() -> None:
     assert distance.shape == face.shape == (0,)
 
 
-def test_a_mesh_is_indexed_once_until_another_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_index_is_kept_a_mesh_is_indexed_once_until_another_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     built = []
     build = raycasting._Index.build
-    monkeypatch.setattr(raycasting, "_latest", [])
 
     def record(*arguments: Any) -> raycasting._Index:
         built.append(arguments)
@@ -183,10 +182,15 @@ def test_a_mesh_is_indexed_once_until_another_comes(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(raycasting._Index, "build", record)
     near, far = walls(2.0), walls(3.0)
-    for mesh in (near, walls(2.0), far, far, near):  # the second has the bytes of the first
-        depth = 2.0 if mesh is not far else 3.0
-        assert_allclose(Raycaster(mesh).cast(CAMERA, HERE).depth, depth, atol=1e-6)
-    assert len(built) == 3
-    kept = Raycaster(near)
+    with index_kept():
+        for mesh in (near, walls(2.0), far, far, near):  # the second has the bytes of the first
+            depth = 2.0 if mesh is not far else 3.0
+            assert_allclose(Raycaster(mesh).cast(CAMERA, HERE).depth, depth, atol=1e-6)
+        assert len(built) == 3
+        kept = Raycaster(near)
+        Raycaster(far)
+        assert_allclose(kept.cast(CAMERA, HERE).depth, 2.0, atol=1e-6)
+    assert not raycasting._latest
     Raycaster(far)
-    assert_allclose(kept.cast(CAMERA, HERE).depth, 2.0, atol=1e-6)
+    Raycaster(far)
+    assert len(built) == 6

@@ -1,5 +1,6 @@
 """Laws of images that are kept in memory while a run works on them."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
@@ -66,6 +67,22 @@ def test_no_more_is_kept_than_the_limit(tmp_path: Path) -> None:
     files = [tmp_path / f"{index}.png" for index in range(3)]
     for index, file in enumerate(files):
         write(file, index)
-    for file in (*files[:2], files[0], files[2], files[0], files[1]):  # the one used longest ago makes room
-        kept.image(file, cv2.IMREAD_COLOR, decode)
-    assert decodings == [files[0], files[1], files[2], files[1]]
+    for _ in range(2):
+        for file in files:
+            kept.image(file, cv2.IMREAD_COLOR, decode)
+    assert decodings == [*files, files[2]]  # there was no room for the last
+
+
+def test_contexts_that_overlap_share_what_is_kept(tmp_path: Path, decodings: list[Path]) -> None:
+    write(tmp_path / "a.png", 7)
+    first, second = images_kept(), images_kept()
+    with ExitStack() as outer:
+        outer.enter_context(first)
+        read_color(tmp_path / "a.png")
+        with second:
+            read_color(tmp_path / "a.png")
+            outer.close()
+            read_color(tmp_path / "a.png")
+    assert len(decodings) == 1
+    read_color(tmp_path / "a.png")
+    assert len(decodings) == 2
