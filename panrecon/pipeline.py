@@ -68,7 +68,7 @@ from panrecon.structures import (
     Views,
     with_categories,
 )
-from panrecon.threads import one_thread, parallel_map
+from panrecon.threads import kernels_may_overlap, one_thread, parallel_map
 from panrecon.visualization import evenly_spaced
 
 
@@ -332,7 +332,8 @@ def render_views(
         return view, renderer.images(view.camera, view.world_from_camera)
 
     with one_thread():
-        yield from track(parallel_map(rendered, indices), progress, "render", len(indices))
+        results = parallel_map(rendered, indices) if kernels_may_overlap() else map(rendered, indices)
+        yield from track(results, progress, "render", len(indices))
 
 
 def quality_stage(

@@ -38,6 +38,16 @@ def prefer_openmp() -> None:
     numba.config.THREADING_LAYER_PRIORITY = ["omp", "workqueue", "tbb"]  # type: ignore[attr-defined]
 
 
+def kernels_may_overlap() -> bool:
+    """Whether kernels on all cores may run in several threads at once: numba's own work queue ends the process then."""
+    import numba
+
+    try:
+        return bool(numba.threading_layer() != "workqueue")  # type: ignore[attr-defined]
+    except ValueError:  # none has run yet
+        return False
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Sets torch to one CPU thread inside the context; compiled kernels keep using all cores.

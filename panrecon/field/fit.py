@@ -90,21 +90,23 @@ def fit(
     if resume is not None:
         training.load(resume)
     with ThreadPoolExecutor(max_workers=1) as writer:
-        writing: Future[None] | None = None
         for step in training.remaining():
             values = training.step(step)
             if on_step is not None:
                 on_step(step, values)
             if on_checkpoint is not None and (step + 1) % settings.checkpoint_every == 0:
                 training.require_finite_parameters()
-                if writing is not None:
-                    writing.result()
-                writing = writer.submit(on_checkpoint, step + 1, training.state())
-                training.saved = step + 1
-        if writing is not None:
-            writing.result()
+                training.wait_for_checkpoint()
+                state = training.state()
+                training.writing = writer.submit(_write_checkpoint, training, step + 1, state, on_checkpoint)
+        training.wait_for_checkpoint()
     history = training.history.numpy()
     return FittedField(training.field, {term: history[:, column] for column, term in enumerate(TERMS)})
+
+
+def _write_checkpoint(training: "Training", finished: int, state: State, write: Callable[[int, State], None]) -> None:
+    write(finished, state)
+    training.saved = finished
 
 
 class Training:
@@ -125,6 +127,7 @@ class Training:
         self.instance_weight = self.sampler.instance_weight().to(self.device)
         self.finished = 0
         self.saved = 0  # finished steps of the last checkpoint
+        self.writing: Future[None] | None = None  # a checkpoint that is being written
         self.history = torch.full((sum(len(part.steps) for part in passes(settings)), len(TERMS)), torch.nan)
         self.optimizer: torch.optim.Adam | None = None
 
@@ -156,7 +159,13 @@ class Training:
             if not torch.isfinite(parameter).all():
                 raise FloatingPointError(f"{name!r} is not finite after step {self.finished - 1}; {self._way_out()}")
 
+    def wait_for_checkpoint(self) -> None:
+        """Until what is being written is; raises what kept it from being written."""
+        if self.writing is not None:
+            self.writing.result()
+
     def _way_out(self) -> str:
+        self.wait_for_checkpoint()
         last = f"the checkpoint of step {self.saved} is whole" if self.saved else "there was no checkpoint yet"
         return f"{last}; look for values that are not finite in the input."
 

@@ -41,10 +41,10 @@ def lift_features(
     feature = np.zeros((len(mesh.vertices), 0), np.float32)
     weight = np.zeros(len(mesh.vertices))
 
-    def weighted(
+    def unit_features(
         posed: tuple[Float[np.ndarray, "4 4"], FeatureMap],
     ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n D"], Float[np.ndarray, " n"]]:
-        """The vertices that a view sees, their weighted features in it, and the weights."""
+        """The vertices that a view sees, their unit features in it, and their weights."""
         world_from_camera, features = posed
         depth = raycaster.cast(coarse, world_from_camera).depth
         visible, _ = visible_points(mesh.vertices, coarse, world_from_camera, depth, tolerance)
@@ -53,12 +53,12 @@ def lift_features(
         values = sample(features, camera, pixels)
         length = np.linalg.norm(values, axis=1, keepdims=True)
         unit = np.divide(values, length, out=np.zeros_like(values), where=length > 0)
-        return visible, unit * view_weight[:, None], view_weight
+        return visible, unit, view_weight
 
-    for visible, weighted_feature, view_weight in parallel_map(weighted, posed_features):
+    for visible, unit, view_weight in parallel_map(unit_features, posed_features):
         if not feature.shape[1]:
-            feature = np.zeros((len(mesh.vertices), weighted_feature.shape[1]), np.float32)
-        feature[visible] += weighted_feature
+            feature = np.zeros((len(mesh.vertices), unit.shape[1]), np.float32)
+        feature[visible] += unit * view_weight[:, None]
         weight[visible] += view_weight
     scale = np.divide(1, weight, out=np.zeros_like(weight), where=weight > 0)
     return LiftedFeatures(feature * scale[:, None].astype(np.float32), weight.astype(np.float32))

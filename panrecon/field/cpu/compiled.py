@@ -9,6 +9,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -48,10 +50,19 @@ def ensure_compiled() -> None:
     if COMPILING in os.environ or _is_complete(mark):
         return
     mark.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(mark.with_suffix(".lock")):
+    with _one_at_a_time(mark.with_suffix(".lock")):
         if not _is_complete(mark):
             _compile_in_another_process()
             _write_mark(mark)
+
+
+@contextmanager
+def _one_at_a_time(file: Path) -> Iterator[None]:
+    """Where the file system has locks; elsewhere several may compile, and all write the same."""
+    with ExitStack() as stack:
+        with suppress(OSError):
+            stack.enter_context(FileLock(file))
+        yield
 
 
 def _compile_in_another_process() -> None:
@@ -69,15 +80,17 @@ def _is_complete(mark: Path) -> bool:
 def _write_mark(mark: Path) -> None:
     """Lists the cache's files of the kernels in the mark, whole or not at all."""
     stems = [Path(str(module.__file__)).stem for module in SOURCES]
-    files = sorted(file.name for stem in stems for file in mark.parent.glob(f"{stem}.*.nb[ic]"))
+    python = f"py{sys.version_info.major}{sys.version_info.minor}"  # numba keeps those of several side by side
+    files = sorted(file.name for stem in stems for file in mark.parent.glob(f"{stem}.*.{python}*.nb[ic]"))
     partial = mark.with_suffix(".partial")
     partial.write_text("\n".join(files))
     partial.replace(mark)
 
 
 def _cache_key() -> str:
-    """Changes with the kernels' sources and their dates, by which numba's cache goes, with numba and the processor."""
+    """Changes with the kernels' sources and their dates, by which numba's cache goes, Python, numba, the processor."""
     files = [Path(str(module.__file__)) for module in SOURCES]
     dates = [str(file.stat().st_mtime_ns) for file in files]
-    versions = " ".join([*dates, numba.__version__, get_host_cpu_name()]).encode()
+    python = str(sys.implementation.cache_tag)
+    versions = " ".join([*dates, python, numba.__version__, get_host_cpu_name()]).encode()
     return hashlib.sha256(b"".join([*(file.read_bytes() for file in files), versions])).hexdigest()[:16]
