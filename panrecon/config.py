@@ -36,7 +36,7 @@ UserPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolut
 
 
 def _bare_name_or_absolute(path: Path) -> Path:
-    is_name = len(path.parts) == 1 and not path.suffix and not path.exists()
+    is_name = len(path.parts) == 1 and not path.suffix and not path.is_file()
     return path if is_name else path.expanduser().absolute()
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from panrecon.errors import InputError, missing_package_as, reason_of_system
+from panrecon.errors import EXTRA_OF_MODULE, InputError, missing_package_as, reason_of_system
 
 ERROR_FILE: Final = "PANRECON_ERROR_FILE"  # environment: where a stage under `panrecon run` writes its error
 
@@ -91,7 +91,7 @@ def print_error(error: InputError) -> None:
 
 def exit_on_missing_package(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     """An excepthook for programs that import optional packages before they can catch anything."""
-    if isinstance(error, ModuleNotFoundError):
+    if isinstance(error, ModuleNotFoundError) and error.name in EXTRA_OF_MODULE:
         with exit_on_input_error():
             raise error
     sys.__excepthook__(kind, error, traceback)

@@ -126,4 +126,14 @@ def fuse_whole(views: Views, settings: MeshSettings, progress: Progress = no_pro
         for index, view in enumerate(parallel_map(views.read, range(len(views.names)))):
             grid.integrate(view)
             advance(index + 1)
-    return grid.surface()
+    surface = grid.surface()
+    del grid
+    release_cuda_memory()
+    return surface
+
+
+def release_cuda_memory() -> None:
+    """Gives back what Open3D keeps of a CUDA device's memory, which torch wants next."""
+    core = import_open3d().core
+    if core.cuda.is_available():
+        core.cuda.release_cache()

@@ -30,11 +30,6 @@ class Evidence:
     covered: coo_array  # U x M
 
     @property
-    def unit_count(self) -> int:
-        """U, the number of units."""
-        return int(self.visible.shape[0])
-
-    @property
     def mask_count(self) -> int:
         """M, the number of masks of all frames."""
         return len(self.frame_of_mask)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -169,10 +170,19 @@ def test_a_class_table_is_a_file_or_the_name_of_one_that_comes_with_the_package(
         return class_table("scannet", tmp_path, load_settings(overrides=[f"scan.classes={classes}"]))
 
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "indoor").mkdir()  # a folder is no table
     assert read_categories(chosen("indoor")) == read_categories(TABLES / "indoor.csv")
     write_text(tmp_path / "mine.csv", "id,name,thing\n1,wall,0\n")
     assert chosen("mine.csv") == tmp_path / "mine.csv"
     with pytest.raises(InputError, match=r"no class table indoors; name a CSV file, or one of .*indoor"):
         chosen("indoors")
+    (tmp_path / "indoor").rmdir()
     write_text(tmp_path / "indoor", "id,name,thing\n1,wall,0\n")
     assert chosen("indoor") == tmp_path / "indoor"
+
+
+def test_runs_that_cannot_be_written_are_one_sentence(finished: Scene, tmp_path: Path) -> None:
+    scene = replace(finished, run=Path("/proc/nowhere/scannet/room"))
+    plan = Plan([scene], scene.run.parents[1], "mesh", {scene.label: Settings()}, 1, dry_run=False)
+    with pytest.raises(InputError, match="/proc/nowhere"):
+        run_plan(plan)

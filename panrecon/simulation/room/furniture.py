@@ -8,7 +8,6 @@ from panrecon.simulation.scene.textures import RGB, Material
 DARK_METAL = Material("plain", (0.16, 0.16, 0.17))
 BRASS = Material("plain", (0.72, 0.58, 0.3))
 WHITE = Material("plain", (0.9, 0.89, 0.87))
-CREAM = Material("plain", (0.93, 0.88, 0.76))
 
 
 def chair(wood: Material, seat: Material) -> list[Part]:
