@@ -1,12 +1,13 @@
 """How long `panrecon run` takes on the built-in room, cold and warm, and how much of it is not a stage's work.
 
 Cold: numba's cache is empty, as after an installation. Warm runs follow, into folders of their own; the median is
-given. Overhead is what passes outside of stages: the start of Python, imports, what is stale. Busy is the share of the
-machine's cores that the run kept at work, compiling processes included.
+given, of every figure by itself. Overhead is what passes outside of stages: the start of Python, imports, what is
+stale. Busy is the share of the machine's cores that the run kept at work, compiling processes included.
 """
 
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -49,18 +50,17 @@ class RunTime:
 
 
 def main(repeats: Annotated[int, typer.Option(min=1, help="warm runs")] = 3) -> None:
-    """A table of the cold run and the warm ones, and of the stages of the median one."""
+    """A table of the cold run and the warm ones, and of the stages, cold and in the median."""
     load = os.getloadavg()[0]
     scene = room(0, ROOMS)
     prepare(scene, RUNS / "bench" / "features")
     with tempfile.TemporaryDirectory(dir=RUNS) as folder:
         names = ["cold", *(f"warm {index + 1}" for index in range(repeats))]
         cold, *warm = [timed_run(scene.raw, Path(folder), name) for name in names]
-    usual = sorted(warm, key=lambda run: run.wall)[len(warm) // 2]
-    comparison = (
-        f"Load of the machine before: {load:.1f}. The cold run takes {cold.wall / usual.wall:.2f} of the warm one."
-    )
-    report: Report = [summary([cold, *warm]), comparison, by_stage(cold, usual)]
+    median = median_of(warm)
+    ratio = cold.wall / median.wall
+    comparison = f"Load of the machine before: {load:.1f}. The cold run takes {ratio:.2f} of the median warm one."
+    report: Report = [summary([cold, *warm]), comparison, by_stage(cold, median)]
     write_result(NAME, report, {"load_before": load, "runs": [asdict(run) for run in (cold, *warm)]})
     print(text_of(report))
 
@@ -83,6 +83,16 @@ def _cpu_of_children() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+def median_of(runs: Sequence[RunTime]) -> RunTime:
+    """The median of every figure by itself; between the two middle ones where their number is even."""
+    return RunTime(
+        "median of warm",
+        statistics.median(run.wall for run in runs),
+        statistics.median(run.cpu for run in runs),
+        {stage: statistics.median(run.stages[stage] for run in runs) for stage in STAGES},
+    )
+
+
 def summary(runs: Sequence[RunTime]) -> Table:
     rows = [
         [run.name, f"{run.wall:.0f} s", f"{run.cpu:.0f} s", f"{run.overhead:.1%}", f"{run.busy:.0%}"] for run in runs
@@ -90,9 +100,9 @@ def summary(runs: Sequence[RunTime]) -> Table:
     return Table(["run", "wall", "CPU", "overhead", "busy"], rows)
 
 
-def by_stage(cold: RunTime, warm: RunTime) -> Table:
-    rows = [[stage, f"{cold.stages[stage]:.1f} s", f"{warm.stages[stage]:.1f} s"] for stage in STAGES]
-    return Table(["stage", cold.name, warm.name], rows)
+def by_stage(cold: RunTime, median: RunTime) -> Table:
+    rows = [[stage, f"{cold.stages[stage]:.1f} s", f"{median.stages[stage]:.1f} s"] for stage in STAGES]
+    return Table(["stage", cold.name, median.name], rows)
 
 
 if __name__ == "__main__":
