@@ -45,11 +45,6 @@ def write_graph(folder: Path, graph: SuperfaceGraph) -> None:
     write_arrays(folder / "graph.npz", **arrays, votes_for=graph.votes_for, votes_against=graph.votes_against)
 
 
-def read_graph(folder: Path) -> SuperfaceGraph:
-    """The edges between superfaces and their votes."""
-    return SuperfaceGraph(**read_arrays(folder / "graph.npz"))
-
-
 def write_instances_found(folder: Path, instances: Instances, table: CategoryTable) -> None:
     """Writes `instances.npz` (class indices and instances of superfaces) and `objects.json` (ids as in label files)."""
     labels = instances.of_superface

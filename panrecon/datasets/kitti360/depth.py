@@ -75,10 +75,6 @@ class AccumulatedDepth:
         depth = depth_image(self._camera, static, dynamic, parameters=self._parameters.depth_image)
         return np.where(self._mask, np.float32(0), depth)
 
-    def scans_accumulated(self, frame: Frame) -> list[int]:
-        """The frame indices of the scans that a frame's depth is made of, its own among them."""
-        return [int(self._frame_indices[index]) for index in self._window(frame)]
-
     def _at(self, frame: Frame) -> int:
         return int(np.searchsorted(self._frame_indices, int(frame.depth.stem)))
 
