@@ -27,6 +27,7 @@ from panrecon.field.encoding import (
     VOLUMES,
     AppearanceAndSemantics,
     GeometryEncoding,
+    HashGrid,
     HashVolumes,
     VolumeEncoding,
     level_resolutions,
@@ -134,7 +135,7 @@ def encodings(points: int) -> list[Timing]:
     positions = ray_points(points)
     direction = torch.randn(LEVELS * FEATURES)
     resolutions = level_resolutions(LEVELS, 16, FINEST)
-    plain, fast = (kind(resolutions, FEATURES, LOG2_TABLE) for kind in (HashVolumes, CpuHashVolumes))
+    plain, fast = (kind(HashGrid(resolutions, FEATURES, LOG2_TABLE)) for kind in (HashVolumes, CpuHashVolumes))
     peers = [NerfstudioFormulation() for _ in range(VOLUMES)]
 
     def nerfstudio_pass(volumes: int) -> None:
@@ -216,7 +217,7 @@ def steps(log2_table: int) -> list[Timing]:
         built = Training(box_scene(), settings)
         match kind:
             case "plain":
-                plain = HashVolumes(level_resolutions(LEVELS, 16, FINEST), FEATURES, log2_table)
+                plain = HashVolumes(HashGrid(level_resolutions(LEVELS, 16, FINEST), FEATURES, log2_table))
                 plain.table = built.field.encoding.table  # type: ignore[attr-defined]
                 built.field.encoding = plain
                 for head in built.field.modules():

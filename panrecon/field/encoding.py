@@ -70,35 +70,44 @@ def level_resolutions(levels: int, base: int, finest: int) -> tuple[int, ...]:
     return tuple(math.floor(base * growth**level + 1e-6) for level in range(levels))
 
 
+@dataclass(frozen=True)
+class HashGrid:
+    """The cells along an axis of each level, coarsest first, and how many features a volume has on each.
+
+    A level has at most 2^`log2_table_size` rows. The table begins with numbers drawn evenly from -`initial_range` to
+    `initial_range`.
+    """
+
+    resolutions: tuple[int, ...]
+    features_per_level: int
+    log2_table_size: int
+    initial_range: float = FieldParameters.initial_table_range
+
+
 class HashVolumes(nn.Module):
     """The plain torch encoding: four volumes of one set of resolutions, hence one set of corners and one gather.
 
     Row r of `table` holds the F features of the geometry, colour, semantics and instance volume side by side. Levels
     that fit into 2^`log2_table_size` rows are indexed densely, x fastest as in tiny-cuda-nn, finer ones by the spatial
-    hash of Instant-NGP. The table begins with numbers drawn evenly from -`initial_range` to `initial_range`.
+    hash of Instant-NGP.
     """
 
-    def __init__(
-        self,
-        resolutions: tuple[int, ...],
-        features_per_level: int,
-        log2_table_size: int,
-        initial_range: float = FieldParameters.initial_table_range,
-    ) -> None:
+    def __init__(self, grid: HashGrid) -> None:
         super().__init__()
-        limit = 2**log2_table_size
+        resolutions = grid.resolutions
+        limit = 2**grid.log2_table_size
         rows = [min(-(-((resolution + 1) ** 3) // ROW_BLOCK) * ROW_BLOCK, limit) for resolution in resolutions]
         self.dense_levels = sum((resolution + 1) ** 3 <= limit for resolution in resolutions)
         self.levels = len(resolutions)
-        self.features_per_level = features_per_level
-        self.width = len(resolutions) * features_per_level
+        self.features_per_level = grid.features_per_level
+        self.width = len(resolutions) * grid.features_per_level
         self.hash_mask = limit - 1
         self.resolution: Int[Tensor, " L"]
         self.first_row: Int[Tensor, " L"]
         self.register_buffer("resolution", torch.tensor(resolutions), persistent=False)
         self.register_buffer("first_row", torch.tensor([0, *rows[:-1]]).cumsum(0), persistent=False)
-        self.table = nn.Parameter(torch.empty(sum(rows), VOLUMES * features_per_level))
-        nn.init.uniform_(self.table, -initial_range, initial_range)
+        self.table = nn.Parameter(torch.empty(sum(rows), VOLUMES * grid.features_per_level))
+        nn.init.uniform_(self.table, -grid.initial_range, grid.initial_range)
 
     def forward(self, positions: Float[Tensor, "N 3"]) -> VolumeEncoding:
         """Features of all volumes and the Jacobian of the geometry volume."""

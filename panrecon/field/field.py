@@ -17,7 +17,14 @@ from panrecon.config import FieldSettings
 from panrecon.field.cpu.compiled import ensure_compiled
 from panrecon.field.cpu.hash_encoding import CpuHashVolumes
 from panrecon.field.cpu.mlp import distance, network
-from panrecon.field.encoding import AppearanceAndSemantics, Encoding, GeometryEncoding, HashVolumes, level_resolutions
+from panrecon.field.encoding import (
+    AppearanceAndSemantics,
+    Encoding,
+    GeometryEncoding,
+    HashGrid,
+    HashVolumes,
+    level_resolutions,
+)
 from panrecon.field.parameters import FieldParameters
 
 SOFTPLUS_BETA: Final = 100.0  # NeuS: nearly a ReLU, but with a second derivative
@@ -216,10 +223,9 @@ def build_field(
     finest = max(settings.base_resolution, round(box.side / settings.finest_cell))
     resolutions = level_resolutions(settings.levels, settings.base_resolution, finest)
     volumes = _volumes(settings, device or torch.device("cpu"))
-    table_range = parameters.initial_table_range
-    encoding = volumes(resolutions, settings.features_per_level, settings.log2_table_size, table_range)
+    grid = HashGrid(resolutions, settings.features_per_level, settings.log2_table_size, parameters.initial_table_range)
     sizes = (categories, instances, feature_width)
-    field = PanopticField(encoding, box, settings.hidden_width, settings.truncation, *sizes, parameters)
+    field = PanopticField(volumes(grid), box, settings.hidden_width, settings.truncation, *sizes, parameters)
     return field.to(device)
 
 

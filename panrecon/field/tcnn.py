@@ -8,8 +8,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from panrecon.errors import InputError
-from panrecon.field.encoding import VOLUMES, AppearanceAndSemantics, GeometryEncoding, HashVolumes, VolumeEncoding
-from panrecon.field.parameters import FieldParameters
+from panrecon.field.encoding import (
+    VOLUMES,
+    AppearanceAndSemantics,
+    GeometryEncoding,
+    HashGrid,
+    HashVolumes,
+    VolumeEncoding,
+)
 
 ROW_LENGTHS = (1, 2, 4, 8)  # features of a level that its kernels are built for
 WHERE = "pip install git+https://github.com/NVlabs/tiny-cuda-nn/#subdirectory=bindings/torch"
@@ -25,27 +31,21 @@ class TcnnVolumes(HashVolumes):
         InputError: tiny-cuda-nn is not installed, or has no kernel for so many features.
     """
 
-    def __init__(
-        self,
-        resolutions: tuple[int, ...],
-        features_per_level: int,
-        log2_table_size: int,
-        initial_range: float = FieldParameters.initial_table_range,
-    ) -> None:
-        super().__init__(resolutions, features_per_level, log2_table_size, initial_range)
+    def __init__(self, grid: HashGrid) -> None:
+        super().__init__(grid)
         try:
             import tinycudann
         except ImportError as error:
             raise InputError(
                 f"field.encoding=tcnn needs tiny-cuda-nn: {WHERE}; or take field.encoding=auto."
             ) from error
-        columns = VOLUMES * features_per_level
+        columns = VOLUMES * grid.features_per_level
         if columns not in ROW_LENGTHS:
             raise InputError(
-                f"tiny-cuda-nn has no rows of {columns} numbers: field.features_per_level is {features_per_level}, "
-                "take 1 or 2, or field.encoding=auto."
+                f"tiny-cuda-nn has no rows of {columns} numbers: field.features_per_level is "
+                f"{grid.features_per_level}, take 1 or 2, or field.encoding=auto."
             )
-        self._grids = tuple(_grid(tinycudann, resolution, columns, log2_table_size) for resolution in resolutions)
+        self._grids = tuple(_level(tinycudann, cells, columns, grid.log2_table_size) for cells in grid.resolutions)
 
     def forward(self, positions: Float[Tensor, "N 3"]) -> VolumeEncoding:
         """Features of all volumes and the Jacobian of the geometry volume."""
@@ -86,7 +86,7 @@ class TcnnVolumes(HashVolumes):
         return rows if learning else rows.detach(), torch.stack(derivatives, dim=2).flatten(1, 2)
 
 
-def _grid(tinycudann: Any, resolution: int, columns: int, log2_table_size: int) -> torch.nn.Module:
+def _level(tinycudann: Any, resolution: int, columns: int, log2_table_size: int) -> torch.nn.Module:
     """One level, whose parameters are handed in at every call."""
     settings = {
         "otype": "Grid",
@@ -98,6 +98,6 @@ def _grid(tinycudann: Any, resolution: int, columns: int, log2_table_size: int) 
         "per_level_scale": 1.0,
         "interpolation": "Smoothstep",
     }
-    grid: torch.nn.Module = tinycudann.Encoding(3, settings, dtype=torch.float32)
-    grid.params = torch.nn.Parameter(torch.empty(0), requires_grad=False)
-    return grid
+    level: torch.nn.Module = tinycudann.Encoding(3, settings, dtype=torch.float32)
+    level.params = torch.nn.Parameter(torch.empty(0), requires_grad=False)
+    return level

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from torch import Tensor
 
 from panrecon.field.cpu.hash_encoding import CpuHashVolumes
-from panrecon.field.encoding import Encoding, HashVolumes, level_resolutions
+from panrecon.field.encoding import Encoding, HashGrid, HashVolumes, level_resolutions
 
 LEVELS = (3, 5, 9, 17)
 
@@ -21,7 +21,7 @@ def volumes(
 ) -> HashVolumes:
     """Two dense and two hashed levels."""
     torch.manual_seed(0)
-    encoding = kind(LEVELS, features_per_level, log2_table_size=8).to(dtype)
+    encoding = kind(HashGrid(LEVELS, features_per_level, log2_table_size=8)).to(dtype)
     torch.nn.init.normal_(encoding.table)
     return encoding
 

@@ -12,7 +12,7 @@ from panrecon.config import FieldSettings
 from panrecon.field import losses
 from panrecon.field.cpu.adam import TableAdam
 from panrecon.field.cpu.hash_encoding import CpuHashVolumes
-from panrecon.field.encoding import HashVolumes
+from panrecon.field.encoding import HashGrid, HashVolumes
 from panrecon.field.field import FieldSample, Geometry, PanopticField
 from panrecon.field.fit import FittedField, Training, fit, passes
 from panrecon.field.inference import query
@@ -119,7 +119,8 @@ def test_plain_volumes_are_trained_by_torch_alone_and_learn_the_same(noisy: Fiel
     fast, plain = (Training(noisy, TINY) for _ in range(2))
     compiled = fast.field.encoding
     assert isinstance(compiled, CpuHashVolumes)
-    volumes = HashVolumes(tuple(compiled.resolution.tolist()), SMALL.features_per_level, SMALL.log2_table_size)
+    resolutions = tuple(compiled.resolution.tolist())
+    volumes = HashVolumes(HashGrid(resolutions, SMALL.features_per_level, SMALL.log2_table_size))
     volumes.load_state_dict(compiled.state_dict())
     plain.field.encoding = volumes
     for step in range(8):

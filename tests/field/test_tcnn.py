@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from panrecon.config import FieldSettings
 from panrecon.errors import InputError
-from panrecon.field.encoding import HASH_PRIMES, HashVolumes
+from panrecon.field.encoding import HASH_PRIMES, HashGrid, HashVolumes
 from panrecon.field.fit import fit
 from panrecon.field.sampling import FieldData
 
@@ -62,7 +62,7 @@ def of_both(device: str) -> tuple[list[Tensor], list[Tensor]]:
     from panrecon.field.tcnn import TcnnVolumes
 
     torch.manual_seed(0)
-    plain, other = (kind(LEVELS, 2, 8).to(device) for kind in (HashVolumes, TcnnVolumes))
+    plain, other = (kind(HashGrid(LEVELS, 2, 8)).to(device) for kind in (HashVolumes, TcnnVolumes))
     nn.init.normal_(plain.table)
     other.load_state_dict(plain.state_dict())
     points = torch.rand(300, 3).to(device)
@@ -86,7 +86,7 @@ def test_levels_of_their_own_have_our_cells_and_slopes() -> None:
 def test_without_gradients_the_slopes_are_still_there() -> None:
     from panrecon.field.tcnn import TcnnVolumes
 
-    volumes = TcnnVolumes(LEVELS, 2, 8)
+    volumes = TcnnVolumes(HashGrid(LEVELS, 2, 8))
     with torch.no_grad():
         jacobian = volumes.geometry(torch.rand(5, 3)).jacobian
     assert jacobian.shape == (5, 8, 3) and not jacobian.requires_grad
@@ -97,7 +97,7 @@ def test_rows_it_has_no_kernel_for_are_refused() -> None:
     from panrecon.field.tcnn import TcnnVolumes
 
     with pytest.raises(InputError, match="take 1 or 2"):
-        TcnnVolumes(LEVELS, 4, 8)
+        TcnnVolumes(HashGrid(LEVELS, 4, 8))
 
 
 def test_without_it_the_way_to_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +105,7 @@ def test_without_it_the_way_to_it_is_told(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setitem(sys.modules, "tinycudann", None)
     with pytest.raises(InputError, match=r"pip install .*tiny-cuda-nn"):
-        TcnnVolumes(LEVELS, 2, 8)
+        TcnnVolumes(HashGrid(LEVELS, 2, 8))
 
 
 def test_it_is_not_for_a_cpu(room: FieldData) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from panrecon.field.cpu.adam import TableAdam
 from panrecon.field.cpu.hash_encoding import CpuHashVolumes
 from panrecon.field.cpu.hash_kernels import STRETCH
-from panrecon.field.encoding import HashVolumes, level_resolutions
+from panrecon.field.encoding import HashGrid, HashVolumes, level_resolutions
 
 SETTINGS: dict[str, Any] = {"betas": (0.9, 0.99), "eps": 1e-15}
 KINDS = (HashVolumes, CpuHashVolumes)
@@ -21,7 +21,7 @@ KINDS = (HashVolumes, CpuHashVolumes)
 
 def volumes(kind: type[HashVolumes] = CpuHashVolumes) -> HashVolumes:
     torch.manual_seed(0)
-    encoding = kind(level_resolutions(4, 5, 16), 2, log2_table_size=9)
+    encoding = kind(HashGrid(level_resolutions(4, 5, 16), 2, log2_table_size=9))
     assert encoding.table.numel() > 5 * STRETCH
     assert encoding.table.numel() % STRETCH
     return encoding
