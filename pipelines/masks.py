@@ -22,7 +22,7 @@ def main(stage: Stage) -> Facts:
     metadata = stage.models(backend.models)
     parts = stage.output / "frames"
     first = first_undone(frames_written(parts, names), backend.batch_size)
-    if first:
+    if 0 < first < len(names):
         stage.say(f"goes on at frame {first + 1} of {len(names)}")
     remaining = replace(scan, frames=scan.frames[first:])
     results = masks_stage(backend.segmenter, remaining, table, stage.progress)

@@ -106,6 +106,9 @@ def carry_out(name: str, scene: Scene, settings: Settings, work: Callable[[Stage
     Raises:
         InputError: the input is wrong, and nothing was written; or another process is at work on this artifact.
     """
+    final = scene.run / name
+    if final.exists() and not final.is_dir():
+        raise InputError(f"{final} is a file where the folder of the stage {name} belongs; move it.")
     for read in STAGES[name].reads:
         finished_artifact(scene.run, read)  # before a lock makes the folder
     with locked(scene.run, name):
@@ -136,6 +139,7 @@ def _fill_and_replace(stage: Stage, work: Callable[[Stage], Facts]) -> None:
     }
     write_json(stage.output / RECORD, record)
     (stage.output / FINGERPRINT).unlink()
+    (final / RECORD).unlink(missing_ok=True)  # killed from here on, it leaves nothing that passes for finished
     shutil.rmtree(final, ignore_errors=True)
     stage.output.replace(final)
     stage.say(f"{record['seconds']:.1f} s, {record['peak_memory_mb']} MB -> {final}")

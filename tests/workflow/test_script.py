@@ -188,6 +188,16 @@ def test_a_stage_at_work_keeps_others_out(run: Run, scene: Path) -> None:
     assert run(succeed) == 0
 
 
+def test_a_file_in_the_way_of_a_stage_is_one_sentence_before_any_work(
+    run: Run, scene: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (scene / "mesh").write_text("mine")
+    assert run(crash_halfway) == 2
+    assert "mesh is a file where the folder of the stage mesh belongs" in capsys.readouterr().err
+    assert (scene / "mesh").read_text() == "mine"
+    assert names(scene) == {"scan", "mesh"}
+
+
 def test_a_file_in_the_way_of_a_run_is_one_sentence(tmp_path: Path) -> None:
     write_text(tmp_path / "run", "a file")
     sentence = "run cannot be written to: file exists; choose"
