@@ -149,9 +149,12 @@ def frame_labels(
     result: GraphResult, detections: Mapping[str, Detections], table: CategoryTable, progress: Progress = no_progress
 ) -> Iterator[tuple[str, Labels]]:
     """Name and corrected label image of every frame with detections: its masks with the ids of the scene's objects."""
-    objects_of_frame = track(result.objects_of_frame.items(), progress, "labels", len(result.objects_of_frame))
-    for name, object_of_detection in objects_of_frame:
-        yield name, corrected_labels(detections[name], object_of_detection, result.instances.objects, table)
+
+    def labels_of_frame(name: str) -> tuple[str, Labels]:
+        return name, corrected_labels(detections[name], result.objects_of_frame[name], result.instances.objects, table)
+
+    results = parallel_map(labels_of_frame, result.objects_of_frame)
+    return track(results, progress, "labels", len(result.objects_of_frame))
 
 
 def view_labels(

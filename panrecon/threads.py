@@ -31,6 +31,12 @@ def parallel_map(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
                 future.cancel()
 
 
+def do_at_once(*tasks: Callable[[], object]) -> None:
+    """Carries out tasks that do not need each other, on one thread a core; raises what the first of them raised."""
+    for _ in parallel_map(lambda task: task(), tasks):
+        pass
+
+
 def prefer_openmp() -> None:
     """Makes numba use OpenMP's threads; by default it warns of an older TBB that other packages install."""
     import numba

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from panrecon.geometry.mesh import face_normals
-from panrecon.geometry.projective import invert, look_at, nearest_pixel, project, transform
+from panrecon.geometry.projective import invert, look_at, nearest_pixel, pixel_directions, project, transform
 from panrecon.geometry.raycasting import Raycaster
 from panrecon.structures import VOID, Camera, CategoryTable, Detections, Labels, TriangleMesh
 
@@ -23,6 +23,8 @@ GOLDEN_RATIO = 0.618034  # hues this far apart stay distinct however many there 
 VIEW_ACROSS = 0.62  # this and the next two: direction of the isometric view, in the axes of the room
 VIEW_ALONG = 0.78
 VIEW_ABOVE = 1.35
+MAX_BACK_FACES = 8  # that a ray goes through: a room's ceiling and what hangs from it
+BEHIND = 1 + 1e-5  # of the way to a back face: where its ray goes on
 VIEW_DISTANCE = 2.4  # half diagonals of the room between its centre and the isometric view
 
 
@@ -128,15 +130,35 @@ def _filling_camera(
 
 
 def mesh_view(mesh: TriangleMesh, camera: Camera, world_from_camera: Float[np.ndarray, "4 4"]) -> MeshView:
-    """The mesh seen by a camera, without back faces."""
-    normals = face_normals(mesh.vertices, mesh.faces)
-    length = np.linalg.norm(normals, axis=1)
-    toward = world_from_camera[:3, 3] - mesh.vertices[mesh.faces[:, 0]]
-    cosine = np.einsum("ij,ij->i", normals, toward) / np.maximum(length * np.linalg.norm(toward, axis=1), 1e-12)
-    front = np.flatnonzero(cosine > 0)
-    surface = Raycaster(TriangleMesh(mesh.vertices, mesh.faces[front], mesh.colors)).cast(camera, world_from_camera)
-    face = np.append(front, VOID)[surface.face]
-    return MeshView(face, (0.55 + 0.45 * cosine[face]).astype(np.float32), mesh.faces)
+    """The mesh seen by a camera, without back faces: rays that hit one go on behind it."""
+    raycaster = Raycaster(mesh)
+    direction = (pixel_directions(camera) @ world_from_camera[:3, :3].T).reshape(-1, 3).astype(np.float32)
+    origin = np.broadcast_to(world_from_camera[:3, 3].astype(np.float32), direction.shape)
+    passed = np.zeros(len(direction), np.float32)  # of the way along every ray, in lengths of its direction
+    face = np.full(len(direction), VOID)
+    cosine = np.zeros(len(direction), np.float32)
+    rays = np.arange(len(direction))
+    for _ in range(MAX_BACK_FACES):
+        start = origin[rays] + passed[rays, None] * direction[rays]
+        distance, hit = raycaster.first_hits(start, direction[rays])
+        rays, distance, hit = (values[hit != VOID] for values in (rays, distance, hit))
+        toward_camera = _cosines(mesh, hit, -direction[rays])
+        is_front = toward_camera > 0
+        face[rays[is_front]] = hit[is_front]
+        cosine[rays[is_front]] = toward_camera[is_front]
+        passed[rays] = (passed[rays] + distance) * BEHIND
+        rays = rays[~is_front]
+    shape = (camera.height, camera.width)
+    return MeshView(face.reshape(shape), (0.55 + 0.45 * cosine).astype(np.float32).reshape(shape), mesh.faces)
+
+
+def _cosines(
+    mesh: TriangleMesh, face: Int[np.ndarray, " n"], direction: Float[np.ndarray, "n 3"]
+) -> Float[np.ndarray, " n"]:
+    """Of the angles between the normals of faces and directions; 0 for faces without an area."""
+    normals = face_normals(mesh.vertices, mesh.faces[face])
+    length = np.linalg.norm(normals, axis=1) * np.linalg.norm(direction, axis=1)
+    return np.einsum("ij,ij->i", normals, direction) / np.maximum(length, 1e-12)
 
 
 def _cloud_view(

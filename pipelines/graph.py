@@ -8,7 +8,18 @@ from panrecon.io.images import write_image
 from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_image, read_scan, scan_views
 from panrecon.pipeline import frame_labels, graph_stage
-from panrecon.visualization import contact_sheet, evenly_spaced, isometric_view, labelled_mesh_image, overlay, palette
+from panrecon.structures import Frame
+from panrecon.threads import parallel_map
+from panrecon.visualization import (
+    RgbImage,
+    contact_sheet,
+    evenly_spaced,
+    isometric_view,
+    label_colors,
+    overlay,
+    palette,
+    with_legend,
+)
 from panrecon.workflow.script import Stage, run_stage
 
 
@@ -20,19 +31,23 @@ def main(stage: Stage) -> None:
     result = graph_stage(scan_views(scan), mesh, detections, table, stage.settings.graph, stage.progress)
     write_graph_result(stage.output, result, table)
     folder = stage.output / "labels"
-    for name, labels in frame_labels(result, detections, table, stage.progress):
-        write_frame_labels(folder, name, labels, table)
+    labelled_frames = frame_labels(result, detections, table, stage.progress)
+    for _ in parallel_map(lambda frame: write_frame_labels(folder, *frame, table), labelled_frames):
+        pass
 
-    labels = result.instances.of_superface.at(result.superface_of_vertex)
     up = up_direction(scan.poses)
+    labels = result.instances.of_superface.at(result.superface_of_vertex)
     pieces = palette(len(result.instances.of_superface.category))[result.superface_of_vertex]
-    write_image(stage.output / "superfaces.png", isometric_view(mesh, up).paint(pieces))
-    write_image(stage.output / "instances.png", labelled_mesh_image(mesh, labels, table, up))
+    view = isometric_view(mesh, up)
+    write_image(stage.output / "superfaces.png", view.paint(pieces))
+    write_image(stage.output / "instances.png", with_legend(view.paint(label_colors(labels, table)), labels, table))
     detected = [frame for frame in scan.frames if frame.name in result.objects_of_frame]
     shown = [detected[index] for index in evenly_spaced(len(detected), 8)]
-    overlays = [
-        overlay(read_image(scan, frame), read_frame_labels(folder, frame.name, table), table) for frame in shown
-    ]
+
+    def overlay_of_frame(frame: Frame) -> RgbImage:
+        return overlay(read_image(scan, frame), read_frame_labels(folder, frame.name, table), table)
+
+    overlays = list(parallel_map(overlay_of_frame, shown))
     if overlays:
         write_image(stage.output / "labels.jpg", contact_sheet(overlays, columns=4))
     counts = len(result.instances.of_superface.category), len(result.graph.first), len(result.instances.objects)

@@ -9,6 +9,7 @@ from panrecon.io.scene import read_segmented_scene
 from panrecon.io.semantics import write_classifier, write_point_semantics, write_superface_labels
 from panrecon.pipeline import semantics_stage
 from panrecon.structures import VOID
+from panrecon.threads import do_at_once
 from panrecon.visualization import labelled_mesh_image
 from panrecon.workflow.script import Stage, run_stage
 
@@ -18,14 +19,16 @@ def main(stage: Stage) -> None:
     scene = read_segmented_scene(stage.folder)
     features = read_all_features(stage.folder("features"), scan)
     result = semantics_stage(scan_views(scan), scene, features, stage.settings.semantics, stage.progress)
-    write_point_semantics(stage.output, scene.mesh, result.points)
     write_superface_labels(stage.output, result.of_superface)
     write_objects(stage.output / "objects.json", dict(enumerate(result.objects)), scene.table)
     write_classifier(stage.output, result.classifier)
-
     labels = result.of_superface.at(scene.superface_of_vertex)
-    image = labelled_mesh_image(scene.mesh, labels, scene.table, up_direction(scan.poses))
-    write_image(stage.output / "semantics.png", image)
+    up = up_direction(scan.poses)
+    picture = stage.output / "semantics.png"
+    do_at_once(
+        lambda: write_point_semantics(stage.output, scene.mesh, result.points),
+        lambda: write_image(picture, labelled_mesh_image(scene.mesh, labels, scene.table, up)),
+    )
     before = scene.instances.objects
     renamed = sum(new.category != old.category for new, old in zip(result.objects, before, strict=True))
     stage.say(f"{renamed} of {len(result.objects)} objects renamed after objects of similar appearance")

@@ -84,10 +84,12 @@ def write_orbit(
 def _orbit(
     panoptic: "PanopticMesh", up: Float[np.ndarray, "3"], table: "CategoryTable", count: int
 ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    from panrecon.geometry.raycasting import index_kept
     from panrecon.visualization import label_colors, mesh_view, orbit_views
 
     colors = label_colors(panoptic.labels, table)
     camera, poses = orbit_views(panoptic.mesh, up, count, *ORBIT_SIZE)
-    for pose in poses:
-        view = mesh_view(panoptic.mesh, camera, pose)
-        yield np.concatenate([view.paint(panoptic.mesh.colors), view.paint(colors)], axis=1)
+    with index_kept():
+        for pose in poses:
+            view = mesh_view(panoptic.mesh, camera, pose)
+            yield np.concatenate([view.paint(panoptic.mesh.colors), view.paint(colors)], axis=1)

@@ -17,8 +17,7 @@ def vertex_normals(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F
     """Unit normals, area-weighted means of those of the adjacent faces; zero at vertices without a face."""
     weighted = face_normals(vertices, faces)
     corners = faces.ravel()
-    repeated = np.repeat(weighted, 3, axis=0)
-    columns = [np.bincount(corners, repeated[:, i], minlength=len(vertices)) for i in range(3)]
+    columns = [np.bincount(corners, np.repeat(column, 3), minlength=len(vertices)) for column in weighted.T]
     sums = np.stack(columns, axis=1).astype(np.float64)  # numpy counts no faces at all in integers
     length = np.linalg.norm(sums, axis=1, keepdims=True)
     return np.divide(sums, length, out=np.zeros_like(sums), where=length > 0)
@@ -32,12 +31,13 @@ def vertex_areas(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3
 
 def mesh_edges(faces: Int[np.ndarray, "F 3"]) -> Int[np.ndarray, "E 2"]:
     """Every undirected edge once, smaller vertex first, sorted."""
-    directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    directed = np.sort(directed.astype(np.int64), axis=1)
-    size = directed.max(initial=0) + 1
-    keys = np.sort(directed[:, 0] * size + directed[:, 1])
-    keys = keys[np.diff(keys, prepend=-1) > 0]  # `np.unique` of millions takes ten times as long
-    return np.stack([keys // size, keys % size], axis=1)
+    start = faces.T.ravel()
+    end = faces[:, [1, 2, 0]].T.ravel()
+    smaller = np.minimum(start, end).astype(np.uint64)
+    keys = (smaller << np.uint64(32)) | np.maximum(start, end).astype(np.uint64)  # faces index by 32 bits
+    keys.sort()  # `np.unique` of millions takes ten times as long
+    keys = keys[np.append(True, keys[1:] != keys[:-1])[: len(keys)]]
+    return np.stack([keys >> np.uint64(32), keys & np.uint64(0xFFFFFFFF)], axis=1).astype(np.int64)
 
 
 def nearest_vertex(

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from panrecon.structures import VOID, Labels
+from panrecon.threads import parallel_map
 from panrecon.visualization import error_colors
 
 Number = int | float
@@ -59,7 +60,7 @@ def report_page(title: str, record: Mapping[str, Any], images: Mapping[str, Mapp
     `images` by scene and caption are shown in this order; scenes may have none.
     """
     figures = {
-        scene: [figure(caption, image) for caption, image in images.get(scene, {}).items()]
+        scene: list(parallel_map(lambda captioned: figure(*captioned), images.get(scene, {}).items()))
         for scene in record["scenes"]
     }
     anchors = {scene: f"scene-{index}" for index, scene in enumerate(record["scenes"], start=1)}
