@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from panrecon.config import FieldSettings
 from panrecon.errors import InputError
 from panrecon.field import losses
+from panrecon.field.batches import BatchStream, TrainingBatch
 from panrecon.field.cpu.adam import TableAdam
 from panrecon.field.cpu.hash_encoding import CpuHashVolumes
 from panrecon.field.field import FieldSample, PanopticField, build_field
 from panrecon.field.parameters import FieldParameters, LossWeights
 from panrecon.field.rendering import render, render_probability, render_weights, top_k_samples
-from panrecon.field.sampling import FieldData, PixelBatch, PixelSampler, guided_depths
+from panrecon.field.sampling import FieldData, PixelBatch
 from panrecon.threads import one_thread
 
 ADAM: Final[dict[str, Any]] = {"betas": (0.9, 0.99), "eps": 1e-15}
@@ -118,13 +119,12 @@ class Training:
         self.settings = settings
         self.parameters = parameters
         self.device = _device(settings)
-        self.generator = torch.Generator().manual_seed(settings.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             sizes = (data.categories, data.instances, data.feature_width)
             self.field = build_field(data.box, settings, *sizes, self.device, parameters)
-        self.sampler = PixelSampler(data)
-        self.instance_weight = self.sampler.instance_weight().to(self.device)
+        self.batches = BatchStream(data, settings, parameters, self.device)
+        self.instance_weight = self.batches.instance_weight()
         self.finished = 0
         self.saved = 0  # finished steps of the last checkpoint
         self.writing: Future[None] | None = None  # a checkpoint that is being written
@@ -136,10 +136,10 @@ class Training:
 
     def step(self, step: int) -> Mapping[str, float]:
         """Trains one batch; the unweighted value of every loss in use."""
-        part = next(part for part in passes(self.settings) if step in part.steps)
+        part = self._pass_of(step)
         optimizer = self._optimizer_at(step, part)
-        batch = self.sampler.draw(self.settings.rays, self.generator, self.parameters.labelled_share).to(self.device)
-        terms = self.terms(batch, part)
+        following = self._free_samples(self._pass_of(step + 1)) if step + 1 < len(self.history) else None
+        terms = self.terms(self.batches.take(self._free_samples(part), following), part)
         values = dict(zip(terms, torch.stack(list(terms.values())).tolist(), strict=True))
         for name, value in values.items():
             if not np.isfinite(value):
@@ -152,6 +152,12 @@ class Training:
         self.history[step] = torch.tensor([values.get(name, torch.nan) for name in TERMS])
         self.finished = step + 1
         return values
+
+    def _pass_of(self, step: int) -> Pass:
+        return next(part for part in passes(self.settings) if step in part.steps)
+
+    def _free_samples(self, part: Pass) -> int:
+        return self.settings.free_samples if part.geometry else 0
 
     def require_finite_parameters(self) -> None:
         """No checkpoint holds what training could not go on from."""
@@ -169,42 +175,34 @@ class Training:
         last = f"the checkpoint of step {self.saved} is whole" if self.saved else "there was no checkpoint yet"
         return f"{last}; look for values that are not finite in the input."
 
-    def terms(self, batch: PixelBatch, part: Pass) -> dict[str, Float[Tensor, ""]]:
-        """The losses of a pass on one batch of pixels."""
-        free = self.settings.free_samples if part.geometry else 0
-        depth = guided_depths(
-            batch.depth,
-            self.settings.truncation,
-            self.settings.near_samples,
-            free,
-            self.parameters.min_depth,
-            self.generator,
-        )
-        points = batch.rays.at(depth).flatten(0, 1)
-        everywhere = self._sample_everywhere(batch, points, part)
+    def terms(self, batch: TrainingBatch, part: Pass) -> dict[str, Float[Tensor, ""]]:
+        """The losses of a pass on one batch."""
+        pixels = batch.pixels
+        depth = batch.depth
+        everywhere = self._sample_everywhere(batch, part)
         with torch.set_grad_enabled(part.geometry):
-            geometry = self.field.geometry(points) if everywhere is None else everywhere.geometry
+            geometry = self.field.geometry(batch.points) if everywhere is None else everywhere.geometry
             sdf = geometry.sdf.view(depth.shape)
             weights = render_weights(sdf, self.field.sharpness)
         terms: dict[str, Float[Tensor, ""]] = {}
         if part.geometry:
             gradient = geometry.gradient.view(*depth.shape, 3)
-            terms |= self._geometry_terms(batch, depth, sdf, gradient, weights)
+            terms |= self._geometry_terms(pixels, depth, sdf, gradient, weights)
         if part.heads:
             top = top_k_samples(weights, self.settings.label_samples)
-            directions = _directions(batch, top.shares.shape[1])
+            directions = _directions(pixels, top.shares.shape[1])
             rows = top.rows
             sample = everywhere or self.field.appearance_and_semantics(
-                points.index_select(0, rows), geometry.at(rows), directions
+                batch.points.index_select(0, rows), geometry.at(rows), directions
             )
-            terms |= self._head_terms(batch, top.shares, sample)
+            terms |= self._head_terms(pixels, top.shares, sample)
         return terms
 
-    def _sample_everywhere(self, batch: PixelBatch, points: Float[Tensor, "m 3"], part: Pass) -> FieldSample | None:
+    def _sample_everywhere(self, batch: TrainingBatch, part: Pass) -> FieldSample | None:
         """The field at all samples at once, where a pass reads all its volumes at all of them."""
-        samples = len(points) // len(batch.depth)
+        samples = batch.depth.shape[1]
         if part.geometry and part.heads and self.settings.label_samples >= samples:
-            return self.field(points, _directions(batch, samples))
+            return self.field(batch.points, _directions(batch.pixels, samples))
         return None
 
     def _geometry_terms(
@@ -269,16 +267,16 @@ class Training:
         """A copy of everything training needs to go on, by name."""
         state = {f"field.{name}": value for name, value in self.field.state_dict().items()}
         state |= {f"adam.{name}.{key}": value for name, key, value in self._moments()}
-        state |= {"generator": self.generator.get_state(), "history": self.history, "step": torch.tensor(self.finished)}
+        state |= {"generator": self.batches.state, "history": self.history, "step": torch.tensor(self.finished)}
         return {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Takes up training where `state` left it; its settings must be the same."""
         self.field.load_state_dict({n.removeprefix("field."): v for n, v in state.items() if n.startswith("field.")})
-        self.generator.set_state(state["generator"])
+        self.batches.resume(state["generator"])
         self.history = state["history"].clone()
         self.finished = self.saved = int(state["step"])
-        part = next((part for part in passes(self.settings) if self.finished in part.steps), None)
+        part = self._pass_of(self.finished) if self.finished < len(self.history) else None
         if part is not None and self.finished > part.steps.start:
             self.optimizer = self._new_optimizer(part)
             self._load_moments(state)

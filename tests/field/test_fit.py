@@ -227,8 +227,7 @@ def test_geometry_known_at_a_sample_teaches_what_geometry_found_anew_would(
     def gradients() -> list[torch.Tensor]:
         training = Training(room, settings)
         torch.nn.init.normal_(next(iter(training.field.encoding.parameters())), std=0.1)
-        batch = training.sampler.draw(settings.rays, training.generator, 0.5)
-        terms = training.terms(batch, passes(settings)[2])
+        terms = training.terms(training.batches.take(settings.free_samples), passes(settings)[2])
         torch.autograd.backward(torch.stack(list(terms.values())).sum())
         return [p.grad for p in training.field.parameters() if p.grad is not None]
 
