@@ -54,7 +54,7 @@ from panrecon.structures import (
     Views,
 )
 from panrecon.terminal import progress_bar
-from panrecon.visualization import labelled_mesh_image
+from panrecon.visualization import isometric_view, labelled_image
 from panrecon.workflow import sources
 from panrecon.workflow.scenes import settings_of
 
@@ -141,7 +141,7 @@ class Reconstruction(pipeline.Reconstruction):
     def image(self, height: int = 540, width: int = 720) -> UInt8[np.ndarray, "h w 3"]:
         """An isometric view of the mesh in the colours of its labels, with the legend of its classes below."""
         labels = Labels(self.category, self.instance)
-        return labelled_mesh_image(self.mesh, labels, self.table, self.up, height, width)
+        return labelled_image(isometric_view(self.mesh, self.up, height, width), labels, self.table)
 
     def save(self, folder: str | Path) -> None:
         """Writes `panoptic.ply` (vertex properties `category`: the table's id, and `instance`: from 1; 0 = none),

@@ -268,16 +268,9 @@ def with_legend(image: RgbImage, labels: Labels, table: CategoryTable) -> Resize
     return np.concatenate([image, legend(entries, width, max(1, width // 150))])
 
 
-def labelled_mesh_image(
-    mesh: TriangleMesh,
-    labels: Labels,
-    table: CategoryTable,
-    up: Float[np.ndarray, "3"],
-    height: int = 540,
-    width: int = 720,
-) -> ResizedImage:
-    """The mesh from above at an angle, its vertices in the colours of their labels, with the legend of its classes."""
-    return with_legend(isometric_view(mesh, up, height, width).paint(label_colors(labels, table)), labels, table)
+def labelled_image(view: MeshView, labels: Labels, table: CategoryTable) -> ResizedImage:
+    """A view of a mesh whose vertices have the colours of their labels, with the legend of its classes."""
+    return with_legend(view.paint(label_colors(labels, table)), labels, table)
 
 
 def legend(

@@ -3,23 +3,12 @@
 from panrecon.geometry.projective import up_direction
 from panrecon.io.categories import read_categories
 from panrecon.io.detections import read_detections
-from panrecon.io.graph import read_frame_labels, write_frame_labels, write_graph_result
+from panrecon.io.graph import read_frame_labels, write_graph_result, write_labels_of_frames
 from panrecon.io.images import write_image
 from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_image, read_scan, scan_views
 from panrecon.pipeline import frame_labels, graph_stage
-from panrecon.structures import Frame
-from panrecon.threads import parallel_map
-from panrecon.visualization import (
-    RgbImage,
-    contact_sheet,
-    evenly_spaced,
-    isometric_view,
-    label_colors,
-    overlay,
-    palette,
-    with_legend,
-)
+from panrecon.visualization import contact_sheet, evenly_spaced, isometric_view, labelled_image, overlay, palette
 from panrecon.workflow.script import Stage, run_stage
 
 
@@ -31,23 +20,18 @@ def main(stage: Stage) -> None:
     result = graph_stage(scan_views(scan), mesh, detections, table, stage.settings.graph, stage.progress)
     write_graph_result(stage.output, result, table)
     folder = stage.output / "labels"
-    labelled_frames = frame_labels(result, detections, table, stage.progress)
-    for _ in parallel_map(lambda frame: write_frame_labels(folder, *frame, table), labelled_frames):
-        pass
+    write_labels_of_frames(folder, frame_labels(result, detections, table, stage.progress), table)
 
-    up = up_direction(scan.poses)
-    labels = result.instances.of_superface.at(result.superface_of_vertex)
+    view = isometric_view(mesh, up_direction(scan.poses))
     pieces = palette(len(result.instances.of_superface.category))[result.superface_of_vertex]
-    view = isometric_view(mesh, up)
     write_image(stage.output / "superfaces.png", view.paint(pieces))
-    write_image(stage.output / "instances.png", with_legend(view.paint(label_colors(labels, table)), labels, table))
+    labels = result.instances.of_superface.at(result.superface_of_vertex)
+    write_image(stage.output / "instances.png", labelled_image(view, labels, table))
     detected = [frame for frame in scan.frames if frame.name in result.objects_of_frame]
     shown = [detected[index] for index in evenly_spaced(len(detected), 8)]
-
-    def overlay_of_frame(frame: Frame) -> RgbImage:
-        return overlay(read_image(scan, frame), read_frame_labels(folder, frame.name, table), table)
-
-    overlays = list(parallel_map(overlay_of_frame, shown))
+    overlays = [
+        overlay(read_image(scan, frame), read_frame_labels(folder, frame.name, table), table) for frame in shown
+    ]
     if overlays:
         write_image(stage.output / "labels.jpg", contact_sheet(overlays, columns=4))
     counts = len(result.instances.of_superface.category), len(result.graph.first), len(result.instances.objects)

@@ -11,7 +11,6 @@ from panrecon.io.images import write_image
 from panrecon.io.scan import read_image, read_scan
 from panrecon.networks.inference import first_undone
 from panrecon.pipeline import masks_stage
-from panrecon.threads import parallel_map
 from panrecon.visualization import contact_sheet, detection_overlay, evenly_spaced
 from panrecon.workflow.script import Facts, Stage, run_stage
 
@@ -35,7 +34,7 @@ def main(stage: Stage) -> Facts:
     file = read_detections(stage.output / "detections.json", table)
     detected = [frame for frame in scan.frames if frame.name in file]
     shown = [detected[index] for index in evenly_spaced(len(detected), 8)]
-    images = list(parallel_map(lambda frame: detection_overlay(read(frame), file[frame.name], table), shown))
+    images = [detection_overlay(read(frame), file[frame.name], table) for frame in shown]
     write_image(stage.output / "masks.jpg", contact_sheet(images, columns=4))
     shutil.rmtree(parts)
     stage.say(f"{count} detections in {len(file)} frames")

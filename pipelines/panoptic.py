@@ -10,7 +10,7 @@ from panrecon.io.scan import read_scan, scan_views
 from panrecon.io.scene import read_labelled_scene
 from panrecon.pipeline import panoptic_stage, render_views
 from panrecon.refinement.parameters import RefinementParameters
-from panrecon.visualization import contact_sheet, depth_image, label_colors, labelled_mesh_image
+from panrecon.visualization import contact_sheet, depth_image, isometric_view, label_colors, labelled_image
 from panrecon.workflow.script import Stage, run_stage
 
 
@@ -26,8 +26,8 @@ def main(stage: Stage) -> None:
     final_objects = result.final_objects(scene.objects)
     write_panoptic_mesh(stage.output / "panoptic.ply", panoptic, table)
     write_objects(stage.output / "objects.json", final_objects, table)
-    up = up_direction(scan.poses)
-    write_image(stage.output / "panoptic.png", labelled_mesh_image(panoptic.mesh, panoptic.labels, table, up))
+    overview = isometric_view(panoptic.mesh, up_direction(scan.poses))
+    write_image(stage.output / "panoptic.png", labelled_image(overview, panoptic.labels, table))
     rows = []
     names = read_held_out(stage.folder("field"))
     for view, images in render_views(views, names, panoptic, field, box, table, stage.progress):

@@ -10,7 +10,7 @@ from panrecon.io.semantics import write_classifier, write_point_semantics, write
 from panrecon.pipeline import semantics_stage
 from panrecon.structures import VOID
 from panrecon.threads import do_at_once
-from panrecon.visualization import labelled_mesh_image
+from panrecon.visualization import isometric_view, labelled_image
 from panrecon.workflow.script import Stage, run_stage
 
 
@@ -27,7 +27,7 @@ def main(stage: Stage) -> None:
     picture = stage.output / "semantics.png"
     do_at_once(
         lambda: write_point_semantics(stage.output, scene.mesh, result.points),
-        lambda: write_image(picture, labelled_mesh_image(scene.mesh, labels, scene.table, up)),
+        lambda: write_image(picture, labelled_image(isometric_view(scene.mesh, up), labels, scene.table)),
     )
     before = scene.instances.objects
     renamed = sum(new.category != old.category for new, old in zip(result.objects, before, strict=True))

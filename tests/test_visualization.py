@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from panrecon.geometry.mesh import face_normals
-from panrecon.geometry.projective import invert, project, transform
-from panrecon.structures import VOID, CategoryTable, Detections, Labels, TriangleMesh
+from panrecon.geometry.projective import invert, look_at, project, transform
+from panrecon.geometry.raycasting import Raycaster
+from panrecon.structures import VOID, Camera, CategoryTable, Detections, Labels, TriangleMesh
 from panrecon.visualization import (
     BACKGROUND,
     VOID_COLOR,
@@ -21,6 +22,7 @@ from panrecon.visualization import (
     feature_image,
     isometric_view,
     label_colors,
+    mesh_view,
     orbit_views,
     overlay,
     palette,
@@ -135,6 +137,24 @@ def test_an_overview_sees_into_a_room_from_above() -> None:
     assert (picture[0, 0] == BACKGROUND).all()
     inner = picture[45, 60].astype(int)
     assert inner[0] > inner[1] + 50
+
+
+def test_a_view_is_that_of_a_mesh_without_its_back_faces() -> None:
+    """Nested inverted boxes: rays pass the lids of all of them. The plain twin removes back faces before it casts."""
+    box = trimesh.creation.box((4, 3, 2.5))
+    box.invert()
+    vertices = np.concatenate([box.vertices * scale for scale in (1.0, 0.9, 0.8, 0.7)]).astype(np.float32)
+    faces = np.concatenate([box.faces + k * len(box.vertices) for k in range(4)]).astype(np.int32)
+    colors = np.random.default_rng(0).integers(0, 256, (len(vertices), 3)).astype(np.uint8)
+    mesh = TriangleMesh(vertices, faces, colors)
+    camera = Camera(96, 72, 90.0, 90.0, 47.5, 35.5)
+    pose = look_at(np.array([3.0, -4.0, 5.0]), np.zeros(3), np.array([0.0, 0.0, 1.0]))
+    toward = pose[:3, 3] - mesh.vertices[mesh.faces[:, 0]]
+    front = np.flatnonzero((face_normals(mesh.vertices, mesh.faces) * toward).sum(axis=1) > 0)
+    expected = Raycaster(TriangleMesh(mesh.vertices, mesh.faces[front], colors)).cast(camera, pose).face
+    actual = mesh_view(mesh, camera, pose).face
+    assert (actual != VOID).mean() > 0.2
+    assert (actual == np.append(front, VOID)[expected]).mean() > 0.995  # but at edges
 
 
 def test_a_point_cloud_hides_what_lies_behind() -> None:

@@ -1,6 +1,6 @@
 """The `graph` artifact: superfaces, votes, labels of superfaces, objects with their evidence, corrected 2D labels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from panrecon.structures import (
     SupportingMask,
     View,
 )
+from panrecon.threads import parallel_map
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -131,6 +132,12 @@ def write_frame_labels(folder: Path, frame: str, labels: Labels, table: Category
     """`semantic/<frame>.png` (class ids) and `instance/<frame>.png` (object ids), 0 = void and none."""
     write_ids(folder / "semantic" / f"{frame}.png", ids_of_categories(labels.category, table))
     write_instances(folder / "instance" / f"{frame}.png", labels.instance)
+
+
+def write_labels_of_frames(folder: Path, labels_of_frames: Iterable[tuple[str, Labels]], table: CategoryTable) -> None:
+    """`write_frame_labels` of frames by name, on all cores."""
+    for _ in parallel_map(lambda named: write_frame_labels(folder, *named, table), labels_of_frames):
+        pass
 
 
 def has_frame_labels(folder: Path, frame: str) -> bool:
