@@ -126,5 +126,5 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
 
 def read_arrays(path: Path) -> Mapping[str, np.ndarray]:
     """All arrays of an npz, without executing anything it holds."""
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}

@@ -7,7 +7,8 @@ HF_HUB_OFFLINE and HF_TOKEN apply. Its `hf_hub_download` does not resume what co
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from traceback import clear_frames
+from typing import BinaryIO, Final
 
 import requests
 from huggingface_hub import get_hf_file_metadata, hf_hub_url
@@ -70,12 +71,21 @@ def _append(part: Path, url: str, size: int | None, headers: dict[str, str]) -> 
             with part.open("ab") as output:
                 start = output.tell()
                 if size is None or start < size:
-                    http_get(url, output, resume_size=start, headers=uncompressed, displayed_filename=part.stem)
+                    _append_answer(output, url, start, uncompressed, part.stem)
         except requests.exceptions.ChunkedEncodingError:
             if attempt == ATTEMPTS:
                 raise
         else:
             break
+
+
+def _append_answer(output: BinaryIO, url: str, start: int, headers: dict[str, str], title: str) -> None:
+    """Appends the file at `url` from byte `start` on; ends the connection, which `http_get` leaves open if it fails."""
+    try:
+        http_get(url, output, resume_size=start, headers=headers, displayed_filename=title)
+    except OSError as error:
+        clear_frames(error.__traceback__)
+        raise
 
 
 def _reason(error: Exception) -> str:

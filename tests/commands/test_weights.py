@@ -15,6 +15,7 @@ from pathlib import Path
 import huggingface_hub.constants
 import huggingface_hub.file_download
 import numpy as np
+import psutil
 import pytest
 
 from panrecon.cli import app
@@ -403,6 +404,19 @@ def test_a_full_disk_and_a_folder_that_is_none_are_one_sentence(
     folder.write_text("in the way")
     assert exit_code(NAME) == 2
     assert_one_sentence(capsys.readouterr().err, f"{folder} is a file; name a folder")
+
+
+def test_no_connection_is_left_where_a_file_cannot_be_written(
+    server: Server, register: Register, folder: Path
+) -> None:
+    path = register()
+    folder.mkdir()
+    part_of(path).symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as held:  # with all that its frames hold
+        download.download(CHECKPOINTS[NAME].files[0], path)
+    connections = psutil.Process().net_connections("tcp")
+    assert held.tb is not None
+    assert server.url.split(":")[-1] not in {str(end.raddr.port) for end in connections if end.raddr}
 
 
 def test_other_servers_do_not_see_the_token_of_hugging_face(
