@@ -5,13 +5,17 @@ HF_HUB_OFFLINE and HF_TOKEN apply. Its `hf_hub_download` does not resume what co
 """
 
 import logging
+import time
 from dataclasses import replace
 from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
 from traceback import clear_frames
 from typing import BinaryIO, Final
+from urllib.parse import urljoin
 
 import requests
-from huggingface_hub import get_hf_file_metadata, hf_hub_url
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
 from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.file_download import REGEX_SHA256, http_get
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
@@ -20,6 +24,9 @@ from panrecon.errors import InputError
 from panrecon.networks.checkpoints import RemoteFile, part_of
 
 ATTEMPTS: Final = 3  # to get the rest of a file whose connection is cut; huggingface_hub makes others of its own
+FIRST_ATTEMPTS: Final = 3  # to reach the server at all, a second apart; huggingface_hub would try for 23 s or more
+ATTEMPT_SECONDS: Final = 2.0  # to connect to one address of the server; one that connects and is slower is there
+MAX_SECONDS_TO_REACH: Final = 4.5  # all attempts together
 
 
 def download(file: RemoteFile, path: Path) -> RemoteFile:
@@ -53,14 +60,51 @@ def _transfer(file: RemoteFile, part: Path) -> RemoteFile:
     Hugging Face's tag of a large file is its SHA-256, that of a small one a hash of git, which is none.
     """
     if file.revision is None:
+        _require_answer(file.url)
         _append(part, file.url, file.size, {})
         return file
     url = hf_hub_url(file.revision.repository, file.name, revision=file.revision.commit)
+    _require_answer(url)
     metadata = get_hf_file_metadata(url)
     tag = (metadata.etag or "").lower()
     sha256 = tag if REGEX_SHA256.match(tag) else None
     _append(part, url, file.size or metadata.size, build_hf_headers())
     return replace(file, size=file.size or metadata.size, sha256=file.sha256 or sha256)
+
+
+def _require_answer(url: str) -> None:
+    """Has the server of `url`, or the proxy before it, answer anything at all before a download with its retries.
+
+    In a thread of its own, for looking up a name has no timeout, and every address of the name its own.
+
+    Raises:
+        requests.ConnectionError: nothing answers.
+    """
+    if constants.HF_HUB_OFFLINE:
+        return  # the request that follows says so
+    answers: Queue[bool] = Queue()
+    Thread(target=lambda: answers.put(_answers(urljoin(url, "/"))), daemon=True).start()
+    try:
+        is_there = answers.get(timeout=MAX_SECONDS_TO_REACH)
+    except Empty:
+        is_there = False
+    if not is_there:
+        raise requests.ConnectionError(f"{url} is out of reach")
+
+
+def _answers(url: str) -> bool:
+    """Whether the server answers, be it by an error or too slowly."""
+    for attempt in range(FIRST_ATTEMPTS):
+        if attempt:
+            time.sleep(1)
+        try:
+            requests.head(url, timeout=ATTEMPT_SECONDS).close()
+        except requests.ConnectionError:
+            continue
+        except requests.Timeout:
+            return True
+        return True
+    return False
 
 
 def _append(part: Path, url: str, size: int | None, headers: dict[str, str]) -> None:

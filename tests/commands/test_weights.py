@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from unittest.mock import Mock
 
 import huggingface_hub.constants
 import huggingface_hub.file_download
 import numpy as np
 import psutil
 import pytest
+import requests
 
 from panrecon.cli import app
 from panrecon.errors import InputError
@@ -48,6 +50,9 @@ class Server:
     served: int = 0
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
+        if request.path == "/":
+            request.send_error(404)  # as any answer it shows that there is a server
+            return
         self.tokens.add(request.headers.get("Authorization"))
         if self.status != 200:
             self.starts.append(0)
@@ -348,6 +353,36 @@ def test_offline_the_sentence_names_the_file_and_its_place(
     assert not path.parent.joinpath("checksums.json").exists()
 
 
+def test_where_nothing_answers_it_is_said_before_the_attempts_end(
+    server: Server, register: Register, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    register()
+    monkeypatch.setattr(download, "MAX_SECONDS_TO_REACH", 0.1)
+    test_is_over = threading.Event()
+
+    def silence(*_: object, **__: object) -> None:
+        test_is_over.wait()
+        raise requests.ReadTimeout
+
+    monkeypatch.setattr(requests, "head", silence)
+    assert exit_code(NAME) == 2
+    test_is_over.set()
+    assert_one_sentence(capsys.readouterr().err, url_of_checkpoint(), "no connection")
+    assert not server.starts
+
+
+@pytest.mark.parametrize("failure", [requests.ConnectionError, requests.ReadTimeout])
+def test_a_server_that_is_reached_late_or_slowly_is_asked(
+    register: Register, monkeypatch: pytest.MonkeyPatch, failure: type[Exception]
+) -> None:
+    path = register()
+    head = Mock(side_effect=[failure, Mock()])
+    monkeypatch.setattr(requests, "head", head)
+    assert exit_code(NAME) == 0
+    assert path.read_bytes() == CONTENT
+    assert head.call_count == (2 if failure is requests.ConnectionError else 1)
+
+
 def test_a_refusal_is_not_asked_for_again(
     server: Server, register: Register, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -406,9 +441,7 @@ def test_a_full_disk_and_a_folder_that_is_none_are_one_sentence(
     assert_one_sentence(capsys.readouterr().err, f"{folder} is a file; name a folder")
 
 
-def test_no_connection_is_left_where_a_file_cannot_be_written(
-    server: Server, register: Register, folder: Path
-) -> None:
+def test_no_connection_is_left_where_a_file_cannot_be_written(server: Server, register: Register, folder: Path) -> None:
     path = register()
     folder.mkdir()
     part_of(path).symlink_to("/dev/full")
