@@ -296,6 +296,8 @@ def load_settings(files: Sequence[Path] = (), overrides: Sequence[str] = ()) -> 
 
 def read_settings_file(file: Path) -> Mapping[str, Any]:
     """The sections of one YAML file, not checked."""
+    if file.is_dir():
+        raise InputError(f"The settings file {file} is a folder; name a YAML file in it.")
     if not file.is_file():
         raise InputError(f"The settings file {file} does not exist; name a YAML file.")
     try:

@@ -89,6 +89,8 @@ def test_a_file_of_no_settings_is_an_error(tmp_path: Path, content: str) -> None
 def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.yaml does not exist"):
         load_settings([tmp_path / "none.yaml"])
+    with pytest.raises(InputError, match=f"{tmp_path} is a folder; name a YAML file in it"):
+        load_settings([tmp_path])
 
 
 def test_settings_are_frozen() -> None:

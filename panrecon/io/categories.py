@@ -23,12 +23,13 @@ def find_table(name_or_path: str | Path) -> Path:
     """
     path = Path(name_or_path)
     named = TABLES / f"{path}.csv"
-    if path.is_file() or path.suffix == ".csv":
+    if path.is_file() or (path.suffix == ".csv" and not path.is_dir()):
         return path
     if len(path.parts) == 1 and named.is_file():
         return named
     names = ", ".join(sorted(table.stem for table in TABLES.glob("*.csv")))
-    raise InputError(f"There is no class table {path}; name a CSV file, or one of {names}.")
+    where = f"The class table {path} is a folder" if path.is_dir() else f"There is no class table {path}"
+    raise InputError(f"{where}; name a CSV file, or one of {names}.")
 
 
 def read_categories(path: Path) -> CategoryTable:

@@ -2,6 +2,7 @@
 
 import re
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 
@@ -148,7 +149,7 @@ def test_lidar_benchmarks_count_from_one_things_first(name: str, size: int, thin
     assert categories.is_thing.tolist() == [True] * things + [False] * (size - things)
 
 
-def test_a_table_is_found_by_its_name_or_its_path() -> None:
+def test_a_table_is_found_by_its_name_or_its_path(tmp_path: Path) -> None:
     assert find_table("scannet20") == TABLES / "scannet20.csv"
     assert find_table(TABLES / "kitti360.csv") == TABLES / "kitti360.csv"
     with pytest.raises(InputError, match=r"There is no class table scannet30; .*nuscenes, scannet20, scannet200"):
@@ -157,3 +158,7 @@ def test_a_table_is_found_by_its_name_or_its_path() -> None:
         read_categories(find_table("here/classes.csv"))
     with pytest.raises(InputError, match="There is no class table data/scannet20"):
         find_table("data/scannet20")
+    (tmp_path / "scannet20.csv").mkdir()
+    for folder in (tmp_path, tmp_path / "scannet20.csv"):
+        with pytest.raises(InputError, match=f"The class table {folder} is a folder; name a CSV file"):
+            find_table(folder)
