@@ -1,7 +1,7 @@
 """Is the consensus rule better than the written one and plain fusion, on equal masks? Fixed detections, strict PQ.
 
-The rendered scenes with their fixed detections (faults 1 and 2, three seeds each), and the real scan: all its frames,
-and five random subsets of 90 % of them, from the mesh on. Without the data folder there is nothing to compare.
+The rendered scenes with their fixed detections (faults 1 and 2, three seeds each), and the real scans: all their
+frames, and five random subsets of 90 % of them, from the mesh on. Without the data folder there is nothing to compare.
 """
 
 from collections.abc import Mapping, Sequence

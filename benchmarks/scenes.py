@@ -13,7 +13,7 @@ from panrecon.terminal import console
 DATASET: Final = "scannet"
 RENDERED: Final = ("house_kitchen", "house_living", "drake_living")
 DETECTIONS: Final = "detections/faults1_seed0.json"  # as faulty as Grounded-SAM on real rooms
-REAL: Final = ("hololens_office",)
+REAL: Final = ("hololens_office", "kitchen7")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def room(seed: int, folder: Path) -> BenchScene:
 
 
 def shared_scenes(shared: Path, features: Path) -> list[BenchScene]:
-    """The rendered scenes, their simulated features in `features`/<scene>, and the real one with its own."""
+    """The rendered scenes, their simulated features in `features`/<scene>, and the real ones with their own."""
     rendered = [
         BenchScene(
             "rendered",

@@ -19,9 +19,9 @@ about 0.7, precision about 0.75, SQ about 0.8 a view), never Grounded-SAM's or D
 baseline: the labels of all frames fused by a vote of voxels, ids matched greedily, on the same masks.
 
 Scenes called `room` are built in. `house_kitchen`, `house_living`, `drake_living` (photo-textured rooms, ray-traced,
-with exact truth), `hololens_office` (a real scan with masks and features of small real networks and a truth of our own)
-and `city_a` (a rendered street) are not part of the repository; a script says so where they are absent. What was
-measured at earlier commits, and not again: [earlier results](../earlier_results.md).
+with exact truth), `hololens_office`, `kitchen7` (real scans with masks and features of small real networks and a truth
+of our own) and `city_a` (a rendered street) are not part of the repository; a script says so where they are absent.
+What was measured at earlier commits, and not again: [earlier results](../earlier_results.md).
 """
 
 
