@@ -17,7 +17,7 @@ from panrecon.datasets.semantic_kitti import format as semantic_kitti
 from panrecon.datasets.semantic_kitti.write import SemanticKITTIWriter
 from panrecon.io.categories import find_table, read_categories
 from panrecon.io.features import write_point_features
-from panrecon.io.files import write_json
+from panrecon.io.files import added_to, write_json
 from panrecon.simulation.predictions.point_features import simulated_point_features, simulated_text_embeddings
 from panrecon.simulation.street.benchmark_labels import Benchmark, benchmark_labels, benchmark_names
 from panrecon.simulation.street.lidar import HDL_32E, HDL_64E, LidarModel
@@ -30,7 +30,7 @@ from panrecon.simulation.street.vehicle import (
     stereo_sensors,
     surround_sensors,
 )
-from panrecon.structures import Labels
+from panrecon.structures import Labels, Rig
 from panrecon.terminal import track
 
 # nuScenes' ego frame lies on the road, x forward, y left, z up; its LiDAR has x right, y forward, z up.
@@ -62,22 +62,27 @@ class StreetRecording:
 
 
 def write_kitti360(folder: Path, recording: StreetRecording) -> None:
-    """Writes a data set of one drive in KITTI-360's layout.
+    """Adds one drive to a data set in KITTI-360's layout, whole or not at all.
 
     Raises:
         InputError: the drive exists, or the data set has another calibration.
     """
-    street = recording.street
     rig = kitti360_rig(recording.width)
+    drive = f"2013_05_28_drive_{9000 + recording.street.seed}_sync"
+    kitti360.require_same_calibration(folder, rig)
+    with added_to(folder, Path("data_2d_raw", drive)) as root:
+        _write_drive(KITTI360Writer(root, drive, rig), root / "data_3d_raw" / drive / FEATURES, recording, rig)
+
+
+def _write_drive(writer: KITTI360Writer, features_folder: Path, recording: StreetRecording, rig: Rig) -> None:
+    street = recording.street
     labels = benchmark_labels(street, "kitti360", read_categories(find_table("kitti360")))
 
     def ids(truth: Labels) -> kitti360.Ids:
         semantic, number_in_class = labels.raw_ids(truth)
         return kitti360.Ids(semantic, semantic * kitti360.INSTANCES_PER_CLASS + number_in_class)
 
-    drive = f"2013_05_28_drive_{9000 + street.seed}_sync"
-    writer = KITTI360Writer(folder, drive, rig)
-    features = PointFeatureWriter(folder / "data_3d_raw" / drive / FEATURES, recording, "kitti360")
+    features = PointFeatureWriter(features_folder, recording, "kitti360")
     static = StaticPointAccumulator(street)
     for frame in recording.sequence(stereo_sensors(rig), HDL_64E):
         images = [view.color for view in frame.views]
@@ -90,15 +95,19 @@ def write_kitti360(folder: Path, recording: StreetRecording) -> None:
 
 
 def write_semantic_kitti(folder: Path, recording: StreetRecording) -> None:
-    """Writes a sequence in SemanticKITTI's layout; its name is the seed.
+    """Adds a sequence to a data set in SemanticKITTI's layout, whole or not at all; its name is the seed.
 
     Raises:
         InputError: the sequence exists.
     """
-    street = recording.street
+    name = f"{recording.street.seed:02d}"
+    with added_to(folder, Path("sequences", name)) as root:
+        _write_sequence(semantic_kitti.sequence_folder(root, name), recording)
+
+
+def _write_sequence(sequence: Path, recording: StreetRecording) -> None:
     rig = kitti360_rig(recording.width)
-    labels = benchmark_labels(street, "semantic_kitti", read_categories(find_table("semantic_kitti")))
-    sequence = semantic_kitti.sequence_folder(folder, f"{street.seed:02d}")
+    labels = benchmark_labels(recording.street, "semantic_kitti", read_categories(find_table("semantic_kitti")))
     writer = SemanticKITTIWriter(sequence, rig)
     features = PointFeatureWriter(sequence / FEATURES, recording, "semantic_kitti")
     for frame in recording.sequence(stereo_sensors(rig), HDL_64E):
@@ -111,16 +120,23 @@ def write_semantic_kitti(folder: Path, recording: StreetRecording) -> None:
 
 
 def write_nuscenes(folder: Path, recording: StreetRecording) -> None:
-    """Writes a data set of one scene in nuScenes' layout; every frame is a key frame, all sensors measure at once.
+    """Writes a data set of one scene in nuScenes' layout, whole or not at all.
+
+    Every frame is a key frame, all sensors measure at once.
 
     Raises:
         InputError: the folder holds samples.
     """
+    with added_to(folder, Path("samples")) as root:
+        _write_scene(root, recording)
+
+
+def _write_scene(root: Path, recording: StreetRecording) -> None:
     street = recording.street
     sensors = surround_sensors(recording.width)
     labels = benchmark_labels(street, "nuscenes", read_categories(find_table("nuscenes")))
-    writer = NuScenesWriter(folder, f"simulated-street-{street.seed:04d}", _nuscenes_sensors(sensors))
-    features = PointFeatureWriter(folder / FEATURES, recording, "nuscenes")
+    writer = NuScenesWriter(root, f"simulated-street-{street.seed:04d}", _nuscenes_sensors(sensors))
+    features = PointFeatureWriter(root / FEATURES, recording, "nuscenes")
     for frame in recording.sequence(sensors, HDL_32E):
         world_from_ego = frame.world_from_vehicle @ np.linalg.inv(_EGO_FROM_VEHICLE)
         images = [view.color for view in frame.views]

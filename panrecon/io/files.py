@@ -23,12 +23,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         InputError: a file is where the folder must be, or the folder cannot be made.
         UnwritableError: the folder cannot be written to, for want of rights or room.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"{path.parent} cannot be a folder, a file is in its way; move it or name another.") from error
-    except OSError as error:
-        raise InputError(f"{path.parent} cannot be made: {reason_of_system(error)}; name another folder.") from error
+    _make_folder(path.parent)
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
         yield partial
@@ -40,6 +35,15 @@ def atomic_write(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"{folder} cannot be a folder, a file is in its way; move it or name another.") from error
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made: {reason_of_system(error)}; name another folder.") from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -92,6 +96,41 @@ def new_folder(folder: Path) -> Iterator[Path]:
         (aside / folder.name).replace(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def added_to(folder: Path, mark: Path) -> Iterator[Path]:
+    """A folder to write to, whose content joins what `folder` holds only if the block succeeds.
+
+    `mark` is a path below both by which readers know that the addition is there; it is moved last. What a killed
+    process left is removed first.
+
+    Raises:
+        InputError: `folder` has the mark, is a file, or cannot be made.
+    """
+    must_be_new(folder / mark)
+    is_new = not folder.exists()
+    _make_folder(folder)
+    aside = folder / f".{mark.name}.partial"
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        yield aside
+        _move_into(aside, folder, aside / mark)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()  # if nothing came into it
+
+
+def _move_into(source: Path, target: Path, mark: Path) -> None:
+    """Moves all that `source` holds, what is or holds `mark` last; folders that are there keep what they have."""
+    for path in sorted(source.iterdir(), key=mark.is_relative_to):
+        existing = target / path.name
+        if path.is_dir() and existing.is_dir():
+            _move_into(path, existing, mark)
+        else:
+            path.replace(existing)
 
 
 def json_text(content: Any) -> str:

@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 from typer.testing import CliRunner
 
 from panrecon.cli import app
+from panrecon.commands import simulate_street
 from panrecon.datasets.kitti360.format import SEMANTICS_2D, SEMANTICS_3D, Drive
 from panrecon.datasets.kitti360.ground_truth import (
     drive_points,
@@ -329,6 +330,32 @@ def test_frames_of_an_earlier_drive_are_not_mixed_with_new_ones(
     result = CliRunner().invoke(app, ["simulate", "street", str(root), *SMALL, "--layout", layout])
     assert result.exit_code == 2
     assert before == sorted((path, path.stat().st_mtime_ns) for path in root.rglob("*"))
+
+
+@pytest.mark.parametrize("layout", ["kitti360", "semantic_kitti", "nuscenes"])
+def test_a_street_joins_what_a_folder_holds_whole_or_not_at_all(
+    layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["simulate", "street", str(tmp_path / "set"), *SMALL, "--frames", "1", "--layout", layout]
+    with monkeypatch.context() as power:
+        power.setattr(simulate_street.PointFeatureWriter, "add", lambda *_: 1 / 0)
+        assert isinstance(CliRunner().invoke(app, command).exception, ZeroDivisionError)
+        assert not (tmp_path / "set").exists()
+        (tmp_path / "set").mkdir()
+        (tmp_path / "set" / "notes.txt").write_text("mine")
+        assert isinstance(CliRunner().invoke(app, command).exception, ZeroDivisionError)
+        assert [path.name for path in tmp_path.glob("**/*")] == ["set", "notes.txt"]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert (tmp_path / "set" / "notes.txt").read_text() == "mine"
+    assert not list(tmp_path.rglob("*.partial*"))
+
+
+def test_a_street_takes_no_place_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "set").write_text("mine")
+    result = CliRunner().invoke(app, ["simulate", "street", str(tmp_path / "set"), *SMALL], env={"COLUMNS": "300"})
+    assert result.exit_code == 2
+    assert f"{tmp_path / 'set'} cannot be a folder, a file is in its way" in " ".join(result.stderr.split())
+    assert (tmp_path / "set").read_text() == "mine"
 
 
 def test_drives_of_one_data_set_share_their_calibration(tmp_path: Path) -> None:

@@ -8,7 +8,16 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from panrecon.errors import InputError
-from panrecon.io.files import atomic_write, new_folder, read_arrays, read_json, write_arrays, write_json, write_text
+from panrecon.io.files import (
+    added_to,
+    atomic_write,
+    new_folder,
+    read_arrays,
+    read_json,
+    write_arrays,
+    write_json,
+    write_text,
+)
 
 
 def test_a_failed_write_leaves_nothing_and_keeps_what_was_there(tmp_path: Path) -> None:
@@ -113,3 +122,23 @@ def test_a_new_folder_is_whole_or_absent(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="exists already"):
         write(fails=False)
     assert read_json(tmp_path / "room" / "deep" / "a.json") == [1]
+
+
+def test_what_is_added_to_a_folder_joins_what_is_there_and_its_mark_comes_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = []
+    move = Path.replace
+    monkeypatch.setattr(Path, "replace", lambda path, target: moved.append(path.name) or move(path, target))
+    write_text(tmp_path / "images" / "old" / "0.png", "old")
+    (tmp_path / ".new.partial" / "killed").mkdir(parents=True)  # as a killed process leaves it
+    with added_to(tmp_path, Path("images", "new")) as aside:
+        for name in ("images/new/0.png", "images/also/0.png", "poses/new.txt", "zeros/new.txt"):
+            write_text(aside / name, "new")
+        moved.clear()
+    assert sorted(moved[:3]) == ["also", "poses", "zeros"]
+    assert moved[3:] == ["new"]
+    names = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
+    assert names == ["images/also/0.png", "images/new/0.png", "images/old/0.png", "poses/new.txt", "zeros/new.txt"]
+    with pytest.raises(InputError, match="exists already"), added_to(tmp_path, Path("images", "new")):
+        pass

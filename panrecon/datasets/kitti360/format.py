@@ -155,16 +155,20 @@ def frame_name(frame_index: int) -> str:
 
 
 def write_calibration(root: Path, rig: Rig) -> None:
-    """Writes the three files of `calibration/`; rectified images have no distortion, so none is written.
+    """Writes the three files of `calibration/`; rectified images have no distortion, so none is written."""
+    write_texts({root / "calibration" / name: text for name, text in _calibration(rig).items()})
+
+
+def require_same_calibration(root: Path, rig: Rig) -> None:
+    """Nothing, for a data set that has this calibration or none.
 
     Raises:
-        InputError: the data set has another calibration, which drives that lie there need.
+        InputError: it has another, which drives that lie there need.
     """
-    texts = {root / "calibration" / name: text for name, text in _calibration(rig).items()}
-    for path, text in texts.items():
+    for name, text in _calibration(rig).items():
+        path = root / "calibration" / name
         if path.is_file() and path.read_text() != text:
             raise InputError(f"{path} belongs to other cameras; name another folder, or the width it was made with.")
-    write_texts(texts)
 
 
 def write_poses(root: Path, drive: str, world_from_vehicle: Mapping[int, Float[np.ndarray, "4 4"]], rig: Rig) -> None:

@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from panrecon.datasets.kitti360 import format as kitti360
-from panrecon.io.files import must_be_new
 from panrecon.structures import Rig
 
 
@@ -15,12 +14,7 @@ class KITTI360Writer:
     """Takes frames in any order; what belongs to all frames (poses, times, static points) is written by `finish`."""
 
     def __init__(self, root: Path, drive: str, rig: Rig) -> None:
-        """Writes the calibration.
-
-        Raises:
-            InputError: the drive exists, or the data set in `root` has another calibration.
-        """
-        must_be_new(root / "data_2d_raw" / drive)
+        """Writes the calibration."""
         kitti360.write_calibration(root, rig)
         self._root = root
         self._drive = drive

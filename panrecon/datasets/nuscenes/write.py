@@ -11,7 +11,6 @@ from jaxtyping import Float, Int, UInt8
 
 from panrecon.datasets.nuscenes import format as nuscenes
 from panrecon.datasets.points import write_points
-from panrecon.io.files import must_be_new
 from panrecon.io.images import write_image
 from panrecon.structures import Camera
 
@@ -37,12 +36,7 @@ class NuScenesWriter:
     """
 
     def __init__(self, root: Path, scene: str, sensors: NuScenesSensors) -> None:
-        """Writes nothing yet.
-
-        Raises:
-            InputError: `root` holds samples.
-        """
-        must_be_new(root / "samples")
+        """Writes nothing yet."""
         self._root = root
         self._scene = scene
         self._sensors = sensors

@@ -9,7 +9,6 @@ from jaxtyping import Float, Int, UInt8
 
 from panrecon.datasets.points import write_points
 from panrecon.datasets.semantic_kitti import format as semantic_kitti
-from panrecon.io.files import must_be_new
 from panrecon.io.images import write_image
 from panrecon.structures import Rig
 
@@ -20,12 +19,7 @@ class SemanticKITTIWriter:
     """Takes frames in the order of their names; poses and times are written by `finish`."""
 
     def __init__(self, sequence: Path, rig: Rig) -> None:
-        """Writes the calibration; the colour cameras 2 and 3 are the rectified ones of `rig`.
-
-        Raises:
-            InputError: the sequence exists.
-        """
-        must_be_new(sequence)
+        """Writes the calibration; the colour cameras 2 and 3 are the rectified ones of `rig`."""
         self._sequence = sequence
         self._vehicle_from_camera_0 = _vehicle_from_camera_0(rig)
         self._world_from_camera_0: list[Float[np.ndarray, "4 4"]] = []
