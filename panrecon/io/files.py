@@ -29,7 +29,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
         yield partial
         partial.replace(path)
     except OSError as error:
-        if error.errno not in UNWRITABLE or error.filename not in (None, str(partial)):
+        is_own = error.filename in (None, str(partial)) or error.filename2 == str(partial)
+        if error.errno not in UNWRITABLE or not is_own:
             raise
         raise UnwritableError(f"{path} cannot be written: {reason_of_system(error)}; name another folder.") from error
     finally:

@@ -99,6 +99,14 @@ def test_what_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["mesh.ply"]
 
 
+def test_a_copy_to_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match="cannot be written: no space left"),
+        atomic_write(tmp_path / "copy") as partial,
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device", "/another/file", None, str(partial))
+
+
 def test_what_cannot_be_read_while_writing_is_not_called_unwritable(tmp_path: Path) -> None:
     with pytest.raises(PermissionError), atomic_write(tmp_path / "copy"):
         raise PermissionError(errno.EACCES, "Permission denied", "/another/file")
@@ -127,9 +135,14 @@ def test_a_new_folder_is_whole_or_absent(tmp_path: Path) -> None:
 def test_what_is_added_to_a_folder_joins_what_is_there_and_its_mark_comes_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    moved = []
+    moved: list[str] = []
     move = Path.replace
-    monkeypatch.setattr(Path, "replace", lambda path, target: moved.append(path.name) or move(path, target))
+
+    def record(path: Path, target: Path) -> Path:
+        moved.append(path.name)
+        return move(path, target)
+
+    monkeypatch.setattr(Path, "replace", record)
     write_text(tmp_path / "images" / "old" / "0.png", "old")
     (tmp_path / ".new.partial" / "killed").mkdir(parents=True)  # as a killed process leaves it
     with added_to(tmp_path, Path("images", "new")) as aside:
