@@ -1,7 +1,7 @@
 """`panrecon lidar`: open-vocabulary panoptic segmentation of LiDAR scans: features, train, infer, evaluate, masks."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -109,13 +109,15 @@ def train(
     from panrecon.io.tensorboard import import_writer
     from panrecon.lidar.variants import variant as variant_of
 
-    with exit_on_input_error(), locked(out, "lidar", "choose another --out"):
+    with ExitStack() as stack:
+        stack.enter_context(exit_on_input_error())
         if tensorboard:
             import_writer()  # raises before anything is read
         scans = _scans(layout, folders, every)
         novel_classes = _novel_classes(layout, novel)
         text_embeddings = _text_embeddings(scans, features, novel_classes)
         method = variant_of(variant, _full_method(size, layout, text_embeddings.embedding.shape[1], steps, seed))
+        stack.enter_context(locked(out, "lidar", "choose another --out"))  # makes the folder
         record = NetworkRecord(
             network=method.network,
             layout=layout.value,

@@ -4,22 +4,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
-from safetensors.torch import load_file, save
 from torch import Tensor
 
 from panrecon.config import FieldSettings
 from panrecon.field.field import PanopticField, SceneBox, build_field
 from panrecon.field.fit import FittedField
 from panrecon.field.sampling import FieldData
-from panrecon.io.files import atomic_write, read_json, write_json, write_text
+from panrecon.io.files import read_json, write_json, write_text
+from panrecon.io.tensors import read_tensors, write_tensors
 
 
 def write_field(
     folder: Path, fitted: FittedField, data: FieldData, settings: FieldSettings, held_out: Sequence[str]
 ) -> None:
     """Writes `field.safetensors`, `field.json` (box, sizes, settings, held-out frames) and `losses.csv`."""
-    _write_tensors(folder / "field.safetensors", fitted.field.state_dict())
+    write_tensors(folder / "field.safetensors", fitted.field.state_dict())
     box = {"origin": data.box.origin.tolist(), "size": data.box.size.tolist()}
     sizes = {"categories": data.categories, "instances": data.instances, "feature_width": data.feature_width}
     about = {"box": box, **sizes, "held_out": list(held_out), "settings": settings.model_dump(mode="json")}
@@ -30,13 +29,17 @@ def write_field(
 
 
 def read_field(folder: Path) -> tuple[PanopticField, SceneBox]:
-    """The trained field, on the CPU, and its box."""
+    """The trained field, on the CPU, and its box.
+
+    Raises:
+        InputError: its weights are damaged.
+    """
     content = read_json(folder / "field.json")
     box = SceneBox(np.array(content["box"]["origin"]), np.array(content["box"]["size"]))
     settings = FieldSettings.model_validate(content["settings"])
     sizes = (content["categories"], content["instances"], content["feature_width"])
     field = build_field(box, settings, *sizes)
-    field.load_state_dict(load_file(folder / "field.safetensors"))
+    field.load_state_dict(read_tensors(folder / "field.safetensors"))
     return field.eval(), box
 
 
@@ -47,20 +50,19 @@ def read_held_out(folder: Path) -> list[str]:
 
 def write_checkpoint(folder: Path, state: Mapping[str, Tensor]) -> None:
     """Writes the state of a training that a later run resumes from."""
-    _write_tensors(folder / "checkpoint.safetensors", state)
+    write_tensors(folder / "checkpoint.safetensors", state)
 
 
 def read_checkpoint(folder: Path) -> dict[str, Tensor] | None:
-    """The state that a killed run left; None without any."""
+    """The state that a killed run left; None without any.
+
+    Raises:
+        InputError: it is damaged.
+    """
     path = folder / "checkpoint.safetensors"
-    return load_file(path) if path.is_file() else None
+    return read_tensors(path) if path.is_file() else None
 
 
 def remove_checkpoint(folder: Path) -> None:
     """Removes the checkpoint, if there is one."""
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
-
-
-def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    with atomic_write(path) as partial:
-        partial.write_bytes(save({name: torch.clone(value).contiguous() for name, value in tensors.items()}))

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import load_file, save
 from torch import Tensor
 
 from panrecon.errors import InputError
-from panrecon.io.files import atomic_write, read_json, write_json, write_text
+from panrecon.io.files import read_json, write_json, write_text
+from panrecon.io.tensors import read_tensors, write_tensors
 from panrecon.lidar.network import PanopticNetwork
 from panrecon.lidar.settings import (
     AugmentationSettings,
@@ -46,7 +46,7 @@ class NetworkRecord:
 
 def write_network(folder: Path, trained: TrainedNetwork, record: NetworkRecord) -> None:
     """Writes network.safetensors, network.json and losses.csv (a line a step), and removes the checkpoint."""
-    _write_tensors(folder / "network.safetensors", trained.network.state_dict())
+    write_tensors(folder / "network.safetensors", trained.network.state_dict())
     history = np.stack(list(trained.losses.values()), axis=1)
     lines = [",".join([str(step), *(f"{value:.6g}" for value in losses)]) for step, losses in enumerate(history)]
     write_text(folder / "losses.csv", "\n".join([",".join(["step", *trained.losses]), *lines]) + "\n")
@@ -59,7 +59,7 @@ def read_network(folder: Path) -> tuple[PanopticNetwork, NetworkRecord]:
     """The network, on the CPU and in evaluation mode, and its record.
 
     Raises:
-        InputError: there is none, or it was not written by this version's `panrecon lidar train`.
+        InputError: there is none, it is damaged, or it was not written by this version's `panrecon lidar train`.
     """
     weights_file = folder / "network.safetensors"
     record_file = folder / "network.json"
@@ -72,14 +72,17 @@ def read_network(folder: Path) -> tuple[PanopticNetwork, NetworkRecord]:
     except (KeyError, TypeError) as error:
         raise InputError(f"{record_file} is no record of a LiDAR network: {error}; train again.") from error
     network = PanopticNetwork(record.network, np.array(record.base_is_thing))
-    network.load_state_dict(load_file(weights_file))
+    try:
+        network.load_state_dict(read_tensors(weights_file))
+    except RuntimeError as error:
+        raise InputError(f"{weights_file} holds no weights of the network of {record_file}; train again.") from error
     return network.eval(), record
 
 
 def write_checkpoint(folder: Path, state: Mapping[str, Tensor], record: NetworkRecord) -> None:
     """Writes the state that a training of the same record resumes from (`Trainer.state`)."""
     write_json(folder / CHECKPOINT_RECORD, asdict(record))
-    _write_tensors(folder / CHECKPOINT, state)
+    write_tensors(folder / CHECKPOINT, state)
 
 
 def read_checkpoint(folder: Path, record: NetworkRecord) -> dict[str, Tensor] | None:
@@ -101,7 +104,7 @@ def read_checkpoint(folder: Path, record: NetworkRecord) -> dict[str, Tensor] | 
             f"The half-finished training in {folder} is of other scans or settings, or of another version; remove "
             f"{state_file} to train anew, or choose another --out."
         )
-    return load_file(state_file)
+    return read_tensors(state_file)
 
 
 def _record(content: Any) -> NetworkRecord:
@@ -118,8 +121,3 @@ def _record(content: Any) -> NetworkRecord:
 
 def _tuple(value: Any) -> Any:
     return tuple(_tuple(item) for item in value) if isinstance(value, list) else value
-
-
-def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    with atomic_write(path) as partial:
-        partial.write_bytes(save({name: value.detach().clone().contiguous() for name, value in tensors.items()}))

@@ -1,13 +1,13 @@
 """`panrecon lidar` as a user runs it, on small simulated streets."""
 
 import json
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from typer.testing import CliRunner, Result
 
@@ -17,6 +17,7 @@ from panrecon.datasets.lidar_base import LidarDataset
 from panrecon.errors import InputError
 from panrecon.io.images import read_size
 from panrecon.io.lidar import read_network
+from panrecon.io.tensors import write_tensors
 from panrecon.lidar import settings as network_settings
 from panrecon.lidar import train as training
 from panrecon.lidar.settings import small_training
@@ -127,14 +128,33 @@ def test_wrong_input_is_refused_in_a_sentence(street: tuple[str, Path], tmp_path
         done = panrecon("lidar", "train", str(folder), *common, *wrong)
         assert done.exit_code == 2, done.stdout + done.stderr
         assert "error:" in done.stderr
-        assert not (tmp_path / "n" / "network.json").exists()
+        assert not (tmp_path / "n").exists()
     nothing = panrecon("lidar", "train", str(tmp_path), *common)
     assert nothing.exit_code == 2
     assert "in " + str(tmp_path) in nothing.stderr.replace("\n", " ")
-    shutil.rmtree(tmp_path / "n", ignore_errors=True)
+    assert not (tmp_path / "n").exists()
     missing = panrecon("lidar", "infer", str(folder), "--network", str(tmp_path / "n"), "--out", str(tmp_path / "o"))
     assert missing.exit_code == 2
     assert "There is no network.json in" in missing.stderr
+
+
+def test_weights_that_are_damaged_or_of_another_network_are_one_sentence(
+    street: tuple[str, Path], tmp_path: Path
+) -> None:
+    layout, folder = street
+    network, weights = tmp_path / "network", tmp_path / "network" / "network.safetensors"
+    train = ["lidar", "train", str(folder), "--layout", layout, "--out", str(network), "--steps", "1"]
+    assert panrecon(*train).exit_code == 0
+    infer = ["lidar", "infer", str(folder), "--network", str(network), "--out", str(tmp_path / "out")]
+    content = weights.read_bytes()
+    weights.write_bytes(content[: len(content) // 2])
+    damaged = panrecon(*infer)
+    write_tensors(weights, {"weight": torch.zeros(3)})
+    foreign = panrecon(*infer)
+    for done, words in ((damaged, "cannot be read as safetensors"), (foreign, "holds no weights of the network of")):
+        assert done.exit_code == 2, done.exception
+        assert f"{weights} {words}" in " ".join(done.stderr.split())
+    assert not (tmp_path / "out").exists()
 
 
 def test_scans_of_a_drive_are_labelled_in_its_own_classes_and_become_masks(
