@@ -38,6 +38,7 @@ from panrecon.geometry.projective import up_direction
 from panrecon.geometry.raycasting import index_kept
 from panrecon.io.categories import read_categories, write_categories
 from panrecon.io.detections import compressed
+from panrecon.io.files import joined_to
 from panrecon.io.graph import write_objects
 from panrecon.io.kept import images_kept
 from panrecon.io.mesh import write_panoptic_mesh
@@ -145,13 +146,16 @@ class Reconstruction(pipeline.Reconstruction):
 
     def save(self, folder: str | Path) -> None:
         """Writes `panoptic.ply` (vertex properties `category`: the table's id, and `instance`: from 1; 0 = none),
-        `objects.json` and `classes.csv`, as a run leaves them.
+        `objects.json` and `classes.csv`, as a run leaves them: all three or none. Files of these names are replaced.
+
+        Raises:
+            InputError: the folder is a file, or it cannot be written to, for want of rights or room.
         """
-        target = Path(folder)
         panoptic = PanopticMesh(self.mesh, Labels(self.category, self.instance))
-        write_panoptic_mesh(target / "panoptic.ply", panoptic, self.table)
-        write_objects(target / "objects.json", self.objects, self.table)
-        write_categories(target / "classes.csv", self.table)
+        with joined_to(Path(folder), Path("panoptic.ply")) as aside:
+            write_panoptic_mesh(aside / "panoptic.ply", panoptic, self.table)
+            write_objects(aside / "objects.json", self.objects, self.table)
+            write_categories(aside / "classes.csv", self.table)
 
 
 @missing_package_as(ImportError)

@@ -82,6 +82,39 @@ def test_python_and_the_command_line_give_the_same_bytes(room: Path, result: pr.
     assert (tmp_path / "saved" / "classes.csv").read_bytes() == (run / "scan" / "classes.csv").read_bytes()
 
 
+def test_a_result_is_saved_whole_or_not_at_all(
+    result: pr.Reconstruction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise pr.InputError("No room is left.")
+
+    before = {"panoptic.ply": "old", "objects.json": "old", "notes.txt": "mine"}
+    (tmp_path / "used").mkdir()
+    for name, text in before.items():
+        (tmp_path / "used" / name).write_text(text)
+    with monkeypatch.context() as disk:
+        disk.setattr("panrecon.api.write_categories", full)
+        for name in ("new", "used"):
+            with pytest.raises(pr.InputError, match="No room"):
+                result.save(tmp_path / name)
+    assert not (tmp_path / "new").exists()
+    assert {path.name: path.read_text() for path in (tmp_path / "used").iterdir()} == before
+    result.save(tmp_path / "used")
+    assert {path.name for path in (tmp_path / "used").iterdir()} == {*before, "classes.csv"}
+    assert (tmp_path / "used" / "panoptic.ply").read_bytes() != b"old"
+    assert (tmp_path / "used" / "notes.txt").read_text() == "mine"
+
+
+def test_a_result_takes_no_place_of_a_file_or_of_a_folder(result: pr.Reconstruction, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(pr.InputError, match="file cannot be a folder, a file is in its way"):
+        result.save(tmp_path / "file")
+    (tmp_path / "used" / "panoptic.ply").mkdir(parents=True)
+    with pytest.raises(pr.InputError, match=r"panoptic\.ply cannot be written: is a directory"):
+        result.save(tmp_path / "used")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_arrays_give_what_their_files_do(room: Path, result: pr.Reconstruction) -> None:
     scan = pr.read_scan(room, overrides=QUICK)
     views = [scan.views.read(index) for index in range(len(scan.views.names))]

@@ -101,15 +101,26 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def added_to(folder: Path, mark: Path) -> Iterator[Path]:
-    """A folder to write to, whose content joins what `folder` holds only if the block succeeds.
-
-    `mark` is a path below both by which readers know that the addition is there; it is moved last. What a killed
-    process left is removed first.
+    """As `joined_to`, for a folder that has no `mark` yet.
 
     Raises:
-        InputError: `folder` has the mark, is a file, or cannot be made.
+        InputError: `folder` has the mark, is a file, or cannot be made or written to.
     """
     must_be_new(folder / mark)
+    with joined_to(folder, mark) as aside:
+        yield aside
+
+
+@contextmanager
+def joined_to(folder: Path, mark: Path) -> Iterator[Path]:
+    """A folder to write to, whose content joins what `folder` holds only if the block succeeds.
+
+    Files of the same names are replaced. `mark` is a path below both by which readers know that the content is there;
+    it is moved last. What a killed process left is removed first.
+
+    Raises:
+        InputError: `folder` is a file, or cannot be made or written to.
+    """
     is_new = not folder.exists()
     _make_folder(folder)
     aside = folder / f".{mark.name}.partial"
@@ -130,8 +141,13 @@ def _move_into(source: Path, target: Path, mark: Path) -> None:
         existing = target / path.name
         if path.is_dir() and existing.is_dir():
             _move_into(path, existing, mark)
-        else:
+            continue
+        try:
             path.replace(existing)
+        except OSError as error:
+            raise UnwritableError(
+                f"{existing} cannot be written: {reason_of_system(error)}; name another folder."
+            ) from error
 
 
 def json_text(content: Any) -> str:
