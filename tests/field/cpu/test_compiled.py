@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -59,7 +60,7 @@ def test_kernels_that_cannot_be_compiled_are_an_error_every_time(
 
 
 def test_what_was_deleted_from_the_cache_is_compiled_again(compilations: list[list[str]], tmp_path: Path) -> None:
-    kernel = tmp_path / "cache" / "mlp_kernels.forward-1.py311.1.nbc"
+    kernel = tmp_path / "cache" / f"mlp_kernels.forward-1.py{sys.version_info.major}{sys.version_info.minor}.1.nbc"
     kernel.parent.mkdir()
     kernel.touch()
     for _ in range(2):
