@@ -1,0 +1,1 @@
+"""Gravity, floors and ceilings of a scan, and where its surface lies relative to them."""
