@@ -34,7 +34,6 @@ from panrecon.config import Settings
 from panrecon.datasets.base import dataset
 from panrecon.errors import InputError, missing_package_as
 from panrecon.features.color import color_statistics
-from panrecon.geometry.projective import up_direction
 from panrecon.geometry.raycasting import index_kept
 from panrecon.io.categories import read_categories, write_categories
 from panrecon.io.detections import compressed
@@ -43,6 +42,7 @@ from panrecon.io.graph import write_objects
 from panrecon.io.kept import images_kept
 from panrecon.io.mesh import write_panoptic_mesh
 from panrecon.io.scan import raw_views
+from panrecon.layout.gravity import estimate_gravity
 from panrecon.progress import Progress, no_progress
 from panrecon.structures import (
     CategoryTable,
@@ -210,4 +210,4 @@ def reconstruct(scan: RgbdScan, settings: Settings | None = None, progress: Prog
     with images_kept(), index_kept():
         result = pipeline.reconstruct(scan.views, scan.detections, scan.features, scan.table, settings, progress)
     fields = {name: getattr(result, name) for name in result.__dataclass_fields__}
-    return Reconstruction(**fields, up=up_direction(scan.views.poses))
+    return Reconstruction(**fields, up=estimate_gravity(result.mesh, scan.views.poses).up)

@@ -1,12 +1,12 @@
 """Let all masks vote on superfaces: one id for every object, across all frames."""
 
-from panrecon.geometry.projective import up_direction
 from panrecon.io.categories import read_categories
 from panrecon.io.detections import read_detections
 from panrecon.io.graph import read_frame_labels, write_graph_result, write_labels_of_frames
 from panrecon.io.images import write_image
 from panrecon.io.mesh import read_mesh
 from panrecon.io.scan import read_image, read_scan, scan_views
+from panrecon.layout.gravity import estimate_gravity
 from panrecon.pipeline import frame_labels, graph_stage
 from panrecon.visualization import contact_sheet, evenly_spaced, isometric_view, labelled_image, overlay, palette
 from panrecon.workflow.script import Stage, run_stage
@@ -22,7 +22,7 @@ def main(stage: Stage) -> None:
     folder = stage.output / "labels"
     write_labels_of_frames(folder, frame_labels(result, detections, table, stage.progress), table)
 
-    view = isometric_view(mesh, up_direction(scan.poses))
+    view = isometric_view(mesh, estimate_gravity(mesh, scan.poses).up)
     pieces = palette(len(result.instances.of_superface.category))[result.superface_of_vertex]
     write_image(stage.output / "superfaces.png", view.paint(pieces))
     labels = result.instances.of_superface.at(result.superface_of_vertex)

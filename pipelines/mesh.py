@@ -1,9 +1,9 @@
 """Fuse the scan's depth into one coloured mesh."""
 
-from panrecon.geometry.projective import up_direction
 from panrecon.io.images import write_image
 from panrecon.io.mesh import write_mesh
 from panrecon.io.scan import read_scan, scan_views
+from panrecon.layout.gravity import estimate_gravity
 from panrecon.pipeline import mesh_stage
 from panrecon.visualization import isometric_view
 from panrecon.workflow.script import Stage, run_stage
@@ -13,7 +13,8 @@ def main(stage: Stage) -> None:
     scan = read_scan(stage.folder("scan"))
     mesh = mesh_stage(scan_views(scan), stage.settings.mesh, stage.progress)
     write_mesh(stage.output / "mesh.ply", mesh)
-    write_image(stage.output / "mesh.png", isometric_view(mesh, up_direction(scan.poses)).paint(mesh.colors))
+    up = estimate_gravity(mesh, scan.poses).up
+    write_image(stage.output / "mesh.png", isometric_view(mesh, up).paint(mesh.colors))
     stage.say(f"{len(mesh.vertices)} vertices, {len(mesh.faces)} faces")
 
 

@@ -1,6 +1,5 @@
 """Give every vertex its class and its object, and render both at poses that the field was not trained on."""
 
-from panrecon.geometry.projective import up_direction
 from panrecon.io.field import read_field, read_held_out
 from panrecon.io.graph import write_objects
 from panrecon.io.images import write_image
@@ -8,6 +7,7 @@ from panrecon.io.mesh import write_panoptic_mesh
 from panrecon.io.rendered import write_images
 from panrecon.io.scan import read_scan, scan_views
 from panrecon.io.scene import read_labelled_scene
+from panrecon.layout.gravity import estimate_gravity
 from panrecon.pipeline import panoptic_stage, render_views
 from panrecon.refinement.parameters import RefinementParameters
 from panrecon.visualization import contact_sheet, depth_image, isometric_view, label_colors, labelled_image
@@ -26,7 +26,7 @@ def main(stage: Stage) -> None:
     final_objects = result.final_objects(scene.objects)
     write_panoptic_mesh(stage.output / "panoptic.ply", panoptic, table)
     write_objects(stage.output / "objects.json", final_objects, table)
-    overview = isometric_view(panoptic.mesh, up_direction(scan.poses))
+    overview = isometric_view(panoptic.mesh, estimate_gravity(panoptic.mesh, scan.poses).up)
     write_image(stage.output / "panoptic.png", labelled_image(overview, panoptic.labels, table))
     rows = []
     names = read_held_out(stage.folder("field"))

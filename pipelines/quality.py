@@ -4,13 +4,13 @@ from dataclasses import replace
 
 from panrecon.datasets.ground_truth import require_evaluated, scene_annotation
 from panrecon.evaluation.scene import EvaluationSettings
-from panrecon.geometry.projective import up_direction
 from panrecon.io.categories import read_categories
 from panrecon.io.graph import read_object_confidences
 from panrecon.io.mesh import panoptic_digest
 from panrecon.io.quality import read_labelled_steps, write_quality
 from panrecon.io.rendered import read_rendered_pairs
 from panrecon.io.scan import read_scan
+from panrecon.layout.gravity import estimate_gravity
 from panrecon.pipeline import quality_stage
 from panrecon.workflow.script import Stage, run_stage, stage_costs
 
@@ -27,7 +27,8 @@ def main(stage: Stage) -> None:
     confidences = read_object_confidences(stage.folder("panoptic") / "objects.json")
     rendered = read_rendered_pairs(stage.folder("panoptic") / "rendered", scan)
     evaluation = EvaluationSettings.of(table, settings)
-    result = quality_stage(steps, truth, evaluation, confidences, up_direction(scan.poses), rendered)
+    up = estimate_gravity(truth.mesh, scan.poses).up
+    result = quality_stage(steps, truth, evaluation, confidences, up, rendered)
 
     prediction = {"path": "panoptic/panoptic.ply", "sha256": panoptic_digest(list(steps.values())[-1])}
     ground_truth = {"path": str(settings.ground_truth or scene.raw.name), "sha256": panoptic_digest(truth)}

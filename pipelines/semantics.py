@@ -1,12 +1,12 @@
 """Learn class from features where masks gave labels, and label the points where they gave none."""
 
-from panrecon.geometry.projective import up_direction
 from panrecon.io.features import read_all_features
 from panrecon.io.graph import write_objects
 from panrecon.io.images import write_image
 from panrecon.io.scan import read_scan, scan_views
 from panrecon.io.scene import read_segmented_scene
 from panrecon.io.semantics import write_classifier, write_point_semantics, write_superface_labels
+from panrecon.layout.gravity import estimate_gravity
 from panrecon.pipeline import semantics_stage
 from panrecon.structures import VOID
 from panrecon.threads import do_at_once
@@ -23,7 +23,7 @@ def main(stage: Stage) -> None:
     write_objects(stage.output / "objects.json", dict(enumerate(result.objects)), scene.table)
     write_classifier(stage.output, result.classifier)
     labels = result.of_superface.at(scene.superface_of_vertex)
-    up = up_direction(scan.poses)
+    up = estimate_gravity(scene.mesh, scan.poses).up
     picture = stage.output / "semantics.png"
     do_at_once(
         lambda: write_point_semantics(stage.output, scene.mesh, result.points),

@@ -70,12 +70,13 @@ def write_orbit(
 ) -> None:
     """Writes `orbit.mp4` and `orbit.gif`, the mesh in colour beside its labels, in `count` images around it.
 
-    The vertical is estimated from the camera `poses` (world from camera).
+    The vertical is estimated from the mesh and the camera `poses` (world from camera).
     """
-    from panrecon.geometry.projective import up_direction
     from panrecon.io.video import write_video
+    from panrecon.layout.gravity import estimate_gravity
 
-    images = list(track(_orbit(panoptic, up_direction(np.stack(poses)), table, count), "orbit", count))
+    up = estimate_gravity(panoptic.mesh, np.stack(poses)).up
+    images = list(track(_orbit(panoptic, up, table, count), "orbit", count))
     for suffix in ("mp4", "gif"):
         write_video(folder / f"orbit.{suffix}", images, FRAME_RATE)
     print(f"{count} images around it: {folder / 'orbit.mp4'}, {folder / 'orbit.gif'}")

@@ -109,13 +109,6 @@ def look_at(
     return world_from_camera
 
 
-def up_direction(world_from_camera: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "3"]:
-    """The signed world axis closest to the mean upward direction of the cameras, which are held upright."""
-    mean = -world_from_camera[:, :3, 1].mean(axis=0)
-    axis = int(np.abs(mean).argmax())
-    return np.asarray(np.sign(mean[axis]) * np.eye(3)[axis])
-
-
 def register(
     color: UInt8[np.ndarray, "h w 3"],
     color_camera: Camera,

@@ -23,7 +23,6 @@ from panrecon.evaluation.scene import EvaluationSettings
 from panrecon.features.color import ColorExtractor
 from panrecon.features.precomputed import PrecomputedExtractor
 from panrecon.field.supervision import split_frames
-from panrecon.geometry.projective import up_direction
 from panrecon.io.categories import read_categories
 from panrecon.io.detections import read_detections, require_frame_of, write_detections
 from panrecon.io.features import read_all_features, read_features, write_features
@@ -34,6 +33,7 @@ from panrecon.io.rendered import write_images
 from panrecon.io.scan import read_image, read_scan, scan_views, write_scan
 from panrecon.io.semantics import write_point_semantics
 from panrecon.io.weights import find_weights
+from panrecon.layout.gravity import estimate_gravity
 from panrecon.masks.precomputed import PrecomputedSegmenter
 from panrecon.masks.prompt import build_prompts, words_of
 from panrecon.memory import memory_now, peak_memory
@@ -179,7 +179,7 @@ class Profiler:
         self.surface_ratio = 1 / share_seen(
             self.whole, self.fused, self.settings.mesh.depth_max, self.measure
         )  # times as much as the fused frames give
-        up = up_direction(self.sample.poses)
+        up = estimate_gravity(self.mesh, self.sample.poses).up
         self.image_seconds, _ = timed(lambda: isometric_view(self.mesh, up).paint(self.mesh.colors))
         disk = self._written("mesh.ply", lambda path: write_mesh(path, self.mesh))
         fused_ratio = len(self.whole.frames) / len(self.fused.frames)
@@ -361,7 +361,7 @@ class Profiler:
     def _quality(self) -> None:
         """Against its own mesh: the truth is nobody's business before the end."""
         evaluation = EvaluationSettings.of(self.table, self.settings.quality)
-        up = up_direction(self.sample.poses)
+        up = estimate_gravity(self.mesh, self.sample.poses).up
         steps = dict.fromkeys(STEPS, self.panoptic)
         seconds, _ = timed(lambda: quality_stage(steps, self.panoptic, evaluation, {}, up))
         self.costs["quality"] = Cost(seconds * self.surface_ratio)
