@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from panrecon.io.categories import read_categories
     from panrecon.io.detections import read_detections
     from panrecon.io.mesh import read_panoptic_mesh
+    from panrecon.roles import Role
     from panrecon.structures import Category, CategoryTable
 
 __version__ = "0.2.0"
@@ -23,6 +24,7 @@ __all__ = [
     "InputError",
     "Reconstruction",
     "RgbdScan",
+    "Role",
     "Settings",
     "load_settings",
     "read_categories",
@@ -40,6 +42,7 @@ _MODULES: Final = {
     "panrecon.io.categories": ("read_categories",),
     "panrecon.io.detections": ("read_detections",),
     "panrecon.io.mesh": ("read_panoptic_mesh",),
+    "panrecon.roles": ("Role",),
     "panrecon.structures": ("Category", "CategoryTable"),
 }
 _MODULE_OF_NAME: Final = {name: module for module, names in _MODULES.items() for name in names}

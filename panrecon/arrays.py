@@ -12,6 +12,7 @@ from panrecon.config import Settings
 from panrecon.datasets.poses import rigid
 from panrecon.errors import InputError, reason
 from panrecon.io.categories import find_table, read_categories, require_distinct
+from panrecon.roles import Role
 from panrecon.structures import VOID, Camera, CategoryTable, Detections, FeatureMap
 
 Mask = tuple[str, float, Bool[np.ndarray, "_ _"]]  # a word of the class table, a score in [0, 1], pixels
@@ -93,7 +94,7 @@ def class_table(classes: str | Path | CategoryTable) -> CategoryTable:
     """A table as it is, of a CSV file, or of a name.
 
     Raises:
-        InputError: there is no such table, it lists no class, or two classes have one id or name.
+        InputError: there is no such table, it lists no class, two classes have one id or name, or a role is none.
     """
     if isinstance(classes, str | Path):
         return read_categories(find_table(classes))
@@ -102,6 +103,12 @@ def class_table(classes: str | Path | CategoryTable) -> CategoryTable:
             f"classes is a {type(classes).__name__}; give a panrecon.CategoryTable, a CSV file or the name of a table."
         )
     require_distinct("The class table", classes)
+    for category in classes:
+        if category.stated_role is not None and category.stated_role not in tuple(Role):
+            raise InputError(
+                f"The class {category.name} has the role {category.stated_role!r}; give one of panrecon.Role "
+                f"({', '.join(Role)}), or None for that of its name."
+            )
     return classes
 
 

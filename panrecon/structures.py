@@ -14,6 +14,8 @@ from typing import Final, Literal, SupportsIndex
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from panrecon.roles import Role, default_role
+
 VOID: Final = -1
 BACKGROUND_CLASSES: Final = ("sky",)  # images show them, but no surface has them
 PosesAre = Literal["camera_to_world", "world_to_camera"]
@@ -160,7 +162,7 @@ class Category:
     """One class; `id` is its label in files, `raw_ids` are the data set's own label ids that map to it.
 
     `thing` classes have instances, others are stuff; only `evaluated` ones are scored. Synonyms are further words by
-    which detections may name the class.
+    which detections may name the class. `stated_role` is None where its words say its role.
     """
 
     id: int
@@ -169,6 +171,14 @@ class Category:
     evaluated: bool = True
     synonyms: tuple[str, ...] = ()
     raw_ids: tuple[int, ...] = ()
+    stated_role: Role | None = None
+
+    @property
+    def role(self) -> Role:
+        """What gravity and planes say of the class: as stated, else by its name and synonyms."""
+        if self.stated_role is not None:
+            return self.stated_role
+        return default_role(normalised(self.name), [normalised(synonym) for synonym in self.synonyms])
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jaxtyping
 import numpy as np
@@ -220,6 +220,13 @@ def test_wrong_arrays_are_one_sentence(changes: dict[str, Any], words: str) -> N
     with pytest.raises(pr.InputError, match=words) as caught:
         pr.RgbdScan.from_arrays(**arrays(**changes))
     assert re.fullmatch(r"[^\n]*[^.]\.", str(caught.value))
+
+
+@pytest.mark.usefixtures("as_users_have_it")
+def test_a_role_there_is_not_is_one_sentence() -> None:
+    table = pr.CategoryTable((pr.Category(1, "rug", True, stated_role=cast(pr.Role, "flat")),))
+    with pytest.raises(pr.InputError, match=r"rug has the role 'flat'; give one of panrecon.Role .*, or None"):
+        pr.RgbdScan.from_arrays(**arrays(classes=table))
 
 
 def test_what_is_no_depth_counts_as_none() -> None:

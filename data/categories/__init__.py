@@ -1,1 +1,1 @@
-"""Class tables: CSV files `id,name,thing,evaluated,synonyms,raw_ids`."""
+"""Class tables: CSV files `id,name,thing,evaluated,synonyms,raw_ids,role`."""

@@ -1,4 +1,4 @@
-"""Class tables: CSV `id,name,thing,evaluated,synonyms,raw_ids` (lists joined by `|`; id 0 is void and not listed)."""
+"""Class tables: CSV `id,name,thing,evaluated,synonyms,raw_ids,role` (lists joined by `|`; id 0 is void, not listed)."""
 
 import csv
 import io
@@ -8,11 +8,12 @@ from typing import Final
 
 from panrecon.errors import InputError, reason
 from panrecon.io.files import write_text
+from panrecon.roles import Role
 from panrecon.structures import Category, CategoryTable
 
 TABLES = Path(str(resources.files("panrecon.categories")))
 MAX_ID: Final = 65535  # what a 16-bit label image holds
-COLUMNS = ("id", "name", "thing", "evaluated", "synonyms", "raw_ids")
+COLUMNS = ("id", "name", "thing", "evaluated", "synonyms", "raw_ids", "role")
 
 
 def find_table(name_or_path: str | Path) -> Path:
@@ -33,10 +34,10 @@ def find_table(name_or_path: str | Path) -> Path:
 
 
 def read_categories(path: Path) -> CategoryTable:
-    """The table of a CSV file; `evaluated` is 1, `synonyms` and `raw_ids` are empty where their column is missing.
+    """The table of a CSV file; `evaluated` is 1, the others are empty where their column is missing.
 
     Raises:
-        InputError: a column is missing, a number is none, or an id or name stands twice.
+        InputError: a column is missing, a number or role is none, or an id or name stands twice.
     """
     if not path.is_file():
         raise InputError(f"The class table {path} does not exist; name a CSV file, or a table of data/categories.")
@@ -74,14 +75,24 @@ def require_distinct(what: str, table: CategoryTable) -> None:
 
 
 def write_categories(path: Path, table: CategoryTable) -> None:
-    """Writes a class table with all six columns."""
+    """Writes a class table; the column `role` only if a class states one."""
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    has_roles = any(category.stated_role for category in table)
+    columns = COLUMNS if has_roles else tuple(column for column in COLUMNS if column != "role")
+    writer = csv.DictWriter(buffer, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
     for category in table:
-        raw_ids = "|".join(map(str, category.raw_ids))
-        row = (category.id, category.name, int(category.thing), int(category.evaluated))
-        writer.writerow([*row, "|".join(category.synonyms), raw_ids])
+        writer.writerow(
+            {
+                "id": category.id,
+                "name": category.name,
+                "thing": int(category.thing),
+                "evaluated": int(category.evaluated),
+                "synonyms": "|".join(category.synonyms),
+                "raw_ids": "|".join(map(str, category.raw_ids)),
+                "role": category.stated_role,
+            }
+        )
     write_text(path, buffer.getvalue())
 
 
@@ -104,6 +115,7 @@ def _category(path: Path, line: int, row: dict[str, str | None]) -> Category:
             evaluated=bool(int(row.get("evaluated") or 1)),
             synonyms=words("synonyms"),
             raw_ids=tuple(int(word) for word in words("raw_ids")),
+            stated_role=_stated_role(path, line, (row.get("role") or "").strip()),
         )
     except ValueError as error:
         raise InputError(
@@ -114,3 +126,13 @@ def _category(path: Path, line: int, row: dict[str, str | None]) -> Category:
     if not all(0 <= raw_id <= MAX_ID for raw_id in category.raw_ids):
         raise InputError(f"Line {line} of the class table {path} has raw ids outside 0 to {MAX_ID}; remove them.")
     return category
+
+
+def _stated_role(path: Path, line: int, word: str) -> Role | None:
+    """The role of a cell, None if it is empty."""
+    if word and word not in tuple(Role):
+        raise InputError(
+            f"Line {line} of the class table {path} has the role {word!r}; give {', '.join(Role)}, or nothing "
+            "for that of its name."
+        )
+    return Role(word) if word else None

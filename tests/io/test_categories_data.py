@@ -8,6 +8,7 @@ import pytest
 
 from panrecon.errors import InputError
 from panrecon.io.categories import TABLES, find_table, read_categories
+from panrecon.roles import Role
 from panrecon.structures import CategoryTable, normalised
 
 BENCHMARKS = [
@@ -23,6 +24,7 @@ BENCHMARKS = [
 ]
 GENERAL = ["indoor", "street"]  # of no data set, for scenes of one's own
 NAMES = [*BENCHMARKS, *GENERAL]
+DRIVES = ["kitti360", "nuscenes", "semantic_kitti", "street"]
 MAX_SYNONYMS = 4  # every word takes tokens of GroundingDINO's 256
 PHRASE = re.compile(r"[a-z]+( [a-z]+)*")  # GroundingDINO ends a phrase at "." and "?" and knows no capitals
 THINGS_OF_SCENE = {  # of PanopticRecon's four scenes
@@ -73,6 +75,48 @@ def test_things_and_stuff_are_evaluated(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_word_is_a_phrase_of_a_prompt(name: str) -> None:
     assert [word for word in words(table(name)) if not PHRASE.fullmatch(word)] == []
+
+
+@pytest.mark.parametrize("name", DRIVES)
+def test_a_drive_says_nothing_of_where_a_class_lies(name: str) -> None:
+    assert {category.stated_role for category in table(name)} == {Role.ANY}
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES} - {*DRIVES}))
+def test_a_room_has_few_surfaces_and_they_are_what_their_names_say(name: str) -> None:
+    for role in (Role.FLOOR, Role.CEILING, Role.WALL):
+        assert all(role in category.name.split() for category in table(name) if category.role == role)
+    assert sum(category.role == Role.CEILING for category in table(name)) <= 1
+
+
+def test_roles_of_scannet200() -> None:
+    """All classes that lie flat on something, and names whose last words mislead."""
+    names_of_role: dict[Role, set[str]] = {role: set() for role in Role}
+    for category in table("scannet200"):
+        names_of_role[category.role].add(category.name)
+    assert names_of_role[Role.FLOOR] == {"floor", "shower floor"}
+    assert names_of_role[Role.CEILING] == {"ceiling"}
+    assert names_of_role[Role.WALL] == {"wall", "shower wall", "closet wall"}
+    assert names_of_role[Role.ON_FLOOR] == {"mat"}
+    assert names_of_role[Role.ON_WALL] == {
+        *("door", "closet door", "doorframe", "window", "curtain", "blinds", "radiator", "light switch"),
+        *("picture", "poster", "calendar", "mirror", "clock", "whiteboard", "blackboard", "bulletin board"),
+        *("projector screen", "power outlet"),
+    }
+    assert names_of_role[Role.ANY] >= {
+        *("ceiling light", "lamp", "light", "board", "ironing board", "shower curtain", "shower curtain rod"),
+        *("shower door", "bathroom stall door", "bathroom cabinet", "keyboard piano", "hair dryer", "toilet paper"),
+        *("mailbox", "object", "structure", "furniture", "coat rack", "range hood"),
+    }
+    assert names_of_role[Role.RESTING] >= {"alarm clock", "toaster oven", "case of water bottles", "laundry basket"}
+    assert names_of_role[Role.STANDING] >= {"sofa chair", "mini fridge", "water cooler", "folded chair", "tv stand"}
+
+
+def test_a_wall_that_a_scene_counts_ceilings_to_has_no_role() -> None:
+    for name in ("scene0420_01", "scene0628_02"):
+        walls = table(name)
+        assert walls.index_of("ceiling") == walls.index_of("wall")
+        assert walls[walls.index_of("wall")].role == Role.ANY
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)

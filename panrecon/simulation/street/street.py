@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from panrecon.roles import Role
 from panrecon.simulation.scene.shapes import Part, Point, moved, pose
 from panrecon.simulation.scene.surface import PartTextures, joined, unit_normals
 from panrecon.simulation.street.layout import StreetItem, street_items
@@ -54,10 +55,10 @@ BENCHMARK_IDS: Final = {name: ids for name, (_, ids) in _CLASSES.items()}
 
 
 def street_categories() -> CategoryTable:
-    """The classes of every built-in street; `raw_ids` are KITTI-360's. Sky is where nothing is."""
+    """The classes of every built-in street, without roles; `raw_ids` are KITTI-360's. Sky is where nothing is."""
     return CategoryTable(
         tuple(
-            Category(id=category_id, name=name, thing=thing, raw_ids=(ids.kitti360,))
+            Category(id=category_id, name=name, thing=thing, raw_ids=(ids.kitti360,), stated_role=Role.ANY)
             for category_id, (name, (thing, ids)) in enumerate(_CLASSES.items(), start=1)
         )
     )
