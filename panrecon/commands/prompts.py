@@ -1,4 +1,4 @@
-"""`panrecon prompts`: the text prompts that GroundingDINO gets for a class table."""
+"""`panrecon prompts`: what a class table asks GroundingDINO for, and the role of every class."""
 
 from typing import Annotated
 
@@ -10,7 +10,8 @@ from panrecon.terminal import exit_on_input_error
 def prompts(
     table: Annotated[str, typer.Argument(help="class table: a CSV, or one of data/categories by name")],
 ) -> None:
-    """Prints the prompt of a class table, or the prompts it is split into where it is longer than 256 tokens.
+    """Prints the prompt of a class table, or the prompts it is split into where it is longer than 256 tokens, and what
+    gravity and planes say of every class: its role, as the table states it or by default from its words.
 
     Reads the table, writes nothing. Exit code 2: the table is wrong, or a name in it cannot be part of a prompt.
     """
@@ -24,6 +25,11 @@ def prompts(
         typer.echo(f"pass {index + 1} of {len(passes)}: {len(prompt.words)} words, {len(prompt.tokens)} tokens")
         typer.echo(f"  {prompt.text}")
     typer.echo(f"{len(classes)} classes, {sum(len(prompt.words) for prompt in passes)} words")
+    widest = max(len(category.name) for category in classes)
+    typer.echo(f"\n{'class':{widest}}  role")
+    for category in classes:
+        by_default = "" if category.stated_role else "  (by default)"
+        typer.echo(f"{category.name:{widest}}  {category.role}{by_default}")
     if len(passes) > 1:
         typer.echo(
             f"warning: GroundingDINO reads {MAX_TOKENS} tokens at most, so every frame takes {len(passes)} passes, "
