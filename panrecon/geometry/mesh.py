@@ -2,6 +2,7 @@
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
 from panrecon.structures import VOID
@@ -38,6 +39,21 @@ def mesh_edges(faces: Int[np.ndarray, "F 3"]) -> Int[np.ndarray, "E 2"]:
     keys.sort()  # `np.unique` of millions takes ten times as long
     keys = keys[np.append(True, keys[1:] != keys[:-1])[: len(keys)]]
     return np.stack([keys >> np.uint64(32), keys & np.uint64(0xFFFFFFFF)], axis=1).astype(np.int64)
+
+
+def smoothed_normals(
+    vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"], rounds: int
+) -> Float[np.ndarray, "V 3"]:
+    """Unit normals of the vertices, averaged with their neighbours' in so many rounds; zero where there is no face."""
+    start, end = mesh_edges(faces).T
+    rows = np.concatenate([start, end])
+    columns = np.concatenate([end, start])
+    neighbours = csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(vertices), len(vertices)))
+    normals = vertex_normals(vertices, faces)
+    for _ in range(rounds):
+        normals = normals + neighbours @ normals
+        normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
+    return normals
 
 
 def nearest_vertex(

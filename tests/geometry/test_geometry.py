@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.transform import Rotation
 
-from panrecon.geometry.mesh import face_normals, mesh_edges, nearest_vertex, vertex_normals
+from panrecon.geometry.mesh import face_normals, mesh_edges, nearest_vertex, smoothed_normals, vertex_normals
 from panrecon.geometry.projective import (
     invert,
     look_at,
@@ -173,3 +173,13 @@ def test_the_nearest_vertex_is_the_nearest_of_all_within_the_radius(seed: int) -
     distance = np.linalg.norm(points[:, None] - vertices, axis=2)
     expected = np.where(distance.min(axis=1) < 0.2, distance.argmin(axis=1), VOID)
     assert_array_equal(nearest_vertex(points, vertices, 0.2), expected)
+
+
+def test_smoothed_normals_of_a_rough_sphere_are_nearer_to_its_radii() -> None:
+    sphere = trimesh.creation.icosphere(subdivisions=4)
+    radii = np.asarray(sphere.vertices)
+    rough = radii + np.random.default_rng(0).normal(0, 0.01, radii.shape)
+    cosine = [np.einsum("vk,vk->v", smoothed_normals(rough, sphere.faces, rounds), radii).mean() for rounds in range(4)]
+    assert np.all(np.diff(cosine) > 0)
+    assert_allclose(smoothed_normals(rough, sphere.faces, 0), vertex_normals(rough, sphere.faces), atol=1e-12)
+    assert_array_equal(smoothed_normals(np.zeros((2, 3)), np.zeros((0, 3), np.int64), 3), np.zeros((2, 3)))
