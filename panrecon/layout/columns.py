@@ -35,6 +35,7 @@ class Columns:
         return replace(self, height=-self.height, upward=-self.upward)
 
     def faces_up(self, parameters: LayoutParameters) -> Bool[np.ndarray, " V"]:
+        """Which vertices are of horizontal surface seen from above."""
         return self.upward > np.cos(parameters.horizontal_angle)
 
     def is_clear_below(self, vertices: Int[np.ndarray, " n"], parameters: LayoutParameters) -> Bool[np.ndarray, " n"]:

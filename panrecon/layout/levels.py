@@ -2,7 +2,8 @@
 
 A floor is horizontal, the lowest surface at its place, and carries the person who holds the camera: hardly anything
 lies deeper around it, and cameras are held well above it. Split levels and landings, which have something deeper beside
-them, are floors where the cameras rose with them; a bed does not lift a camera that is held above it.
+them, are floors where the cameras rose with them; a bed does not lift a camera that is held above it. Levels are flat:
+of a street that falls by more than their thickness the part at the commonest height is the floor.
 """
 
 from dataclasses import dataclass
