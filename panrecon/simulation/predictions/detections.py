@@ -1,13 +1,15 @@
 """A simulated segmenter: detections made of true labels, with seeded errors. A test bench, not Grounded-SAM."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
+from panrecon.roles import Role
 from panrecon.simulation.predictions.mask_faults import cut_in_two, grown_over_boundary, jittered, overlap, random_blob
+from panrecon.simulation.predictions.stuff_cells import stuff_cells
 from panrecon.structures import VOID, CategoryTable, Detections, Labels, normalised
 
 Mask = Bool[np.ndarray, "h w"]
@@ -44,7 +46,10 @@ class DetectionFaults:
     `miss` holds for a segment that covers 1 % of the image (smaller ones are missed more often) and is multiplied by
     the class's entry in `miss_of_class`. `swallow` is the rate at which stuff and furniture take in a small object
     before them. `jitter` is the standard deviation of the boundary relative to the square root of the mask's area.
-    `confused_objects` is the share of objects with a fixed wrong class, used in `confused_views` of their views.
+    `confused_objects` is the share of objects with a fixed wrong class, used in `confused_views` of their views;
+    `confused_stuff` that of regions of stuff (cells of 0.8 m of the world) with a fixed wrong class of stuff or of
+    standing things, used in as many of theirs: errors that agreement among views does not reveal. `at_level` leaves it
+    as it is, at 0.
     `hallucinations` is the mean number per frame, `score_noise` a standard deviation. `prompted` are the only class
     names that are detected; None = all.
     """
@@ -63,6 +68,7 @@ class DetectionFaults:
     jitter: float = 0.045
     duplicate: float = 0.08
     confused_objects: float = 0.12
+    confused_stuff: float = 0.0
     confused_views: float = 0.6
     wrong_class: float = 0.03
     hallucinations: float = 1.0
@@ -74,18 +80,25 @@ class DetectionFaults:
     def at_level(cls, level: float) -> "DetectionFaults":
         """All rates times `level`: 0 = exact masks, 1 = like Grounded-SAM measured on real rooms, 2 = much worse."""
         default = cls()
-        unscaled = {"miss_of_class", "confused_views", "prompted"}
+        unscaled = {"miss_of_class", "confused_stuff", "confused_views", "prompted"}
         scaled = [field.name for field in fields(cls) if field.name not in unscaled]
         return replace(default, **{name: level * getattr(default, name) for name in scaled})
 
 
 @dataclass(frozen=True)
 class _Segment:
-    """The pixels of one thing or of one class of stuff."""
+    """The pixels of one thing, of one class of stuff, or of one `cell` of it that is `called` by another class."""
 
     category: int
     instance: int
     mask: Mask
+    called: int | None = None
+    cell: tuple[int, ...] = ()
+
+    @property
+    def key(self) -> tuple[int, ...]:
+        """Non-negative numbers that are the segment's own, the same in every view."""
+        return self.category + 1, self.instance + 1, *self.cell
 
 
 @dataclass(frozen=True)
@@ -100,11 +113,11 @@ class _Frame:
 
     def view_rng(self, segment: _Segment, fault: int) -> np.random.Generator:
         """A generator for one kind of fault of a segment in this view."""
-        return np.random.default_rng([self.seed, self.frame, segment.category + 1, segment.instance + 1, fault])
+        return np.random.default_rng([self.seed, self.frame, *segment.key, fault])
 
     def object_rng(self, segment: _Segment, fault: int) -> np.random.Generator:
         """A generator for one kind of fault of a segment, the same in every view."""
-        return np.random.default_rng([self.seed, segment.category + 1, segment.instance + 1, fault])
+        return np.random.default_rng([self.seed, *segment.key, fault])
 
 
 def exact_detections(truth: Labels, categories: CategoryTable, min_area: int = 1) -> Detections:
@@ -121,14 +134,24 @@ def simulated_detections(
     seed: int = 0,
     frame: int = 0,
     min_area: int = 25,
+    positions: Float[np.ndarray, "h w 3"] | None = None,
 ) -> Detections:
-    """Detections of one frame with errors, by falling score; a function of truth, `seed` and `frame` alone.
+    """Detections of one frame with errors, by falling score; a function of truth, positions, `seed` and `frame` alone.
 
-    `truth` holds label images; segments under `min_area` pixels are never detected.
+    `truth` holds label images; segments under `min_area` pixels are never detected. `positions` are world points (m) of
+    the pixels, NaN where not measured; only `confused_stuff` needs them.
+
+    Raises:
+        ValueError: `confused_stuff` is not 0, and there are no positions.
     """
     faults = DetectionFaults() if faults is None else faults
     segments = [s for s in _segments(truth, categories, min_area) if _is_prompted(s.category, categories, faults)]
     scene = _Frame(tuple(segments), categories, faults, seed, frame)
+    if faults.confused_stuff > 0:
+        if positions is None:
+            raise ValueError(f"confused_stuff is {faults.confused_stuff}; pass the positions of the pixels, too.")
+        segments = [part for segment in segments for part in _with_confused_cells(scene, segment, positions)]
+        scene = replace(scene, segments=tuple(segments))
     host_of_merged = _merges(scene)
     detections: list[_Detection] = []
     for index, segment in enumerate(segments):
@@ -158,6 +181,36 @@ def _is_prompted(category: int, categories: CategoryTable, faults: DetectionFaul
     if faults.prompted is None:
         return True
     return category in {categories.index_of(name) for name in faults.prompted}
+
+
+def _with_confused_cells(scene: _Frame, segment: _Segment, positions: Float[np.ndarray, "h w 3"]) -> Iterator[_Segment]:
+    """The segment without the cells that are called by another class in this view, and each of these by itself."""
+    classes = _classes_stuff_is_confused_with(scene, segment)
+    if scene.categories.is_thing[segment.category] or not classes:
+        yield segment
+        return
+    correct_mask = segment.mask.copy()
+    for cell, mask in stuff_cells(segment.mask, positions):
+        region = replace(segment, mask=mask, cell=cell)
+        object_rng = scene.object_rng(region, 9)
+        is_confused = object_rng.uniform() < scene.faults.confused_stuff
+        called = classes[int(object_rng.integers(len(classes)))]
+        if is_confused and scene.view_rng(region, 9).uniform() < scene.faults.confused_views:
+            correct_mask &= ~mask
+            yield replace(region, called=called)
+    if correct_mask.any():
+        yield replace(segment, mask=correct_mask)
+
+
+def _classes_stuff_is_confused_with(scene: _Frame, segment: _Segment) -> list[int]:
+    """The other prompted classes of stuff and of things that stand on the floor."""
+    return [
+        index
+        for index, category in enumerate(scene.categories)
+        if (not category.thing or category.role == Role.STANDING)
+        and index != segment.category
+        and _is_prompted(index, scene.categories, scene.faults)
+    ]
 
 
 def _is_missed(scene: _Frame, segment: _Segment) -> bool:
@@ -228,6 +281,8 @@ def _with_swallowed(scene: _Frame, segment: _Segment, mask: Mask, rng: np.random
 
 def _predicted_category(scene: _Frame, segment: _Segment, *, repeated: bool) -> int:
     """The detected class index: mostly the true one, for some objects mostly one fixed wrong one."""
+    if segment.called is not None:
+        return segment.called
     object_rng = scene.object_rng(segment, 5)
     view_rng = scene.view_rng(segment, 6 + repeated)
     fixed_confusion = _confused_category(scene, segment, object_rng)

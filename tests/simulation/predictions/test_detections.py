@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from panrecon.geometry.projective import invert, nearest_pixel, project, transform
+from panrecon.roles import Role
 from panrecon.simulation.predictions.detections import CONFUSED, DetectionFaults, exact_detections, simulated_detections
 from panrecon.simulation.predictions.mask_faults import cut_in_two, jittered
 from panrecon.simulation.predictions.mask_quality import MaskQuality, mask_quality
+from panrecon.simulation.predictions.stuff_cells import stuff_cells, world_positions
+from panrecon.simulation.room.sensor import SimulatedView
 from panrecon.structures import VOID, Category, CategoryTable, Detections, Labels
 from tests.simulation.conftest import RoomRecording
 
@@ -121,6 +125,102 @@ def test_confusion_is_fixed_for_an_object(recording: RoomRecording) -> None:
         for i in categories_of_instance
         if any(table.index_of(w) not in (VOID, category[i]) for w in CONFUSED.get(table[category[i]].name, ()))
     }
+
+
+def positions_in(view: SimulatedView) -> np.ndarray:
+    return world_positions(view.camera, view.world_from_camera, view.depth)
+
+
+def detected_labels(recording: RoomRecording, faults: DetectionFaults, frame: int, seed: int = 0) -> np.ndarray:
+    view = recording.views[frame]
+    table = recording.room.categories
+    detections = simulated_detections(
+        view.truth, table, faults, seed=seed, frame=frame, min_area=1, positions=positions_in(view)
+    )
+    return labels_of(detections, table, view.truth.category.shape)
+
+
+def test_no_confused_stuff_leaves_every_byte(recording: RoomRecording) -> None:
+    for frame, view in enumerate(recording.views):
+        plain = simulated_detections(view.truth, recording.room.categories, frame=frame)
+        placed = simulated_detections(view.truth, recording.room.categories, frame=frame, positions=positions_in(view))
+        assert_array_equal(placed.mask, plain.mask)
+        assert_array_equal(placed.score, plain.score)
+        assert_array_equal(placed.category, plain.category)
+
+
+def test_a_place_has_the_same_wrong_class_in_every_view(recording: RoomRecording) -> None:
+    """Points of stuff that two views measure; where a cell ends, noise of depth moves a few to the next one."""
+    faults = replace(NONE, confused_stuff=1.0, confused_views=1.0)
+    called = [detected_labels(recording, faults, frame) for frame in range(len(recording.views))]
+    agreeing = total = 0
+    for first, second in ((0, 1), (4, 6), (9, 11), (14, 15), (3, 20)):
+        view, other = recording.views[first], recording.views[second]
+        points = positions_in(view).reshape(-1, 3)
+        pixels, depth = project(other.camera, transform(invert(other.world_from_camera), points))
+        column, row, inside = nearest_pixel(other.camera, pixels)
+        same_surface = np.abs(other.depth[row, column] - depth) < 0.03
+        is_stuff = (view.truth.instance.ravel() == VOID) & (other.truth.instance[row, column] == VOID)
+        same_class = view.truth.category.ravel() == other.truth.category[row, column]
+        shared = inside & same_surface & is_stuff & same_class
+        agreeing += int((called[first].ravel() == called[second][row, column])[shared].sum())
+        total += int(shared.sum())
+    assert total > 5000
+    assert agreeing / total > 0.96
+
+
+@pytest.mark.parametrize(("rate", "views"), [(0.25, 1.0), (0.25, 0.6), (0.6, 1.0)])
+def test_share_of_confused_stuff_is_its_rate_in_as_many_views(
+    recording: RoomRecording, rate: float, views: float
+) -> None:
+    faults = replace(NONE, confused_stuff=rate, confused_views=views)
+    shares = []
+    for seed in range(8):
+        for frame in range(0, len(recording.views), 6):
+            truth = recording.views[frame].truth
+            is_stuff = truth.instance == VOID
+            wrong = detected_labels(recording, faults, frame, seed) != truth.category
+            assert not wrong[~is_stuff].any()
+            shares.append(wrong[is_stuff].mean())
+    assert_allclose(np.mean(shares), rate * views, atol=0.06)
+
+
+def test_stuff_is_called_by_classes_of_stuff_and_standing_things_that_are_prompted(recording: RoomRecording) -> None:
+    table = recording.room.categories
+    prompted = ("wall", "floor", "door", "cabinet", "cup")
+    faults = replace(NONE, confused_stuff=1.0, confused_views=1.0, prompted=prompted)
+    truth = recording.views[5].truth
+    labels = detected_labels(recording, faults, 5)
+    is_wrong = (truth.instance == VOID) & (labels != VOID)
+    called = {table[int(category)] for category in np.unique(labels[is_wrong])}
+    assert len(called) > 1
+    assert {category.name for category in called} <= {"wall", "floor", "door", "cabinet"}
+    assert all(not category.thing or category.role == Role.STANDING for category in called)
+    assert (labels != truth.category)[is_wrong].all()
+
+
+def test_places_of_confused_stuff_follow_the_seed(recording: RoomRecording) -> None:
+    faults = replace(NONE, confused_stuff=0.5)
+    first, again, other = (detected_labels(recording, faults, 2, seed) for seed in (1, 1, 2))
+    assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_confused_stuff_needs_positions(recording: RoomRecording) -> None:
+    with pytest.raises(ValueError, match=r"confused_stuff is 0\.25; pass the positions"):
+        simulated_detections(recording.views[0].truth, recording.room.categories, DetectionFaults(confused_stuff=0.25))
+
+
+def test_cells_make_up_a_mask_also_where_depth_is_missing() -> None:
+    rng = np.random.default_rng(0)
+    mask = rng.uniform(size=(40, 60)) < 0.8
+    positions = np.stack(np.broadcast_arrays(np.linspace(-2, 2, 60), np.linspace(0, 2, 40)[:, None], 1.0), axis=2)
+    positions[rng.uniform(size=mask.shape) < 0.3] = np.nan
+    cells = stuff_cells(mask, positions)
+    assert len(cells) > 10
+    assert len({cell for cell, _ in cells}) == len(cells)
+    assert_array_equal(np.sum([cell_mask for _, cell_mask in cells], axis=0), mask)
+    assert stuff_cells(mask, np.full_like(positions, np.nan)) == []
 
 
 def test_scores_follow_quality(recording: RoomRecording) -> None:
