@@ -40,8 +40,11 @@ def room(
     frames: Annotated[int, typer.Option(min=1, help="frames of the walk")] = 60,
     width: Annotated[int, typer.Option(min=32, help="image width, pixels; the height is 3/4 of it")] = 480,
     level: FaultLevel = 1.0,
+    shop: Annotated[int, typer.Option(min=0, help="small things on shelves and tables, at least; 0 = a home")] = 0,
 ) -> None:
     """A furnished room as a ScanNet export with exact ground truth, simulated detections and features.
+
+    With --shop 70 it is a shop: seventy small things or more (cups, bowls, vases, books, boxes) in rows, many alike.
 
     Reads nothing; writes color/ depth/ pose/ intrinsic/ label-filt/ instance-filt/, the annotated mesh, classes.csv,
     detections.json and features/. The folder must be new; it is whole or absent.
@@ -56,7 +59,7 @@ def room(
     from panrecon.structures import Camera, View
 
     with exit_on_input_error(), new_folder(folder) as partial:
-        built = build_room(seed)
+        built = build_room(seed, shop)
         focal = 0.82 * width  # 63 degrees across, as ScanNet's structure sensor
         camera = Camera(width, width * 3 // 4, focal, focal, width / 2 - 0.5, width * 3 / 8 - 0.5)
         renderer = RoomCamera(built)

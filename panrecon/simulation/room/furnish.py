@@ -131,16 +131,16 @@ class Furnisher:
         placement = self.plan.against_wall(length, 0.86, WALLS)
         feet = self.wood()
         parts = make.sofa(length, self.cloth(), self.cloth(("stripes", "checks", "fabric")), feet)
-        return [Item("sofa", _standing(parts, placement))]
+        return [Item("sofa", standing(parts, placement))]
 
     def shelf(self) -> list[Item]:
         """A bookcase against a wall without the window, and the objects on its boards."""
         width = float(self.rng.uniform(0.95, 1.3))
         boards = int(self.rng.integers(5, 7))
         placement = self.plan.against_wall(width, 0.31, self.walls_without(self.shell.window))
-        items = [Item("shelf", _standing(make.shelf(width, boards, self.wood()), placement))]
+        items = [Item("shelf", standing(make.shelf(width, boards, self.wood()), placement))]
         for z in make.shelf_heights(boards)[:-1]:
-            items += [Item(name, _standing(parts, placement)) for name, parts in self._on_board(width - 0.1, z + 0.001)]
+            items += [Item(name, standing(parts, placement)) for name, parts in self._on_board(width - 0.1, z + 0.001)]
         return items
 
     def _on_board(self, width: float, z: float) -> list[tuple[str, list[Part]]]:
@@ -173,7 +173,7 @@ class Furnisher:
         placement = self.plan.against_wall(width, 2.05, self.walls_without(self.shell.door))
         linen = Material("fabric", (0.9, 0.88, 0.83))
         parts = make.bed(2.05, width, self.wood(), self.cloth(("checks", "stripes", "fabric")), linen)
-        return [Item("bed", _standing(parts, placement))]
+        return [Item("bed", standing(parts, placement))]
 
     def cabinet(self) -> list[Item]:
         """A sideboard against a wall, with a vase, a box and books on it."""
@@ -183,7 +183,7 @@ class Furnisher:
         front = (
             self.wood() if self.rng.uniform() < 0.5 else Material("plain", PLASTERS[self.rng.integers(len(PLASTERS))])
         )
-        items = [Item("cabinet", _standing(make.cabinet(width, height, self.wood(), front), placement))]
+        items = [Item("cabinet", standing(make.cabinet(width, height, self.wood(), front), placement))]
         candidates = [
             ("vase", make.vase(float(self.rng.uniform(0.28, 0.36)), self.glaze())),
             ("box", make.carton(0.3, 0.22, 0.18)),
@@ -193,14 +193,14 @@ class Furnisher:
         for i, index in enumerate(self.rng.permutation(3)):
             name, parts = candidates[index]
             parts_on_top = make.standing_on(parts, (i - 1) * third, 0.0, height + 0.001)
-            items.append(Item(name, _standing(parts_on_top, placement)))
+            items.append(Item(name, standing(parts_on_top, placement)))
         return items
 
     def standing_lamp(self) -> list[Item]:
         """A floor lamp in a corner, lit."""
         placement = self.plan.in_corner(0.46)
         shade = Material("fabric", LIGHT_CLOTHS[self.rng.integers(len(LIGHT_CLOTHS))], glow=0.75)
-        return [Item("lamp", _standing(make.floor_lamp(shade), placement))]
+        return [Item("lamp", standing(make.floor_lamp(shade), placement))]
 
     def plants(self) -> list[Item]:
         """One or two potted plants in corners."""
@@ -211,13 +211,13 @@ class Furnisher:
             parts = make.plant(height, self.rng, pot)
             low, high = bounds(parts)
             placement = self.plan.in_corner(2 * float(np.abs([low[:2], high[:2]]).max()), 0.05)
-            items.append(Item("plant", _standing(parts, placement)))
+            items.append(Item("plant", standing(parts, placement)))
         return items
 
     def cartons(self) -> list[Item]:
         """A box on the floor, beside a wall."""
         placement = self.plan.against_wall(0.45, 0.4, WALLS, 0.15)
-        return [Item("box", _standing(make.carton(0.42, 0.36, 0.3), placement))]
+        return [Item("box", standing(make.carton(0.42, 0.36, 0.3), placement))]
 
     def rug(self, items: Sequence[Item]) -> Item:
         """A rug under the table among `items`."""
@@ -259,7 +259,7 @@ class Furnisher:
 def furnished(rng: np.random.Generator) -> tuple[tuple[float, float, float], list[Item], list[Light]]:
     """The size (m), the items and the lights of a random room; layouts that do not fit are drawn again."""
     while True:
-        shell = _random_shell(rng)
+        shell = random_shell(rng)
         try:
             return shell.size, *_furnish(shell, rng)
         except NoSpaceError:
@@ -281,11 +281,12 @@ def _furnish(shell: Shell, rng: np.random.Generator) -> tuple[list[Item], list[L
         *furnisher.cartons(),
     ]
     items += furnisher.pictures(items)
-    lights = [daylight(shell, 16.0)] + [_lamp_light(item) for item in items if item.category == "lamp"]
-    return [*_random_shell_items(furnisher), furnisher.rug(items), *items], lights
+    lights = [daylight(shell, 16.0)] + [lamp_light(item) for item in items if item.category == "lamp"]
+    return [*random_shell_items(furnisher), furnisher.rug(items), *items], lights
 
 
-def _random_shell(rng: np.random.Generator) -> Shell:
+def random_shell(rng: np.random.Generator) -> Shell:
+    """A building of random size with a window and a door in two of its walls."""
     size = (float(rng.uniform(5.0, 6.2)), float(rng.uniform(4.2, 5.2)), float(rng.uniform(2.5, 2.8)))
     walls = [WALLS[i] for i in rng.permutation(4)[:2]]
     lengths = [size[0] if wall in ("north", "south") else size[1] for wall in walls]
@@ -295,7 +296,8 @@ def _random_shell(rng: np.random.Generator) -> Shell:
     return Shell(size, window, Opening(walls[1], near_end, 0.86, 0.0, 2.03))
 
 
-def _random_shell_items(furnisher: Furnisher) -> list[Item]:
+def random_shell_items(furnisher: Furnisher) -> list[Item]:
+    """Walls, floor, ceiling, window and door of random materials, one wall with paper."""
     color, accent = PAPERS[furnisher.rng.integers(len(PAPERS))]
     plain = Material("plaster", PLASTERS[furnisher.rng.integers(len(PLASTERS))])
     feature = WALLS[furnisher.rng.integers(4)]
@@ -306,11 +308,12 @@ def _random_shell_items(furnisher: Furnisher) -> list[Item]:
     return shell_items(furnisher.shell, paper, floor, Material("plaster", (0.92, 0.92, 0.9)), door)
 
 
-def _standing(parts: Sequence[Part], placement: Placement) -> tuple[Part, ...]:
+def standing(parts: Sequence[Part], placement: Placement) -> tuple[Part, ...]:
+    """The parts where the placement says, in the world frame."""
     return tuple(moved(parts, pose(placement.at(0.0), yaw=placement.yaw)))
 
 
-def _lamp_light(lamp: Item) -> Light:
+def lamp_light(lamp: Item) -> Light:
     """Warm light from just under a lamp's shade; a standing lamp also lights through its shade."""
     low, high = bounds(lamp.parts)
     x, y = (float(value) for value in (low + high)[:2] / 2)

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 
 from panrecon.simulation.room.furnish import furnished
 from panrecon.simulation.room.items import Item, Light
+from panrecon.simulation.room.shop import shop
 from panrecon.simulation.scene.shapes import Part
 from panrecon.simulation.scene.surface import PartTextures, joined, unit_normals
 from panrecon.structures import VOID, Category, CategoryTable, Labels, TriangleMesh
@@ -108,9 +109,16 @@ class Room:
         return unit_normals(self.mesh)
 
 
-def build_room(seed: int) -> Room:
-    """The room of this seed; the same seed gives the same bytes."""
-    size, items, lights = furnished(np.random.default_rng([seed, 20]))
+def build_room(seed: int, small_things: int = 0) -> Room:
+    """The room of this seed; the same seed gives the same bytes. With `small_things` a shop that has as many or more.
+
+    Raises:
+        InputError: so many do not fit.
+    """
+    if small_things > 0:
+        size, items, lights = shop(np.random.default_rng([seed, 21]), small_things)
+    else:
+        size, items, lights = furnished(np.random.default_rng([seed, 20]))
     return assemble(seed, size, items, lights)
 
 

@@ -6,26 +6,32 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from panrecon.geometry.mesh import face_normals, mesh_edges
 from panrecon.geometry.subdivision import subdivide
+from panrecon.simulation.room.path import free_floor
 from panrecon.simulation.room.room import Room, build_room
+from panrecon.simulation.room.shop import SMALL_THINGS
 from panrecon.simulation.scene.shapes import Part, bounds, box, cushion, lathe, leaf, rod
 from panrecon.simulation.scene.textures import Material
 from panrecon.structures import VOID, TriangleMesh
 
 SEEDS = range(6)
+HOMES = [(seed, 0) for seed in SEEDS]
+SHOPS = [(0, 70), (1, 120)]  # seed, small things
 WHITE = Material("plain", (1.0, 1.0, 1.0))
 
 
-@pytest.fixture(scope="module", params=SEEDS)
+@pytest.fixture(scope="module", params=HOMES + SHOPS)
 def room(request: pytest.FixtureRequest) -> Room:
-    return build_room(request.param)
+    return build_room(*request.param)
 
 
 def names(room: Room) -> list[str]:
     return [room.categories[int(category)].name for category in room.category_of_instance]
 
 
-def test_same_seed_gives_the_same_bytes(room: Room) -> None:
-    again = build_room(room.seed)
+@pytest.mark.parametrize(("seed", "small_things"), HOMES + SHOPS)
+def test_same_seed_gives_the_same_bytes(seed: int, small_things: int) -> None:
+    room = build_room(seed, small_things)
+    again = build_room(seed, small_things)
     assert again.mesh.vertices.tobytes() == room.mesh.vertices.tobytes()
     assert again.labels.instance.tobytes() == room.labels.instance.tobytes()
     assert again.parts[-1].material == room.parts[-1].material
@@ -38,7 +44,9 @@ def test_different_seeds_differ_in_size_and_arrangement() -> None:
     assert len({"bed" in names(room) for room in rooms}) == 2
 
 
-def test_room_is_furnished(room: Room) -> None:
+@pytest.mark.parametrize("seed", SEEDS)
+def test_room_is_furnished(seed: int) -> None:
+    room = build_room(seed)
     assert names(room).count("chair") >= 3
     assert {"table", "sofa", "shelf", "lamp", "plant", "picture", "book"} <= set(names(room))
     assert set(names(room)) & {"bed", "cabinet"}
@@ -73,6 +81,19 @@ def test_small_things_do_not_overlap_each_other(room: Room) -> None:
     for i, first in enumerate(boxes):
         for second in boxes[i + 1 :]:
             assert ((first[0] >= second[1]) | (second[0] >= first[1])).any()
+
+
+@pytest.mark.parametrize(("seed", "small_things"), SHOPS)
+def test_shop_holds_as_many_small_things_as_asked_for(seed: int, small_things: int) -> None:
+    shop = build_room(seed, small_things)
+    is_small = np.isin(names(shop), SMALL_THINGS)
+    assert is_small.sum() >= small_things
+    assert set(SMALL_THINGS) == set(np.array(names(shop))[is_small])
+    boxes = shop.boxes[is_small]
+    assert (boxes[:, 1] - boxes[:, 0]).max() < 0.4
+    is_apart = (boxes[:, None, 0] >= boxes[None, :, 1]) | (boxes[None, :, 0] >= boxes[:, None, 1])
+    assert (is_apart.any(axis=2) | np.eye(len(boxes), dtype=bool)).all()
+    assert free_floor(shop).free.sum() * 0.05**2 > 2.0
 
 
 def test_nothing_floats(room: Room) -> None:
