@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float
 
+from panrecon.errors import InputError
 from panrecon.roles import Role
 from panrecon.simulation.predictions.mask_faults import cut_in_two, grown_over_boundary, jittered, overlap, random_blob
 from panrecon.simulation.predictions.stuff_cells import stuff_cells
@@ -75,6 +76,11 @@ class DetectionFaults:
     swallow: float = 0.25
     score_noise: float = 0.1
     prompted: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses a share of stuff beyond 1, which is a percentage."""
+        if not 0 <= self.confused_stuff <= 1:
+            raise InputError(f"The fault confused_stuff is {self.confused_stuff:g}; give a share of stuff, 0 to 1.")
 
     @classmethod
     def at_level(cls, level: float) -> "DetectionFaults":
