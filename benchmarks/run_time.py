@@ -54,6 +54,7 @@ def main(repeats: Annotated[int, typer.Option(min=1, help="warm runs")] = 3) -> 
     load = os.getloadavg()[0]
     scene = room(0, ROOMS)
     prepare(scene, RUNS / "bench" / "features")
+    RUNS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=RUNS) as folder:
         names = ["cold", *(f"warm {index + 1}" for index in range(repeats))]
         cold, *warm = [timed_run(scene.raw, Path(folder), name) for name in names]
