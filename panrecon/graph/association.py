@@ -25,13 +25,21 @@ class Association:
 
         They are renumbered in the order of their first superfaces.
         """
+        return self.of_retained(self.retained(evidence, min_frames))
+
+    def retained(self, evidence: Evidence, min_frames: int = 0) -> Int[np.ndarray, " o"]:
+        """The objects that `compact` keeps, in its order."""
         weight = supporting_frames(evidence, self.object_of_mask, self.count)
         objects, first_superface = np.unique(self.object_of_superface, return_index=True)
         ordered = objects[np.argsort(first_superface)]
-        retained = [index for index in ordered if index != VOID and weight[index] > 0 and weight[index] >= min_frames]
+        ordered = ordered[ordered != VOID]
+        return ordered[(weight[ordered] > 0) & (weight[ordered] >= min_frames)]
+
+    def of_retained(self, objects: Int[np.ndarray, " o"]) -> "Association":
+        """These objects alone, numbered in this order."""
         new_index = np.full(self.count + 1, VOID, dtype=np.int32)  # the last entry is read by VOID
-        new_index[retained] = np.arange(len(retained), dtype=np.int32)
-        return Association(new_index[self.object_of_superface], new_index[self.object_of_mask], len(retained))
+        new_index[objects] = np.arange(len(objects), dtype=np.int32)
+        return Association(new_index[self.object_of_superface], new_index[self.object_of_mask], len(objects))
 
 
 def supporting_frames(evidence: Evidence, object_of_mask: Int[np.ndarray, " M"], count: int) -> Float[np.ndarray, " O"]:

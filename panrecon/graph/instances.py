@@ -17,13 +17,14 @@ from panrecon.graph.objects import scene_objects
 from panrecon.graph.observation import FrameObservation, aggregate_observations
 from panrecon.graph.panopticrecon import centroid_votes, sign_cut
 from panrecon.graph.parameters import GraphParameters
+from panrecon.graph.votes import VertexVotes
 from panrecon.graph.voting import PairVotes, membership, vote
 from panrecon.structures import VOID, CategoryTable, Instances, Labels, SuperfaceGraph
 
 
 @dataclass(frozen=True)
 class GraphResult:
-    """The superface of every vertex, the votes between superfaces, and the objects with their labels.
+    """The superface of every vertex, the votes between superfaces, the objects with their labels, and vertices' votes.
 
     `objects_of_frame` is, by frame name, the object of every detection (`VOID` = none).
     """
@@ -31,6 +32,7 @@ class GraphResult:
     superface_of_vertex: Int[np.ndarray, " V"]
     graph: SuperfaceGraph
     instances: Instances
+    votes: VertexVotes
     objects_of_frame: Mapping[str, Int[np.ndarray, " D"]]
 
 
@@ -56,7 +58,8 @@ def infer_instances(
             on_vertices = aggregate_observations(exclusive, table, len(superface_of_vertex), parameters)
             evidence = on_vertices.grouped(superface_of_vertex, count)
             association = sign_cut(evidence, settings.overlap, parameters).compact(evidence, settings.min_frames)
-            labelling = superface_labelling(evidence, superface_of_vertex, association, table)
+            labelling = superface_labelling(on_vertices, evidence, superface_of_vertex, association, table, parameters)
+            votes = labelling.votes
         case "consensus":
             on_vertices = aggregate_observations(observations, table, len(superface_of_vertex), parameters)
             evidence = on_vertices.grouped(superface_of_vertex, count)
@@ -64,7 +67,9 @@ def infer_instances(
             labelling = refine_to_vertices(on_vertices, evidence, superface_of_vertex, association, table, parameters)
             evidence = on_vertices.grouped(labelling.superface_of_vertex, len(labelling.object_of_superface))
             refined = Association(labelling.object_of_superface, association.object_of_mask, association.count)
-            association = refined.compact(evidence)
+            retained = refined.retained(evidence)
+            association = refined.of_retained(retained)
+            votes = labelling.votes.of_retained(retained)
         case _:
             assert_never(settings.rule)
     graph = _superface_graph(evidence, settings, parameters)
@@ -78,7 +83,7 @@ def infer_instances(
         frame: association.object_of_mask[evidence.frame_of_mask == frame_index]
         for frame_index, frame in enumerate(evidence.frames)
     }
-    return GraphResult(labelling.superface_of_vertex, graph, Instances(labels, objects), objects_of_frame)
+    return GraphResult(labelling.superface_of_vertex, graph, Instances(labels, objects), votes, objects_of_frame)
 
 
 def _superface_graph(evidence: Evidence, settings: GraphSettings, parameters: GraphParameters) -> SuperfaceGraph:

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Int
+from scipy.sparse import csr_array
 
 from panrecon.errors import InputError
 from panrecon.evaluation.report.record import ObjectConfidence
 from panrecon.graph.correction import labels_on_surfaces
 from panrecon.graph.instances import GraphResult
+from panrecon.graph.votes import VertexVotes
 from panrecon.io.files import read_arrays, read_json, write_arrays, write_json
 from panrecon.io.ids import categories_of_ids, ids_of_categories
 from panrecon.io.images import read_ids, read_instances, write_ids, write_instances
@@ -125,7 +127,31 @@ def write_graph_result(folder: Path, result: GraphResult, table: CategoryTable) 
     write_superfaces(folder, result.superface_of_vertex)
     write_graph(folder, result.graph)
     write_instances_found(folder, result.instances, table)
+    write_votes(folder, result.votes)
     write_object_graph(folder, object_graph(result.instances, result.graph, table))
+
+
+def write_votes(folder: Path, votes: VertexVotes) -> None:
+    """Writes the votes of the vertices, float16, in rows of scipy's compressed sparse form."""
+    arrays: dict[str, np.ndarray] = {}
+    for kind, shares in (("objects", votes.of_objects), ("stuff", votes.of_stuff)):
+        arrays[f"{kind}_row_end"] = shares.indptr[1:].astype(np.int64)
+        arrays[f"{kind}_column"] = shares.indices.astype(np.int32)
+        arrays[f"{kind}_share"] = shares.data.astype(np.float16)
+        arrays[f"{kind}_count"] = np.array(shares.shape[1])
+    write_arrays(folder / "votes.npz", **arrays)
+
+
+def read_votes(folder: Path) -> VertexVotes:
+    """The votes of the vertices."""
+    arrays = read_arrays(folder / "votes.npz")
+
+    def shares(kind: str) -> csr_array:
+        row_start = np.append(0, arrays[f"{kind}_row_end"])
+        entries = (arrays[f"{kind}_share"].astype(np.float32), arrays[f"{kind}_column"], row_start)
+        return csr_array(entries, (len(row_start) - 1, int(arrays[f"{kind}_count"])))
+
+    return VertexVotes(shares("objects"), shares("stuff"))
 
 
 def write_frame_labels(folder: Path, frame: str, labels: Labels, table: CategoryTable) -> None:

@@ -51,9 +51,9 @@ STAGES: Final[dict[str, StageDefinition]] = {
         ),
     ),
     "graph": StageDefinition(
-        version=4,
+        version=5,
         reads=("scan", "mesh", "masks"),
-        files=("superfaces.npz", "graph.npz", "instances.npz", "objects.json"),
+        files=("superfaces.npz", "graph.npz", "instances.npz", "objects.json", "votes.npz"),
         summary=(
             "cuts the mesh into superfaces, lets all masks vote on which belong together, gives objects one "
             "id and one class (`consensus`, or `panopticrecon`: the paper's rule)"
