@@ -41,19 +41,26 @@ def mesh_edges(faces: Int[np.ndarray, "F 3"]) -> Int[np.ndarray, "E 2"]:
     return np.stack([keys >> np.uint64(32), keys & np.uint64(0xFFFFFFFF)], axis=1).astype(np.int64)
 
 
+def neighborhood_means(
+    values: Float[np.ndarray, "V c"], faces: Int[np.ndarray, "F 3"], rounds: int
+) -> Float[np.ndarray, "V c"]:
+    """Values at the vertices, in each round replaced by the mean of a vertex and those it shares an edge with."""
+    start, end = mesh_edges(faces).T
+    rows = np.concatenate([start, end])
+    columns = np.concatenate([end, start])
+    neighbours = csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(values), len(values)))
+    share = 1 / (1 + np.bincount(rows, minlength=len(values)))[:, None]
+    for _ in range(rounds):
+        values = (neighbours @ values + values) * share
+    return values
+
+
 def smoothed_normals(
     vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"], rounds: int
 ) -> Float[np.ndarray, "V 3"]:
     """Unit normals of the vertices, averaged with their neighbours' in so many rounds; zero where there is no face."""
-    start, end = mesh_edges(faces).T
-    rows = np.concatenate([start, end])
-    columns = np.concatenate([end, start])
-    neighbours = csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(vertices), len(vertices)))
-    normals = vertex_normals(vertices, faces)
-    for _ in range(rounds):
-        normals = normals + neighbours @ normals
-        normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
-    return normals
+    normals = neighborhood_means(vertex_normals(vertices, faces), faces, rounds)
+    return normals / np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
 
 
 def nearest_vertex(

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
-from panrecon.geometry.mesh import mesh_edges, vertex_normals
+from panrecon.geometry.mesh import mesh_edges, neighborhood_means, smoothed_normals
 from panrecon.refinement.boundaries import within_boundary_distance
 from panrecon.refinement.parameters import RefinementParameters
 from panrecon.refinement.segments import indices_by_group, unique_segments
@@ -42,7 +41,11 @@ def project_boundaries(mesh: TriangleMesh, labels: Labels, parameters: Refinemen
     without an interior, and void ones, stay. Before, where one segment lies above another, the lower one's vertices at
     the depth discontinuity become the upper one's.
     """
-    smoothed = _smoothed(mesh, parameters)
+    rounds = parameters.smoothing_iterations
+    smoothed = _OrientedPoints(
+        neighborhood_means(mesh.vertices.astype(np.float64), mesh.faces, rounds),
+        smoothed_normals(mesh.vertices, mesh.faces, rounds),
+    )
     labels = _labels_at_discontinuities(mesh, labels, smoothed, parameters)
     segment, _ = unique_segments(labels)
     radius = parameters.metres(parameters.projection_distance)
@@ -110,18 +113,3 @@ def _fit_planes(
             length = np.linalg.norm(normal, axis=1, keepdims=True)
             planes.normal[queries] = np.where(length > parameters.min_planarity, normal / length.clip(1e-12), 0.0)
     return planes
-
-
-def _smoothed(mesh: TriangleMesh, parameters: RefinementParameters) -> _OrientedPoints:
-    """Positions and unit normals of all vertices, averaged over neighbours on the mesh."""
-    start, end = mesh_edges(mesh.faces).T
-    rows = np.concatenate([start, end])
-    columns = np.concatenate([end, start])
-    count = len(mesh.vertices)
-    neighbours = csr_array((np.ones(len(rows)), (rows, columns)), shape=(count, count))
-    weight = 1 / (1 + np.bincount(rows, minlength=count))[:, None]
-    values = np.concatenate([mesh.vertices, vertex_normals(mesh.vertices, mesh.faces)], axis=1).astype(np.float64)
-    for _ in range(parameters.smoothing_iterations):
-        values = (neighbours @ values + values) * weight
-    length: Float[np.ndarray, " V"] = np.linalg.norm(values[:, 3:], axis=1)
-    return _OrientedPoints(values[:, :3], values[:, 3:] / length[:, None].clip(1e-12))

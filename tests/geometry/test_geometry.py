@@ -9,7 +9,14 @@ from jaxtyping import Float
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.transform import Rotation
 
-from panrecon.geometry.mesh import face_normals, mesh_edges, nearest_vertex, smoothed_normals, vertex_normals
+from panrecon.geometry.mesh import (
+    face_normals,
+    mesh_edges,
+    nearest_vertex,
+    neighborhood_means,
+    smoothed_normals,
+    vertex_normals,
+)
 from panrecon.geometry.projective import (
     invert,
     look_at,
@@ -183,3 +190,13 @@ def test_smoothed_normals_of_a_rough_sphere_are_nearer_to_its_radii() -> None:
     assert np.all(np.diff(cosine) > 0)
     assert_allclose(smoothed_normals(rough, sphere.faces, 0), vertex_normals(rough, sphere.faces), atol=1e-12)
     assert_array_equal(smoothed_normals(np.zeros((2, 3)), np.zeros((0, 3), np.int64), 3), np.zeros((2, 3)))
+
+
+def test_neighborhood_means_are_those_of_a_vertex_and_the_ends_of_its_edges() -> None:
+    mesh = trimesh.creation.icosphere(subdivisions=1)
+    values = np.random.default_rng(0).normal(size=(len(mesh.vertices), 2))
+    neighborhood = [[vertex, *ends] for vertex, ends in enumerate(mesh.vertex_neighbors)]
+    plain = np.stack([values[indices].mean(axis=0) for indices in neighborhood])
+    assert_allclose(neighborhood_means(values, mesh.faces, 1), plain, atol=1e-12)
+    assert_allclose(neighborhood_means(values, mesh.faces, 2), neighborhood_means(plain, mesh.faces, 1), atol=1e-12)
+    assert_array_equal(neighborhood_means(values, mesh.faces, 0), values)
