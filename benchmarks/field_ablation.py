@@ -1,8 +1,8 @@
 """What is each part of the last three stages worth? Every one left out in turn, on the graphs of finished runs.
 
-Rows: no field, refinement without a field, the field alone; no object rejected, boundaries not projected, fine and thin
-structures left out; every loss, the classifier's labels and the doubt of contradicted masks left out; and the features
-of the pipeline against colour statistics and none.
+Rows: no field; every term of the energy left out, the field alone; boundaries not projected, thin structures left out;
+every loss, the classifier's labels and the doubt of contradicted masks left out; and the features of the pipeline
+against colour statistics and none.
 """
 
 import time
@@ -28,24 +28,31 @@ from panrecon.evaluation.transfer import transfer_labels
 from panrecon.features.color import color_statistics
 from panrecon.field.parameters import FieldParameters, LossWeights
 from panrecon.io.features import read_features
-from panrecon.io.graph import read_labels_of_surfaces
+from panrecon.io.graph import read_labels_of_surfaces, read_votes
 from panrecon.io.scan import read_scan, scan_views
 from panrecon.io.scene import read_segmented_scene
-from panrecon.pipeline import FieldResult, FieldSupervision, field_stage, panoptic_stage, semantics_stage
+from panrecon.pipeline import (
+    EvidenceOnSurface,
+    FieldResult,
+    FieldSupervision,
+    field_stage,
+    panoptic_stage,
+    semantics_stage,
+)
 from panrecon.refinement.parameters import RefinementParameters
-from panrecon.refinement.refine import refine
-from panrecon.structures import FeatureMap, LabelledScene, Labels, PanopticMesh, SceneObject
+from panrecon.refinement.terms import Term
+from panrecon.structures import FeatureMap, LabelledScene, Labels, PanopticMesh, PointSemantics, SceneObject
 from panrecon.terminal import console, exit_on_input_error
 
 NAME: Final = "field_ablation"
-WHOLE: Final = "field and appearance (default)"
+WHOLE: Final = "all terms (default)"
 FAULTS: Final = {"faults 1": "faults1", "faults 2": "faults2"}
 FEATURES: Final = RUNS / RUN / "features"
 Scores = dict[str, float]
 TRAINING: Final = FieldParameters()
 REFINEMENT: Final = RefinementParameters(Settings().mesh.voxel_size)
 PANOPTIC: Final = PanopticSettings()
-ALL_OBJECTS: Final = replace(REFINEMENT, min_detection_rate=0.0)  # none is rejected
+ENERGY: Final = REFINEMENT.energy
 
 
 @dataclass(frozen=True)
@@ -70,15 +77,30 @@ def without_loss(name: str) -> FieldParameters:
     return FieldParameters(loss_weights=LossWeights(**{**LossWeights().by_term(), name: 0.0}))
 
 
-BOUNDARIES_ALONE: Final = PanopticSettings(boundary_projection=False, fine_structures=False, thin_structures=False)
+def without_terms(*terms: Term) -> RefinementParameters:
+    """The energy with the weights of these terms 0."""
+    weights = replace(ENERGY.weights, **{str(term): 0.0 for term in terms})
+    return replace(REFINEMENT, energy=replace(ENERGY, weights=weights))
+
+
+LAYOUT: Final = (Term.LAYOUT, Term.CONTRADICTED_LAYOUT)
+TERMS: Final[Mapping[str, RefinementParameters]] = {
+    "without votes": without_terms(Term.OBJECT_VOTES, Term.STUFF_VOTES),
+    "without the field": without_terms(Term.FIELD),
+    "without features": without_terms(Term.FEATURES),
+    "without layout": without_terms(*LAYOUT),
+    "layout whatever the masks": without_terms(Term.CONTRADICTED_LAYOUT),
+    "without neighbours": replace(REFINEMENT, energy=replace(ENERGY, smoothness=0.0)),
+    "without appearance": replace(REFINEMENT, energy=replace(ENERGY, appearance=0.0)),
+    "the field alone": without_terms(Term.OBJECT_VOTES, Term.STUFF_VOTES, Term.FEATURES, *LAYOUT),
+}
+ENERGY_ALONE: Final = PanopticSettings(boundary_projection=False, thin_structures=False)
 VARIANTS: Final = {
     WHOLE: Variant(),
-    "the field alone": Variant(refinement=replace(REFINEMENT, similarity_floor=1e6)),
-    "no object is rejected": Variant(refinement=ALL_OBJECTS),
+    **{name: Variant(refinement=refinement) for name, refinement in TERMS.items()},
     "no boundary projection": Variant(panoptic=PanopticSettings(boundary_projection=False)),
-    "no fine structures": Variant(panoptic=PanopticSettings(fine_structures=False)),
     "no thin structures": Variant(panoptic=PanopticSettings(thin_structures=False)),
-    "boundaries alone": Variant(refinement=ALL_OBJECTS, panoptic=BOUNDARIES_ALONE),
+    "the energy alone": Variant(panoptic=ENERGY_ALONE),
     **{f"without the loss of {name}": Variant(parameters=without_loss(name)) for name in LossWeights().by_term()},
     "without the classifier's labels": Variant(propagation=False),
     "masks that 3D labels contradict count in full": Variant(parameters=FieldParameters(disagreement_weight=1.0)),
@@ -90,11 +112,11 @@ VARIANTS: Final = {
 
 @dataclass(frozen=True)
 class LabelsBeforeField:
-    """What the stage before the field gives: objects with their classes, labels of the vertices, their confidence."""
+    """What the stage before the field gives: objects with their classes, labels and class probabilities of vertices."""
 
     objects: tuple[SceneObject, ...]
     prior: Labels
-    confidence: np.ndarray
+    points: PointSemantics
     maps: list[FeatureMap]
 
 
@@ -107,6 +129,7 @@ class Bench:
         self.segmented = read_segmented_scene(run.joinpath)
         self.mesh = self.segmented.mesh
         self.table = self.segmented.table
+        self.votes = read_votes(run / "graph")
         self.truth = dataset(DATASET).annotation(scene.raw, self.table)
         self._fields: dict[str, FieldResult] = {}
 
@@ -121,18 +144,19 @@ class Bench:
         if variant.features == "none":
             instances = self.segmented.instances
             prior = instances.of_superface.at(self.segmented.superface_of_vertex)
-            return LabelsBeforeField(instances.objects, prior, np.zeros(len(prior.category), np.float32), maps)
+            nothing = PointSemantics(np.zeros((len(prior.category), len(self.table)), np.float32))
+            return LabelsBeforeField(instances.objects, prior, nothing, maps)
         result = semantics_stage(self.views, self.segmented, maps, Settings().semantics)
         of_superface = result.of_superface if variant.propagation else result.before
-        confidence = result.points.confidence * variant.propagation
-        return LabelsBeforeField(result.objects, of_superface.at(self.segmented.superface_of_vertex), confidence, maps)
+        points = PointSemantics(result.points.probability * variant.propagation)
+        return LabelsBeforeField(result.objects, of_superface.at(self.segmented.superface_of_vertex), points, maps)
 
     def field(self, variant: Variant, before: LabelsBeforeField) -> FieldResult:
         """The field so trained; one is trained once."""
         key = repr(variant.training)
         if key not in self._fields:
             map_of_frame = dict(zip(self.views.names, before.maps, strict=True))
-            supervision = FieldSupervision(self._scene(before), before.confidence, map_of_frame.__getitem__)
+            supervision = FieldSupervision(self._scene(before), before.points.confidence, map_of_frame.__getitem__)
             settings = Settings().field.model_copy(update=dict(variant.settings))
             self._fields[key] = field_stage(self.views, supervision, settings, parameters=variant.parameters)
         return self._fields[key]
@@ -141,13 +165,8 @@ class Bench:
         """The final labels."""
         field, box = result.fitted.field, result.data.box
         scene = self._scene(before)
-        return panoptic_stage(self.views, scene, field, box, variant.panoptic, variant.refinement).panoptic
-
-    def panoptic_without_field(self, before: LabelsBeforeField) -> PanopticMesh:
-        """The final labels where every class and every instance is as probable as another."""
-        count, columns = len(self.mesh.vertices), (len(self.table), len(before.objects) + 1)
-        category, instance = (np.full((count, width), 1 / width, np.float32) for width in columns)
-        return refine(self.views, self._scene(before), category, instance, REFINEMENT).panoptic
+        on_surface = EvidenceOnSurface(self.votes, before.points)
+        return panoptic_stage(self.views, scene, on_surface, field, box, variant.panoptic, variant.refinement).panoptic
 
     def _map(self, index: int, variant: Variant) -> FeatureMap:
         match variant.features:
@@ -168,9 +187,6 @@ def ablation(bench: Bench, names: list[str]) -> Iterator[tuple[str, Scores]]:
     """The scores of every row, and the seconds of field and decision."""
     default = bench.semantics(Variant())
     yield "after semantics: no field", bench.scores(PanopticMesh(bench.mesh, default.prior)) | {"seconds": 0.0}
-    started = time.perf_counter()
-    without_field = bench.panoptic_without_field(default)
-    yield "refinement without a field", bench.scores(without_field) | {"seconds": time.perf_counter() - started}
     for name in names:
         variant = VARIANTS[name]
         has_default_labels = (variant.features, variant.propagation) == ("own", True)

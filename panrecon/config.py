@@ -27,8 +27,12 @@ RENAMED: Final[dict[str, str]] = {
     "semantics.name_alike": "semantics.similarity_relabelling",
     "field.reach": "field.truncation",
     "panoptic.sharpen": "panoptic.boundary_projection",
-    "panoptic.details": "panoptic.fine_structures",
     "panoptic.thin": "panoptic.thin_structures",
+}
+
+# Settings of earlier versions that are gone, and what does their work.
+RETIRED: Final[dict[str, str]] = {
+    f"panoptic.{name}": "one energy decides all labels" for name in ("details", "fine_structures")
 }
 
 # A path of the user's, from where they stand: stages work in another folder.
@@ -240,9 +244,6 @@ class PanopticSettings(StageSettings):
         True,
         description="projects vertices near a boundary onto the surface of their segment (moving least squares)",
     )
-    fine_structures: bool = Field(
-        True, description="elongated segments and small objects take what masks give to them, on a finer mesh"
-    )
     thin_structures: bool = Field(
         True, description="adds what is too thin for the fused surface, where depth images show it"
     )
@@ -334,6 +335,8 @@ def _first_problem(error: ValidationError) -> str:
     reason = problem["msg"].lower().removeprefix("value error, ").rstrip(".")
     if problem["type"] == "extra_forbidden" and name in RENAMED:
         return f"The setting {name!r} is called {RENAMED[name]!r} now; change its name."
+    if problem["type"] == "extra_forbidden" and name in RETIRED:
+        return f"There is no setting {name!r} any more: {RETIRED[name]}; leave it out."
     if problem["type"] == "extra_forbidden":
         return f"There is no setting {name!r}; `panrecon settings` lists them all."
     return f"The setting {name} = {problem['input']!r} does not fit: {reason}."

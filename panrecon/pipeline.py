@@ -42,10 +42,13 @@ from panrecon.graph.instances import GraphResult, infer_instances
 from panrecon.graph.observation import FrameObservation, observe
 from panrecon.graph.parameters import GraphParameters
 from panrecon.graph.superfaces import superfaces
+from panrecon.graph.votes import VertexVotes
+from panrecon.layout.scene import scene_layout
 from panrecon.masks.base import Segmenter
 from panrecon.progress import Progress, no_progress, track
 from panrecon.refinement.parameters import RefinementParameters
 from panrecon.refinement.refine import RefinedLabels, refine
+from panrecon.refinement.terms import LabelEvidence
 from panrecon.semantics.classifier import FittedClassifier, fit_classifier, predict
 from panrecon.semantics.lifting import lift_features
 from panrecon.semantics.parameters import SemanticsParameters
@@ -295,25 +298,46 @@ def rendered_training_views(
         yield data.color[index], render_view(result.fitted.field, data.box, data.camera, pose, depth, parameters)
 
 
+@dataclass(frozen=True)
+class EvidenceOnSurface:
+    """What masks and features say of the V vertices of the fused mesh."""
+
+    votes: VertexVotes
+    points: PointSemantics
+
+    def at(self, vertex: Int[np.ndarray, " n"]) -> "EvidenceOnSurface":
+        """That of the vertices `vertex`."""
+        return EvidenceOnSurface(self.votes.at(vertex), PointSemantics(self.points.probability[vertex]))
+
+
 def panoptic_stage(
     views: Views,
     scene: LabelledScene,
+    on_surface: EvidenceOnSurface,
     field: PanopticField,
     box: SceneBox,
     settings: PanopticSettings,
     parameters: RefinementParameters,
     progress: Progress = no_progress,
 ) -> RefinedLabels:
-    """The panoptic mesh: class and object of every vertex by the field, the labels it has already, and all masks."""
+    """The panoptic mesh: class and object of every vertex by masks, features, field and layout together."""
     if settings.surface == "field":
         max_distance = parameters.metres(parameters.max_surface_distance)
         surface, nearest = field_surface(field, box, scene.mesh, parameters.voxel_size, max_distance)
         scene = replace(scene, mesh=surface, labels=scene.labels.at(nearest))
+        on_surface = on_surface.at(nearest)
     with progress("query", 1) as advance:
         answer = query(field, scene.mesh.vertices, vertex_normals(scene.mesh.vertices, scene.mesh.faces))
         advance(1)
-    probabilities = (answer.category_probability, answer.instance_probability)
-    return refine(views, scene, *probabilities, parameters, settings, progress)
+    evidence = LabelEvidence(
+        on_surface.votes,
+        answer.category_probability,
+        answer.instance_probability,
+        on_surface.points.probability,
+        scene.labels,
+        scene_layout(scene.mesh, views.poses, parameters.voxel_size),
+    )
+    return refine(views, scene, evidence, parameters, settings, progress)
 
 
 def render_views(
@@ -417,7 +441,8 @@ def reconstruct(
     parameters = RefinementParameters(settings.mesh.voxel_size)
     field = trained.fitted.field
     box = trained.data.box
-    refined = panoptic_stage(views, scene, field, box, settings.panoptic, parameters, progress)
+    on_surface = EvidenceOnSurface(graph.votes, semantics.points)
+    refined = panoptic_stage(views, scene, on_surface, field, box, settings.panoptic, parameters, progress)
     labels = refined.panoptic.labels
     objects = refined.final_objects(semantics.objects)
     confidence = label_confidence(refined.panoptic, mesh, semantics)

@@ -1,14 +1,15 @@
 """Give every vertex its class and its object, and render both at poses that the field was not trained on."""
 
 from panrecon.io.field import read_field, read_held_out
-from panrecon.io.graph import write_objects
+from panrecon.io.graph import read_votes, write_objects
 from panrecon.io.images import write_image
 from panrecon.io.mesh import write_panoptic_mesh
 from panrecon.io.rendered import write_images
 from panrecon.io.scan import read_scan, scan_views
 from panrecon.io.scene import read_labelled_scene
+from panrecon.io.semantics import read_point_semantics
 from panrecon.layout.gravity import estimate_gravity
-from panrecon.pipeline import panoptic_stage, render_views
+from panrecon.pipeline import EvidenceOnSurface, panoptic_stage, render_views
 from panrecon.refinement.parameters import RefinementParameters
 from panrecon.visualization import contact_sheet, depth_image, isometric_view, label_colors, labelled_image
 from panrecon.workflow.script import Stage, run_stage
@@ -21,7 +22,8 @@ def main(stage: Stage) -> None:
     table = scene.table
     field, box = read_field(stage.folder("field"))
     parameters = RefinementParameters(stage.settings.mesh.voxel_size)
-    result = panoptic_stage(views, scene, field, box, stage.settings.panoptic, parameters, stage.progress)
+    on_surface = EvidenceOnSurface(read_votes(stage.folder("graph")), read_point_semantics(stage.folder("semantics")))
+    result = panoptic_stage(views, scene, on_surface, field, box, stage.settings.panoptic, parameters, stage.progress)
     panoptic = result.panoptic
     final_objects = result.final_objects(scene.objects)
     write_panoptic_mesh(stage.output / "panoptic.ply", panoptic, table)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from panrecon.config import RENAMED, MeshSettings, Settings, load_settings
+from panrecon.config import RENAMED, RETIRED, MeshSettings, Settings, load_settings
 from panrecon.errors import InputError
 from panrecon.workflow.stages import STAGES
 
@@ -104,6 +104,12 @@ def test_a_setting_of_an_earlier_name_is_refused_with_the_one_of_today(old: str,
     assert name in type(getattr(Settings(), section)).model_fields
     with pytest.raises(InputError, match=rf"'{re.escape(old)}' is called '{re.escape(new)}' now"):
         load_settings(overrides=[f"{old}=1"])
+
+
+@pytest.mark.parametrize("name", sorted(RETIRED))
+def test_a_setting_that_is_gone_says_what_does_its_work(name: str) -> None:
+    with pytest.raises(InputError, match=rf"no setting '{re.escape(name)}' any more: .*; leave it out"):
+        load_settings(overrides=[f"{name}=true"])
 
 
 def test_settings_that_are_no_text_are_one_sentence(tmp_path: Path) -> None:

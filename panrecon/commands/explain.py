@@ -113,7 +113,7 @@ def sentences(evidence: _ObjectEvidence) -> Iterator[str]:
         by_masks = table[scene_object.category].name
         yield f"  {by_masks} by its masks alone; relabelled by the objects that are similar to it"
     if evidence.is_rejected:
-        yield "  rejected: most frames that see it label it as something else, and so does the field"
+        yield "  rejected: at every vertex masks, features, field and layout together say something else"
     yield f"  {len(evidence.points)} vertices; {len(scene_object.masks)} masks in {len(scene_object.frames)} frames"
     classes = Counter(table[mask.category].name for mask in scene_object.masks)
     yield "  classes of its masks: " + ", ".join(f"{name} x{count}" for name, count in classes.most_common())

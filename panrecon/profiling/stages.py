@@ -38,6 +38,7 @@ from panrecon.masks.precomputed import PrecomputedSegmenter
 from panrecon.masks.prompt import build_prompts, words_of
 from panrecon.memory import memory_now, peak_memory
 from panrecon.pipeline import (
+    EvidenceOnSurface,
     FieldSupervision,
     features_stage,
     field_stage,
@@ -289,7 +290,7 @@ class Profiler:
         seconds, result = timed(lambda: semantics_stage(views, scene, self.maps, self.settings.semantics, watch))
         labels = result.of_superface.at(superface_of_vertex)
         self.scene = LabelledScene(self.mesh, labels, result.objects, self.table, self._labels_of_view)
-        self.confidence = result.points.confidence
+        self.points = result.points
         disk = self._written("semantics", lambda path: write_point_semantics(path, self.mesh, result.points))
         seconds = extrapolated("semantics", seconds, watch, Ratios(self.frame_ratio, self.surface_ratio))
         self.costs["semantics"] = Cost(seconds + self.image_seconds, disk * self.surface_ratio)
@@ -300,7 +301,7 @@ class Profiler:
         passes = _short_passes(self.settings.field)
         short = self.settings.field.model_copy(update={**passes, "held_out_frames": 0})
         map_of_frame = dict(zip(self._sample_names(), self.maps, strict=True))
-        supervision = FieldSupervision(self.scene, self.confidence, map_of_frame.__getitem__)
+        supervision = FieldSupervision(self.scene, self.points.confidence, map_of_frame.__getitem__)
         views = scan_views(self.sample)
         seconds, result = timed(lambda: field_stage(views, supervision, short, watch))
         seconds = extrapolated("field", seconds, watch, Ratios(self.frame_ratio, self.surface_ratio), without=("fit",))
@@ -319,7 +320,8 @@ class Profiler:
         views = scan_views(self.sample)
         parameters = self._refinement_parameters()
         settings = self.settings.panoptic.model_copy(update={"surface": "tsdf"})
-        inputs = (views, self.scene, self.field, self.data.box, settings, parameters)
+        on_surface = EvidenceOnSurface(self.graph.votes, self.points)
+        inputs = (views, self.scene, on_surface, self.field, self.data.box, settings, parameters)
         seconds, refined = timed(lambda: panoptic_stage(*inputs, watch))
         self.panoptic = refined.panoptic
         seconds = extrapolated("panoptic", seconds, watch, Ratios(self.frame_ratio, self.surface_ratio))

@@ -76,8 +76,7 @@ GROWTH: Final[Mapping[str, Mapping[str, Growth]]] = {
     "field": {"labels": FRAMES, "fit": FIXED, REST: SURFACE},
     "panoptic": {
         "query": SURFACE,
-        "elongated segments": FRAMES,
-        "small objects": FRAMES,
+        "labels": SURFACE,
         "thin structures": FRAMES,
         REST: SURFACE,
     },

@@ -6,12 +6,33 @@ Koltun, NeurIPS 2011, here on the edges of the mesh; Narita et al., PanopticFusi
 on simulated rooms by `benchmarks/label_parameters.py`, none of which is reported.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.sparse import csr_array
 
-from panrecon.structures import VOID
+from panrecon.geometry.mesh import mesh_edges
+from panrecon.refinement.boundaries import appearance_descriptor, boundary_vertices
+from panrecon.refinement.kernels import messages
+from panrecon.refinement.parameters import EnergyParameters
+from panrecon.refinement.segments import SegmentTable
+from panrecon.refinement.terms import EnergyTerms, LabelEvidence
+from panrecon.structures import CategoryTable, Labels, SceneObject, TriangleMesh
+
+CANDIDATES: Final = 5  # likeliest segments of a vertex that compete; more change next to nothing
+ROUNDS: Final = 10  # of mean field, until next to nothing changes
+SIMILARITY_FLOOR: Final = 0.05  # of a segment that no similar vertex is of: a twentieth of one equal vertex
+
+
+@dataclass(frozen=True)
+class FinalLabels:
+    """The labels of V vertices and how probable they are in [0, 1]; void where a scene has no segment at all."""
+
+    labels: Labels
+    probability: Float[np.ndarray, " V"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +62,48 @@ class Candidates:
         return Candidates(np.take_along_axis(self.segment, order, 1), np.take_along_axis(self.score, order, 1))
 
 
+def final_labels(
+    mesh: TriangleMesh,
+    evidence: LabelEvidence,
+    objects: Sequence[SceneObject],
+    table: CategoryTable,
+    voxel_size: float,
+    parameters: EnergyParameters,
+) -> FinalLabels:
+    """A segment for every vertex, a class of stuff or an object with its class: that of the least energy.
+
+    An object that is likeliest nowhere is left without a vertex. `voxel_size` in metres.
+    """
+    segments = SegmentTable([scene_object.category for scene_object in objects], table)
+    if not len(segments):
+        return FinalLabels(evidence.prior, np.zeros(len(mesh.vertices), np.float32))
+    terms = EnergyTerms(evidence, segments, table, parameters)
+    chunks = [likeliest(score, CANDIDATES) for _, score in terms.scores()]
+    candidates = Candidates(
+        np.concatenate([chunk.segment for chunk in chunks]), np.concatenate([chunk.score for chunk in chunks])
+    )
+    solved = solve(mesh, candidates, len(segments), voxel_size, parameters)
+    return FinalLabels(segments.labels_of(solved.best), solved.probability[:, 0])
+
+
+def solve(
+    mesh: TriangleMesh, candidates: Candidates, segment_count: int, voxel_size: float, parameters: EnergyParameters
+) -> Candidates:
+    """The candidates after all neighbours have spoken: those on the mesh, then those similar near a boundary."""
+    descriptor = appearance_descriptor(mesh, voxel_size, parameters)
+    edges = mesh_edges(mesh.faces)
+    contrast = ((descriptor[edges[:, 0], 3:] - descriptor[edges[:, 1], 3:]) ** 2).sum(axis=1)
+    weight = parameters.smoothness * np.exp(-contrast / 2)
+    neighbours = weighted_neighbours(edges, weight, len(mesh.vertices))
+    first = smoothed(candidates, neighbours, ROUNDS)
+    radius = parameters.boundary_distance * voxel_size
+    boundary = boundary_vertices(mesh, descriptor, first.best, segment_count, radius)
+    similarity = boundary.similarity_to(candidates.segment[boundary.vertex])
+    score = candidates.score.copy()
+    score[boundary.vertex] += parameters.appearance * np.log(similarity + SIMILARITY_FLOOR)
+    return smoothed(Candidates(candidates.segment, score).sorted(), neighbours, ROUNDS)
+
+
 def likeliest(score: Float[np.ndarray, "n L"], count: int) -> Candidates:
     """The `count` likeliest of all segments by their log scores."""
     kept = min(count, score.shape[1])
@@ -48,38 +111,20 @@ def likeliest(score: Float[np.ndarray, "n L"], count: int) -> Candidates:
     return Candidates(segment, np.take_along_axis(score, segment, axis=1)).sorted()
 
 
-def smoothed(
-    candidates: Candidates, edges: Int[np.ndarray, "E 2"], weight: Float[np.ndarray, " E"], rounds: int
-) -> Candidates:
-    """The candidates after `rounds` of mean field, in which the ends of an edge agree with this weight (Potts).
-
-    A vertex whose best candidate leads by more than all its edges weigh keeps it, and is left out.
-    """
-    count = len(candidates.segment)
-    if candidates.segment.shape[1] < 2 or not count:
-        return candidates
-    incident = np.bincount(edges.ravel(), np.repeat(weight, 2), minlength=count)
-    undecided = np.flatnonzero(candidates.score[:, 0] - candidates.score[:, 1] <= incident)
-    row_of_vertex = np.full(count, VOID)
-    row_of_vertex[undecided] = np.arange(len(undecided))
-    receiver, sender = np.concatenate([edges, edges[:, ::-1]]).T
-    is_received = row_of_vertex[receiver] != VOID
-    row = row_of_vertex[receiver[is_received]]
-    sender = sender[is_received]
-    edge_weight = np.concatenate([weight, weight])[is_received]
-    evidence = candidates.at(undecided)
-    sent_segment = candidates.segment[sender]
-    agrees = [sent_segment == evidence.segment[row, k][:, None] for k in range(evidence.segment.shape[1])]
-    probability = candidates.probability
-    score = evidence.score
+def smoothed(candidates: Candidates, neighbours: csr_array, rounds: int) -> Candidates:
+    """The candidates after `rounds` of mean field, in which neighbours agree with these log odds (Potts)."""
+    score = candidates.score
     for _ in range(rounds):
-        sent = probability[sender] * edge_weight[:, None]
-        messages = [np.bincount(row, (sent * agree).sum(axis=1), minlength=len(undecided)) for agree in agrees]
-        score = evidence.score + np.stack(messages, axis=1)
-        probability[undecided] = _softmax(score)
-    result = candidates.score.copy()
-    result[undecided] = score
-    return Candidates(candidates.segment, result).sorted()
+        score = candidates.score + messages(neighbours, candidates.segment, _softmax(score))
+    return Candidates(candidates.segment, score).sorted()
+
+
+def weighted_neighbours(edges: Int[np.ndarray, "E 2"], weight: Float[np.ndarray, " E"], count: int) -> csr_array:
+    """The weights of edges between `count` vertices, in both directions."""
+    start, end = edges.T.astype(np.int32)
+    rows = np.concatenate([start, end])
+    columns = np.concatenate([end, start])
+    return csr_array((np.concatenate([weight, weight]), (rows, columns)), shape=(count, count))
 
 
 def _softmax(score: Float[np.ndarray, "n K"]) -> Float[np.ndarray, "n K"]:

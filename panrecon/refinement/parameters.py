@@ -1,6 +1,41 @@
 """The numbers that decide labels in the last stage, with units, ranges and sources."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class TermWeights:
+    """How much every term of the energy counts: factors of log likelihoods, 0 (not at all) and above."""
+
+    object_votes: float = 1.28
+    stuff_votes: float = 0.71
+    thing: float = 1.7  # log odds of a thing, any sign: shares of things and of stuff are of different frames
+    field: float = 0.28
+    features: float = 0.47
+    layout: float = 0.56
+    contradicted_layout: float = 0.8  # more of the layout where it contradicts the masks of a scan often
+
+
+@dataclass(frozen=True)
+class EnergyParameters:
+    """The energy of the final labels (`energy`), fitted on simulated rooms by `benchmarks/label_parameters.py`.
+
+    Lengths in voxels of the mesh.
+    """
+
+    weights: TermWeights = TermWeights()
+    contradiction_scale: float = 0.05  # share of contradicted stuff labels at which half of that weight counts
+    share_floor: float = 0.02  # above 0, to 0.1: added to every share and probability, lest one judge vetoes alone
+
+    # Neighbours on the mesh agree, the more the more they are alike.
+    smoothness: float = 1.5  # log odds, 0 to 10: of an edge between two vertices that look the same
+    color_scale: float = 0.08  # of RGB in [0, 1], 0.02 to 0.3: one unit of appearance distance
+    normal_scale: float = 0.4  # of the difference of unit normals, 0.1 to 1: the same
+
+    # A vertex near a boundary is similar to the interior of its own segment (`boundaries`).
+    appearance: float = 1.0  # weight of that log similarity
+    appearance_distance: float = 7.5  # voxels, 2 to 15: one unit of appearance distance
+    boundary_distance: float = 2.5  # voxels, 1 to 5: vertices so near to a boundary are compared
 
 
 @dataclass(frozen=True)
@@ -13,30 +48,10 @@ class RefinementParameters:
     """
 
     voxel_size: float  # m, above 0: edge of a voxel of the fused mesh
+    energy: EnergyParameters = field(default_factory=EnergyParameters)
 
     # The mesh that is labelled, where it is the field's own surface (`panoptic.surface`).
     max_surface_distance: float = 3.0  # voxels, 1 to 10: what lies farther from the fused mesh is left out
-
-    # Which vertices near a boundary between segments are labelled again, and by what (`boundaries`, `labelling`).
-    boundary_distance: float = 2.5  # voxels, 1 to 5: vertices so near to a boundary are labelled again
-    min_interior_share: float = 0.5  # share of its vertices: a segment needs a larger interior to be compared with
-    appearance_neighbors: int = 15  # 5 to 50: interior vertices that a vertex is compared with
-    appearance_distance: float = 7.5  # voxels, this and the next two: one unit of appearance distance
-    appearance_color: float = 0.06  # of RGB in [0, 1]
-    appearance_normal: float = 0.3  # of the difference of unit normals, in [0, 2]
-    max_appearance_distance: float = 4.0  # units, 2 to 6: what differs more has no similarity
-    adjacent_vertices: int = 24  # 8 to 60: nearest vertices whose segments a vertex may take
-    similarity_floor: float = 0.05  # above 0, below 1: similarity to a segment that no neighbour is of
-    prior_odds: float = 7.4  # 1 (none) to 100: odds of the label that a vertex has already; exp(2)
-    field_weight: float = 0.5  # 0 to 1: of the field's log odds beside appearance; neighbours err together
-    probability_floor: float = 1e-4  # above 0, to 0.01: no probability counts as less, lest one head vetoes alone
-    full_reliability: float = 0.95  # share, above 0.5: a field that agrees with so many prior labels counts in full
-
-    # Which objects are rejected (`labelling`). Of ten objects on ten scenes that are detected so rarely nine were
-    # false; the field verified the tenth.
-    min_detection_rate: float = 0.3  # share of the frames that see an object: detected by fewer, it must be verified
-    min_field_agreement: float = 0.85  # share of its vertices that the field must give to it to verify it
-    min_field_reliability: float = 0.8  # share of prior labels: a field that agrees with fewer rejects nothing
 
     # Moving-least-squares projection of boundary vertices (`projection`).
     projection_distance: float = 2.0  # voxels, 1 to 4: vertices so near to a boundary are moved
@@ -48,20 +63,6 @@ class RefinementParameters:
     smoothing_iterations: int = 2  # 0 to 5: of positions and normals before planes are fitted
     min_relief: float = 0.1  # voxels, above 0: height difference from which there is a depth discontinuity
     parallel_cosine: float = 0.9  # 0 to 1: between normals of two surfaces with a step between them
-
-    # Elongated segments and small objects (`fine_structures`, `visibility`).
-    min_support: float = 0.4  # share of the frames that show a segment: more must give a vertex to it
-    min_support_frames: int = 2  # 1 to 5: frames that show the segment and see the vertex
-    max_interior_share: float = 0.8  # share of its vertices: a segment with a larger interior is not elongated
-    elongated_radius: float = 10.0  # voxels, 2 to 20: vertices so near to an elongated segment may join it
-    release_distance: float = 1.0  # units of appearance, 0 to 4: from its segment's interior, for a vertex to leave it
-    freeze_distance: float = 2.0  # units, above the former: from which one frame suffices and the label is final
-    small_area: float = 250.0  # square voxels, 0 to 2000: objects of less area are small
-    small_radius: float = 1.5  # voxels, 0.5 to 5: the mesh is subdivided, and vertices may join, so near to them
-    depth_tolerance: float = 2.0  # voxels, 0.5 to 4: between a vertex and the depth at its pixel, to be visible
-    min_shown_share: float = 0.3  # share of a segment's visible vertices that a frame must give to it to show it
-    min_shown_vertices: int = 5  # 1 to 50: visible vertices, for a frame to show a segment
-    max_sampled_vertices: int = 1000  # 100 upwards: of a segment, that are looked up in every frame
 
     # Thin structures (`thin_structures`).
     image_side: int = 320  # pixels: the longer side of the images that are searched

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from panrecon.config import PanopticSettings
 from panrecon.progress import Progress, no_progress
-from panrecon.refinement.fine_structures import refine_elongated_segments, refine_small_objects
-from panrecon.refinement.labelling import panoptic_labels, relabel_boundaries
+from panrecon.refinement.energy import final_labels
 from panrecon.refinement.parameters import RefinementParameters
 from panrecon.refinement.projection import project_boundaries
+from panrecon.refinement.terms import LabelEvidence
 from panrecon.refinement.thin_structures import add_thin_structures
 from panrecon.structures import LabelledScene, PanopticMesh, SceneObject, Views
 
@@ -36,32 +36,26 @@ class RefinedLabels:
 def refine(
     views: Views,
     scene: LabelledScene,
-    category_probability: Float[np.ndarray, "V C"],
-    instance_probability: Float[np.ndarray, "V I1"],
+    evidence: LabelEvidence,
     parameters: RefinementParameters,
     settings: PanopticSettings = PanopticSettings(),
     progress: Progress = no_progress,
 ) -> RefinedLabels:
-    """The mesh with a segment for every vertex, by the field, the labels it has and the masks of all views.
+    """The mesh with a segment for every vertex, by all that the stages before say of it and the masks of all views.
 
-    Probabilities are the field's at the vertices, in [0, 1]; the last instance is none. The settings say which parts of
-    the refinement are left out.
+    The settings say which parts of the refinement are left out.
     """
     mesh = scene.mesh
-    labels_of_view = scene.labels_of_view
-    probabilities = (category_probability, instance_probability)
-    decided = panoptic_labels(*probabilities, scene.labels, scene.objects, scene.table, mesh, parameters)
-    labels = decided.labels
-    if settings.fine_structures:
-        panoptic = PanopticMesh(mesh, labels)
-        elongated = refine_elongated_segments(panoptic, views, labels_of_view, parameters, progress)
-        labels = relabel_boundaries(mesh, elongated.labels, decided.scores, parameters, elongated.is_frozen)
+    with progress("labels", 1) as advance:
+        final = final_labels(mesh, evidence, scene.objects, scene.table, parameters.voxel_size, parameters.energy)
+        advance(1)
+    labels = final.labels
+    present = np.unique(labels.instance)
+    rejected = np.setdiff1d(np.arange(len(scene.objects)), present)
     panoptic = PanopticMesh(mesh, labels)
     if settings.boundary_projection:
         panoptic = project_boundaries(mesh, labels, parameters)
-    if settings.fine_structures:
-        panoptic = refine_small_objects(panoptic, views, labels_of_view, parameters, progress)
     if not settings.thin_structures:
-        return RefinedLabels(panoptic, decided.rejected, thin_piece_count=0)
-    completed = add_thin_structures(panoptic, views, labels_of_view, parameters, progress)
-    return RefinedLabels(completed.panoptic, decided.rejected, completed.piece_count)
+        return RefinedLabels(panoptic, rejected, thin_piece_count=0)
+    completed = add_thin_structures(panoptic, views, scene.labels_of_view, parameters, progress)
+    return RefinedLabels(completed.panoptic, rejected, completed.piece_count)

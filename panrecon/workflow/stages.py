@@ -75,13 +75,13 @@ STAGES: Final[dict[str, StageDefinition]] = {
         summary="optimises four hash volumes for distance, colour, semantics and instances by volume rendering",
     ),
     "panoptic": StageDefinition(
-        version=12,
+        version=13,
         reads=("scan", "mesh", "graph", "semantics", "field"),
         files=("panoptic.ply", "objects.json"),
         summary=(
-            "decides class and object of every vertex by field, votes and appearance; rejects objects that "
-            "most frames and the field contradict; projects boundary vertices onto their segment; refines "
-            "elongated segments and small objects; adds thin structures; renders the held-out frames"
+            "decides class and object of every vertex by one energy of votes, field, features, layout and "
+            "appearance; projects boundary vertices onto their segment; adds thin structures; renders the "
+            "held-out frames"
         ),
     ),
     "quality": StageDefinition(
