@@ -51,9 +51,11 @@ SAMPLES: Final = 100  # vertices of a true segment
 MAX_SIZE: Final = 3000  # vertices: a larger segment counts no more
 REGULARISATION: Final = 1e-3  # of squared weights
 FLOOR: Final = 1e-4  # of a probability, in the likelihood of a solved energy
+MIN_GAIN: Final = 1e-3  # of the mean log likelihood, for another value of a parameter
 STEP: Final = 1.5  # factor between the values tried of a parameter
 VOXEL_SIZE: Final = Settings().mesh.voxel_size
-SCALES: Final = ("contradiction_scale", "share_floor")
+SCALE: Final = "contradiction_scale"
+NOT_FITTED: Final = "share_floor"
 OF_NEIGHBOURS: Final = (
     "smoothness",
     "color_scale",
@@ -248,7 +250,7 @@ def search(
             while True:
                 changed = with_value(best, name, float(f"{getattr(best, name) * factor:.2g}"))
                 value = objective(changed)
-                if value <= best_value + 1e-4:
+                if value <= best_value + MIN_GAIN:
                     break
                 best, best_value = changed, value
                 console.print(f"{name} {getattr(best, name):g}: {best_value:.4f}", highlight=False)
@@ -264,7 +266,7 @@ def fit(scenes: Sequence[TrainingScene]) -> EnergyParameters:
     def solved(parameters: EnergyParameters) -> float:
         return float(np.mean([scene.log_likelihood(parameters) for scene in scenes]))
 
-    scaled = search(EnergyParameters(), SCALES, without_neighbours)
+    scaled = search(EnergyParameters(), (SCALE,), without_neighbours)
     weighted = replace(scaled, weights=fitted_weights(scenes, scaled)[0])
     return search(weighted, OF_NEIGHBOURS, solved)
 
@@ -275,7 +277,7 @@ def changed_parameters(parameters: EnergyParameters) -> Iterator[tuple[str, floa
         for weight in fields(TermWeights):
             value = factor * getattr(parameters.weights, weight.name)
             yield weight.name, factor, replace(parameters, weights=replace(parameters.weights, **{weight.name: value}))
-        for name in SCALES + OF_NEIGHBOURS:
+        for name in (SCALE, NOT_FITTED, *OF_NEIGHBOURS):
             yield name, factor, with_value(parameters, name, factor * getattr(parameters, name))
     for weight in fields(TermWeights):
         yield weight.name, 0.0, replace(parameters, weights=replace(parameters.weights, **{weight.name: 0.0}))

@@ -25,7 +25,7 @@ class EnergyParameters:
 
     weights: TermWeights = TermWeights()
     contradiction_scale: float = 0.05  # share of contradicted stuff labels at which half of that weight counts
-    share_floor: float = 0.02  # above 0, to 0.1: added to every share and probability, lest one judge vetoes alone
+    share_floor: float = 0.01  # added to every share and probability: votes leave out what is less; not fitted
 
     # Neighbours on the mesh agree, the more the more they are alike.
     smoothness: float = 1.5  # log odds, 0 to 10: of an edge between two vertices that look the same
