@@ -3,7 +3,7 @@
 Rooms 100 to 102 with simulated masks, each at faults 0.5, 1 and 2, and with none, a tenth or a quarter of their stuff
 confused. The layout is counted on the true labels. Weights maximise the likelihood of the true segment, every segment
 counting by the root of its vertices, without neighbours; what makes neighbours agree maximises that of the solved
-energy, one parameter after the other. The second table halves and doubles every parameter.
+energy at the best temperature, one parameter after the other. The second table halves and doubles every parameter.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,6 +40,7 @@ from panrecon.refinement.terms import EnergyTerms, LabelEvidence, Term
 from panrecon.roles import Role
 from panrecon.structures import VOID, LabelledScene, Labels, PanopticMesh
 from panrecon.terminal import console, exit_on_input_error
+from panrecon.threads import parallel_map
 
 NAME: Final = "label_parameters"
 FAULTS: Final = (0.5, 1.0, 2.0)
@@ -50,6 +51,7 @@ MIN_IOU: Final = 0.2  # of an object with a true one that it can stand for
 SAMPLES: Final = 100  # vertices of a true segment
 MAX_SIZE: Final = 3000  # vertices: a larger segment counts no more
 REGULARISATION: Final = 1e-3  # of squared weights
+TEMPERATURES: Final = (1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
 FLOOR: Final = 1e-4  # of a probability, in the likelihood of a solved energy
 MIN_GAIN: Final = 1e-3  # of the mean log likelihood, for another value of a parameter
 STEP: Final = 1.5  # factor between the values tried of a parameter
@@ -133,12 +135,13 @@ class TrainingScene:
         """The solution of the energy."""
         return solve(self.scene.mesh, self.candidates(parameters), len(self.segments), VOXEL_SIZE, parameters)
 
-    def log_likelihood(self, parameters: EnergyParameters) -> float:
-        """The weighted mean of the log probability that the solution gives to the true segments."""
+    def log_likelihoods(self, parameters: EnergyParameters) -> Float[np.ndarray, " T"]:
+        """The weighted mean of the log probability that the solution gives to the true segments, at all temperatures."""
         vertex, weight = self.sample
         solved = self.solved(parameters).at(vertex)
         is_true = solved.segment == self.target[vertex][:, None]
-        return float(weight @ np.log((solved.probability * is_true).sum(axis=1) + FLOOR))
+        probabilities = (Candidates(solved.segment, solved.score / t).probability for t in TEMPERATURES)
+        return np.array([weight @ np.log((values * is_true).sum(axis=1) + FLOOR) for values in probabilities])
 
     def quality(self, labels: Labels) -> float:
         """Strict PQ of labels of the vertices, in per cent."""
@@ -263,12 +266,13 @@ def fit(scenes: Sequence[TrainingScene]) -> EnergyParameters:
     def without_neighbours(parameters: EnergyParameters) -> float:
         return fitted_weights(scenes, parameters)[1]
 
-    def solved(parameters: EnergyParameters) -> float:
-        return float(np.mean([scene.log_likelihood(parameters) for scene in scenes]))
+    def of_temperatures(parameters: EnergyParameters) -> Float[np.ndarray, " T"]:
+        return np.mean(list(parallel_map(lambda scene: scene.log_likelihoods(parameters), scenes)), axis=0)
 
     scaled = search(EnergyParameters(), (SCALE,), without_neighbours)
     weighted = replace(scaled, weights=fitted_weights(scenes, scaled)[0])
-    return search(weighted, OF_NEIGHBOURS, solved)
+    smoothed = search(weighted, OF_NEIGHBOURS, lambda parameters: float(of_temperatures(parameters).max()))
+    return replace(smoothed, temperature=TEMPERATURES[int(of_temperatures(smoothed).argmax())])
 
 
 def changed_parameters(parameters: EnergyParameters) -> Iterator[tuple[str, float, EnergyParameters]]:

@@ -83,7 +83,8 @@ def final_labels(
         np.concatenate([chunk.segment for chunk in chunks]), np.concatenate([chunk.score for chunk in chunks])
     )
     solved = solve(mesh, candidates, len(segments), voxel_size, parameters)
-    return FinalLabels(segments.labels_of(solved.best), solved.probability[:, 0])
+    probability = _softmax(solved.score / parameters.temperature)[:, 0]
+    return FinalLabels(segments.labels_of(solved.best), probability)
 
 
 def solve(

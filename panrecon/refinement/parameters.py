@@ -32,6 +32,8 @@ class EnergyParameters:
     color_scale: float = 0.08  # of RGB in [0, 1], 0.02 to 0.3: one unit of appearance distance
     normal_scale: float = 0.4  # of the difference of unit normals, 0.1 to 1: the same
 
+    temperature: float = 1.0  # 1 to 10: divides the solved log odds; neighbours that agree are no independent judges
+
     # A vertex near a boundary is similar to the interior of its own segment (`boundaries`).
     appearance: float = 1.0  # weight of that log similarity
     appearance_distance: float = 7.5  # voxels, 2 to 15: one unit of appearance distance
