@@ -136,7 +136,7 @@ class TrainingScene:
         return solve(self.scene.mesh, self.candidates(parameters), len(self.segments), VOXEL_SIZE, parameters)
 
     def log_likelihoods(self, parameters: EnergyParameters) -> Float[np.ndarray, " T"]:
-        """The weighted mean of the log probability that the solution gives to the true segments, at all temperatures."""
+        """The weighted mean of the log probability that the solution gives to the true segments, by temperature."""
         vertex, weight = self.sample
         solved = self.solved(parameters).at(vertex)
         is_true = solved.segment == self.target[vertex][:, None]
