@@ -75,7 +75,7 @@ STAGES: Final[dict[str, StageDefinition]] = {
         summary="optimises four hash volumes for distance, colour, semantics and instances by volume rendering",
     ),
     "panoptic": StageDefinition(
-        version=13,
+        version=14,
         reads=("scan", "mesh", "graph", "semantics", "field"),
         files=("panoptic.ply", "objects.json"),
         summary=(

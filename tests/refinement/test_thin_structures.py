@@ -116,7 +116,7 @@ def test_a_long_piece_is_one_closed_surface() -> None:
     assert off.min() > 0.3 * THICKNESS and off.max() < 1.3 * THICKNESS
 
 
-@pytest.mark.parametrize(("apart", "parts"), [(0.034, 1), (0.04, 2)])
+@pytest.mark.parametrize(("apart", "parts"), [(0.029, 1), (0.034, 2)])
 def test_a_gap_between_two_places_is_bridged_if_it_is_small(apart: float, parts: int) -> None:
     cells = _Cells(np.array([[0.0, 0.0, 0.0], [apart, 0.0, 0.0]]), np.full((2, 3), 9.0))
     mesh = _tube(cells, PARAMETERS)
@@ -145,10 +145,10 @@ def test_three_frames_must_see_it(frames: int, there: bool) -> None:
     assert (completed.piece_count > 0) == there
 
 
-@pytest.mark.parametrize(("without", "there"), [(1, True), (4, False)])
+@pytest.mark.parametrize(("without", "there"), [(4, True), (40, False)])
 def test_what_frames_see_through_was_never_there_for_long(without: int, there: bool) -> None:
     """Someone walked by while the first frames were taken."""
-    later = [view_of(9 + number, x, cord=False) for number, x in enumerate(SIDES[:without])]
+    later = [view_of(9 + number, x, cord=False) for number, x in enumerate(np.linspace(-0.5, 0.5, without))]
     completed = add_thin_structures(wall(), Views.of(views() + later), masks, PARAMETERS)
     assert (completed.piece_count > 0) == there
 
@@ -165,21 +165,17 @@ def test_noise_that_moves_it_among_places_does_not_lose_it() -> None:
     assert add_thin_structures(wall(), Views.of(seen), masks, PARAMETERS).piece_count > 0
 
 
-@pytest.mark.parametrize("alone", [True, False])
-def test_stray_pixels_are_alone_within_their_frame(alone: bool) -> None:
-    """At the rim of something near that moves with the camera, a pixel or a row of them where the cord would be."""
+def test_flying_pixels_come_together_nowhere() -> None:
+    """A fifth of the pixels where the cord would be lie anywhere before the wall, which the others measure."""
 
-    def with_rim(view: View) -> View:
-        cord = view.depth < 1.9
-        column = np.argmax(cord.any(axis=0))
-        rows = (np.arange(CAMERA.height)[:, None] + int(view.name)) % 5 == 0
-        depth = np.where(cord & (rows | (not alone)), view.depth, 2.0)
-        depth[:, column - 4 : column] = 0.5
-        depth[:, column + 3 : column + 7] = 0.5
-        return replace(view, depth=np.where(cord & (depth == 2.0), 0.5, depth).astype(np.float32))
+    def with_flying_pixels(view: View) -> View:
+        rng = np.random.default_rng(int(view.name))
+        is_flying = (view.depth < 1.9) & (rng.random(view.depth.shape) < 0.2)
+        depth = np.where(is_flying, rng.uniform(0.6, 1.9, view.depth.shape), 2.0)
+        return replace(view, depth=depth.astype(np.float32))
 
-    completed = add_thin_structures(wall(), Views.of([with_rim(view) for view in views()]), masks, PARAMETERS)
-    assert (completed.piece_count == 0) == alone
+    seen = [with_flying_pixels(view) for view in views()]
+    assert add_thin_structures(wall(), Views.of(seen), masks, PARAMETERS).piece_count == 0
 
 
 def test_masks_that_show_what_lies_behind_tell_of_a_surface_fused_twice() -> None:
@@ -286,13 +282,18 @@ def test_what_the_mesh_has_is_not_added_again() -> None:
     assert completed.piece_count == 0 and len(completed.panoptic.mesh.vertices) == len(along)
 
 
-def test_progress_counts_every_reading() -> None:
+def test_every_view_is_read_once() -> None:
     done: list[int] = []
-    add_thin_structures(wall(), Views.of(views()), masks, PARAMETERS, recorded(done))
-    assert done == [*range(1, 2 * len(SIDES) + 1), 2 * len(SIDES)]
-    nothing: list[int] = []
-    add_thin_structures(wall(), Views.of(views(cord=False)), masks, PARAMETERS, recorded(nothing))
-    assert nothing == [*range(1, len(SIDES) + 1), 2 * len(SIDES)]
+    seen = Views.of(views())
+    reading: list[int] = []
+
+    def read(index: int) -> View:
+        reading.append(index)
+        return seen.read(index)
+
+    add_thin_structures(wall(), replace(seen, read=read), masks, PARAMETERS, recorded(done))
+    assert sorted(reading) == [*range(len(SIDES))]
+    assert done == [*range(1, len(SIDES) + 1)]
 
 
 def test_the_order_of_frames_does_not_matter() -> None:
