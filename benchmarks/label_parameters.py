@@ -2,8 +2,9 @@
 
 Rooms 100 to 102 with simulated masks, each at faults 0.5, 1 and 2, and with none, a tenth or a quarter of their stuff
 confused. The layout is counted on the true labels. Weights maximise the likelihood of the true segment, every segment
-counting by the root of its vertices, without neighbours; what makes neighbours agree maximises the share of
-vertices that the solution labels right, weighted alike, one parameter after the other; the temperature its likelihood. The second table halves and doubles every parameter.
+counting by the root of its vertices, without neighbours. What makes neighbours agree maximises the share of vertices
+that the solution labels right, weighted alike, one parameter after the other; the temperature its likelihood. The
+second table halves and doubles every parameter, and leaves terms out.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,6 +1,7 @@
 """Laws of the energy: the mean field is the dense one; every judge can decide, and none vetoes alone."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ from panrecon.layout.levels import Levels
 from panrecon.layout.scene import Layout
 from panrecon.layout.situations import Situation
 from panrecon.refinement.energy import FinalLabels, final_labels, likeliest, smoothed, weighted_neighbours
+from panrecon.refinement.layout_likelihood import SHARES_OF_ALL, SHARES_OF_ROLE
 from panrecon.refinement.parameters import EnergyParameters
 from panrecon.refinement.terms import LabelEvidence
 from panrecon.structures import VOID, Category, CategoryTable, Labels, SceneObject, TriangleMesh
+from tests import CHECKOUT
 from tests.refinement.sheets import SIDE, VOXEL_SIZE, halves, painted, sheet
 
 WALL, FLOOR, CHAIR, TABLE, CLUTTER = range(5)
@@ -227,3 +230,12 @@ def test_no_vertex_lies_behind_all_surfaces() -> None:
     outdoors = CategoryTable((Category(1, "sky", thing=False), Category(2, "road", thing=False)))
     decided = decide(outdoors, GREY, {0: 0.9 * ALL, 1: 0.1 * ALL}, prior=1)
     assert (decided.labels.category == 1).all()
+
+
+def test_the_parameters_are_those_of_the_published_fit() -> None:
+    """A number that decides labels is fitted, not set: `benchmarks/label_parameters` and `benchmarks.publish`."""
+    published = json.loads((CHECKOUT / "docs" / "results" / "label_parameters.json").read_text())
+    assert asdict(PARAMETERS) == published["measurements"]["parameters"]
+    shares = {str(role): list(of_role) for role, of_role in SHARES_OF_ROLE.items()}
+    assert shares == published["measurements"]["shares_of_role"]
+    assert list(SHARES_OF_ALL) == published["measurements"]["shares_of_all"]
