@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 class TermWeights:
     """How much every term of the energy counts: factors of log likelihoods, 0 (not at all) and above."""
 
-    object_votes: float = 1.28
-    stuff_votes: float = 0.71
-    thing: float = 1.7  # log odds of a thing, any sign: shares of things and of stuff are of different frames
+    object_votes: float = 1.19
+    stuff_votes: float = 0.8
+    thing: float = 0.61  # log odds of a thing, any sign: shares of things and of stuff are of different frames
     field: float = 0.28
-    features: float = 0.47
-    layout: float = 0.56
-    contradicted_layout: float = 0.8  # more of the layout where it contradicts the masks of a scan often
+    features: float = 0.68
+    layout: float = 0.72
+    contradicted_layout: float = 0.5  # more of the layout where it contradicts the masks of a scan often
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class EnergyParameters:
     color_scale: float = 0.08  # of RGB in [0, 1], 0.02 to 0.3: one unit of appearance distance
     normal_scale: float = 0.4  # of the difference of unit normals, 0.1 to 1: the same
 
-    temperature: float = 1.0  # 1 to 10: divides the solved log odds; neighbours that agree are no independent judges
+    temperature: float = 2.5  # 1 to 10: divides the solved log odds; neighbours that agree are no independent judges
 
     # A vertex near a boundary is similar to the interior of its own segment (`boundaries`).
     appearance: float = 1.0  # weight of that log similarity
     appearance_distance: float = 7.5  # voxels, 2 to 15: one unit of appearance distance
-    boundary_distance: float = 2.5  # voxels, 1 to 5: vertices so near to a boundary are compared
+    boundary_distance: float = 3.8  # voxels, 1 to 8: vertices so near to a boundary are compared
 
 
 @dataclass(frozen=True)
