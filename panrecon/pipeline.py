@@ -392,7 +392,7 @@ class Reconstruction:
     """A panoptic mesh of V vertices in the world frame (m), and its objects by instance.
 
     `category` holds indices of `table`, `instance` keys of `objects` (things alone); `VOID` (-1) where there is none.
-    `confidence` in [0, 1] is the object's on things, elsewhere the probability of the class; 0 where void.
+    `confidence` in [0, 1] is the object's on things, elsewhere the probability of the label.
     """
 
     mesh: TriangleMesh
@@ -445,23 +445,20 @@ def reconstruct(
     refined = panoptic_stage(views, scene, on_surface, field, box, settings.panoptic, parameters, progress)
     labels = refined.panoptic.labels
     objects = refined.final_objects(semantics.objects)
-    confidence = label_confidence(refined.panoptic, mesh, semantics)
+    confidence = label_confidence(refined, semantics.objects)
     return Reconstruction(refined.panoptic.mesh, labels.category, labels.instance, confidence, objects, table)
 
 
-def label_confidence(
-    panoptic: PanopticMesh, fused: TriangleMesh, semantics: SemanticsResult
-) -> Float[np.ndarray, " V"]:
-    """How certain the label of every vertex is, in [0, 1]: the confidence of its object, else of its class.
+def label_confidence(refined: RefinedLabels, objects: Sequence[SceneObject]) -> Float[np.ndarray, " V"]:
+    """How certain the label of every vertex is, in [0, 1]: the confidence of its object, else the label's probability.
 
-    The probability of a class is read at the nearest vertex of the fused mesh.
+    The probability is that at the nearest vertex of the mesh that was labelled.
     """
-    category = panoptic.labels.category
+    panoptic = refined.panoptic
     instance = panoptic.labels.instance
-    nearest = nearest_vertex(panoptic.mesh.vertices, fused.vertices, np.inf)
-    probability = np.append(semantics.points.probability, np.zeros((len(fused.vertices), 1)), axis=1)
-    of_object = np.array([scene_object.confidence for scene_object in semantics.objects] + [0.0])
-    return np.where(instance != VOID, of_object[instance], probability[nearest, category]).astype(np.float32)
+    nearest = nearest_vertex(panoptic.mesh.vertices, refined.labelled_mesh.vertices, np.inf)
+    of_object = np.array([scene_object.confidence for scene_object in objects] + [0.0])
+    return np.where(instance != VOID, of_object[instance], refined.probability[nearest]).astype(np.float32)
 
 
 def _half_precision(values: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:

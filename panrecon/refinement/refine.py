@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from panrecon.config import PanopticSettings
 from panrecon.progress import Progress, no_progress
@@ -13,17 +13,20 @@ from panrecon.refinement.parameters import RefinementParameters
 from panrecon.refinement.projection import project_boundaries
 from panrecon.refinement.terms import LabelEvidence
 from panrecon.refinement.thin_structures import add_thin_structures
-from panrecon.structures import LabelledScene, PanopticMesh, SceneObject, Views
+from panrecon.structures import LabelledScene, PanopticMesh, SceneObject, TriangleMesh, Views
 
 
 @dataclass(frozen=True)
 class RefinedLabels:
     """The panoptic mesh, the indices of the objects that no vertex has, and how many pieces of thin structures are new.
 
-    The mesh may have moved, more and other vertices than the one that was given.
+    The mesh may have moved, more and other vertices than `labelled_mesh`, whose V vertices have their labels with this
+    probability, in [0, 1].
     """
 
     panoptic: PanopticMesh
+    labelled_mesh: TriangleMesh
+    probability: Float[np.ndarray, " V"]
     rejected_objects: Int[np.ndarray, " r"]
     thin_piece_count: int
 
@@ -55,7 +58,9 @@ def refine(
     panoptic = PanopticMesh(mesh, labels)
     if settings.boundary_projection:
         panoptic = project_boundaries(mesh, labels, parameters)
-    if not settings.thin_structures:
-        return RefinedLabels(panoptic, rejected, thin_piece_count=0)
-    completed = add_thin_structures(panoptic, views, scene.labels_of_view, parameters, progress)
-    return RefinedLabels(completed.panoptic, rejected, completed.piece_count)
+    piece_count = 0
+    if settings.thin_structures:
+        completed = add_thin_structures(panoptic, views, scene.labels_of_view, parameters, progress)
+        panoptic = completed.panoptic
+        piece_count = completed.piece_count
+    return RefinedLabels(panoptic, mesh, final.probability, rejected, piece_count)

@@ -206,6 +206,14 @@ def test_probabilities_follow_the_votes(table: CategoryTable) -> None:
     assert (sure > doubtful).all()
 
 
+def test_temperature_changes_how_sure_the_labels_are_and_no_label(table: CategoryTable) -> None:
+    random = np.random.default_rng(0)
+    votes = {c: random.random(COUNT) for c in (WALL, FLOOR)}
+    cool, warm = (decide(table, GREY, votes, parameters=replace(PARAMETERS, temperature=t)) for t in (1.0, 3.0))
+    assert_array_equal(warm.labels.category, cool.labels.category)
+    assert (warm.probability < cool.probability).all()
+
+
 def test_the_order_of_vertices_does_not_matter(table: CategoryTable) -> None:
     random = np.random.default_rng(0)
     votes = {c: random.random(COUNT) for c in (WALL, FLOOR)}
