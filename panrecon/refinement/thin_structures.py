@@ -1,32 +1,29 @@
 """Structures so thin that fusion loses them (the cord of a lamp, the leaves of a plant), recovered from depth images.
 
 More rays pass a structure thinner than a voxel than hit it, and the mean of both is free space. But the pixels that do
-hit it lie in front of the fused surface at the same position in frame after frame. So every voxel that holds such
-pixels gets log odds of being occupied (an occupancy grid; OctoMap, Hornung et al. 2013): frames that measure something
-in it or beside it speak for it, those that see through it against it, the less the larger their depth noise is there,
-and a frame speaks the less for anything, the more of it lies in front of the mesh (its pose may be wrong). Surfaces
-fused twice stay out by masks, which show there what lies behind.
+hit it lie in front of the fused surface at the same position in frame after frame: an occupancy grid tells them from
+stray pixels and from what was there for a while (`occupancy`). Surfaces fused twice, because poses are off, stay out by
+masks, which show there what lies behind.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Final, TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Float, Float16, Int, UInt8
-from scipy.sparse import csr_array
+from jaxtyping import Float, Int, UInt8
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
-from scipy.special import erf, logit
 
 from panrecon.geometry.isosurface import zero_level_set
-from panrecon.geometry.projective import invert, nearest_pixel, project, transform, unproject
+from panrecon.geometry.projective import transform, unproject
 from panrecon.geometry.raycasting import Raycaster
 from panrecon.geometry.resizing import resize_labels, resize_view, scale_to_side
 from panrecon.progress import Advance, Progress, no_progress
+from panrecon.refinement.occupancy import DepthFrame, OccupancyGrid, adjacency, is_in_front, occupied_cells
 from panrecon.refinement.parameters import RefinementParameters
 from panrecon.refinement.segments import VOID_SEGMENT, indices_by_group, labels_of_ids, segment_ids
-from panrecon.structures import VOID, Camera, Labels, LabelsOfView, PanopticMesh, TriangleMesh, View, Views
+from panrecon.structures import VOID, Labels, LabelsOfView, PanopticMesh, TriangleMesh, View, Views
 from panrecon.threads import parallel_map
 
 TILE: Final = 32  # cells between nodes, along an edge of the blocks that are worked on at once
@@ -55,20 +52,6 @@ class _Pixels:
 
 
 @dataclass(frozen=True)
-class _Frame:
-    """What a frame measures: its pixels in front of the mesh and their share of those measured; its depth (m).
-
-    All frames are held at once, so depth has half precision, of 2 mm at 4 m.
-    """
-
-    front: _Pixels
-    front_share: float
-    camera: Camera
-    world_from_camera: Float[np.ndarray, "4 4"]
-    depth: Float16[np.ndarray, "h w"]
-
-
-@dataclass(frozen=True)
 class _Cells:
     """Voxels that hold pixels: the mean position (m, world) and colour of the pixels in each."""
 
@@ -89,24 +72,27 @@ def add_thin_structures(
     object which does not lie behind. Stuff is not thin. Every view is read once.
     """
     with progress("thin structures", len(views.poses)) as advance:
-        frames = list(_counted(_frames(panoptic, views, labels_of_view, parameters), advance))
-    pixels = _concatenated([frame.front for frame in frames])
+        read = _counted(_read_frames(panoptic, views, labels_of_view, parameters), advance)
+        fronts, frames = zip(*read, strict=True)
+    pixels = _concatenated(fronts)
     distance, _ = cKDTree(panoptic.mesh.vertices).query(
         pixels.position, distance_upper_bound=parameters.metres(parameters.neighbor_radius), workers=-1
     )
     pixels = _rows(pixels, np.flatnonzero(np.isinf(distance)))
-    cells, cell_of_pixel = _cells(pixels, parameters)
-    occupied = _occupied(cells, cell_of_pixel, pixels.frame, frames, parameters)
-    occupied_of_cell = np.full(len(cells.position), VOID)
+    grid = OccupancyGrid.of(pixels.position, pixels.frame, len(frames), parameters)
+    occupied = occupied_cells(grid, frames, parameters)
+    occupied_of_cell = np.full(len(grid.position), VOID)
     occupied_of_cell[occupied] = np.arange(len(occupied))
-    pieces = list(_pieces(_rows(cells, occupied), occupied_of_cell[cell_of_pixel], pixels, parameters))
+    cell_of_pixel = occupied_of_cell[grid.cell_of_pixel]
+    cells = _Cells(grid.position[occupied], _mean_color(pixels.color, cell_of_pixel, len(occupied)))
+    pieces = list(_pieces(cells, cell_of_pixel, pixels, parameters))
     return CompletedMesh(_with_pieces(panoptic, pieces), len(pieces))
 
 
-def _frames(
+def _read_frames(
     panoptic: PanopticMesh, views: Views, labels_of_view: LabelsOfView, parameters: RefinementParameters
-) -> Iterator[_Frame]:
-    """Every view with the pixels in front of the mesh."""
+) -> Iterator[tuple[_Pixels, DepthFrame]]:
+    """Of every view the pixels in front of the mesh, and its depth."""
     id_of_vertex = segment_ids(panoptic.labels)
     first_vertex = panoptic.mesh.faces[:, 0]
     raycaster = Raycaster(panoptic.mesh)
@@ -114,103 +100,36 @@ def _frames(
 
     def read(view_index: int) -> tuple[View, Int[np.ndarray, "h w"]]:
         view = views.read(view_index)
-        resized = _resized(view, parameters)
+        resized = resize_view(view, scale_to_side(view.camera.width, view.camera.height, parameters.image_side))
         labels = resize_labels(labels_of_view(view), resized.camera.width, resized.camera.height)
         ids = segment_ids(labels)
         return resized, np.where(np.isin(ids, objects), ids, VOID_SEGMENT)  # rejected objects do not come back
 
     for frame_index, (view, mask_segment) in enumerate(parallel_map(read, range(len(views.poses)))):
         surface = raycaster.cast(view.camera, view.world_from_camera)
-        is_measured = view.depth > 0
-        gap = _gap(view.depth, parameters)
-        is_front = is_measured & (surface.depth > 0) & (surface.depth - view.depth > gap)
+        is_front = is_in_front(view.depth, surface.depth, parameters)
         position = transform(view.world_from_camera, unproject(view.camera, view.depth)[is_front])
         mesh_segment = id_of_vertex[first_vertex[surface.face[is_front]]]
         frame = np.full(len(position), frame_index)
         front = _Pixels(position, view.color[is_front], frame, mask_segment[is_front], mesh_segment)
-        share = len(position) / max(int(is_measured.sum()), 1)
-        yield _Frame(front, share, view.camera, view.world_from_camera, view.depth.astype(np.float16))
+        yield front, DepthFrame.of(view, is_front)
 
 
-def _resized(view: View, parameters: RefinementParameters) -> View:
-    return resize_view(view, scale_to_side(view.camera.width, view.camera.height, parameters.image_side))
-
-
-def _gap(distance: Float[np.ndarray, "*n"], parameters: RefinementParameters) -> Float[np.ndarray, "*n"]:
-    """How far (m) behind this distance (m) another surface lies at least that depth noise does not explain."""
-    noise = parameters.depth_noise * distance**2
-    return np.maximum(parameters.metres(parameters.min_gap), parameters.gap_deviations * noise)
-
-
-def _cells(pixels: _Pixels, parameters: RefinementParameters) -> tuple[_Cells, Int[np.ndarray, " n"]]:
-    """The cells that hold pixels, and the cell of every pixel."""
-    index = np.floor(pixels.position / parameters.voxel_size).astype(np.int64)
-    _, cell, count = np.unique(index, axis=0, return_inverse=True, return_counts=True)
-    cell = cell.reshape(-1)
-
-    def mean(values: np.ndarray) -> Float[np.ndarray, "c 3"]:
-        return np.stack([np.bincount(cell, column, len(count)) for column in values.T], axis=1) / count[:, None]
-
-    return _Cells(mean(pixels.position), mean(pixels.color)), cell
-
-
-def _occupied(
-    cells: _Cells,
-    cell_of_pixel: Int[np.ndarray, " n"],
-    frame_of_pixel: Int[np.ndarray, " n"],
-    frames: list[_Frame],
-    parameters: RefinementParameters,
-) -> Int[np.ndarray, " o"]:
-    """The cells that are occupied by their posterior; those that too few frames hit for that are not looked at."""
-    neighbours = _adjacency(cells.position, parameters.metres(parameters.neighbor_radius))
-    ones = np.ones(len(frame_of_pixel), np.int32)
-    shape = (len(cells.position), len(frames))
-    hits = csr_array(neighbours @ csr_array((ones, (cell_of_pixel, frame_of_pixel)), shape=shape))
-    required = logit(parameters.min_occupancy) - np.log(parameters.occupancy_prior_odds)
-    greatest = np.diff(hits.indptr) * np.log(parameters.hit_rate / parameters.clutter_rate)
-    candidate = np.flatnonzero(greatest > required)
-    cells_of_frame = hits[candidate].tocsc()
-    evidence = np.zeros(len(candidate))
-    for frame_index, frame in enumerate(frames):
-        is_hit = np.zeros(len(candidate), dtype=bool)
-        is_hit[cells_of_frame.indices[slice(*cells_of_frame.indptr[frame_index : frame_index + 2])]] = True
-        evidence += _log_likelihood_ratio(cells.position[candidate], frame, is_hit, parameters)
-    return candidate[evidence > required]
-
-
-def _log_likelihood_ratio(
-    position: Float[np.ndarray, "c 3"], frame: _Frame, is_hit: Bool[np.ndarray, " c"], parameters: RefinementParameters
-) -> Float[np.ndarray, " c"]:
-    """What a frame says for (above 0) or against cells at these positions, by whether it hits or sees through them.
-
-    It hits an occupied cell at the hit rate, if its depth noise does not carry the pixel out of the neighbourhood, and
-    a free one at the clutter rate or, with much in front of the mesh, more. Others it says nothing of.
-    """
-    pixel, distance = project(frame.camera, transform(invert(frame.world_from_camera), position))
-    column, row, is_inside = nearest_pixel(frame.camera, pixel)
-    depth = frame.depth[row, column].astype(np.float64)
-    is_miss = ~is_hit & is_inside & (depth - distance > _gap(distance, parameters))
-    noise = parameters.depth_noise * distance**2
-    is_within = erf(parameters.metres(parameters.neighbor_radius) / (np.sqrt(2) * noise.clip(1e-9)))
-    free = min(parameters.clutter_rate + frame.front_share, parameters.hit_rate)
-    occupied = np.maximum(parameters.hit_rate * is_within, free)
-    return np.where(is_hit, np.log(occupied / free), np.where(is_miss, np.log((1 - occupied) / (1 - free)), 0.0))
-
-
-def _adjacency(position: Float[np.ndarray, "c 3"], radius: float) -> csr_array:
-    """Which positions lie within `radius` of one another, every one of itself."""
-    a, b = cKDTree(position).query_pairs(radius, output_type="ndarray").reshape(-1, 2).T
-    itself = np.arange(len(position))
-    rows = np.concatenate([a, b, itself])
-    columns = np.concatenate([b, a, itself])
-    return csr_array((np.ones(len(rows), np.int32), (rows, columns)), shape=(len(position), len(position)))
+def _mean_color(
+    color: UInt8[np.ndarray, "n 3"], cell_of_pixel: Int[np.ndarray, " n"], count: int
+) -> Float[np.ndarray, "c 3"]:
+    """The mean colour of the pixels of each of `count` cells; the cell of other pixels is `VOID`."""
+    inside = cell_of_pixel != VOID
+    cell = cell_of_pixel[inside]
+    sums = np.stack([np.bincount(cell, column, count) for column in color[inside].T], axis=1)
+    return np.asarray(sums / np.bincount(cell, minlength=count)[:, None])
 
 
 def _pieces(
     cells: _Cells, cell_of_pixel: Int[np.ndarray, " n"], pixels: _Pixels, parameters: RefinementParameters
 ) -> Iterator[tuple[TriangleMesh, int]]:
     """The surface around every connected piece of cells and its segment id; the cell of other pixels is `VOID`."""
-    linked = _adjacency(cells.position, parameters.metres(parameters.neighbor_radius))
+    linked = adjacency(cells.position, parameters.metres(parameters.neighbor_radius))
     _, piece = connected_components(linked, directed=False)
     piece_of_pixel = np.append(piece, VOID)[cell_of_pixel]
     votes = (pixels.mask_segment != VOID_SEGMENT) & (pixels.mask_segment != pixels.mesh_segment)
@@ -284,7 +203,7 @@ def _rows(columns: _T, index: Int[np.ndarray, " m"]) -> _T:
     return type(columns)(*(getattr(columns, field.name)[index] for field in fields(columns)))
 
 
-def _concatenated(parts: list[_Pixels]) -> _Pixels:
+def _concatenated(parts: Sequence[_Pixels]) -> _Pixels:
     columns = zip(*([getattr(part, field.name) for field in fields(_Pixels)] for part in parts), strict=True)
     return _Pixels(*(np.concatenate(values) for values in columns))
 
