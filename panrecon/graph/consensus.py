@@ -20,7 +20,6 @@ from panrecon.graph.association import (
     Association,
     assign_masks,
     connected,
-    detection_share,
     likeliest_object,
     mask_iou,
     ratio,
@@ -29,6 +28,7 @@ from panrecon.graph.association import (
 from panrecon.graph.evidence import Evidence
 from panrecon.graph.objects import well_viewing_frames
 from panrecon.graph.parameters import GraphParameters
+from panrecon.graph.rivals import merge_duplicates, share_among_rivals
 from panrecon.graph.voting import STUFF, THING, Membership, PairVotes, membership, vote
 from panrecon.structures import VOID
 
@@ -63,10 +63,11 @@ def consensus(
     seed_masks = assign_masks(evidence, cluster, count, parameters.min_seed_iou, parameters.class_penalty)
     association = Association(cluster, seed_masks, count).compact(evidence, min_frames)
     for refinement_round in range(parameters.refinement_rounds):
-        association = _with_superfaces(evidence, association, parameters)
         if refinement_round == 0:
-            grown = with_unassigned_masks(evidence, association, overlap, parameters)
-            association = _with_superfaces(evidence, grown, parameters)
+            association = _with_superfaces(evidence, association, parameters)
+            association = with_unassigned_masks(evidence, association, overlap, parameters)
+        association = merge_duplicates(evidence, association, parameters)
+        association = _with_superfaces(evidence, association, parameters)
         association = _with_masks(evidence, association, parameters)
         association = _without_rarely_detected(evidence, association, parameters).compact(evidence, min_frames)
     association = _with_superfaces(evidence, association, parameters)
@@ -179,7 +180,7 @@ def group_masks(
 
 
 def _with_superfaces(evidence: Evidence, association: Association, parameters: GraphParameters) -> Association:
-    share = detection_share(evidence, association.object_of_mask, association.count)
+    share = share_among_rivals(evidence, association.object_of_mask, association.count, parameters)
     return replace(association, object_of_superface=likeliest_object(share, parameters))
 
 

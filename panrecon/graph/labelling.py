@@ -36,9 +36,7 @@ def superface_labelling(
     """The labels of the superfaces as they are."""
     hits, views = stuff_evidence(on_superfaces, table)
     stuff = _likeliest_stuff(hits.toarray() / np.maximum(views, 1e-9)[:, None])
-    shares = vertex_shares(
-        on_vertices, on_superfaces, superface_of_vertex, association, table, parameters.superface_prior_frames
-    )
+    shares = vertex_shares(on_vertices, on_superfaces, superface_of_vertex, association, table, parameters)
     votes = joined_votes([(without_negligible(c.of_objects), without_negligible(c.of_stuff)) for c in shares])
     return Labelling(superface_of_vertex, association.object_of_superface, stuff, votes)
 
@@ -55,9 +53,7 @@ def refine_to_vertices(
     object_of_vertex = np.full(len(superface_of_vertex), VOID, dtype=np.int32)
     stuff_of_vertex = np.full(len(superface_of_vertex), VOID, dtype=np.int32)
     votes = []
-    for chunk in vertex_shares(
-        on_vertices, on_superfaces, superface_of_vertex, association, table, parameters.superface_prior_frames
-    ):
+    for chunk in vertex_shares(on_vertices, on_superfaces, superface_of_vertex, association, table, parameters):
         object_of_vertex[chunk.vertices] = likeliest_object(chunk.of_objects, parameters)
         stuff_of_vertex[chunk.vertices] = _likeliest_stuff(chunk.of_stuff)
         votes.append((without_negligible(chunk.of_objects), without_negligible(chunk.of_stuff)))

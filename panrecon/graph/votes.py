@@ -12,8 +12,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array, vstack
 
-from panrecon.graph.association import Association, detection_share
+from panrecon.graph.association import Association
 from panrecon.graph.evidence import Evidence
+from panrecon.graph.parameters import GraphParameters
+from panrecon.graph.rivals import share_among_rivals
 from panrecon.structures import CategoryTable
 
 CHUNK: Final = 1 << 16  # vertices whose shares are held densely at once
@@ -54,13 +56,15 @@ def vertex_shares(
     superface_of_vertex: Int[np.ndarray, " V"],
     association: Association,
     table: CategoryTable,
-    prior_frames: float,
+    parameters: GraphParameters,
 ) -> Iterator[ShareChunk]:
-    """The shares of all vertices, some at a time: (hits + p x share of the superface) / (views + p), p `prior_frames`.
+    """The shares of all vertices, some at a time: (hits + p x share of the superface) / (views + p).
 
-    `on_superfaces` is the same evidence on superfaces, `association` the objects of its masks.
+    p is `superface_prior_frames`, and the share of the superface is that among rivals. `on_superfaces` is the same
+    evidence on superfaces, `association` the objects of its masks.
     """
-    object_prior = detection_share(on_superfaces, association.object_of_mask, association.count)
+    prior_frames = parameters.superface_prior_frames
+    object_prior = share_among_rivals(on_superfaces, association.object_of_mask, association.count, parameters)
     stuff_hits, stuff_views = stuff_evidence(on_superfaces, table)
     stuff_prior = stuff_hits.toarray() / np.maximum(stuff_views, 1e-9)[:, None]
     object_hits, object_views = on_vertices.on_objects(association.object_of_mask, association.count)
