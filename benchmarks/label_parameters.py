@@ -3,8 +3,8 @@
 Rooms 100 to 102 with simulated masks, each at faults 0.5, 1 and 2, and with none, a tenth or a quarter of their stuff
 confused. The layout is counted on the true labels. Weights maximise the likelihood of the true segment, every segment
 counting by the root of its vertices, without neighbours. What makes neighbours agree maximises the share of vertices
-that the solution labels right, weighted alike, one parameter after the other; the temperature its likelihood. The
-last table halves and doubles every parameter, and leaves terms out, on the three runs of the first room.
+that the solution labels right, weighted alike, one parameter after the other; the temperature its likelihood.
+`--sensitivity` halves and doubles every number of the package, and leaves terms out, on the three runs of one room.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ import typer
 from jaxtyping import Float, Int
 
 from benchmarks.measure import strict_scores
-from benchmarks.results import Table, text_of, write_result
+from benchmarks.results import Report, Table, text_of, write_result
 from benchmarks.scenes import DATASET, panrecon, prepare, room, run_pipeline
 from benchmarks.study import ROOMS, RUNS
 from panrecon.config import Settings
@@ -44,6 +44,7 @@ from panrecon.terminal import console, exit_on_input_error
 from panrecon.threads import parallel_map
 
 NAME: Final = "label_parameters"
+SENSITIVITY: Final = "label_sensitivity"
 FAULTS: Final = (0.5, 1.0, 2.0)
 CONFUSED: Final = (0.0, 0.1, 0.25)  # shares of stuff with a fixed wrong word; every room has each, at another level
 SEEDS: Final = (100, 101, 102)
@@ -56,6 +57,16 @@ TEMPERATURES: Final = (1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
 FLOOR: Final = 1e-4  # of a probability, in the likelihood of a solved energy
 MIN_GAIN: Final = 5e-4  # of log likelihood or share of right vertices, for another value of a parameter
 STEP: Final = 1.5  # factor between the values tried of a parameter
+START: Final = EnergyParameters(  # of the search, whatever the package has
+    contradiction_scale=0.05,
+    smoothness=1.5,
+    color_scale=0.08,
+    normal_scale=0.4,
+    temperature=1.0,
+    appearance=1.0,
+    appearance_distance=7.5,
+    boundary_distance=2.5,
+)
 VOXEL_SIZE: Final = Settings().mesh.voxel_size
 SCALE: Final = "contradiction_scale"
 NOT_FITTED: Final = "share_floor"
@@ -283,7 +294,7 @@ def fit(scenes: Sequence[TrainingScene]) -> EnergyParameters:
     def accuracy(parameters: EnergyParameters) -> float:
         return float(np.mean([s.accuracy(c) for s, c in zip(scenes, solutions(parameters), strict=True)]))
 
-    scaled = search(EnergyParameters(), (SCALE,), without_neighbours)
+    scaled = search(START, (SCALE,), without_neighbours)
     weighted = replace(scaled, weights=fitted_weights(scenes, scaled)[0])
     smoothed = search(weighted, OF_NEIGHBOURS, accuracy)
     likelihoods = [s.log_likelihoods(c) for s, c in zip(scenes, solutions(smoothed), strict=True)]
@@ -305,48 +316,66 @@ def changed_parameters(parameters: EnergyParameters) -> Iterator[tuple[str, floa
 
 
 def main(
-    refit: Annotated[bool, typer.Option(help="fit; else the parameters that the package has are measured")] = True,
-    sensitivity: Annotated[bool, typer.Option(help="halve and double every parameter, and leave terms out")] = True,
+    sensitivity: Annotated[bool, typer.Option(help="change the package's numbers instead of fitting")] = False,
 ) -> None:
-    """Prints the fitted parameters and what it costs to change them; writes both."""
+    """Prints and writes the fitted parameters and what they are worth, or what it costs to change them."""
     with exit_on_input_error():
         scenes = list(training_scenes())
-        of_role, of_all = shares_of_roles(scenes)
-        parameters = fit(scenes) if refit else EnergyParameters()
-        names = {**asdict(parameters), **asdict(parameters.weights)}
-        before = [scene.quality(scene.scene.labels) for scene in scenes]
-        after = [solved_quality(scene, parameters) for scene in scenes]
-        report: list[Table | str] = [
-            Table(["role", *(s.name.lower() for s in Situation)], [[r, *map(str, v)] for r, v in of_role.items()]),
-            f"All surface: {', '.join(map(str, of_all))}.",
-            Table(
-                ["run", "after semantics", "energy"],
-                [[s.name, f"{b:.1f}", f"{a:.1f}"] for s, b, a in zip(scenes, before, after, strict=True)],
-            ),
-        ]
-        changes: dict[str, dict[str, float]] = {}
         if sensitivity:
-            of_first_room = scenes[:: len(SEEDS)]
-            unchanged = np.mean(after[:: len(SEEDS)])
-            for name, factor, changed in changed_parameters(parameters):
-                qualities = parallel_map(partial(solved_quality, parameters=changed), of_first_room)
-                difference = float(np.mean(list(qualities)) - unchanged)
-                changes.setdefault(name, {})[f"{factor:g}"] = difference
-                console.print(f"{name} x {factor:g}: {difference:+.2f}", highlight=False)
-            rows = [
-                [name, f"{names[name]:g}", *(f"{values[f]:+.2f}" if f in values else "" for f in ("0.5", "2", "0"))]
-                for name, values in changes.items()
-            ]
-            report.append(Table(["parameter", "value", "halved: PQ", "doubled: PQ", "left out: PQ"], rows))
-        record: Mapping[str, Any] = {
-            "parameters": asdict(parameters),
-            "shares_of_role": {str(role): shares for role, shares in of_role.items()},
-            "shares_of_all": of_all,
-            "pq": {s.name: {"semantics": b, "energy": a} for s, b, a in zip(scenes, before, after, strict=True)},
-            "changes": changes,
-        }
-        write_result(NAME, report, record)
+            changes = cost_of_changes(scenes[:: len(SEEDS)])
+            report: Report = [sensitivity_table(changes)]
+            write_result(SENSITIVITY, report, {"changes": changes})
+        else:
+            report = write_fit(scenes)
         print(text_of(report))
+
+
+def write_fit(scenes: Sequence[TrainingScene]) -> Report:
+    """Fits, and writes and returns the report."""
+    of_role, of_all = shares_of_roles(scenes)
+    parameters = fit(scenes)
+    before = [scene.quality(scene.scene.labels) for scene in scenes]
+    after = [solved_quality(scene, parameters) for scene in scenes]
+    quality = {s.name: {"semantics": b, "energy": a} for s, b, a in zip(scenes, before, after, strict=True)}
+    report: Report = [
+        Table(["role", *(s.name.lower() for s in Situation)], [[r, *map(str, v)] for r, v in of_role.items()]),
+        f"All surface: {', '.join(map(str, of_all))}.",
+        Table(
+            ["run", "after semantics", "energy"],
+            [[name, *(f"{value:.1f}" for value in values.values())] for name, values in quality.items()],
+        ),
+    ]
+    record: Mapping[str, Any] = {
+        "parameters": asdict(parameters),
+        "shares_of_role": {str(role): shares for role, shares in of_role.items()},
+        "shares_of_all": of_all,
+        "pq": quality,
+    }
+    write_result(NAME, report, record)
+    return report
+
+
+def cost_of_changes(scenes: Sequence[TrainingScene]) -> dict[str, dict[str, float]]:
+    """The change of mean strict PQ, in points, when a parameter of the package is multiplied by a factor."""
+    parameters = EnergyParameters()
+    unchanged = np.mean([solved_quality(scene, parameters) for scene in scenes])
+    changes: dict[str, dict[str, float]] = {}
+    for name, factor, changed in changed_parameters(parameters):
+        qualities = parallel_map(partial(solved_quality, parameters=changed), scenes)
+        difference = float(np.mean(list(qualities)) - unchanged)
+        changes.setdefault(name, {})[f"{factor:g}"] = difference
+        console.print(f"{name} x {factor:g}: {difference:+.2f}", highlight=False)
+    return changes
+
+
+def sensitivity_table(changes: Mapping[str, Mapping[str, float]]) -> Table:
+    """A row a parameter."""
+    values = {**asdict(EnergyParameters()), **asdict(TermWeights())}
+    rows = [
+        [name, f"{values[name]:g}", *(f"{of_factor[f]:+.2f}" if f in of_factor else "" for f in ("0.5", "2", "0"))]
+        for name, of_factor in changes.items()
+    ]
+    return Table(["parameter", "value", "halved: PQ", "doubled: PQ", "left out: PQ"], rows)
 
 
 if __name__ == "__main__":
