@@ -87,7 +87,7 @@ types: .venv/ready-to-test
 	$(BIN)/mypy
 
 BENCHMARKS := evaluation_speed labels_against_baseline superface_quality association_ablation association_growth \
-	confidence_calibration mask_faults_study mesh_error_study estimate_accuracy field_ablation final_surface encoding_speed \
+	confidence_calibration mask_faults_study mesh_error_study estimate_accuracy field_ablation final_surface frame_subsets encoding_speed \
 	kernel_worth run_time teacher_overhead tsdf_speed scale doctor_breaks drive_quality lidar_ablation
 
 bench: .venv/ready-to-test  ## every claim measured: tables, plots and JSON in benchmarks/results/ (hours; one: python -m benchmarks.<name>)
