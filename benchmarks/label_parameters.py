@@ -138,7 +138,7 @@ class TrainingScene:
 
     def candidates(self, parameters: EnergyParameters) -> Candidates:
         """The likeliest segments of every vertex, before neighbours have spoken."""
-        chunks = [likeliest(score, CANDIDATES) for _, score in self.terms(parameters).scores()]
+        chunks = [likeliest(score, CANDIDATES) for score in self.terms(parameters).scores()]
         return Candidates(
             *(np.concatenate(parts) for parts in zip(*((c.segment, c.score) for c in chunks), strict=True))
         )

@@ -78,7 +78,7 @@ def final_labels(
     if not len(segments):
         return FinalLabels(evidence.prior, np.zeros(len(mesh.vertices), np.float32))
     terms = EnergyTerms(evidence, segments, table, parameters)
-    chunks = [likeliest(score, CANDIDATES) for _, score in terms.scores()]
+    chunks = [likeliest(score, CANDIDATES) for score in terms.scores()]
     candidates = Candidates(
         np.concatenate([chunk.segment for chunk in chunks]), np.concatenate([chunk.score for chunk in chunks])
     )

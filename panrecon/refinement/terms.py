@@ -85,16 +85,12 @@ class EnergyTerms:
             Term.CONTRADICTED_LAYOUT: layout * np.float32(self._contradiction_share),
         }
 
-    def scores(self) -> Iterator[tuple[slice, Float[np.ndarray, "n L"]]]:
+    def scores(self) -> Iterator[Float[np.ndarray, "n L"]]:
         """The weighted sums of all terms, of successive vertices."""
-        count = len(self.evidence.prior.category)
-        for start in range(0, count, CHUNK):
-            vertices = slice(start, min(start + CHUNK, count))
-            terms = self.of(vertices)
-            yield (
-                vertices,
-                self._weighted(terms),
-            )
+        for start in range(0, len(self.evidence.prior.category), CHUNK):
+            terms = self.of(slice(start, start + CHUNK))
+            weighted = [np.float32(getattr(self.parameters.weights, term)) * value for term, value in terms.items()]
+            yield np.sum(weighted, axis=0)
 
     @cached_property
     def _layout_ratios(self) -> Float[np.ndarray, "C S"]:
@@ -105,10 +101,6 @@ class EnergyTerms:
         """c / (c + scale) of the share c of stuff labels that contradict the layout; in [0, 1)."""
         share = contradiction(self._layout_ratios, self.evidence.layout.situation, self.evidence.prior)
         return share / (share + self.parameters.contradiction_scale)
-
-    def _weighted(self, terms: Mapping[Term, Float[np.ndarray, "n L"]]) -> Float[np.ndarray, "n L"]:
-        weighted = [np.float32(getattr(self.parameters.weights, term)) * value for term, value in terms.items()]
-        return np.sum(weighted, axis=0)
 
     def _log(self, share: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
         return np.asarray(np.log(share.astype(np.float32) + np.float32(self.parameters.share_floor)))
