@@ -56,7 +56,8 @@ class GraphParameters:
     refinement_rounds: int = 2  # >= 0: alternations of masks and superfaces; more change little (ablation)
 
     # Objects that claim the same surface: chosen on simulated rooms of seeds 100 to 103, 110 and 111, where the mean PQ
-    # changes by at most 0.2 between 0.1 and 0.25, and 0.2 and 0.5; `benchmarks/association_parameters.py` fits them
+    # changes by at most 0.2 between 0.1 and 0.25, and 0.2 and 0.5, by an earlier form of
+    # `benchmarks/association_parameters.py`
     min_duplicate_iou: float = 0.15  # of the surface that two objects of a class claim, for them to be one
     max_duplicate_frames: float = 0.35  # of the frames that detect the rarer one, detect both; below 0: none merge
 

@@ -67,7 +67,7 @@ class RefinementParameters:
     parallel_cosine: float = 0.9  # 0 to 1: between normals of two surfaces with a step between them
 
     # Thin structures (`thin_structures`): an occupancy grid, whose cells are voxels. The two rates and the prior odds
-    # are fitted by `benchmarks/thin_parameters.py` on simulated rooms of seeds 100 to 103.
+    # were fitted on simulated rooms of seeds 100 to 103 by an earlier form of `benchmarks/thin_parameters.py`.
     image_side: int = 320  # pixels: the longer side of the images that are searched
     depth_noise: float = 0.002  # 1/m, of depth squared: standard deviation of a structured-light camera (Nguyen 2012)
     min_gap: float = 4.0  # voxels, 2 to 8: between two surfaces one behind the other, at least
