@@ -16,7 +16,7 @@ from scipy.sparse import csr_array
 
 from panrecon.geometry.mesh import mesh_edges
 from panrecon.refinement.boundaries import appearance_descriptor, boundary_vertices
-from panrecon.refinement.kernels import messages
+from panrecon.refinement.kernels import mean_field
 from panrecon.refinement.parameters import EnergyParameters
 from panrecon.refinement.segments import SegmentTable
 from panrecon.refinement.terms import EnergyTerms, LabelEvidence
@@ -114,9 +114,7 @@ def likeliest(score: Float[np.ndarray, "n L"], count: int) -> Candidates:
 
 def smoothed(candidates: Candidates, neighbours: csr_array, rounds: int) -> Candidates:
     """The candidates after `rounds` of mean field, in which neighbours agree with these log odds (Potts)."""
-    score = candidates.score
-    for _ in range(rounds):
-        score = candidates.score + messages(neighbours, candidates.segment, _softmax(score))
+    score = mean_field(neighbours, candidates.segment, candidates.score, rounds)
     return Candidates(candidates.segment, score).sorted()
 
 

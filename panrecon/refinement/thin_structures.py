@@ -23,7 +23,7 @@ from panrecon.progress import Advance, Progress, no_progress
 from panrecon.refinement.occupancy import DepthFrame, OccupancyGrid, adjacency, is_in_front, occupied_cells
 from panrecon.refinement.parameters import RefinementParameters
 from panrecon.refinement.segments import VOID_SEGMENT, indices_by_group, labels_of_ids, segment_ids
-from panrecon.structures import VOID, Labels, LabelsOfView, PanopticMesh, TriangleMesh, View, Views
+from panrecon.structures import VOID, Labels, LabelsOfView, PanopticMesh, TriangleMesh, Views
 from panrecon.threads import parallel_map
 
 TILE: Final = 32  # cells between nodes, along an edge of the blocks that are worked on at once
@@ -98,21 +98,22 @@ def _read_frames(
     raycaster = Raycaster(panoptic.mesh)
     objects = np.unique(id_of_vertex[panoptic.labels.instance != VOID])
 
-    def read(view_index: int) -> tuple[View, Int[np.ndarray, "h w"]]:
-        view = views.read(view_index)
-        resized = resize_view(view, scale_to_side(view.camera.width, view.camera.height, parameters.image_side))
-        labels = resize_labels(labels_of_view(view), resized.camera.width, resized.camera.height)
-        ids = segment_ids(labels)
-        return resized, np.where(np.isin(ids, objects), ids, VOID_SEGMENT)  # rejected objects do not come back
-
-    for frame_index, (view, mask_segment) in enumerate(parallel_map(read, range(len(views.poses)))):
+    def read(frame_index: int) -> tuple[_Pixels, DepthFrame]:
+        recorded = views.read(frame_index)
+        view = resize_view(
+            recorded, scale_to_side(recorded.camera.width, recorded.camera.height, parameters.image_side)
+        )
+        ids = segment_ids(resize_labels(labels_of_view(recorded), view.camera.width, view.camera.height))
+        mask_segment = np.where(np.isin(ids, objects), ids, VOID_SEGMENT)  # rejected objects do not come back
         surface = raycaster.cast(view.camera, view.world_from_camera)
         is_front = is_in_front(view.depth, surface.depth, parameters)
         position = transform(view.world_from_camera, unproject(view.camera, view.depth)[is_front])
         mesh_segment = id_of_vertex[first_vertex[surface.face[is_front]]]
         frame = np.full(len(position), frame_index)
         front = _Pixels(position, view.color[is_front], frame, mask_segment[is_front], mesh_segment)
-        yield front, DepthFrame.of(view, is_front)
+        return front, DepthFrame.of(view, is_front)
+
+    yield from parallel_map(read, range(len(views.poses)))
 
 
 def _mean_color(
