@@ -176,25 +176,16 @@ def solved_quality(scene: TrainingScene, parameters: EnergyParameters) -> float:
     return scene.quality(scene.segments.labels_of(scene.solved(parameters).best))
 
 
-def read_training_scene(name: str, raw: Path, run: Path) -> TrainingScene:
-    """A run that is finished up to the field, and the annotation of its scene."""
-    views = scan_views(read_scan(run / "scan"))
-    scene = read_labelled_scene(run.joinpath)
-    mesh = scene.mesh
-    network, _ = read_field(run / "field")
-    answer = query(network, mesh.vertices, vertex_normals(mesh.vertices, mesh.faces))
-    evidence = LabelEvidence(
-        read_votes(run / "graph"),
-        answer.category_probability.astype(np.float16),
-        answer.instance_probability.astype(np.float16),
-        read_point_semantics(run / "semantics").probability.astype(np.float16),
-        scene.labels,
-        scene_layout(mesh, views.poses, VOXEL_SIZE),
-    )
-    return TrainingScene(name, scene, evidence, dataset(DATASET).annotation(raw, scene.table))
+@dataclass(frozen=True)
+class TrainingRun:
+    """The run of a simulated room under one set of simulated masks."""
+
+    name: str
+    raw: Path
+    folder: Path
 
 
-def training_scenes() -> Iterator[TrainingScene]:
+def training_runs() -> Iterator[TrainingRun]:
     """The rooms, simulated and run up to the field unless they are up to date."""
     for level_index, level in enumerate(FAULTS):
         for seed_index, seed in enumerate(SEEDS):
@@ -208,7 +199,25 @@ def training_scenes() -> Iterator[TrainingScene]:
             run = f"fit{level:g}"
             run_pipeline(scene, RUNS, run, "field", [f"masks.detections={detections}"])
             name = f"room{seed}, faults {level:g}, confused {confused:g}"
-            yield read_training_scene(name, scene.raw, RUNS / run / DATASET / scene.name)
+            yield TrainingRun(name, scene.raw, RUNS / run / DATASET / scene.name)
+
+
+def read_training_scene(run: TrainingRun) -> TrainingScene:
+    """A run that is finished up to the field, and the annotation of its scene."""
+    views = scan_views(read_scan(run.folder / "scan"))
+    scene = read_labelled_scene(run.folder.joinpath)
+    mesh = scene.mesh
+    network, _ = read_field(run.folder / "field")
+    answer = query(network, mesh.vertices, vertex_normals(mesh.vertices, mesh.faces))
+    evidence = LabelEvidence(
+        read_votes(run.folder / "graph"),
+        answer.category_probability.astype(np.float16),
+        answer.instance_probability.astype(np.float16),
+        read_point_semantics(run.folder / "semantics").probability.astype(np.float16),
+        scene.labels,
+        scene_layout(mesh, views.poses, VOXEL_SIZE),
+    )
+    return TrainingScene(run.name, scene, evidence, dataset(DATASET).annotation(run.raw, scene.table))
 
 
 def shares_of_roles(scenes: Sequence[TrainingScene]) -> tuple[dict[Role, list[float]], list[float]]:
@@ -320,7 +329,7 @@ def main(
 ) -> None:
     """Prints and writes the fitted parameters and what they are worth, or what it costs to change them."""
     with exit_on_input_error():
-        scenes = list(training_scenes())
+        scenes = [read_training_scene(run) for run in training_runs()]
         if sensitivity:
             changes = cost_of_changes(scenes[:: len(SEEDS)])
             report: Report = [sensitivity_table(changes)]

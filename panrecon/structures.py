@@ -302,12 +302,16 @@ class SuperfaceGraph:
 
 @dataclass(frozen=True)
 class SupportingMask:
-    """A mask of an object: its frame, its index among the frame's detections, its class and its score in [0, 1]."""
+    """A mask of an object: its frame, its index among the frame's detections, its class and its score in [0, 1].
+
+    `vertices` is how many of the mesh it covers.
+    """
 
     frame: str
     detection: int
     category: int
     score: float
+    vertices: int
 
 
 @dataclass(frozen=True)

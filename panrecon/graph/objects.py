@@ -104,6 +104,7 @@ def _supporting_masks(evidence: Evidence, masks: Int[np.ndarray, " m"]) -> tuple
             int(evidence.detection_of_mask[mask]),
             int(evidence.category_of_mask[mask]),
             float(evidence.score_of_mask[mask]),
+            int(evidence.size_of_mask[mask]),
         )
         for mask in masks
     )

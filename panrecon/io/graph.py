@@ -82,7 +82,7 @@ def read_objects(path: Path, table: CategoryTable) -> tuple[SceneObject, ...]:
 
 def _supporting_mask(record: dict[str, Any], table: CategoryTable) -> SupportingMask:
     category = table.index_of(record["category"])
-    return SupportingMask(record["frame"], record["detection"], category, record["score"])
+    return SupportingMask(record["frame"], record["detection"], category, record["score"], record["vertices"])
 
 
 def read_object_confidences(path: Path) -> dict[int, ObjectConfidence]:
@@ -204,6 +204,7 @@ def _object_record(instance: int, scene_object: SceneObject, table: CategoryTabl
                 "detection": mask.detection,
                 "category": table[mask.category].name,
                 "score": round(mask.score, 4),
+                "vertices": mask.vertices,
             }
             for mask in scene_object.masks
         ],

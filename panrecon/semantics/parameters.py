@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class SemanticsParameters:
     """Parameters of semantics, beside the user's settings (`config.SemanticsSettings`).
 
-    All were set by hand on the seven development scenes.
+    Where nothing else is stated, a value was set by hand on the seven development scenes.
     """
 
     # Lifting
@@ -15,11 +15,11 @@ class SemanticsParameters:
     min_cosine: float = 0.1  # in [0, 1]: of the incidence angle; grazing views keep this weight
     min_distance: float = 0.1  # m, > 0: nearer views weigh no more
 
-    # Relabelling of objects by similarity
-    min_own_share: float = 0.2  # in [0, 1]: of an object's own class histogram that a new class needs
-    margin: float = 0.3  # >= 0: by which the votes of others must exceed the old class, for an object of many frames
-    half_margin_frames: float = 3.0  # frames, > 0: with which an object has half the margin
-    prior_pairs: float = 10.0  # pairs, >= 0: of chance agreement, added to those observed at a similarity
+    # Relabelling of objects by similarity, fitted on simulated rooms by `benchmarks/relabelling_parameters.py`
+    own_words: float = 0.25  # independent words, >= 0, that all masks of an object together are worth
+    word_floor: float = 0.025  # above 0: added to the share of every class in an object's words
+    prior_members: float = 0.3  # objects, > 0: of no similarity, added to the members of every class
+    prior_pairs: float = 100.0  # pairs, >= 0: of chance agreement, added to those observed at a similarity
 
     # Training of the classifier
     batch_size: int = 4096  # points of a step

@@ -51,7 +51,7 @@ STAGES: Final[dict[str, StageDefinition]] = {
         ),
     ),
     "graph": StageDefinition(
-        version=5,
+        version=6,
         reads=("scan", "mesh", "masks"),
         files=("superfaces.npz", "graph.npz", "instances.npz", "objects.json", "votes.npz"),
         summary=(
@@ -60,7 +60,7 @@ STAGES: Final[dict[str, StageDefinition]] = {
         ),
     ),
     "semantics": StageDefinition(
-        version=4,
+        version=5,
         reads=("scan", "mesh", "features", "graph"),
         files=("points.npz", "labels.npz", "objects.json", "classifier.safetensors"),
         summary=(
@@ -75,7 +75,7 @@ STAGES: Final[dict[str, StageDefinition]] = {
         summary="optimises four hash volumes for distance, colour, semantics and instances by volume rendering",
     ),
     "panoptic": StageDefinition(
-        version=14,
+        version=15,
         reads=("scan", "mesh", "graph", "semantics", "field"),
         files=("panoptic.ply", "objects.json"),
         summary=(

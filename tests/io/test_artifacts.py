@@ -75,7 +75,7 @@ def graph() -> SuperfaceGraph:
 
 @pytest.fixture
 def instances() -> Instances:
-    masks = (SupportingMask("3", 0, CHAIR, 0.5), SupportingMask("17", 2, TABLE, 0.25))
+    masks = (SupportingMask("3", 0, CHAIR, 0.5, 40), SupportingMask("17", 2, TABLE, 0.25, 7))
     objects = (SceneObject(CHAIR, 0.75, 3.0, 1.0, masks, ("4",)), SceneObject(TABLE, 0.5, 0.0, 0.0, masks[1:], ()))
     return Instances(labels([CHAIR, CHAIR, TABLE, 0, VOID], [0, 0, 1, VOID, VOID]), objects)
 
@@ -176,7 +176,7 @@ def test_objects_carry_the_ids_of_label_files(tmp_path: Path, instances: Instanc
     chair, _ = read_json(tmp_path / "objects.json")
     assert (chair["id"], chair["category"], chair["category_id"]) == (1, "chair", 5)
     assert (chair["frames"], chair["contradicting_frames"]) == (["3", "17"], ["4"])
-    assert chair["masks"][1] == {"frame": "17", "detection": 2, "category": "table", "score": 0.25}
+    assert chair["masks"][1] == {"frame": "17", "detection": 2, "category": "table", "score": 0.25, "vertices": 7}
 
 
 def test_objects_left_out_leave_the_ids_of_the_others(
