@@ -24,7 +24,8 @@ from .conftest import RULES
 
 WIDTH, FRAMES = 200, 24
 MIN_AREA = 25  # pixels, of a mask
-# The written rule loses an object now and then; which one changes with where the voxels lie, by Open3D's fusion too.
+# The written rule joins a box of room 1 to its neighbour: a superface holds vertices of both, one frame sees it within
+# the neighbour's mask, and a single vote for, with none against, joins components.
 MISSED = {"consensus": 0, "panopticrecon": 1}
 
 
