@@ -11,6 +11,7 @@ from scipy.sparse import csr_array
 from panrecon.threads import parallel_map
 
 CHUNK: Final = 1 << 16  # vertices that a core works on at once
+NEGLIGIBLE: Final = 1e-7  # log odds that are not sent
 
 
 @numba.njit(cache=True, nogil=True)
@@ -41,6 +42,8 @@ def _with_messages(first, last, row_start, neighbour, weight, segment, probabili
             other = neighbour[entry]
             for j in range(candidates):
                 sent = weight[entry] * probability[other, j]
+                if sent < NEGLIGIBLE:
+                    continue
                 for k in range(candidates):
                     if segment[other, j] == segment[vertex, k]:
                         score[vertex, k] += sent
