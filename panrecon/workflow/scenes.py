@@ -34,18 +34,30 @@ def find_scene(label: str, data: Path | None, run_folder: Path) -> Scene:
     """The scene `<dataset>/<name>`; `data` is the folder that holds `<name>/`, by default data/raw/<dataset>.
 
     Raises:
-        InputError: the label is malformed, the data set unknown, the folder absent, or a file is in the way.
+        InputError: the label is malformed, the data set unknown, the folder absent or of a name that is no UTF-8, or a
+            file is in the way.
     """
     kind, slash, name = label.partition("/")
     if not slash or not name or "/" in name:
         raise InputError(f"The scene {label!r} is not of the form <dataset>/<scene>, such as scannet/scene0087_02.")
     raw = (data or Path("data") / "raw" / kind) / name
-    dataset(kind).check(raw)
     run = run_folder / kind / name
+    for folder in (raw.absolute(), run.absolute()):
+        _check_name(folder)
+    dataset(kind).check(raw)
     blocking = next((path for path in (run, *run.parents) if path.exists() and not path.is_dir()), None)
     if blocking is not None:
         raise InputError(f"{blocking} is a file where a folder of the run belongs; move it or choose another RUN.")
     return Scene(kind, name, raw.absolute(), run.resolve())
+
+
+def _check_name(folder: Path) -> None:
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"The name of the folder {str(folder)!a} is no UTF-8, in which a run's files state it; rename it."
+        ) from error
 
 
 def settings_of(kind: str, files: Sequence[Path], overrides: Sequence[str], raw: Path | None = None) -> Settings:

@@ -138,6 +138,13 @@ def test_a_malformed_scene_is_an_error(label: str, tmp_path: Path) -> None:
         find_scene(label, tmp_path, tmp_path / "runs")
 
 
+@pytest.mark.parametrize(("data", "runs"), [("sc\udcffns", "runs"), ("raw", "r\udcffns")])
+def test_a_folder_whose_name_is_no_utf_8_is_an_error(data: str, runs: str, tmp_path: Path) -> None:
+    (tmp_path / data / "room").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"\\udcff.*rename"):
+        find_scene("scannet/room", tmp_path / data, tmp_path / runs)
+
+
 @pytest.mark.parametrize(("missing", "expected"), [("mesh", ["compile"]), ("panoptic", [])])
 def test_kernels_are_compiled_while_stages_before_the_field_run(
     finished: Scene, monkeypatch: pytest.MonkeyPatch, missing: str, expected: list[str]
