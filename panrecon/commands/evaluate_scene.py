@@ -17,10 +17,11 @@ from panrecon.evaluation.scene import EvaluationSettings, SceneResult, evaluate_
 from panrecon.io.graph import read_object_confidences
 from panrecon.io.ids import categories_of_ids, instances_of_ids
 from panrecon.io.mesh import label_properties, panoptic_digest, read_vertices
-from panrecon.structures import CategoryTable, Labels, PanopticMesh
+from panrecon.structures import CategoryTable, Labels, PanopticMesh, TriangleMesh
 from panrecon.terminal import console, track
 
 MAX_ASPECT_DIFFERENCE: Final = 0.05  # relative: ScanNet's colour and depth images differ by 0.4 %
+FAR: Final = 1e4  # m: scans farther from the origin (on a map) are scored near it, for surfaces have single precision
 UP: Final = np.array([0.0, 0.0, 1.0])  # foreign scans do not state it; ScanNet and KITTI-360 agree
 
 
@@ -64,8 +65,16 @@ def _evaluate_mesh(files: SceneFiles, settings: EvaluationSettings, up: Float[np
     labelled = labelled_share(truth.labels.category, settings.table, "vertices")
     _check_truth(files, labelled, f"{labelled}")
     prediction = _predicted_mesh(files, settings.table)
+    digests = (panoptic_digest(prediction), panoptic_digest(truth))
+    origin = np.floor(truth.mesh.vertices.min(axis=0))
+    if np.abs(origin).max() > FAR:
+        prediction, truth = (replace(side, mesh=_moved(side.mesh, -origin)) for side in (prediction, truth))
     result = evaluate_mesh(prediction, truth, settings, _object_confidences(files), up)
-    return _with_provenance(result, files, labelled, (panoptic_digest(prediction), panoptic_digest(truth)))
+    return _with_provenance(result, files, labelled, digests)
+
+
+def _moved(mesh: TriangleMesh, offset: Float[np.ndarray, "3"]) -> TriangleMesh:
+    return replace(mesh, vertices=(mesh.vertices + offset).astype(np.float32))
 
 
 def _predicted_mesh(files: SceneFiles, table: CategoryTable) -> PanopticMesh:

@@ -61,13 +61,16 @@ def labelled_segments(side: Side) -> Segments:
     return _distinct(side.category, side.instance)
 
 
-def instance_segments(side: Side) -> Segments:
-    """Segments of all points of one instance, whatever their classes; each has the class of most of its points."""
-    has_instance = side.instance != VOID
+def instance_segments(side: Side, table: CategoryTable, with_none: bool = False) -> Segments:
+    """Segments of all points of one instance, whatever their classes; each has the class of most of its points.
+
+    `with_none`: the points of no instance are a segment too, the first.
+    """
+    has_instance = (side.instance != VOID) | with_none
     instances, index = np.unique(side.instance[has_instance], return_inverse=True)
     of_row = np.full(len(side.instance), VOID, dtype=np.int64)
     of_row[has_instance] = index
-    return Segments(of_row, _most_common_category(of_row, side, len(instances)), instances)
+    return Segments(of_row, _most_common_category(of_row, side, len(instances), table), instances)
 
 
 def remapped_segments(side: Side, table: CategoryTable) -> Segments:
@@ -79,7 +82,7 @@ def remapped_segments(side: Side, table: CategoryTable) -> Segments:
     """
     is_evaluated = np.append(table.is_evaluated, False)
     is_thing = np.append(table.is_thing, False)
-    raw = instance_segments(side)
+    raw = instance_segments(side, table)
     merged = np.where(is_thing[raw.category], np.arange(len(raw)), len(raw) + raw.category)
     merged[~is_evaluated[raw.category]] = VOID
     without_instance = np.where(is_evaluated[side.category], len(raw) + len(table) + side.category, VOID)
@@ -87,7 +90,7 @@ def remapped_segments(side: Side, table: CategoryTable) -> Segments:
     groups, index = np.unique(group[group != VOID], return_inverse=True)
     of_row = np.full(len(group), VOID, dtype=np.int64)
     of_row[group != VOID] = index
-    category = _most_common_category(of_row, side, len(groups))
+    category = _most_common_category(of_row, side, len(groups), table)
     raw_instance = np.append(raw.instance, VOID)[np.minimum(groups, len(raw))]
     return Segments(of_row, category, np.where(groups < len(raw), raw_instance, VOID))
 
@@ -102,14 +105,17 @@ def _distinct(category: Int[np.ndarray, " N"], instance: Int[np.ndarray, " N"]) 
     return Segments(of_row, labels[:, 0], labels[:, 1])
 
 
-def _most_common_category(of_row: Int[np.ndarray, " N"], side: Side, count: int) -> Int[np.ndarray, " S"]:
-    """The category of most area of every segment, void included; of equals the first."""
+def _most_common_category(
+    of_row: Int[np.ndarray, " N"], side: Side, count: int, table: CategoryTable
+) -> Int[np.ndarray, " S"]:
+    """The category of most area of every segment, void included; of equals that of the least id, as in scripts."""
     is_inside = of_row != VOID
     pair_of_row = np.column_stack([of_row[is_inside], side.category[is_inside]])
     pairs, index = np.unique(pair_of_row, axis=0, return_inverse=True)
     area = np.bincount(index.reshape(-1), side.area[is_inside], minlength=len(pairs))
     segment, pair_category = pairs.T
-    order = np.lexsort((pair_category, -area, segment))
+    id_of_pair = np.append(table.ids, 0)[pair_category]  # the last is read by VOID
+    order = np.lexsort((id_of_pair, -area, segment))
     first = order[np.unique(segment[order], return_index=True)[1]]
     category = np.full(count, VOID, dtype=np.int64)
     category[segment[first]] = pair_category[first]

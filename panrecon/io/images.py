@@ -1,5 +1,6 @@
 """Colour, depth and label images."""
 
+import io
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,9 @@ FLAG_OF_REDUCTION: Final = {
     4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
 }
+
+GREY: Final = 0  # PNG's colour types
+PALETTE: Final = 3
 
 
 def read_color(path: Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -65,15 +69,38 @@ def read_depth(path: Path, depth_scale: float) -> Float[np.ndarray, "h w"]:
 
 
 def read_ids(path: Path) -> Int[np.ndarray, "h w"]:
-    """An image of ids, 8 or 16 bit.
+    """An image of ids: grey levels of 1 to 16 bits as they are stored, or the indices into a palette.
 
     Raises:
         InputError: it is missing, damaged, or has several channels.
     """
+    packed_bits = _packed_bits(path)
+    if packed_bits is not None:
+        return _read_packed(path, packed_bits)
     raw = decoded(path, cv2.IMREAD_UNCHANGED, _read)
     if raw.ndim != 2:
         raise InputError(f"The label image {path} has shape {raw.shape}; one channel of ids is needed.")
     return raw.astype(np.int32)
+
+
+def _packed_bits(path: Path) -> int | None:
+    """Bits a pixel of a PNG with a palette, or with grey levels of less than 8 bits, which OpenCV would change."""
+    with path.open("rb") if path.is_file() else io.BytesIO() as file:
+        header = file.read(26)
+    if len(header) < 26 or not header.startswith(b"\x89PNG"):
+        return None
+    bits, color_type = header[24:26]
+    return bits if color_type == PALETTE or (color_type == GREY and bits < 8) else None
+
+
+def _read_packed(path: Path, bits: int) -> Int[np.ndarray, "h w"]:
+    try:
+        with Image.open(path) as image:
+            levels = np.asarray(image, dtype=np.int32)
+            is_stretched = image.mode == "L"  # to 8 bits; palettes and single bits have modes of their own
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"The image {path} cannot be decoded; it is damaged or no image, replace it.") from error
+    return levels // (255 // (2**bits - 1)) if is_stretched else levels
 
 
 def read_instances(path: Path) -> Int[np.ndarray, "h w"]:

@@ -42,18 +42,22 @@ def read_mesh(path: Path) -> TriangleMesh:
 def read_vertices(path: Path) -> tuple[TriangleMesh, dict[str, np.ndarray]]:
     """A mesh or point cloud, and every property of its vertices by name, in the file's own types.
 
+    Positions keep the precision of the file: those of a map (UTM) need doubles.
+
     Raises:
-        InputError: there is no such file, it is no PLY, it has no vertices, or one of them is not finite.
+        InputError: there is no such file, it is no PLY, it has no vertices, one of them is not finite, or a property
+            holds what its type cannot.
     """
     if not path.is_file():
         raise InputError(f"The mesh {path} does not exist; name another.")
     try:
-        loaded = trimesh.load(path, file_type="ply", process=False)
+        with np.errstate(invalid="ignore"):  # of whole numbers that do not fit, which are looked for below
+            loaded = trimesh.load(path, file_type="ply", process=False)
         elements = loaded.metadata["_ply_raw"]
         raw = elements["vertex"]["data"]
     except (ValueError, LookupError, TypeError, AttributeError, NameError) as error:  # whatever trimesh stumbles over
         raise InputError(f"The mesh {path} cannot be read as PLY ({error}); write it anew.") from error
-    vertices = np.asarray(getattr(loaded, "vertices", np.empty((0, 3))), dtype=np.float32)
+    vertices = np.asarray(getattr(loaded, "vertices", np.empty((0, 3))))
     if not len(vertices):
         raise InputError(f"The mesh {path} has no vertices; write it anew.")
     if len(vertices) != elements["vertex"]["length"]:
@@ -68,11 +72,37 @@ def read_vertices(path: Path) -> tuple[TriangleMesh, dict[str, np.ndarray]]:
         raise InputError(f"A face of {path} names vertex {faces.max()}, it has {len(vertices)}; write it anew.")
     names = raw.dtype.names if isinstance(raw, np.ndarray) else tuple(raw)
     properties = {name: np.asarray(raw[name]).reshape(-1) for name in names or ()}
+    _check_range_of_text(path, properties)
+    if properties["x"].dtype.itemsize <= np.dtype(np.float32).itemsize:
+        vertices = vertices.astype(np.float32)
     if {"red", "green", "blue"} <= properties.keys():
         colors = np.column_stack([properties[name] for name in ("red", "green", "blue")]).astype(np.uint8)
     else:
         colors = np.full((len(vertices), 3), 128, np.uint8)
     return TriangleMesh(vertices, faces, colors), properties
+
+
+def _check_range_of_text(path: Path, properties: Mapping[str, np.ndarray]) -> None:
+    """That the whole numbers of a file in text fit the types that it declares; they were cut to these when read."""
+    with path.open("rb") as file:
+        if b"ascii" not in file.readline() + file.readline():
+            return
+        header = list(iter(lambda: file.readline().strip(), b"end_header"))
+        if not next(line for line in header if line.startswith(b"element")).startswith(b"element vertex"):
+            return
+        whole = [index for index, values in enumerate(properties.values()) if np.issubdtype(values.dtype, np.integer)]
+        if not whole:
+            return
+        count = len(next(iter(properties.values())))
+        stated = np.loadtxt(file, usecols=whole, max_rows=count, ndmin=2)
+    for column, name in zip(stated.T, [list(properties)[index] for index in whole], strict=True):
+        limits = np.iinfo(properties[name].dtype)
+        beyond = column[(column < limits.min) | (column > limits.max)]
+        if len(beyond):
+            raise InputError(
+                f"The property {name!r} of {path} holds {beyond[0]:.0f}, too much for {properties[name].dtype}; "
+                "declare a larger type."
+            )
 
 
 def read_panoptic_mesh(path: Path, table: CategoryTable) -> PanopticMesh:
@@ -118,6 +148,12 @@ def whole_numbers(path: Path, name: str, values: np.ndarray) -> Int[np.ndarray, 
         broken = ~np.isfinite(values) | (values != np.round(values))
         if broken.any():
             raise InputError(f"The property {name!r} of {path} holds {values[broken][0]:g}; write ids as integers.")
+        exact = 2 ** (np.finfo(values.dtype).nmant + 1)
+        if np.abs(values).max(initial=0) > exact:
+            raise InputError(
+                f"The property {name!r} of {path} holds {np.abs(values).max():.0f}, where {values.dtype} skips whole "
+                "numbers; write ids as integers."
+            )
     return values.astype(np.int64)
 
 

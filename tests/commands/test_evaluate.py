@@ -284,6 +284,27 @@ def test_ids_may_fill_32_bits(here: Path, sides: Sides) -> None:
     assert {line["instance"] for line in scene["objects"] if line["outcome"] == "matched"} == {2**32 - 1, 2**31}
 
 
+@pytest.mark.parametrize("kind", ["ascii", "binary_little_endian"])
+def test_a_scan_on_a_map_scores_as_near_the_origin(here: Path, sides: Sides, kind: str) -> None:
+    """In metres of UTM single precision would move points by half a metre."""
+    points = grid_points() + np.array([691_607.3, 5_335_801.7, 512.0])
+    doubles = dict.fromkeys("xyz", "f8")
+    write_ply(here / "theirs.ply", sides.prediction, points, grid_faces(), kind, doubles)
+    write_ply(here / "ours.ply", sides.truth, points, grid_faces(), kind, doubles)
+    scene = only(record_of("-p", "theirs.ply", "-g", "ours.ply", "--html", "page.html"))
+    assert_the_known_answer(scene, sides)
+    near = only(record_of("-p", "prediction.ply", "-g", "truth.ply"))
+    assert_allclose(scene["geometry"]["chamfer"], near["geometry"]["chamfer"], atol=1e-4)
+
+
+def test_ids_that_text_cannot_hold_are_no_score(here: Path, sides: Sides, capfd: pytest.CaptureFixture[str]) -> None:
+    write_ply(here / "theirs.ply", sides.prediction, kind="ascii")
+    text = (here / "theirs.ply").read_text().replace(" 900\n", " 3000000900\n")
+    (here / "theirs.ply").write_text(text)
+    assert evaluate("-p", "theirs.ply", "-g", "truth.ply") == 2
+    assert "3000000900" in capfd.readouterr().err
+
+
 def test_a_scan_of_scannet(here: Path, sides: Sides) -> None:
     write_scan(here / "scene0001_00", sides)
     record = record_of("-p", "prediction.ply", "-g", "scene0001_00")

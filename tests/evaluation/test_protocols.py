@@ -186,6 +186,15 @@ def test_sixty_forty(name: str, flip: bool) -> None:
     assert_allclose(list(mean(*pair, "strict", ONE_THING).values()), [0.4, 0.6, 2 / 3])
 
 
+def test_of_two_classes_with_equal_shares_of_an_id_the_lower_id_counts_whatever_the_order_of_the_table() -> None:
+    wall = Category(1, "wall", thing=True)
+    floor = Category(2, "floor", thing=True)
+    for rows in ((wall, floor), (floor, wall)):
+        table = CategoryTable(rows)
+        prediction = labels((1, rows.index(wall), 5), (1, rows.index(floor), 5))
+        assert mean(prediction, labels((2, rows.index(wall), 7)), "pvlff", table)["pq"] == 1
+
+
 def test_a_perfect_wall_of_two_ids() -> None:
     truth, prediction = labels((100, 0, VOID)), labels((60, 0, VOID), (40, 0, 7))
     actual = {name: mean(prediction, truth, name, ONE_STUFF)["pq"] for name in ("panopticrecon", "panopticrecon@0.5")}

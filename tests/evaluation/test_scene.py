@@ -151,6 +151,21 @@ def strict_classes(record: Any, name: str = "strict") -> dict[str, Any]:
 # --- numbers ----------------------------------------------------------------------------------------------------------
 
 
+def test_what_the_released_scripts_print_beside_keeps_their_own_rules() -> None:
+    """Coverage has one threshold whatever that of PQ; what has no id, and what no frame has, counts by one of both."""
+    truth = true_labels()
+    without_tables = Labels(np.where(truth.category == TABLE, FLOOR, truth.category), truth.instance)
+    protocols = tuple(parse_protocol(name) for name in ("panopticrecon", "panopticrecon@0.9", "pvlff"))
+    scored = EvaluationSettings(CLASSES, protocols, bootstrap=BootstrapSettings(30))
+    predicted = predicted_labels()
+    without_ids = Labels(predicted.category, np.full_like(predicted.instance, VOID))
+    record = evaluate_frames([(without_ids, without_tables)], 1, scored, {}).record["protocols"]
+    usual, strict, pvlff = (record[str(protocol)]["script"] for protocol in protocols)
+    assert usual == strict
+    assert usual["coverage"]["mean"] == 0 < pvlff["coverage"]["mean"]  # what has no id is a partner of truth
+    assert_allclose(usual["frame_macc"], pvlff["frame_macc"] * 3 / 4)  # of four evaluated classes one is absent
+
+
 @pytest.mark.parametrize("headline", PROTOCOLS)
 def test_a_truth_scored_against_itself_is_all_ones(headline: str) -> None:
     """A truth of every evaluated class, for `panopticrecon` counts those that are absent as 0."""

@@ -1,11 +1,15 @@
 """Laws of colour, depth and label images."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from jaxtyping import UInt8
 from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
 
 from panrecon.errors import InputError
 from panrecon.io.images import (
@@ -67,6 +71,35 @@ def test_ids_and_instances_come_back_and_zero_is_none(tmp_path: Path) -> None:
     write_instances(tmp_path / "n.png", instances)
     assert_array_equal(read_instances(tmp_path / "n.png"), instances)
     assert_array_equal(read_ids(tmp_path / "n.png"), instances + 1)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_ids_of_few_grey_levels_are_those_that_are_stored(tmp_path: Path, bits: int) -> None:
+    ids = np.arange(2**bits, dtype=np.uint8).reshape(1, -1)
+    (tmp_path / "i.png").write_bytes(packed_png(ids, bits))
+    assert_array_equal(read_ids(tmp_path / "i.png"), ids)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_ids_in_a_palette_are_its_indices(tmp_path: Path, bits: int) -> None:
+    ids = np.arange(2**bits, dtype=np.uint8).reshape(1, -1)
+    image = Image.fromarray(ids, mode="P")
+    image.putpalette(np.random.default_rng(0).integers(0, 256, 3 * 2**bits).astype(np.uint8).tobytes())
+    image.save(tmp_path / "i.png", bits=bits)
+    assert_array_equal(read_ids(tmp_path / "i.png"), ids)
+
+
+def packed_png(ids: UInt8[np.ndarray, "h w"], bits: int) -> bytes:
+    """A grey PNG of 1, 2 or 4 bits a pixel, as the standard has it (PNG 1.2, 2003)."""
+    height, width = ids.shape
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    planes = np.unpackbits(ids[..., None], axis=-1)[..., -bits:].reshape(height, -1)
+    rows = b"".join(b"\0" + row.tobytes() for row in np.packbits(planes, axis=1))
+    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 def test_ids_that_do_not_fit_are_an_error(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import trimesh
 from numpy.testing import assert_array_equal
 
 from panrecon.errors import InputError
-from panrecon.io.mesh import read_mesh, read_panoptic_mesh, write_mesh, write_panoptic_mesh
+from panrecon.io.mesh import read_mesh, read_panoptic_mesh, whole_numbers, write_mesh, write_panoptic_mesh
 from panrecon.structures import VOID, Category, CategoryTable, Labels, PanopticMesh, TriangleMesh
 
 
@@ -163,6 +163,36 @@ def test_whole_numbers_may_come_as_floats(tmp_path: Path, table: CategoryTable) 
     found = read_panoptic_mesh(tmp_path / "p.ply", table).labels
     assert_array_equal(found.category, [2, 0, VOID, 1])
     assert_array_equal(found.instance, [2**32 - 2, VOID, VOID, 6])
+
+
+def text_ply(property_of_id: str, ids: list[str]) -> str:
+    types = "".join(f"property double {axis}\n" for axis in "xyz") + f"property {property_of_id}\n"
+    rows = "".join(f"5400000.{row} 0 1 {value}\n" for row, value in enumerate(ids))
+    return f"ply\nformat ascii 1.0\nelement vertex {len(ids)}\n{types}end_header\n{rows}"
+
+
+def test_positions_on_a_map_keep_their_precision(tmp_path: Path) -> None:
+    (tmp_path / "m.ply").write_text(text_ply("int category", ["1", "1", "1"]))
+    assert_array_equal(read_mesh(tmp_path / "m.ply").vertices[:, 0], [5400000.0, 5400000.1, 5400000.2])
+
+
+@pytest.mark.parametrize(("kind", "largest"), [("int", 2**31 - 1), ("uint", 2**32 - 1), ("uchar", 255)])
+def test_an_id_in_text_that_its_type_cannot_hold_is_an_error(tmp_path: Path, kind: str, largest: int) -> None:
+    (tmp_path / "m.ply").write_text(text_ply(f"{kind} category", ["1", str(largest)]))
+    read_mesh(tmp_path / "m.ply")
+    (tmp_path / "m.ply").write_text(text_ply(f"{kind} category", ["1", str(largest + 2)]))
+    with pytest.raises(InputError, match=f"category.*{largest + 2}"):
+        read_mesh(tmp_path / "m.ply")
+
+
+@pytest.mark.parametrize("value", [2**24, 2**24 + 2])
+def test_a_float_that_skips_whole_numbers_is_no_id(value: int) -> None:
+    ids = np.array([1, value], np.float32)
+    if value == 2**24:
+        assert_array_equal(whole_numbers(Path("m.ply"), "instance", ids), [1, value])
+    else:
+        with pytest.raises(InputError, match=str(value)):
+            whole_numbers(Path("m.ply"), "instance", ids)
 
 
 def test_a_mesh_of_another_format_is_an_error(tmp_path: Path) -> None:

@@ -47,14 +47,15 @@ def coverage(overlap: Overlap, table: CategoryTable, threshold: float) -> Covera
     return _coverage(intersections, is_object, iou, threshold, precision=_mean(covers[~is_ignored]))
 
 
-def remapped_coverage(overlap: Overlap, table: CategoryTable, threshold: float) -> Coverage:
+def remapped_coverage(overlap: Overlap, table: CategoryTable, threshold: float, with_none: bool = False) -> Coverage:
     """What the released scripts of PanopticRecon (Yu et al., IROS 2024) and PVLFF (Chen et al., RA-L 2024) print.
 
     True objects are remapped as for their panoptic quality, predicted ids are taken raw, void is left out nowhere. The
     precision divides the number of covered true objects by that of the ids predicted on true objects (no id is one of
-    them), and so exceeds 1 where one id covers several. Published thresholds: 0.1 (PanopticRecon), 0.5 (PVLFF).
+    them), and so exceeds 1 where one id covers several. `with_none`: the points without an id may be the partner of a
+    true object as well, as PVLFF has it. Published thresholds: 0.1 (PanopticRecon), 0.5 (PVLFF).
     """
-    predicted = instance_segments(predicted_side(overlap))
+    predicted = instance_segments(predicted_side(overlap), table, with_none)
     true = remapped_segments(true_side(overlap), table)
     intersections = intersect_segments(overlap, predicted, true)
     is_object = table.is_thing[intersections.true.category] & (intersections.true.instance != VOID)

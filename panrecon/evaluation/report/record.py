@@ -14,7 +14,7 @@ from panrecon.evaluation.metrics.instance_ap import average_precision
 from panrecon.evaluation.metrics.panoptic_quality import Matching, PanopticStatistics, panoptic_quality, sum_statistics
 from panrecon.evaluation.metrics.semantic import SemanticQuality, confusion, frame_quality, semantic_quality
 from panrecon.evaluation.overlap import Overlap, merge_overlaps
-from panrecon.evaluation.protocols import Protocol
+from panrecon.evaluation.protocols import PROTOCOLS, Protocol
 from panrecon.evaluation.report.common_table import common_table, overlap_in, statistics_in
 from panrecon.evaluation.scene_matching import MatchedScene
 from panrecon.structures import VOID, CategoryTable
@@ -109,11 +109,15 @@ def protocols_record(matched: MatchedScene, table: CategoryTable, bootstrap: Boo
 def script_record(protocol: Protocol, matched: MatchedScene, table: CategoryTable) -> dict[str, Any]:
     """Coverage and frame-wise quality as the released scripts of PanopticRecon and PVLFF print them beside PQ.
 
-    Evaluated classes that no frame has count as 0.
+    Whatever the threshold of PQ, coverage keeps the published one. By PanopticRecon's an evaluated class that no frame
+    has counts as 0 in the means; by PVLFF's the points without an id cover true objects as well.
     """
-    frames = frame_quality(matched.scans, table, absent=0.0) if matched.is_frames else None
+    absent = 0.0 if protocol.name == "panopticrecon" else np.nan
+    frames = frame_quality(matched.scans, table, absent) if matched.is_frames else None
+    threshold = PROTOCOLS[protocol.name].default_threshold
+    covered = remapped_coverage(matched.overlap, table, threshold, with_none=protocol.name == "pvlff")
     return {
-        "coverage": asdict(remapped_coverage(matched.overlap, table, protocol.threshold)),
+        "coverage": asdict(covered),
         "frame_miou": frames.miou if frames else None,
         "frame_macc": frames.macc if frames else None,
     }

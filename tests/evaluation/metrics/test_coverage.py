@@ -64,17 +64,16 @@ def plain_coverage(prediction: Labels, truth: Labels, threshold: float) -> list[
     return summary(actual, ratio(len(taken & counted), len(counted)), threshold)
 
 
-def plain_remapped_coverage(prediction: Labels, truth: Labels, threshold: float) -> list[float]:
+def plain_remapped_coverage(prediction: Labels, truth: Labels, threshold: float, with_none: bool) -> list[float]:
     """As the scripts loop: over true ids, their masks, and the predicted ids inside."""
+    none = set() if with_none else {VOID}
     actual, ids_met = [], set()
     for instance in sorted(set(truth.instance.tolist()) - {VOID}):
         inside = truth.instance == instance
         if most_common(truth.category[inside].tolist()) not in EVALUATED & THINGS:
             continue
         ids_met |= set(prediction.instance[inside].tolist())
-        counts = {
-            i: np.sum(prediction.instance[inside] == i) for i in sorted(set(prediction.instance.tolist()) - {VOID})
-        }
+        counts = {i: np.sum(prediction.instance[inside] == i) for i in sorted(set(prediction.instance.tolist()) - none)}
         best = max(counts, key=lambda i: counts[i], default=VOID)
         common = counts.get(best, 0)
         actual.append((common / (inside.sum() + (prediction.instance == best).sum() - common), int(inside.sum())))
@@ -88,9 +87,10 @@ def test_equals_the_plain_definition(pair: tuple[Labels, Labels], threshold: flo
 
 
 @settings(max_examples=300, deadline=None)
-@given(label_pairs(), st.sampled_from([0.1, 0.5]))
-def test_remapped_equals_the_plain_definition(pair: tuple[Labels, Labels], threshold: float) -> None:
-    assert_allclose(cover(*pair, "remapped", threshold), plain_remapped_coverage(*pair, threshold), atol=1e-12)
+@given(label_pairs(), st.sampled_from([0.1, 0.5]), st.booleans())
+def test_remapped_equals_the_plain_definition(pair: tuple[Labels, Labels], threshold: float, with_none: bool) -> None:
+    actual = remapped_coverage(overlap(*pair), CLASSES, threshold, with_none)
+    assert_allclose(values(actual), plain_remapped_coverage(*pair, threshold, with_none), atol=1e-12)
 
 
 @settings(max_examples=100, deadline=None)
