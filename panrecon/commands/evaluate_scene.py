@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from panrecon.datasets.ground_truth import LabelledShare, annotated_frames, annotated_points, labelled_share
-from panrecon.datasets.label_images import LabelFrames, label_pairs, read_label_frames, sampled_ids
+from panrecon.datasets.label_images import LabelFrames, label_pairs, may_have_wrapped, read_label_frames, sampled_ids
 from panrecon.datasets.scannet.label_map import find_label_map
 from panrecon.errors import InputError
 from panrecon.evaluation.report.record import ObjectConfidence
@@ -88,6 +88,12 @@ def _evaluate_images(files: SceneFiles, settings: EvaluationSettings) -> SceneRe
     predicted = read_label_frames(files.prediction, settings.table)
     true = annotated_frames(files.ground_truth, settings.table, files.label_map)
     _log_unknown_ids(files, sampled_ids(predicted), settings.table)
+    for side in (predicted, true):
+        if may_have_wrapped(side):
+            log(
+                f"{files.name}: the instance images of {side.source} have nearly all ids that 8 bits hold, and ids "
+                "above 255 would have become others; export 16 bits if there were any"
+            )
     count = len(predicted.files)
     pairs = (
         _cropped(files, prediction, truth, settings)

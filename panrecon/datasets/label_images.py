@@ -11,12 +11,13 @@ from jaxtyping import Int
 
 from panrecon.errors import InputError
 from panrecon.io.ids import categories_of_ids, instances_of_ids
-from panrecon.io.images import read_ids
+from panrecon.io.images import has_8_bits, read_ids
 from panrecon.structures import CategoryTable, Labels
 from panrecon.visualization import evenly_spaced
 
 Decode = Callable[[Int[np.ndarray, "h w"], Int[np.ndarray, "h w"]], Labels]
 SEMANTIC_FOLDERS = ("semantic", "label")
+MANY_IDS = 250  # of the 256 that 8 bits hold
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,17 @@ def sampled_ids(frames: LabelFrames, count: int = 8) -> Int[np.ndarray, " n"]:
     names = list(frames.files)
     sampled = [names[index] for index in evenly_spaced(len(names), count)]
     return np.unique(np.concatenate([np.unique(read_ids(frames.files[name][0])) for name in sampled]))
+
+
+def may_have_wrapped(frames: LabelFrames, count: int = 8) -> bool:
+    """Whether instance images of 8 bits have so many ids that some were more than these bits hold.
+
+    At most `count` evenly spaced frames are looked at.
+    """
+    names = list(frames.files)
+    paths = [frames.files[names[index]][1] for index in evenly_spaced(len(names), count)]
+    narrow = [np.unique(read_ids(path)) for path in paths if has_8_bits(path)]
+    return bool(narrow) and len(np.unique(np.concatenate(narrow))) >= MANY_IDS
 
 
 def has_label_images(folder: Path) -> bool:

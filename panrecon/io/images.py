@@ -83,14 +83,23 @@ def read_ids(path: Path) -> Int[np.ndarray, "h w"]:
     return raw.astype(np.int32)
 
 
+def has_8_bits(path: Path) -> bool:
+    """Whether a PNG has one channel of 8 bits or less, which holds no id above 255."""
+    bits, color_type = _png_format(path)
+    return 0 < bits <= 8 and color_type in (GREY, PALETTE)
+
+
 def _packed_bits(path: Path) -> int | None:
     """Bits a pixel of a PNG with a palette, or with grey levels of less than 8 bits, which OpenCV would change."""
+    bits, color_type = _png_format(path)
+    return bits if color_type == PALETTE or (color_type == GREY and 0 < bits < 8) else None
+
+
+def _png_format(path: Path) -> tuple[int, int]:
+    """Bits a sample and PNG's number of the colour type; zeros for a file of another format."""
     with path.open("rb") if path.is_file() else io.BytesIO() as file:
         header = file.read(26)
-    if len(header) < 26 or not header.startswith(b"\x89PNG"):
-        return None
-    bits, color_type = header[24:26]
-    return bits if color_type == PALETTE or (color_type == GREY and bits < 8) else None
+    return (header[24], header[25]) if len(header) == 26 and header.startswith(b"\x89PNG") else (0, 0)
 
 
 def _read_packed(path: Path, bits: int) -> Int[np.ndarray, "h w"]:

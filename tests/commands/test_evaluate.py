@@ -356,6 +356,20 @@ def test_images_of_kitti360(here: Path, sides: Sides, named: str) -> None:
     assert_the_known_answer(only(record_of("-p", "images", "-g", named)), sides, frames=2)
 
 
+@pytest.mark.parametrize(
+    ("kind", "count", "says"), [(np.uint8, 256, True), (np.uint8, 100, False), (np.uint16, 256, False)]
+)
+def test_ids_that_8_bits_may_have_cut_are_told(
+    here: Path, capfd: pytest.CaptureFixture[str], kind: type, count: int, says: bool
+) -> None:
+    instance = np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) % count
+    for side in ("theirs", "ours"):
+        write_png(here / side / "semantic" / "0.png", np.full((HEIGHT, WIDTH), 5))
+        write_png(here / side / "instance" / "0.png", instance, kind)
+    assert evaluate("-p", "theirs", "-g", "ours") == 0
+    assert ("16 bits" in capfd.readouterr().err) == says
+
+
 @pytest.mark.parametrize(("theirs", "ours"), [("000120", "120"), ("120", "000120"), ("frame_a", "frame_a")])
 def test_images_against_images(here: Path, sides: Sides, theirs: str, ours: str) -> None:
     write_images(here / "theirs", {theirs: sides.prediction}, semantic="label")

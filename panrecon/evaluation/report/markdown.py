@@ -1,5 +1,6 @@
 """The record of an evaluation as the tables that papers print, in Markdown."""
 
+import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -161,5 +162,5 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    """A name on one line, its bars escaped."""
-    return " ".join(text.split()).replace("|", r"\|")
+    """A name on one line, its bars and what HTML would take for its own escaped."""
+    return html.escape(" ".join(text.split()), quote=False).replace("|", r"\|")
