@@ -35,12 +35,11 @@ from panrecon.datasets.base import dataset
 from panrecon.errors import InputError, missing_package_as
 from panrecon.features.color import color_statistics
 from panrecon.geometry.raycasting import index_kept
-from panrecon.io.categories import read_categories, write_categories
+from panrecon.io.categories import read_categories
 from panrecon.io.detections import compressed
 from panrecon.io.files import joined_to
-from panrecon.io.graph import write_objects
 from panrecon.io.kept import images_kept
-from panrecon.io.mesh import write_panoptic_mesh
+from panrecon.io.panoptic import write_result
 from panrecon.io.scan import raw_views
 from panrecon.layout.gravity import estimate_gravity
 from panrecon.progress import Progress, no_progress
@@ -153,9 +152,7 @@ class Reconstruction(pipeline.Reconstruction):
         """
         panoptic = PanopticMesh(self.mesh, Labels(self.category, self.instance))
         with joined_to(Path(folder), Path("panoptic.ply")) as aside:
-            write_panoptic_mesh(aside / "panoptic.ply", panoptic, self.table)
-            write_objects(aside / "objects.json", self.objects, self.table)
-            write_categories(aside / "classes.csv", self.table)
+            write_result(aside, panoptic, self.objects, self.table)
 
 
 @missing_package_as(ImportError)

@@ -247,6 +247,9 @@ class PanopticSettings(StageSettings):
     thin_structures: bool = Field(
         True, description="adds what is too thin for the fused surface, where depth images show it"
     )
+    unknown_objects: bool = Field(
+        True, description="gives objects that no mask explains an id and the class `unknown`, which is not scored"
+    )
 
 
 class QualitySettings(StageSettings):

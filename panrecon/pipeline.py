@@ -446,7 +446,7 @@ def reconstruct(
     labels = refined.panoptic.labels
     objects = refined.final_objects(semantics.objects)
     confidence = label_confidence(refined, semantics.objects)
-    return Reconstruction(refined.panoptic.mesh, labels.category, labels.instance, confidence, objects, table)
+    return Reconstruction(refined.panoptic.mesh, labels.category, labels.instance, confidence, objects, refined.table)
 
 
 def label_confidence(refined: RefinedLabels, objects: Sequence[SceneObject]) -> Float[np.ndarray, " V"]:
@@ -457,7 +457,7 @@ def label_confidence(refined: RefinedLabels, objects: Sequence[SceneObject]) -> 
     panoptic = refined.panoptic
     instance = panoptic.labels.instance
     nearest = nearest_vertex(panoptic.mesh.vertices, refined.labelled_mesh.vertices, np.inf)
-    of_object = np.array([scene_object.confidence for scene_object in objects] + [0.0])
+    of_object = np.array([scene_object.confidence for scene_object in (*objects, *refined.unknown_objects)] + [0.0])
     return np.where(instance != VOID, of_object[instance], refined.probability[nearest]).astype(np.float32)
 
 

@@ -17,6 +17,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 from panrecon.roles import Role, default_role
 
 VOID: Final = -1
+UNKNOWN: Final = "unknown"  # the class of objects that no class of the prompts names
+UNKNOWN_ID: Final = 65535  # its id in files: the last that a 16-bit label image holds, which no other table takes
 BACKGROUND_CLASSES: Final = ("sky",)  # images show them, but no surface has them
 PosesAre = Literal["camera_to_world", "world_to_camera"]
 Axes = Literal["opencv", "opengl"]  # of a camera: x right, y down, z forward; or x right, y up, z backward
@@ -235,6 +237,19 @@ class CategoryTable:
     def index_of_raw_id(self) -> dict[int, int]:
         """The class index of every label id of the data set that maps to a class."""
         return {raw_id: index for index, category in enumerate(self.categories) for raw_id in category.raw_ids}
+
+    @property
+    def unknown(self) -> int:
+        """The index of the class `unknown`, of objects without a name; `VOID` where the table has none of things."""
+        index = self.index_of(UNKNOWN)
+        return index if index != VOID and self.categories[index].thing else VOID
+
+    def with_unknown(self) -> "CategoryTable":
+        """The table with the class `unknown` at its end, which is not evaluated; a table that has its own keeps it."""
+        if self.index_of(UNKNOWN) != VOID:
+            return self
+        free_id = next(label for label in range(UNKNOWN_ID, 0, -1) if label not in self.ids)
+        return CategoryTable((*self.categories, Category(free_id, UNKNOWN, thing=True, evaluated=False)))
 
     def index_of(self, word: str) -> int:
         """The class index of a name or synonym, whatever its case; a name precedes a synonym, no class is `VOID`."""

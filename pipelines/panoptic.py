@@ -1,9 +1,9 @@
 """Give every vertex its class and its object, and render both at poses that the field was not trained on."""
 
 from panrecon.io.field import read_field, read_held_out
-from panrecon.io.graph import read_votes, write_objects
+from panrecon.io.graph import read_votes
 from panrecon.io.images import write_image
-from panrecon.io.mesh import write_panoptic_mesh
+from panrecon.io.panoptic import write_result
 from panrecon.io.rendered import write_images
 from panrecon.io.scan import read_scan, scan_views
 from panrecon.io.scene import read_labelled_scene
@@ -19,15 +19,14 @@ def main(stage: Stage) -> None:
     scan = read_scan(stage.folder("scan"))
     views = scan_views(scan)
     scene = read_labelled_scene(stage.folder)
-    table = scene.table
     field, box = read_field(stage.folder("field"))
     parameters = RefinementParameters(stage.settings.mesh.voxel_size)
     on_surface = EvidenceOnSurface(read_votes(stage.folder("graph")), read_point_semantics(stage.folder("semantics")))
     result = panoptic_stage(views, scene, on_surface, field, box, stage.settings.panoptic, parameters, stage.progress)
     panoptic = result.panoptic
+    table = result.table
     final_objects = result.final_objects(scene.objects)
-    write_panoptic_mesh(stage.output / "panoptic.ply", panoptic, table)
-    write_objects(stage.output / "objects.json", final_objects, table)
+    write_result(stage.output, panoptic, final_objects, table)
     overview = isometric_view(panoptic.mesh, estimate_gravity(panoptic.mesh, scan.poses).up)
     write_image(stage.output / "panoptic.png", labelled_image(overview, panoptic.labels, table))
     rows = []
@@ -38,7 +37,8 @@ def main(stage: Stage) -> None:
     if rows:
         write_image(stage.output / "rendered.jpg", contact_sheet(rows, columns=4))
     stage.say(f"{len(panoptic.mesh.vertices)} vertices, {len(final_objects)} objects")
-    stage.say(f"{len(result.rejected_objects)} objects rejected, {result.thin_piece_count} thin pieces added")
+    stage.say(f"{len(result.unknown_objects)} of them unknown, {len(result.rejected_objects)} objects rejected")
+    stage.say(f"{result.thin_piece_count} thin pieces added")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def main(stage: Stage) -> None:
     scene = stage.scene
     settings = stage.settings.quality
     scan = read_scan(stage.folder("scan"))
-    table = read_categories(stage.folder("scan") / "classes.csv")
+    table = read_categories(stage.folder("panoptic") / "classes.csv")
     truth = scene_annotation(scene.dataset, scene.raw, table, stage.settings)
     labelled = require_evaluated(truth, table)
     stage.say(f"truth: {labelled}")

@@ -68,6 +68,7 @@ def _read(run: Path, object_id: int) -> _ObjectEvidence:
     from panrecon.io.files import read_json
     from panrecon.io.mesh import read_mesh
     from panrecon.io.scan import read_scan
+    from panrecon.structures import UNKNOWN
 
     if not (run / "graph" / "settings.json").is_file():
         raise InputError(f"{run} holds no finished graph/; name a scene's run, such as data/runs/demo/scannet/room0.")
@@ -75,7 +76,8 @@ def _read(run: Path, object_id: int) -> _ObjectEvidence:
     instances = artifact.read_instances_found(run / "graph", table)
     if object_id > len(instances.objects):
         raise InputError(
-            f"There is no object {object_id} in {run / 'graph'}; its objects are 1 to {len(instances.objects)}."
+            f"There is no object {object_id} in {run / 'graph'}; its objects are 1 to {len(instances.objects)}. "
+            f"Objects of the class `{UNKNOWN}` have no masks that could explain them."
         )
     index = object_id - 1
     is_of_object = instances.of_superface.instance[artifact.read_superfaces(run / "graph")] == index

@@ -36,9 +36,8 @@ def render(
     """
     from panrecon.datasets.poses import read_poses
     from panrecon.field.scene_renderer import SceneRenderer
-    from panrecon.io.categories import read_categories
     from panrecon.io.field import read_field
-    from panrecon.io.mesh import read_panoptic_mesh
+    from panrecon.io.panoptic import read_result
     from panrecon.io.rendered import write_images
     from panrecon.io.scan import read_scan
     from panrecon.visualization import evenly_spaced
@@ -49,12 +48,11 @@ def render(
                 f"{run} holds no finished panoptic/; name a scene's run, such as data/runs/demo/scannet/room0."
             )
         scan = read_scan(run / "scan")
-        table = read_categories(run / "scan" / "classes.csv")
         scan_poses = {frame.name: frame.world_from_camera for frame in scan.frames}
         spaced = [list(scan_poses)[index] for index in evenly_spaced(len(scan_poses), SCAN_POSES)]
         pose_of = {name: scan_poses[name] for name in spaced} if poses is None else read_poses(poses)
         camera = scan.camera if width is None else scan.camera.scaled(width / scan.camera.width)
-        panoptic = read_panoptic_mesh(run / "panoptic" / "panoptic.ply", table)
+        panoptic, table = read_result(run / "panoptic")
         field, box = read_field(run / "field")
         renderer = SceneRenderer(field, box, panoptic, table.background)
         folder = out or run / "rendered"

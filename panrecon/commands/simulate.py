@@ -31,6 +31,7 @@ SceneFolder = Annotated[
 Seed = Annotated[int, typer.Option(min=0, help="another seed, other faults")]
 FaultLevel = Annotated[float, typer.Option(help="0 = perfect, 1 = like Grounded-SAM measured on real rooms, 2 = worse")]
 Faults = Annotated[list[str], typer.Option("--fault", help="one fault by name, such as miss=0.3")]
+LeftOut = Annotated[list[str], typer.Option("--without", help="a class that nobody asks the segmenter for")]
 
 
 @simulate.command()
@@ -72,7 +73,7 @@ def room(
         truth = ground_truth_mesh(built, views)
         write_scene(partial, camera, AnnotatedMesh(truth.mesh, truth.labels, truth.segment), built.categories)
         write_categories(partial / "classes.csv", built.categories)
-        _write_detections(partial, partial / "detections.json", level, [], seed)
+        _write_detections(partial, partial / "detections.json", level, [], [], seed)
         _write_features(partial, partial / "features", seed)
     console.print(f"room {seed}: {frames} frames, {built.instance_count} objects -> {folder}", highlight=False)
 
@@ -127,15 +128,17 @@ def detections(
     out: Annotated[Path | None, typer.Option(help="file to write; default detections.json of the scene")] = None,
     level: FaultLevel = 1.0,
     fault: Faults = [],  # noqa: B006  typer needs a list
+    without: LeftOut = [],  # noqa: B006
     seed: Seed = 0,
 ) -> None:
     """Detections made of the ground truth, with faults of chosen rates: COCO results with RLE.
 
     --fault confused_stuff=0.25 calls a quarter of all regions of stuff by a fixed wrong class in most views, whatever
-    the level; it reads depth and poses, too.
+    the level; it reads depth and poses, too. --without lamp, as often as needed, leaves a class out of the prompts: it
+    is never detected, but masks of others still leak onto it.
     """
     with exit_on_input_error():
-        _write_detections(folder, out or folder / "detections.json", level, fault, seed)
+        _write_detections(folder, out or folder / "detections.json", level, fault, without, seed)
 
 
 @simulate.command()
@@ -168,14 +171,15 @@ def points(
         console.print(f"simulated features of {count} scans -> {target}", highlight=False)
 
 
-def _write_detections(folder: Path, out: Path, level: float, fault: list[str], seed: int) -> None:
+def _write_detections(folder: Path, out: Path, level: float, fault: list[str], without: list[str], seed: int) -> None:
     from panrecon.commands.simulate_positions import positions_reader
     from panrecon.io.detections import write_detections
     from panrecon.simulation.predictions.detections import DetectionFaults, exact_detections, simulated_detections
     from panrecon.simulation.predictions.mask_quality import mask_quality
 
     table, frames = _truth(folder)
-    faults = DetectionFaults(**(vars(DetectionFaults.at_level(level)) | _rates(fault)))
+    rates = vars(DetectionFaults.at_level(level)) | _rates(fault)
+    faults = DetectionFaults(**rates | {"prompted": _prompted(table, without)})
     positions_of_frame = positions_reader(folder) if faults.confused_stuff > 0 else None
     names = []
     simulated = []
@@ -229,6 +233,23 @@ def _truth(folder: Path) -> "tuple[CategoryTable, Iterator[tuple[str, Labels]]]"
         )
     scan = dataset("scannet").scan(folder, ScanSettings())
     return table, ((frame.name, read_truth(folder, frame.name, table)) for frame in scan.frames)
+
+
+def _prompted(table: "CategoryTable", without: list[str]) -> tuple[str, ...] | None:
+    """The names of all other classes; None where no class is left out."""
+    from panrecon.errors import InputError
+    from panrecon.structures import VOID
+
+    left_out = [table.index_of(word) for word in without]
+    if VOID in left_out:
+        raise InputError(
+            f"--without {without[left_out.index(VOID)]!r} is no class of the table; it has "
+            f"{', '.join(category.name for category in table)}."
+        )
+    names = tuple(category.name for index, category in enumerate(table) if index not in left_out)
+    if not names:
+        raise InputError("--without leaves no class of the table; name fewer.")
+    return names if without else None
 
 
 def _rates(fault: list[str]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from panrecon.graph.association import Association, likeliest_object
 from panrecon.graph.evidence import Evidence
 from panrecon.graph.parameters import GraphParameters
-from panrecon.graph.votes import VertexVotes, joined_votes, stuff_evidence, vertex_shares, without_negligible
+from panrecon.graph.votes import VertexVotes, joined_votes, stuff_evidence, vertex_shares
 from panrecon.structures import VOID, CategoryTable
 
 
@@ -37,7 +37,7 @@ def superface_labelling(
     hits, views = stuff_evidence(on_superfaces, table)
     stuff = _likeliest_stuff(hits.toarray() / np.maximum(views, 1e-9)[:, None])
     shares = vertex_shares(on_vertices, on_superfaces, superface_of_vertex, association, table, parameters)
-    votes = joined_votes([(without_negligible(c.of_objects), without_negligible(c.of_stuff)) for c in shares])
+    votes = joined_votes([chunk.votes for chunk in shares])
     return Labelling(superface_of_vertex, association.object_of_superface, stuff, votes)
 
 
@@ -56,7 +56,7 @@ def refine_to_vertices(
     for chunk in vertex_shares(on_vertices, on_superfaces, superface_of_vertex, association, table, parameters):
         object_of_vertex[chunk.vertices] = likeliest_object(chunk.of_objects, parameters)
         stuff_of_vertex[chunk.vertices] = _likeliest_stuff(chunk.of_stuff)
-        votes.append((without_negligible(chunk.of_objects), without_negligible(chunk.of_stuff)))
+        votes.append(chunk.votes)
     split = _split_superfaces(superface_of_vertex, object_of_vertex, stuff_of_vertex)
     return Labelling(*split, joined_votes(votes))
 

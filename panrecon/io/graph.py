@@ -139,7 +139,7 @@ def write_votes(folder: Path, votes: VertexVotes) -> None:
         arrays[f"{kind}_column"] = shares.indices.astype(np.int32)
         arrays[f"{kind}_share"] = shares.data.astype(np.float16)
         arrays[f"{kind}_count"] = np.array(shares.shape[1])
-    write_arrays(folder / "votes.npz", **arrays)
+    write_arrays(folder / "votes.npz", **arrays, unmasked=votes.unmasked.astype(np.float16))
 
 
 def read_votes(folder: Path) -> VertexVotes:
@@ -151,7 +151,7 @@ def read_votes(folder: Path) -> VertexVotes:
         entries = (arrays[f"{kind}_share"].astype(np.float32), arrays[f"{kind}_column"], row_start)
         return csr_array(entries, (len(row_start) - 1, int(arrays[f"{kind}_count"])))
 
-    return VertexVotes(shares("objects"), shares("stuff"))
+    return VertexVotes(shares("objects"), shares("stuff"), arrays["unmasked"].astype(np.float32))
 
 
 def write_frame_labels(folder: Path, frame: str, labels: Labels, table: CategoryTable) -> None:

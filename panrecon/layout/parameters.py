@@ -40,6 +40,10 @@ class LayoutParameters:
     min_floor_cameras: int = 3  # 1 to 10: cameras over a further floor; nobody walks where none was
     min_clearance: float = 0.5  # m, 0.3 to 1: of a ceiling above the median camera
 
+    # What is a wall (`walls`); in rooms 100 to 102 walls have 9.9 m^2 and more, faces of furniture 1.6 at most.
+    min_wall_area: float = 3.0  # m^2, 2 to 6: of a vertical plane
+    max_recess: float = 0.3  # m, 0.1 to 0.5: of windows and doors behind the plane of their wall
+
     def level_tolerance(self, voxel_size: float) -> float:
         """Half the thickness of a level (m)."""
         return max(self.min_tolerance, self.tolerance * voxel_size)

@@ -41,6 +41,30 @@ class EnergyParameters:
 
 
 @dataclass(frozen=True)
+class UnknownParameters:
+    """Objects without a name (`unknown`), fitted on simulated rooms by `benchmarks/unknown_parameters.py`."""
+
+    # Log odds that no segment explains a vertex.
+    unmasked: float = 2.73  # per unit of the log of the share of its views in which it lies in no mask
+    share: float = -0.94  # per unit of the log of the share that its segment has there
+    thing: float = -2.05  # where that is an object, whose share is of other views
+    bias: float = 2.69
+    share_floor: float = 0.01  # added to shares; not fitted
+
+    # What is not explained falls into pieces.
+    gap: float = 4.0  # voxels, 2 to 6: surface that stands out and lies so near to each other is one piece
+    min_vertices: int = 50  # 20 to 200: a smaller piece is none
+    min_top_area: float = 0.1  # m^2, 0.05 to 0.3: horizontal surface on which other things may stand
+
+    # Log odds that a piece is an object.
+    contrast: float = 19.0  # per unit of the contrast at its boundary, in [0, 1]
+    log_area: float = 2.3  # per unit of the log of its area in m^2
+    standing: float = 0.0  # per unit of the share of its boundary with surface that faces up, in [0, 1]
+    object_bias: float = -12.0
+    max_flat_area: float = 1.0  # m^2, 0.5 to 2: a larger piece in the plane of a wall is a part of it, as a door
+
+
+@dataclass(frozen=True)
 class RefinementParameters:
     """Lengths in voxels of the mesh, whose edge is `voxel_size` (m).
 
@@ -51,6 +75,7 @@ class RefinementParameters:
 
     voxel_size: float  # m, above 0: edge of a voxel of the fused mesh
     energy: EnergyParameters = field(default_factory=EnergyParameters)
+    unknown: UnknownParameters = field(default_factory=UnknownParameters)
 
     # The mesh that is labelled, where it is the field's own surface (`panoptic.surface`).
     max_surface_distance: float = 3.0  # voxels, 1 to 10: what lies farther from the fused mesh is left out

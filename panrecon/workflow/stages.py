@@ -77,11 +77,11 @@ STAGES: Final[dict[str, StageDefinition]] = {
     "panoptic": StageDefinition(
         version=15,
         reads=("scan", "mesh", "graph", "semantics", "field"),
-        files=("panoptic.ply", "objects.json"),
+        files=("panoptic.ply", "objects.json", "classes.csv"),
         summary=(
             "decides class and object of every vertex by one energy of votes, field, features, layout and "
-            "appearance; projects boundary vertices onto their segment; adds thin structures; renders the "
-            "held-out frames"
+            "appearance; gives objects without a name an id; projects boundary vertices onto their segment; adds "
+            "thin structures; renders the held-out frames"
         ),
     ),
     "quality": StageDefinition(

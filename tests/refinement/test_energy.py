@@ -118,7 +118,11 @@ def decide(
         Gravity(np.array([0.0, 0.0, 1.0]), 0.01), Levels(floors, None), np.zeros(COUNT), np.full(COUNT, situation)
     )
     evidence = LabelEvidence(
-        VertexVotes(csr_array(shares(objects or {}, len(category_of_object))), csr_array(shares(stuff, len(table)))),
+        VertexVotes(
+            csr_array(shares(objects or {}, len(category_of_object))),
+            csr_array(shares(stuff, len(table))),
+            np.zeros(COUNT),
+        ),
         uniform if field is None else shares(field, len(table)),
         np.full((COUNT, instances), 1 / instances, np.float32),
         uniform,

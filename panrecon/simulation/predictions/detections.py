@@ -109,13 +109,19 @@ class _Segment:
 
 @dataclass(frozen=True)
 class _Frame:
-    """The true segments of one frame, and the errors to simulate."""
+    """The true segments of one frame that are prompted, those that are not, and the errors to simulate."""
 
     segments: tuple[_Segment, ...]
+    unprompted: tuple[_Segment, ...]
     categories: CategoryTable
     faults: DetectionFaults
     seed: int
     frame: int
+
+    @property
+    def surroundings(self) -> tuple[_Segment, ...]:
+        """All segments, onto which a mask may leak."""
+        return self.segments + self.unprompted
 
     def view_rng(self, segment: _Segment, fault: int) -> np.random.Generator:
         """A generator for one kind of fault of a segment in this view."""
@@ -151,8 +157,10 @@ def simulated_detections(
         ValueError: `confused_stuff` is not 0, and there are no positions.
     """
     faults = DetectionFaults() if faults is None else faults
-    segments = [s for s in _segments(truth, categories, min_area) if _is_prompted(s.category, categories, faults)]
-    scene = _Frame(tuple(segments), categories, faults, seed, frame)
+    true_segments = _segments(truth, categories, min_area)
+    segments = [s for s in true_segments if _is_prompted(s.category, categories, faults)]
+    unprompted = [s for s in true_segments if not _is_prompted(s.category, categories, faults)]
+    scene = _Frame(tuple(segments), tuple(unprompted), categories, faults, seed, frame)
     if faults.confused_stuff > 0:
         if positions is None:
             raise ValueError(f"confused_stuff is {faults.confused_stuff}; pass the positions of the pixels, too.")
@@ -272,13 +280,13 @@ def _distorted(scene: _Frame, segment: _Segment, merged: Sequence[_Segment]) -> 
     ):
         mask = _with_swallowed(scene, segment, mask, rng)
     if rng.uniform() < scene.faults.leak:
-        mask = grown_over_boundary(mask, [s.mask for s in scene.segments if s is not segment], rng)
+        mask = grown_over_boundary(mask, [s.mask for s in scene.surroundings if s is not segment], rng)
     return jittered(mask, scene.faults.jitter, rng) if scene.faults.jitter > 0 else mask
 
 
 def _with_swallowed(scene: _Frame, segment: _Segment, mask: Mask, rng: np.random.Generator) -> Mask:
     """The mask with some of the small objects that lie before it."""
-    for other in scene.segments:
+    for other in scene.surroundings:
         is_small = other.instance != VOID and other.mask.sum() < 0.15 * segment.mask.sum()
         if is_small and rng.uniform() < scene.faults.swallow and overlap(segment.mask, other.mask, margin=2):
             mask = mask | other.mask
