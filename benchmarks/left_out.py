@@ -50,7 +50,7 @@ class LeftOut:
     def run_until(self, stage: str, overrides: Sequence[str] = ()) -> None:
         """Simulates what is missing, and runs all stages up to this one."""
         prepare(self.scene, RUNS / RUN / "features")
-        classes = INPUTS / f"{self.scene.name}.csv"
+        classes = INPUTS / f"{self.scene.name}_{self.level:g}.csv"
         if not classes.is_file():
             classes.parent.mkdir(parents=True, exist_ok=True)
             prompted = tuple(category for category in self.table if category.name not in self.names)

@@ -25,7 +25,7 @@ from panrecon.config import (
 from panrecon.errors import InputError
 from panrecon.evaluation.metrics.views import mean_view_quality, view_quality
 from panrecon.evaluation.report.record import ObjectConfidence
-from panrecon.evaluation.scene import EvaluationSettings, SceneResult, evaluate_mesh, step_record
+from panrecon.evaluation.scene import CompleteTruth, EvaluationSettings, SceneResult, evaluate_mesh, step_record
 from panrecon.features.projection import Projection, fit_projection
 from panrecon.field.field import PanopticField, SceneBox
 from panrecon.field.fit import FittedField, State, fit
@@ -370,14 +370,15 @@ def quality_stage(
     confidences: Mapping[int, ObjectConfidence],
     up: Float[np.ndarray, "3"],
     rendered: Iterable[tuple[View, View]] = (),
+    complete: CompleteTruth | None = None,
 ) -> SceneResult:
     """The scores of the last of `steps` against the true mesh, with the headline scores of every step.
 
     `confidences` by instance; `up` is the upward direction of the world, for the images alone; `rendered` are pairs of
-    a rendered view and the view as it was recorded.
+    a rendered view and the view as it was recorded. `complete` is the truth with the classes that prompts left out.
     """
     records = parallel_map(lambda mesh: step_record(mesh, truth, evaluation), steps.values())
-    result = evaluate_mesh(list(steps.values())[-1], truth, evaluation, confidences, up)
+    result = evaluate_mesh(list(steps.values())[-1], truth, evaluation, confidences, up, complete)
     views = [view_quality(image.color, view.color, image.depth, view.depth) for image, view in rendered]
     record = {
         **result.record,

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from panrecon.datasets.ground_truth import require_evaluated, scene_annotation
+from panrecon.datasets.ground_truth import complete_truth, require_evaluated, scene_annotation
 from panrecon.evaluation.scene import EvaluationSettings
 from panrecon.io.categories import read_categories
 from panrecon.io.graph import read_object_confidences
@@ -28,7 +28,8 @@ def main(stage: Stage) -> None:
     rendered = read_rendered_pairs(stage.folder("panoptic") / "rendered", scan)
     evaluation = EvaluationSettings.of(table, settings)
     up = estimate_gravity(truth.mesh, scan.poses).up
-    result = quality_stage(steps, truth, evaluation, confidences, up, rendered)
+    complete = complete_truth(scene.dataset, scene.raw, stage.settings)
+    result = quality_stage(steps, truth, evaluation, confidences, up, rendered, complete)
 
     prediction = {"path": "panoptic/panoptic.ply", "sha256": panoptic_digest(list(steps.values())[-1])}
     ground_truth = {"path": str(settings.ground_truth or scene.raw.name), "sha256": panoptic_digest(truth)}

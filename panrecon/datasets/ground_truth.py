@@ -13,8 +13,9 @@ from panrecon.datasets.kitti360.format import SEMANTICS_2D, SEMANTICS_3D
 from panrecon.datasets.label_images import LabelFrames, has_label_images, read_label_frames
 from panrecon.datasets.scannet.dataset import ScanNet
 from panrecon.errors import InputError
+from panrecon.evaluation.scene import CompleteTruth
 from panrecon.geometry.projective import transform
-from panrecon.io.categories import find_table
+from panrecon.io.categories import find_table, read_categories
 from panrecon.io.mesh import read_panoptic_mesh
 from panrecon.structures import VOID, CategoryTable, PanopticMesh
 
@@ -170,6 +171,15 @@ def scene_annotation(kind: str, raw: Path, table: CategoryTable, settings: Setti
         return truth
     vertices = transform(reader.alignment(raw, settings.scan), truth.mesh.vertices)
     return replace(truth, mesh=replace(truth.mesh, vertices=vertices))
+
+
+def complete_truth(kind: str, raw: Path, settings: Settings) -> CompleteTruth | None:
+    """The truth with all classes of the scene's own table; None where the run's table is that one, or none is there."""
+    own = raw / "classes.csv"
+    if settings.scan.classes is None or settings.quality.ground_truth is not None or not own.is_file():
+        return None
+    table = read_categories(own)
+    return CompleteTruth(scene_annotation(kind, raw, table, settings).labels, table)
 
 
 def require_evaluated(truth: PanopticMesh, table: CategoryTable) -> LabelledShare:

@@ -15,6 +15,7 @@ from panrecon.evaluation.metrics.boundary import near_boundary
 from panrecon.evaluation.metrics.calibration import expected_calibration_error, object_outcomes
 from panrecon.evaluation.metrics.geometric import surface_quality
 from panrecon.evaluation.metrics.panoptic_quality import Matching
+from panrecon.evaluation.metrics.unknown import unknown_quality
 from panrecon.evaluation.metrics.void_rates import missing_geometry_rate, void_rate
 from panrecon.evaluation.overlap import Overlap, overlap, overlap_and_rows
 from panrecon.evaluation.protocols import Protocol, parse_protocol
@@ -82,6 +83,14 @@ class EvaluationSettings:
 
 
 @dataclass(frozen=True)
+class CompleteTruth:
+    """The true labels of the same points with a table of more classes: those that were left out of the prompts, too."""
+
+    labels: Labels
+    table: CategoryTable
+
+
+@dataclass(frozen=True)
 class SceneResult:
     """A scene's part of `quality.json`, its images by caption, and the matchings that a total over scenes adds."""
 
@@ -97,17 +106,20 @@ def evaluate_mesh(
     settings: EvaluationSettings,
     confidences: Mapping[int, ObjectConfidence],
     up: Float[np.ndarray, "3"] | None,
+    complete: CompleteTruth | None = None,
 ) -> SceneResult:
     """The scores of a labelled mesh (or point cloud), its labels transferred to the vertices of the true one.
 
     `confidences` by predicted instance, for average precision and calibration; an object without one has 1. `up` is the
-    upward direction of the world, from where the images show the mesh; without it none are drawn.
+    upward direction of the world, from where the images show the mesh; without it none are drawn. Objects without a
+    name are compared with those of the `complete` truth, by default of the same.
     """
     weight = settings.weight_of(truth)
     transferred = transfer_labels(prediction, truth, settings.radius, weight)
     matched = match_scene([transferred.overlap], settings.table, settings.protocols)
     record = {
         **_record(matched, overlap(transferred.labels, truth.labels), settings, confidences),
+        "unknown": unknown_record(transferred.labels, truth.labels, settings.table, complete),
         "uncovered": missing_geometry_rate(transferred, truth.labels, settings.table, weight),
         "frames": None,
         "true_frames": None,
@@ -146,6 +158,7 @@ def evaluate_frames(
     matched = match_scene(scans, settings.table, settings.protocols, is_frames=True)
     record = {
         **_record(matched, matched.overlap, settings, confidences),
+        "unknown": None,
         "uncovered": None,
         "frames": count,
         "boundary": None,
@@ -215,6 +228,16 @@ def boundary_record(prediction: Labels, truth: PanopticMesh, table: CategoryTabl
         **class_means(statistics, table),
         "classes": classes_record(statistics, table),
     }
+
+
+def unknown_record(
+    prediction: Labels, truth: Labels, table: CategoryTable, complete: CompleteTruth | None
+) -> dict[str, int] | None:
+    """Counts of the objects without a name and of those of classes left out; None where the table has no `unknown`."""
+    if table.unknown == VOID:
+        return None
+    every = complete or CompleteTruth(truth, table)
+    return asdict(unknown_quality(overlap(prediction, every.labels), table, every.table))
 
 
 def geometry_record(prediction: PanopticMesh, truth: PanopticMesh, seed: int) -> dict[str, Any]:

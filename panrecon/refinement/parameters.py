@@ -57,10 +57,10 @@ class UnknownParameters:
     min_top_area: float = 0.1  # m^2, 0.05 to 0.3: horizontal surface on which other things may stand
 
     # Log odds that a piece is an object.
-    contrast: float = 19.0  # per unit of the contrast at its boundary, in [0, 1]
-    log_area: float = 2.3  # per unit of the log of its area in m^2
-    standing: float = 0.0  # per unit of the share of its boundary with surface that faces up, in [0, 1]
-    object_bias: float = -12.0
+    contrast: float = 20.2  # per unit of the contrast at its boundary, in [0, 1]
+    log_area: float = 3.06  # per unit of the log of its area in m^2
+    standing: float = 5.15  # per unit of the share of its boundary with surface that faces up, in [0, 1]
+    object_bias: float = -12.8
     max_flat_area: float = 1.0  # m^2, 0.5 to 2: a larger piece in the plane of a wall is a part of it, as a door
 
 

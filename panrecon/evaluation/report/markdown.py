@@ -43,6 +43,7 @@ def _scene_tables(name: str, scene: Scores, record: Scores) -> str:
         _other_metrics(scene),
         *_scripts(scene),
         *_views(scene),
+        *_unknown(scene),
         f"{void} {_interval_sentence(interval, record, 'objects')}".strip(),
     ]
     return "\n\n".join(parts)
@@ -120,6 +121,18 @@ def _views(scene: Scores) -> list[str]:
         return []
     row = [str(views["frames"]), _decimal(views["psnr"], 2), _decimal(views["ssim"], 3), percent(views["depth_l1"])]
     return [_table(["held-out frames", "PSNR, dB", "SSIM", "depth L1, cm"], [row])]
+
+
+def _unknown(scene: Scores) -> list[str]:
+    """A sentence on the objects without a name, and on those that no prompt names."""
+    counts = scene["unknown"]
+    if counts is None or not (counts["predicted"] or counts["left_out"]):
+        return []
+    left_out = f"; {counts['found']} of {counts['left_out']} objects of classes that were not asked for are found"
+    return [
+        f"Objects without a name: {counts['predicted']}, of which {counts['false']} are no true object and "
+        f"{counts['ignored']} lie on void{left_out if counts['left_out'] else ''}."
+    ]
 
 
 def _decimal(value: float | None, decimals: int) -> str:

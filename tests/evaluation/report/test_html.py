@@ -84,7 +84,7 @@ def scene_objects() -> list[dict[str, Any]]:
 def bare_scene(random: random.Random) -> dict[str, Any]:
     """A scene without anything that may be absent."""
     undefined: dict[str, Any] = dict.fromkeys(
-        ("boundary", "geometry", "views", "calibration", "uncovered", "frames", "true_frames")
+        ("boundary", "geometry", "views", "calibration", "unknown", "uncovered", "frames", "true_frames")
     )
     empty = {
         "coverage": dict.fromkeys(("mean", "weighted", "precision", "recall")),
@@ -107,6 +107,7 @@ def full_scene(random: random.Random) -> dict[str, Any]:
     ap = {"ap": 0.25, "ap50": 1, "ap25": 1}
     distances = {"accuracy": 0.0123, "completeness": 0.0234, "chamfer": 0.01785, "normal_consistency": 0.913}
     return bare_scene(random) | {
+        "unknown": {"predicted": 9, "false": 2, "ignored": 1, "left_out": 7, "found": 5},
         "uncovered": random.random(),
         "average_precision": {"ap": 0.31, "ap50": 0.52, "ap25": 0.63, "classes": {"chair": ap}},
         "steps": {"graph": labels(random), "field": labels(random)},
