@@ -18,6 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from panrecon.geometry.mesh import mesh_edges, neighborhood_means, vertex_areas
+from panrecon.graph.evidence import sums_by
 from panrecon.graph.votes import VertexVotes
 from panrecon.layout.scene import Layout
 from panrecon.layout.situations import Situation
@@ -91,12 +92,11 @@ def unknown_objects(
 
 def unexplained_log_odds(votes: VertexVotes, labels: Labels, parameters: UnknownParameters) -> Float[np.ndarray, " V"]:
     """The log odds that no segment explains a vertex, by its own views."""
-    vertex = np.arange(len(labels.category))
     is_object = labels.instance != VOID
     is_stuff = ~is_object & (labels.category != VOID)
-    share = np.zeros(len(vertex))
-    share[is_object] = votes.of_objects[vertex[is_object], labels.instance[is_object]]
-    share[is_stuff] = votes.of_stuff[vertex[is_stuff], labels.category[is_stuff]]
+    of_object = _entries(votes.of_objects, np.where(is_object, labels.instance, VOID))
+    of_stuff = _entries(votes.of_stuff, np.where(is_stuff, labels.category, VOID))
+    share = of_object + of_stuff
     return np.asarray(
         parameters.bias
         + parameters.unmasked * np.log(votes.unmasked + parameters.share_floor)
@@ -229,8 +229,8 @@ def _measured(
     distance = ((inside[inner] - outside[outer[is_explained]]) ** 2).sum(axis=1)
     length = np.bincount(piece[inner], minlength=count)
     contrast = np.bincount(piece[inner], 1 - np.exp(-distance / 2), minlength=count) / length.clip(1)
-    area_of_piece = np.bincount(piece[is_inside], area[is_inside], minlength=count)
-    area_in_wall = np.bincount(piece[is_inside], (area * (wall != VOID))[is_inside], minlength=count)
+    area_of_piece = sums_by(piece[is_inside], area[is_inside], count)
+    area_in_wall = sums_by(piece[is_inside], (area * (wall != VOID))[is_inside], count)
     return Pieces(
         piece,
         area_of_piece,
@@ -248,6 +248,15 @@ def connected(edges: Int[np.ndarray, "E 2"], is_member: Bool[np.ndarray, " V"]) 
     result = np.full(count, VOID)
     result[is_member] = np.unique(component[is_member], return_inverse=True)[1].reshape(-1)
     return result
+
+
+def _entries(shares: csr_array, column: Int[np.ndarray, " V"]) -> Float[np.ndarray, " V"]:
+    """The entry of every row in its column; 0 where that is `VOID`."""
+    row = np.flatnonzero(column != VOID)
+    entries = np.zeros(len(column))
+    if len(row):  # scipy gives a matrix for none
+        entries[row] = np.asarray(shares[row, column[row]]).ravel()
+    return entries
 
 
 def _leaving(
