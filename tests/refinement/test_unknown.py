@@ -137,8 +137,9 @@ def test_surface_that_lies_near_to_each_other_is_one_piece(gap: float, count: in
 
 
 def log_odds(unmasked: float = 0.5, of_object: float = 0.0, of_stuff: float = 0.0, instance: int = VOID) -> float:
-    shares = [csr_array(np.array(values)) for values in ([[of_object]], [[of_stuff, 0.0]])]
-    votes = VertexVotes(*shares, np.array([unmasked]))
+    objects_share = csr_array(np.array([[of_object]]))
+    stuff_share = csr_array(np.array([[of_stuff, 0.0]]))
+    votes = VertexVotes(objects_share, stuff_share, np.array([unmasked]))
     labels = Labels(np.array([0 if instance == VOID else 1], np.int32), np.array([instance], np.int32))
     return float(unexplained_log_odds(votes, labels, PARAMETERS.unknown)[0])
 
