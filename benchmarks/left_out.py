@@ -12,14 +12,12 @@ from benchmarks.study import RUNS
 from panrecon.io.categories import read_categories, write_categories
 from panrecon.structures import CategoryTable
 
-RUN: Final = "left_out"
-INPUTS: Final = RUNS / RUN / "inputs"  # class tables and detections
 SHARE: Final = 3  # one of so many classes is left out
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A scene and the names of the classes that its prompts lack; `table` has all classes."""
+    """A scene and the names of the classes that its prompts lack (none at all = all prompts); `table` has all."""
 
     scene: BenchScene
     table: CategoryTable
@@ -38,9 +36,14 @@ class LeftOut:
         return cls(scene, table, tuple(names), level)
 
     @property
+    def kind(self) -> str:
+        """What the prompts lack, in a word for folders."""
+        return "left_out" if self.names else "all_prompts"
+
+    @property
     def run_name(self) -> str:
         """The name of the run, by the level of mask faults."""
-        return f"{RUN}{self.level:g}"
+        return f"{self.kind}{self.level:g}"
 
     @property
     def run(self) -> Path:
@@ -49,13 +52,14 @@ class LeftOut:
 
     def run_until(self, stage: str, overrides: Sequence[str] = ()) -> None:
         """Simulates what is missing, and runs all stages up to this one."""
-        prepare(self.scene, RUNS / RUN / "features")
-        classes = INPUTS / f"{self.scene.name}_{self.level:g}.csv"
+        prepare(self.scene, RUNS / self.kind / "features")
+        inputs = RUNS / self.kind / "inputs"
+        classes = inputs / f"{self.scene.name}_{self.level:g}.csv"
         if not classes.is_file():
-            classes.parent.mkdir(parents=True, exist_ok=True)
+            inputs.mkdir(parents=True, exist_ok=True)
             prompted = tuple(category for category in self.table if category.name not in self.names)
             write_categories(classes, replace(self.table, categories=prompted))
-        detections = INPUTS / f"{self.scene.name}_{self.level:g}.json"
+        detections = inputs / f"{self.scene.name}_{self.level:g}.json"
         if not detections.is_file():
             without = [argument for name in self.names for argument in ("--without", name)]
             options = ["--out", str(detections), "--level", str(self.level), *without]

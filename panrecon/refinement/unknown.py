@@ -48,16 +48,20 @@ class Pieces:
     standing: Float[np.ndarray, " N"]
     in_wall: Bool[np.ndarray, " N"]
 
+    @property
+    def evidence(self) -> Float[np.ndarray, "N 3"]:
+        """What speaks for every piece: contrast, log area, standing."""
+        return np.column_stack([self.contrast, np.log(self.area), self.standing])
+
+    def is_wall(self, parameters: UnknownParameters) -> Bool[np.ndarray, " N"]:
+        """Which pieces are too large to be more than a part of their wall, as doors and windows are."""
+        return self.in_wall & (self.area > parameters.max_flat_area)
+
     def probability(self, parameters: UnknownParameters) -> Float[np.ndarray, " N"]:
-        """That every piece is an object; 0 of one too large to be more than a part of its wall (a door, a window)."""
-        log_odds = (
-            parameters.object_bias
-            + parameters.contrast * self.contrast
-            + parameters.log_area * np.log(self.area)
-            + parameters.standing * self.standing
-        )
-        is_wall = self.in_wall & (self.area > parameters.max_flat_area)
-        return np.where(is_wall, 0.0, 1 / (1 + np.exp(-log_odds)))
+        """That every piece is an object."""
+        weights = np.array([parameters.contrast, parameters.log_area, parameters.standing])
+        log_odds = parameters.object_bias + self.evidence @ weights
+        return np.where(self.is_wall(parameters), 0.0, 1 / (1 + np.exp(-log_odds)))
 
 
 @dataclass(frozen=True)
@@ -90,19 +94,22 @@ def unknown_objects(
     return UnknownObjects(_renumbered(pieces.of_vertex, is_object), probability[is_object])
 
 
-def unexplained_log_odds(votes: VertexVotes, labels: Labels, parameters: UnknownParameters) -> Float[np.ndarray, " V"]:
-    """The log odds that no segment explains a vertex, by its own views."""
+def vertex_evidence(votes: VertexVotes, labels: Labels, parameters: UnknownParameters) -> Float[np.ndarray, "V 3"]:
+    """What speaks for that no segment explains a vertex: log shares of no mask and of its segment, and whether that is
+    an object.
+    """
     is_object = labels.instance != VOID
     is_stuff = ~is_object & (labels.category != VOID)
     of_object = _entries(votes.of_objects, np.where(is_object, labels.instance, VOID))
     of_stuff = _entries(votes.of_stuff, np.where(is_stuff, labels.category, VOID))
-    share = of_object + of_stuff
-    return np.asarray(
-        parameters.bias
-        + parameters.unmasked * np.log(votes.unmasked + parameters.share_floor)
-        + parameters.share * np.log(share + parameters.share_floor)
-        + parameters.thing * is_object
-    )
+    shares = np.stack([votes.unmasked, of_object + of_stuff], axis=1).astype(np.float64)
+    return np.column_stack([np.log(shares + parameters.share_floor), is_object])
+
+
+def unexplained_log_odds(votes: VertexVotes, labels: Labels, parameters: UnknownParameters) -> Float[np.ndarray, " V"]:
+    """The log odds that no segment explains a vertex, by its own views."""
+    weights = np.array([parameters.unmasked, parameters.share, parameters.thing])
+    return np.asarray(parameters.bias + vertex_evidence(votes, labels, parameters) @ weights)
 
 
 def unexplained_pieces(
