@@ -27,6 +27,7 @@ def import_scan(
     read, or the folder exists, in one sentence.
     """
     from panrecon.datasets.importers import all_importers
+    from panrecon.datasets.importers.lenses import rectified
     from panrecon.datasets.importers.write import posed_frames, sharpest_frames, write_source
 
     with exit_on_input_error():
@@ -36,7 +37,7 @@ def import_scan(
             raise InputError(f"{folder} exists already; remove it, or name another folder with --out.")
         importer, reason = choose_importer(all_importers(), source_path, kind)
         _print(f"{source_path} is read as {importer.name}: {reason}")
-        source = importer.read(source_path)
+        source = rectified(importer.read(source_path))
         for note in source.notes:
             _print(note)
         posed = posed_frames(source)
@@ -50,7 +51,10 @@ def import_scan(
             "without_pose": without_pose,
             "notes": list(source.notes),
         }
-        write_source(folder, source, frames, lambda items: track(items, "import: frames", len(items)), record)
+        for note in write_source(
+            folder, source, frames, lambda items: track(items, "import: frames", len(items)), record
+        ):
+            _print(note)
     left_out = f"; {without_pose} frames without a pose left out" if without_pose else ""
     _print(f"{len(frames)} frames in {folder}{left_out}")
     if folder.parent == OWN_SCANS:

@@ -3,28 +3,49 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
+import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from panrecon.errors import InputError
+from panrecon.io.images import read_color
 from panrecon.structures import Camera
 
 SourceImage = Path | bytes | UInt8[np.ndarray, "h w 3"]  # a file as it is, an encoded JPEG or PNG, or RGB pixels
+SUFFIX_OF_MAGIC: Final = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png"}
+
+
+@dataclass(frozen=True)
+class Lens:
+    """A pinhole and the distortion of OpenCV: none, k1 k2 p1 p2 k3 k4 k5 k6 or, of a fisheye lens, k1 k2 k3 k4."""
+
+    pinhole: Camera
+    distortion: tuple[float, ...] = ()
+    is_fisheye: bool = False
+
+    @property
+    def is_pinhole(self) -> bool:
+        """Whether nothing is distorted."""
+        return not self.is_fisheye and not any(self.distortion)
 
 
 @dataclass(frozen=True)
 class SourceFrame:
-    """One frame of a foreign scan; its images are read when `color` and `depth` are called, once a frame and in order.
+    """One frame of a foreign scan; its images are read when `color` and `depth` are called, colour in order.
 
     `world_from_camera` (m) is of the depth camera, in OpenCV's axes (x right, y down, z forward); not finite where
-    tracking was lost. `depth` returns metres along the optical axis, 0 where not measured.
+    tracking was lost. `depth` returns metres along the optical axis, 0 where not measured. `lens` is that of the colour
+    image and, scaled to its size, of the depth image, where they are not the scan's pinholes: `lenses.rectified` makes
+    them so.
     """
 
     name: str
     world_from_camera: Float[np.ndarray, "4 4"]
     color: Callable[[], SourceImage]
     depth: Callable[[], Float[np.ndarray, "h w"]]
+    lens: Lens | None = None
 
 
 @dataclass(frozen=True)
@@ -67,3 +88,20 @@ class Importer(Protocol):
         Raises:
             InputError: a file is missing or damaged, or no frame has colour, depth and pose.
         """
+
+
+def pixels_of(image: SourceImage) -> UInt8[np.ndarray, "h w 3"]:
+    """RGB of an image.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    if isinstance(image, Path):
+        return read_color(image)
+    if isinstance(image, bytes):
+        is_encoded = any(image.startswith(magic) for magic in SUFFIX_OF_MAGIC)
+        bgr = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR) if is_encoded else None
+        if bgr is None:
+            raise InputError("An image inside the scan cannot be decoded as JPEG or PNG; export the scan again.")
+        return np.ascontiguousarray(bgr[..., ::-1])
+    return image

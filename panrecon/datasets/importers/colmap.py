@@ -1,10 +1,11 @@
 """Poses by COLMAP (Schonberger and Frahm, CVPR 2016) and a depth map for every image.
 
-./, sparse/ or sparse/0/   cameras and images, .bin or .txt: pinholes; camera from world as qw qx qy qz tx ty tz
-images/<name>              without distortion, as `colmap image_undistorter` writes them
+./, sparse/ or sparse/0/   cameras and images, .bin or .txt; camera from world as qw qx qy qz tx ty tz
+images/<name>              of any of COLMAP's models that OpenCV has; distorted ones are undistorted
 depth/<name>.png, .npy     16 bit, mm, or metres; <name> with or without the image's own suffix
 stereo/depth_maps/<name>.geometric.bin    instead of depth/: `w&h&1&` and float32 row by row, of `patch_match_stereo`
 
+Rigs and frames of COLMAP 3.12 and later add nothing: images have their own poses and cameras as ever.
 Pixel centres lie at halves in COLMAP, at integers here.
 """
 
@@ -19,13 +20,13 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from panrecon.datasets.importers.base import Source, SourceFrame
+from panrecon.datasets.importers.base import Lens, Source, SourceFrame
+from panrecon.datasets.importers.lenses import colmap_lens, is_readable, parameter_count, shared_pinhole
 from panrecon.datasets.importers.plain import depth_in_metres
 from panrecon.errors import InputError
 from panrecon.geometry.projective import invert
 from panrecon.structures import Camera
 
-PINHOLES: Final = {"SIMPLE_PINHOLE": 3, "PINHOLE": 4}  # and how many parameters they have
 MODELS: Final = (
     "SIMPLE_PINHOLE",
     "PINHOLE",
@@ -33,6 +34,12 @@ MODELS: Final = (
     "RADIAL",
     "OPENCV",
     "OPENCV_FISHEYE",
+    "FULL_OPENCV",
+    "FOV",
+    "SIMPLE_RADIAL_FISHEYE",
+    "RADIAL_FISHEYE",
+    "THIN_PRISM_FISHEYE",
+    "RAD_TAN_THIN_PRISM_FISHEYE",
 )  # in COLMAP's order
 MILLIMETRES: Final = 1000.0  # a metre
 
@@ -54,7 +61,7 @@ class Colmap:
         """The images of the model that exist and have a depth map, in the order of their names.
 
         Raises:
-            InputError: the model is missing, damaged, distorted or of several cameras, or no image has a depth map.
+            InputError: the model is missing, damaged or of a lens that OpenCV lacks, or no image has a depth map.
         """
         model = find_model(path)
         if model is None:
@@ -64,16 +71,22 @@ class Colmap:
         cameras, records = read_model(*model)
         depths = depth_folder(path)
         frames = []
-        used_cameras = set()
+        lenses = []
         for image_index, (name, camera_id, values) in enumerate(records):
             color = path / "images" / name
             depth = find_depth(depths, name)
             if color.is_file() and depth is not None:
-                pose = invert(camera_from_world(values, name, model[1]))
+                lens = lens_of_image(cameras, camera_id, name, model[0])
+                lenses.append(lens)
                 frames.append(
-                    SourceFrame(f"{image_index:06d}", pose, partial(Path, color), partial(read_depth_map, depth))
+                    SourceFrame(
+                        f"{image_index:06d}",
+                        invert(camera_from_world(values, name, model[1])),
+                        partial(Path, color),
+                        partial(read_depth_map, depth),
+                        lens,
+                    )
                 )
-                used_cameras.add(cameras.get(camera_id))
         if not frames:
             raise InputError(
                 f"None of the {len(records)} images of {model[1]} is in {path / 'images'} and has a depth map in "
@@ -84,8 +97,9 @@ class Colmap:
             notes.append(
                 f"{len(records) - len(frames)} images of the model have no file or no depth map and are left out"
             )
-        color_camera = single_camera(used_cameras, model[0])
-        return Source(fitted(color_camera, frames[0].depth(), depths), color_camera, frames, notes)
+        color_camera, camera_notes = shared_pinhole(lenses)
+        depth_camera = fitted(color_camera, lenses[0].pinhole, frames[0].depth(), depths)
+        return Source(depth_camera, color_camera, frames, notes + camera_notes)
 
 
 def find_model(path: Path) -> tuple[Path, Path] | None:
@@ -98,11 +112,11 @@ def find_model(path: Path) -> tuple[Path, Path] | None:
     return None
 
 
-def read_model(cameras: Path, images: Path) -> tuple[dict[int, Camera], list[ImageRecord]]:
+def read_model(cameras: Path, images: Path) -> tuple[dict[int, Lens], list[ImageRecord]]:
     """Cameras by their ids, and the images in the order of the numbers in their names.
 
     Raises:
-        InputError: a file is damaged, or a camera has distortion.
+        InputError: a file is damaged, or OpenCV lacks the model of a camera.
     """
     binary = cameras.suffix == ".bin"
     try:
@@ -120,43 +134,44 @@ def _by_numbers(name: str) -> list[tuple[int, str]]:
     return [(int(word) if word.isdecimal() else 0, word) for word in re.split(r"(\d+)", name)]
 
 
-def cameras_of_text(file: Path) -> Iterator[tuple[int, Camera]]:
-    """Cameras and their ids of a cameras.txt."""
+def cameras_of_text(file: Path) -> Iterator[tuple[int, Lens]]:
+    """Cameras and their ids of a cameras.txt.
+
+    Raises:
+        InputError: OpenCV lacks the model of a camera.
+    """
     for line in file.read_text().splitlines():
         if line.strip() and not line.startswith("#"):
             camera_id, model, width, height, *parameters = line.split()
-            yield int(camera_id), pinhole(file, model, int(width), int(height), [float(word) for word in parameters])
+            check_model(file, model)
+            yield int(camera_id), colmap_lens(model, int(width), int(height), [float(word) for word in parameters])
 
 
-def cameras_of_bytes(file: Path) -> Iterator[tuple[int, Camera]]:
-    """Cameras and their ids of a cameras.bin."""
+def cameras_of_bytes(file: Path) -> Iterator[tuple[int, Lens]]:
+    """Cameras and their ids of a cameras.bin.
+
+    Raises:
+        InputError: OpenCV lacks the model of a camera.
+    """
     data = file.read_bytes()
     (count,) = struct.unpack_from("<Q", data)
     offset = 8
     for _ in range(count):
         camera_id, model, width, height = struct.unpack_from("<iiQQ", data, offset)
         name = MODELS[model] if 0 <= model < len(MODELS) else f"number {model}"
-        parameters = struct.unpack_from(f"<{PINHOLES.get(name, 0)}d", data, offset + 24)
-        yield camera_id, pinhole(file, name, width, height, list(parameters))
+        check_model(file, name)
+        parameters = struct.unpack_from(f"<{parameter_count(name)}d", data, offset + 24)
+        yield camera_id, colmap_lens(name, width, height, parameters)
         offset += 24 + 8 * len(parameters)
 
 
-def pinhole(file: Path, model: str, width: int, height: int, parameters: list[float]) -> Camera:
-    """The camera of COLMAP's parameters, its centre moved by half a pixel to centres at integers.
-
-    Raises:
-        InputError: the model has distortion.
-        ValueError: the parameters are too few, not finite, or not above 0.
-    """
-    if model not in PINHOLES:
+def check_model(file: Path, model: str) -> None:
+    """Raises InputError where OpenCV lacks the model of a camera."""
+    if not is_readable(model):
         raise InputError(
-            f"{file} has a camera of the model {model}, not SIMPLE_PINHOLE or PINHOLE; run `colmap image_undistorter` "
-            "and import the folder that it writes."
+            f"{file} has a camera of the model {model}, which OpenCV lacks; run `colmap image_undistorter` and import "
+            "its folder."
         )
-    *focal, cx, cy = parameters
-    if len(parameters) != PINHOLES[model] or not (np.isfinite(parameters).all() and min(width, height, *focal) > 0):
-        raise ValueError(f"the parameters of a {model} of {width} x {height} pixels are {parameters}")
-    return Camera(width, height, focal[0], focal[-1], cx - 0.5, cy - 0.5)
 
 
 def images_of_text(file: Path) -> Iterator[ImageRecord]:
@@ -201,19 +216,15 @@ def camera_from_world(values: list[float], name: str, file: Path) -> Float[np.nd
     return result
 
 
-def single_camera(cameras: set[Camera | None], file: Path) -> Camera:
-    """The only camera of a set.
+def lens_of_image(lenses: dict[int, Lens], camera_id: int, name: str, file: Path) -> Lens:
+    """The lens of an image.
 
     Raises:
-        InputError: there are several, or one that the model does not list.
+        InputError: the model does not list its camera.
     """
-    camera, *others = cameras
-    if camera is None or others:
-        raise InputError(
-            f"The images have {len(cameras)} cameras in {file}, or one that it does not list; one for all is needed: "
-            "run `colmap feature_extractor` with --ImageReader.single_camera 1."
-        )
-    return camera
+    if camera_id not in lenses:
+        raise InputError(f"{name} has camera {camera_id}, which {file} does not list; export the model again.")
+    return lenses[camera_id]
 
 
 def depth_folder(path: Path) -> Path:
@@ -266,16 +277,17 @@ def read_colmap_map(file: Path) -> Float[np.ndarray, "h w"]:
     return np.frombuffer(data, dtype="<f4", offset=header.end()).reshape(height, width)
 
 
-def fitted(camera: Camera, depth: Float[np.ndarray, "h w"], folder: Path) -> Camera:
-    """The camera of the depth maps, which may be smaller than the images.
+def fitted(camera: Camera, image_camera: Camera, depth: Float[np.ndarray, "h w"], folder: Path) -> Camera:
+    """The pinhole of the depth maps, which may be smaller than the images, that of which is `image_camera`'s.
 
     Raises:
         InputError: their ratio of width to height is another.
     """
-    scaled = camera.scaled(depth.shape[1] / camera.width)
+    factor = depth.shape[1] / image_camera.width
+    scaled = image_camera.scaled(factor)
     if (scaled.height, scaled.width) != depth.shape:
         raise InputError(
-            f"Depth maps of {folder} are {depth.shape[1]} x {depth.shape[0]} pixels, images {camera.width} x "
-            f"{camera.height}, of another shape; both must show the same view."
+            f"Depth maps of {folder} are {depth.shape[1]} x {depth.shape[0]} pixels, images {image_camera.width} x "
+            f"{image_camera.height}, of another shape; both must show the same view."
         )
-    return scaled
+    return camera.scaled(factor)

@@ -5,22 +5,22 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import cv2
 import numpy as np
-from jaxtyping import UInt8
 
-from panrecon.datasets.importers.base import Source, SourceFrame, SourceImage
+from panrecon.datasets.importers.base import SUFFIX_OF_MAGIC, Source, SourceFrame, pixels_of
 from panrecon.datasets.selection import sharpness
 from panrecon.errors import InputError
 from panrecon.geometry.projective import register
 from panrecon.io.files import write_json
-from panrecon.io.images import read_color, write_depth, write_image
+from panrecon.io.images import write_depth, write_image
 from panrecon.structures import Camera
+from panrecon.visualization import evenly_spaced
 
-SUFFIX_OF_MAGIC: Final = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png"}
 MAX_DEPTH: Final = 65.535  # m: what 16 bits of millimetres hold
+MAX_FAR_SHARE: Final = 0.5  # of what is measured; more beyond `MAX_DEPTH` is a wrong scale, no view
+SCALE_CHECK_FRAMES: Final = 10  # evenly spaced ones that tell this share before anything is written
 
 
 def posed_frames(source: Source) -> list[SourceFrame]:
@@ -40,20 +40,40 @@ def write_source(
     source: Source,
     frames: Sequence[SourceFrame],
     track: Callable[[Sequence[SourceFrame]], Iterator[SourceFrame]],
-    record: Mapping[str, object],
-) -> None:
+    record: Mapping[str, Any],
+) -> list[str]:
     """Writes color/, depth/ (mm), pose/ and intrinsic/ of these posed frames, and `record` as import.json.
 
     The folder is whole or absent. Colour is resampled to the depth camera where the two cameras have different poses.
+    Depth beyond `MAX_DEPTH` is void, and counted in the notes returned, which join those of the record.
 
     Raises:
-        InputError: an image is missing, damaged or of another size than its camera's.
+        InputError: an image is missing, damaged or of another size than its camera's, or most depth is too far.
     """
+    _check_scale(frames)
     with _atomic_folder(folder) as partial:
-        for frame in track(frames):
-            _write_frame(partial, source, frame)
+        far_counts = np.array([_write_frame(partial, source, frame) for frame in track(frames)], dtype=np.int64)
         _write_cameras(partial / "intrinsic", source)
-        write_json(partial / "import.json", record)
+        far_note = (
+            f"{far_counts.sum()} pixels of depth in {np.count_nonzero(far_counts)} frames are beyond 65 m, "
+            "the most that is stored, and are left void."
+        )
+        notes = [far_note] if far_counts.any() else []
+        write_json(partial / "import.json", {**record, "notes": [*record.get("notes", []), *notes]})
+    return notes
+
+
+def _check_scale(frames: Sequence[SourceFrame]) -> None:
+    """Raises InputError where most of the depth of evenly spaced frames is farther than can be stored."""
+    depths = [frames[index].depth() for index in evenly_spaced(len(frames), SCALE_CHECK_FRAMES)]
+    far = sum(np.count_nonzero(depth > MAX_DEPTH) for depth in depths)
+    measured = sum(np.count_nonzero(depth > 0) for depth in depths)
+    if far > MAX_FAR_SHARE * measured:
+        median = np.median(np.concatenate([depth[depth > 0] for depth in depths]))
+        raise InputError(
+            f"{far / measured:.0%} of the depth is more than 65 m, the most that is stored (median {median:.0f} m); "
+            "check the scale of the depth images."
+        )
 
 
 @contextmanager
@@ -72,29 +92,28 @@ def _atomic_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _write_frame(folder: Path, source: Source, frame: SourceFrame) -> None:
-    depth = _checked(frame.name, "depth image", frame.depth(), source.camera)
-    if depth.max(initial=0) > MAX_DEPTH:
-        raise InputError(
-            f"Frame {frame.name} has a depth of {depth.max():.0f} m, more than 65 m, the most that is stored; "
-            "check the scale of the depth images."
-        )
+def _write_frame(folder: Path, source: Source, frame: SourceFrame) -> int:
+    """Writes one frame; the number of its pixels that are too far to be stored."""
+    measured = _checked(frame.name, "depth image", frame.depth(), source.camera)
+    far = measured > MAX_DEPTH
+    depth = np.where(far, np.float32(0), measured)
     write_depth(folder / "depth" / f"{frame.name}.png", depth)
     if source.shares_viewpoint:
         _write_source_image(folder / "color" / frame.name, frame, source.color_camera)
     else:
-        color = _checked(frame.name, "image", _pixels(frame.color()), source.color_camera)
+        color = _checked(frame.name, "image", pixels_of(frame.color()), source.color_camera)
         registered = register(color, source.color_camera, depth, source.camera, source.color_from_depth)
         write_image(folder / "color" / f"{frame.name}.jpg", registered)
     pose = folder / "pose" / f"{frame.name}.txt"
     pose.parent.mkdir(exist_ok=True)
     np.savetxt(pose, frame.world_from_camera, fmt="%.9g")
+    return int(np.count_nonzero(far))
 
 
 def _write_source_image(stem: Path, frame: SourceFrame, camera: Camera) -> None:
     """The image as it is where it is encoded already."""
     image = frame.color()
-    _checked(frame.name, "image", _pixels(image), camera)
+    _checked(frame.name, "image", pixels_of(image), camera)
     stem.parent.mkdir(exist_ok=True)
     if isinstance(image, Path):
         target = stem.with_name(f"{stem.name}{image.suffix.lower()}")
@@ -107,21 +126,6 @@ def _write_source_image(stem: Path, frame: SourceFrame, camera: Camera) -> None:
         stem.with_name(f"{stem.name}{suffix}").write_bytes(image)
     else:
         write_image(stem.with_name(f"{stem.name}.jpg"), image)
-
-
-def _pixels(image: SourceImage) -> UInt8[np.ndarray, "h w 3"]:
-    if isinstance(image, Path):
-        return read_color(image)
-    if isinstance(image, bytes):
-        bgr = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR) if _is_encoded(image) else None
-        if bgr is None:
-            raise InputError("An image inside the scan cannot be decoded as JPEG or PNG; export the scan again.")
-        return np.ascontiguousarray(bgr[..., ::-1])
-    return image
-
-
-def _is_encoded(image: bytes) -> bool:
-    return any(image.startswith(magic) for magic in SUFFIX_OF_MAGIC)
 
 
 def _checked(name: str, what: str, image: np.ndarray, camera: Camera) -> np.ndarray:
@@ -149,4 +153,4 @@ def sharpest_frames(
 ) -> list[SourceFrame]:
     """Of every `stride` consecutive frames the sharpest, by the variance of the image's Laplacian."""
     groups = [frames[start : start + stride] for start in range(0, len(frames), stride)]
-    return [max(group, key=lambda frame: sharpness(_pixels(frame.color()))) for group in track(groups)]
+    return [max(group, key=lambda frame: sharpness(pixels_of(frame.color()))) for group in track(groups)]

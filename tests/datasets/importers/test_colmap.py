@@ -1,7 +1,7 @@
 """Laws of the importer of COLMAP's models with depth maps, on workspaces written as its documentation has them."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 
-from panrecon.datasets.importers.base import Importer
+from panrecon.datasets.importers.base import Importer, Lens
 from panrecon.datasets.importers.colmap import Colmap
+from panrecon.datasets.importers.lenses import rectified
 from panrecon.errors import InputError
 from panrecon.geometry.projective import invert
 from panrecon.io.files import write_text
@@ -30,7 +31,7 @@ from tests.datasets.importers.scenes import (
 
 NAMES = ("video/9.jpg", "video/10.jpg", "video/0100 b.png")  # in this order, which is not the alphabet's
 PINHOLE = (1, "PINHOLE", 20, 16, (CAMERA.fx, CAMERA.fy, CAMERA.cx + 0.5, CAMERA.cy + 0.5))
-NUMBERS = {"SIMPLE_PINHOLE": 0, "PINHOLE": 1, "OPENCV": 4}
+NUMBERS = {"SIMPLE_PINHOLE": 0, "PINHOLE": 1, "SIMPLE_RADIAL": 2, "OPENCV": 4}
 CameraRow = tuple[int, str, int, int, tuple[float, ...]]
 ImageRow = tuple[int, list[float], int, str]
 
@@ -46,7 +47,7 @@ def image_rows(count: int = 3) -> list[ImageRow]:
     return rows[::-1]
 
 
-def write_text_model(folder: Path, cameras: list[CameraRow], images: list[ImageRow]) -> None:
+def write_text_model(folder: Path, cameras: Sequence[CameraRow], images: Sequence[ImageRow]) -> None:
     """One image has points, the next has none: an empty line."""
     lines = [f"{number} {model} {w} {h} {' '.join(map(repr, values))}" for number, model, w, h, values in cameras]
     write_text(folder / "cameras.txt", "\n".join(["# Camera list", *lines]) + "\n")
@@ -56,7 +57,7 @@ def write_text_model(folder: Path, cameras: list[CameraRow], images: list[ImageR
     write_text(folder / "images.txt", "\n".join(lines) + "\n")
 
 
-def write_binary_model(folder: Path, cameras: list[CameraRow], images: list[ImageRow]) -> None:
+def write_binary_model(folder: Path, cameras: Sequence[CameraRow], images: Sequence[ImageRow]) -> None:
     data = struct.pack("<Q", len(cameras))
     for number, model, width, height, parameters in cameras:
         data += struct.pack(f"<iiQQ{len(parameters)}d", number, NUMBERS[model], width, height, *parameters)
@@ -129,7 +130,7 @@ def test_depth_lies_on_the_plane_and_colours_come_back(workspace: Path, layout: 
 @pytest.mark.parametrize("write", [write_text_model, write_binary_model])
 @pytest.mark.parametrize("place", [".", "sparse", "sparse/0"])
 def test_the_model_is_text_or_binary_in_three_places(
-    workspace: Path, write: Callable[[Path, list[CameraRow], list[ImageRow]], None], place: str
+    workspace: Path, write: Callable[[Path, Sequence[CameraRow], Sequence[ImageRow]], None], place: str
 ) -> None:
     for file in (workspace / "sparse").iterdir():
         file.unlink()
@@ -143,7 +144,7 @@ def test_the_model_is_text_or_binary_in_three_places(
 
 @pytest.mark.parametrize("write", [write_text_model, write_binary_model])
 def test_a_simple_pinhole_has_one_focal_length(
-    tmp_path: Path, workspace: Path, write: Callable[[Path, list[CameraRow], list[ImageRow]], None]
+    tmp_path: Path, workspace: Path, write: Callable[[Path, Sequence[CameraRow], Sequence[ImageRow]], None]
 ) -> None:
     write(workspace, [(1, "SIMPLE_PINHOLE", 20, 16, (18.0, 9.75, 8.0))], image_rows())
     camera = Camera(20, 16, 18.0, 18.0, 9.25, 7.5)
@@ -188,21 +189,56 @@ def test_the_same_camera_under_several_ids_is_one(workspace: Path) -> None:
     write_depths(workspace)
     rows = [(number, values, number, name) for number, values, _, name in image_rows()]
     write_binary_model(workspace / "sparse", [(number, *PINHOLE[1:]) for number in (1, 2, 3)], rows)
-    assert_on_plane(Colmap().read(workspace))
-    other = (2, "PINHOLE", 20, 16, (19.0, 17.0, 9.75, 8.0))
-    write_binary_model(workspace / "sparse", [PINHOLE, other, (3, *PINHOLE[1:])], rows)
-    with pytest.raises(InputError, match=r"have 2 cameras in .*--ImageReader\.single_camera 1"):
+    source = Colmap().read(workspace)
+    assert_on_plane(source)
+    assert len(source.notes) == 1
+    assert rectified(source).frames == source.frames
+    write_binary_model(workspace / "sparse", [(2, *PINHOLE[1:])], image_rows())
+    with pytest.raises(InputError, match=r"has camera 1, which .*cameras\.bin does not list"):
         Colmap().read(workspace)
-    write_binary_model(workspace / "sparse", [other], image_rows())
-    with pytest.raises(InputError, match=r"or one that it does not list"):
-        Colmap().read(workspace)
+
+
+@pytest.mark.parametrize("depth_scale", [1.0, 0.5])
+def test_a_camera_an_image_becomes_one_camera(workspace: Path, depth_scale: float) -> None:
+    """COLMAP's default."""
+    cameras = [Camera(20, 16, fx, 17.0, 9.25, 7.5) for fx in (18.0, 18.5, 17.5)]
+    rows = [(1 + n, "PINHOLE", 20, 16, (c.fx, c.fy, c.cx + 0.5, c.cy + 0.5)) for n, c in enumerate(cameras)]
+    write_binary_model(
+        workspace / "sparse", rows, [(*row[:2], 1 + n, row[3]) for n, row in enumerate(image_rows()[::-1])]
+    )
+    for name, pose, camera in zip(NAMES, poses(3), cameras, strict=True):
+        write_map(
+            workspace / "stereo" / "depth_maps" / f"{name}.geometric.bin", plane_depth(camera.scaled(depth_scale), pose)
+        )
+    source = Colmap().read(workspace)
+    assert "resampled to one pinhole" in source.notes[-1] and "have 3 cameras" in source.notes[-1]
+    assert source.color_camera == CAMERA
+    assert_on_plane(rectified(source), tolerance=0.08, measured=0.85)  # of the nearest pixel: half of one at a slant
+    assert_pictures(rectified(source), [0, 1, 2], tolerance=20)
 
 
 @pytest.mark.parametrize("write", [write_text_model, write_binary_model])
-def test_distortion_is_refused_with_the_way_out(workspace: Path, write: Any) -> None:
+def test_a_distorted_model_is_read(workspace: Path, write: Any) -> None:
     write_depths(workspace)
-    write(workspace, [(1, "OPENCV", 20, 16, (18.0, 17.0, 9.75, 8.0, 0.1, 0.0, 0.0, 0.0))], image_rows())
-    with pytest.raises(InputError, match=r"of the model OPENCV, not .* run `colmap image_undistorter`"):
+    write(workspace, [(1, "OPENCV", 20, 16, (18.0, 17.0, 9.75, 8.0, 0.1, 0.0, 0.01, 0.0))], image_rows())
+    source = Colmap().read(workspace)
+    assert {frame.lens for frame in source.frames} == {Lens(CAMERA, (0.1, 0.0, 0.01, 0.0, 0.0, 0.0, 0.0, 0.0))}
+    assert "3 of 3 frames are distorted" in source.notes[-1]
+
+
+def test_what_the_undistorter_calls_radial_is_a_pinhole(workspace: Path) -> None:
+    camera = Camera(20, 16, 18.0, 18.0, 9.25, 7.5)
+    write_binary_model(workspace / "sparse", [(1, "SIMPLE_RADIAL", 20, 16, (18.0, 9.75, 8.0, 0.0))], image_rows())
+    write_depths(workspace, camera=camera)
+    source = Colmap().read(workspace)
+    assert source.color_camera == camera and len(source.notes) == 1
+    assert_on_plane(source)
+
+
+def test_a_lens_that_opencv_lacks_is_refused_with_the_way_out(workspace: Path) -> None:
+    write_depths(workspace)
+    write_text_model(workspace, [(1, "FOV", 20, 16, (18.0, 17.0, 9.75, 8.0, 0.9))], image_rows())
+    with pytest.raises(InputError, match=r"of the model FOV, which OpenCV lacks; run `colmap image_undistorter`"):
         Colmap().read(workspace)
 
 
@@ -224,7 +260,7 @@ def test_a_cut_model_is_refused(workspace: Path, name: str, length: int) -> None
         ("cameras.txt", "1 PINHOLE 20\n", r"cameras\.txt is no list of COLMAP's cameras"),
         ("cameras.txt", "1 PINHOLE 20 16 18 17 9.75\n", r"the parameters of a PINHOLE of 20 x 16 pixels are \[18\.0"),
         ("cameras.txt", "1 PINHOLE 20 16 18 -17 9.75 8\n", r"the parameters of a PINHOLE"),
-        ("cameras.txt", "1 OPENCV 20 16 18 17 9 8 0 0 0 0\n", r"run `colmap image_undistorter`"),
+        ("cameras.txt", "1 OPENCV 20 16 18 17 9 8 0 0 0\n", r"the parameters of a OPENCV of 20 x 16"),
         ("images.txt", "1 0 0 0\n\n", r"images\.txt is no list of COLMAP's images"),
         ("images.txt", "1 1 0 0 zero 0 0 0 1 video/9.jpg\n\n", r"images\.txt is no list of COLMAP's images: could not"),
         ("images.txt", "1 0 0 0 0 0 0 0 1 video/9.jpg\n\n", r"The pose of video/9\.jpg in .*must be a unit quaternion"),

@@ -148,7 +148,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("depth", "sentence"),
     [
-        (np.full((16, 20), 70.0, np.float32), "more than 65"),
+        (np.full((16, 20), 70.0, np.float32), "100% of the depth is more than 65 m"),
         (np.ones((8, 20), np.float32), r"is 20 x 8 pixels, its camera is 20 x 16"),
     ],
 )
@@ -156,6 +156,16 @@ def test_depth_that_cannot_be_right_is_one_sentence(tmp_path: Path, depth: np.nd
     frames = [SourceFrame("0", np.eye(4), lambda: picture(CAMERA, 0), lambda: depth)]
     with pytest.raises(InputError, match=sentence):
         write_source(tmp_path / "room", source_of(frames), frames, iter, {})
+
+
+def test_a_far_pixel_is_void_and_counted(tmp_path: Path) -> None:
+    depth = plane_depth(CAMERA, poses(1)[0])
+    depth[3, 4] = 80.0
+    frames = [frame(0, poses(1)[0]), SourceFrame("1", poses(1)[0], lambda: picture(CAMERA, 1), lambda: depth)]
+    (note,) = write_source(tmp_path / "room", source_of(frames), frames, iter, {"notes": ["before"]})
+    assert note.startswith("1 pixels of depth in 1 frames are beyond 65 m")
+    assert read_json(tmp_path / "room" / "import.json")["notes"] == ["before", note]
+    assert np.argwhere(read_depth(tmp_path / "room" / "depth" / "1.png", 1000.0) == 0).tolist() == [[3, 4]]
 
 
 def test_nothing_is_written_over_and_formats_are_told_apart(tmp_path: Path) -> None:
