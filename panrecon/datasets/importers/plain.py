@@ -1,6 +1,7 @@
 """A plain folder and a `scan.yaml` of ten lines that says what lies where:
 
-color: color/*.jpg              # images; frames are those in all three, paired by the number in the name
+color: color/*.jpg              # images; frames are those in all three, paired by the number in the name and, where
+                                # folders share numbers, by the folder
 depth: depth/*.png              # 16 bit, or .npy in metres
 poses: pose/*.txt               # 4 x 4, one a frame; or one file, 16 numbers a line, in the order of the images
 depth_scale: 1000               # units of the PNGs a metre
@@ -13,7 +14,7 @@ color_camera: {fx: 1170.2, fy: 1170.2, cx: 647.7, cy: 483.8}   # where its image
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import yaml
@@ -21,7 +22,6 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, PositiveFloat, ValidationError
 
 from panrecon.datasets.importers.base import Source, SourceFrame
-from panrecon.datasets.label_images import in_order
 from panrecon.datasets.poses import read_pose
 from panrecon.errors import InputError, reason
 from panrecon.geometry.projective import as_world_from_camera
@@ -76,26 +76,28 @@ class Plain:
             InputError: scan.yaml is wrong, or what it names does not exist or is damaged.
         """
         description = read_description(path / NAME)
-        colors = files_by_number(path, description.color, "color")
-        depths = files_by_number(path, description.depth, "depth")
-        poses = read_poses(path, description, list(colors))
-        names = [name for name in colors if name in depths and name in poses]
-        if not names:
-            raise InputError(
-                f"No number is in the names of color, depth and poses of {path / NAME} alike; give a frame one number."
-            )
+        colors = matching_files(path, description.color, "color")
+        depths = matching_files(path, description.depth, "depth")
+        poses = matching_files(path, description.poses, "poses")
+        color_of_key, depth_of_key, pose_file_of_key = files_by_key(path, (colors, depths, poses))
+        pose_of_key = read_poses(poses, pose_file_of_key, list(color_of_key))
+        keys = [key for key in color_of_key if key in depth_of_key and key in pose_of_key]
+        if not keys:
+            examples = ", ".join(str(files[0].relative_to(path)) for files in (colors, depths, poses))
+            raise InputError(f"No number is in the names of color, depth and poses alike ({examples}); mend {NAME}.")
         frames = [
             SourceFrame(
-                name,
-                as_world_from_camera(poses[name], description.poses_are, description.axes),
-                partial(Path, colors[name]),
-                partial(depth_in_metres, depths[name], description.depth_scale),
+                key.number if len(color_of_key) == len({key.number for key in color_of_key}) else f"{index:06d}",
+                as_world_from_camera(pose_of_key[key], description.poses_are, description.axes),
+                partial(Path, color_of_key[key]),
+                partial(depth_in_metres, depth_of_key[key], description.depth_scale),
             )
-            for name in names
+            for index, key in enumerate(keys)
         ]
-        left_out = max(len(colors), len(depths)) - len(names)
+        left_out = len(color_of_key.keys() | depth_of_key.keys() | pose_of_key.keys()) - len(keys)
         notes = [f"{left_out} frames lack an image or a pose and are left out"] if left_out else []
-        camera, color_camera = read_cameras(description, read_color(colors[names[0]]), frames[0].depth())
+        notes += renumbered_notes(keys, [color_of_key[key].relative_to(path).parent for key in keys])
+        camera, color_camera = read_cameras(description, read_color(color_of_key[keys[0]]), frames[0].depth())
         return Source(camera, color_camera, frames, notes)
 
 
@@ -116,46 +118,107 @@ def read_description(file: Path) -> Description:
         raise InputError(f"{file}: {where}: {problem['msg'].lower()}; see docs/import/plain.md.") from error
 
 
-def files_by_number(folder: Path, pattern: str, what: str) -> dict[str, Path]:
-    """The files of a pattern, by the number in their names, in its order.
+class FrameKey(NamedTuple):
+    """What the files of a frame have in common: the number in their names and, where needed, their folders'."""
+
+    folder: str
+    number: str
+
+
+def matching_files(folder: Path, pattern: str, what: str) -> list[Path]:
+    """The files of a pattern, in the order of the numbers in their names.
 
     Raises:
         InputError: there is none; the sentence says that it is the pattern of `what`.
     """
-    paths = in_order(path for path in folder.glob(pattern) if path.is_file())
+    paths = sorted(path for path in folder.glob(pattern) if path.is_file())
     if not paths:
         raise InputError(f"No file in {folder} is called {pattern!r}, as {NAME} says of {what}; mend the pattern.")
-    return {number_in(path): path for path in paths}
+    return sorted(paths, key=lambda path: natural(number_in(path)))
+
+
+def files_by_key(folder: Path, kinds: Sequence[Sequence[Path]]) -> list[dict[FrameKey, Path]]:
+    """The files of every kind by frame: by their numbers alone if these tell the files of each kind apart.
+
+    Raises:
+        InputError: two files of a kind have one number in one folder.
+    """
+    by_number = [{FrameKey("", number_in(path)): path for path in paths} for paths in kinds]
+    if all(len(files) == len(paths) for files, paths in zip(by_number, kinds, strict=True)):
+        return by_number
+    return [files_by_folder_and_number(folder, paths) for paths in kinds]
+
+
+def files_by_folder_and_number(folder: Path, paths: Sequence[Path]) -> dict[FrameKey, Path]:
+    """The files of one kind by what tells their folders apart and by number, in the order of both.
+
+    Raises:
+        InputError: two files have one number in one folder.
+    """
+    parents = [path.relative_to(folder).parent.parts for path in paths]
+    common = set.intersection(*(set(parts) for parts in parents))
+    path_of_key: dict[FrameKey, Path] = {}
+    for path, parts in zip(paths, parents, strict=True):
+        key = FrameKey("/".join(digits_or_all(part) for part in parts if part not in common), number_in(path))
+        first = path_of_key.setdefault(key, path)
+        if first != path:
+            raise InputError(
+                f"{first.relative_to(folder)} and {path.relative_to(folder)} have one number, {key.number}; give every "
+                f"frame its own, or narrow the pattern in {NAME}."
+            )
+    return dict(sorted(path_of_key.items(), key=lambda item: (natural(item[0].folder), natural(item[0].number))))
+
+
+def natural(name: str) -> list[tuple[bool, int, str]]:
+    """What sorts names by the numbers in them, and before names without."""
+    return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in name.split("/")]
+
+
+def renumbered_notes(keys: Sequence[FrameKey], folders: Sequence[Path]) -> list[str]:
+    """What to say of frames of several folders, which are those of their images."""
+    if len({key.number for key in keys}) == len(keys):
+        return []
+    first_of_folder: dict[Path, int] = {}
+    for index, folder in enumerate(folders):
+        first_of_folder.setdefault(folder, index)
+    starts = [f"{folder} from {index:06d}" for folder, index in first_of_folder.items()]
+    listed = ", ".join(starts[:3]) + (" ..." if len(starts) > 3 else "")
+    return [f"The frames of {len(starts)} folders share numbers and are numbered anew: {listed}."]
 
 
 def number_in(path: Path) -> str:
     """The digits of a file's stem without leading zeros, or the stem where it has none."""
-    digits = "".join(character for character in path.stem if character.isdigit())
-    return str(int(digits)) if digits else path.stem
+    return digits_or_all(path.stem)
 
 
-def read_poses(folder: Path, description: Description, names: Sequence[str]) -> Mapping[str, Float[np.ndarray, "4 4"]]:
-    """Poses as the files have them, by the name of the frame.
+def digits_or_all(name: str) -> str:
+    """The digits of a name without leading zeros, or the name where it has none."""
+    digits = "".join(character for character in name if character.isdecimal())
+    return str(int(digits)) if digits else name
 
-    They are of one file each, paired by the number in its name, or line by line of the only file, in the order of the
-    images.
+
+def read_poses(
+    paths: Sequence[Path], path_of_key: Mapping[FrameKey, Path], keys: Sequence[FrameKey]
+) -> Mapping[FrameKey, Float[np.ndarray, "4 4"]]:
+    """Poses as the files have them, by frame; `keys` are those of the images, in order.
+
+    They are of one file each, or line by line of the only file, in the order of the images.
 
     Raises:
         InputError: a file is damaged, or the only file has another number of lines than there are images.
     """
-    files = files_by_number(folder, description.poses, "poses")
-    if len(files) > 1 or len(names) == 1:
-        return {name: read_pose(path) for name, path in files.items()}
-    (path,) = files.values()
+    if len(paths) > 1 or len(keys) == 1:
+        return {key: read_pose(path) for key, path in path_of_key.items()}
+    (path,) = paths
     try:
         lines = np.loadtxt(path, dtype=np.float64, ndmin=2)
     except ValueError as error:
         raise InputError(f"{path} cannot be read as numbers: {reason(error)}; write 16 numbers a line.") from error
-    if lines.shape != (len(names), 16):
+    if lines.shape != (len(keys), 16):
         raise InputError(
-            f"{path} has {lines.shape[0]} lines of {lines.shape[1]} numbers; {len(names)} lines of 16 are needed."
+            f"{path} has {lines.shape[0]} lines of {lines.shape[1]} numbers; {len(keys)} lines of 16 are needed."
         )
-    return {name: line.reshape(4, 4) for name, line in zip(names, lines, strict=True)}
+    return {key: line.reshape(4, 4) for key, line in zip(keys, lines, strict=True)}
 
 
 def depth_in_metres(path: Path, scale: float) -> Float[np.ndarray, "h w"]:

@@ -1,7 +1,7 @@
 """Raw data of Polycam, an app for iPhones and iPads with LiDAR (Polycam, 2022; PolyCam/polyform, README.md).
 
 keyframes/images/<t>.jpg               colour (1024 x 768), t in microseconds
-keyframes/cameras/<t>.json             fx, fy, cx, cy, width, height of colour; t_00 .. t_23, rows of world from camera
+keyframes/cameras/<t>.json             fx, fy, cx, cy, often width, height; t_00 .. t_23, rows of world from camera
 keyframes/corrected_images/<t>.jpg     undistorted; these two are there where the app has optimised the poses
 keyframes/corrected_cameras/<t>.json
 keyframes/depth/<t>.png                16 bit, mm (256 x 192), of the images as taken
@@ -32,7 +32,7 @@ from panrecon.datasets.importers.base import Source, SourceFrame
 from panrecon.datasets.poses import rigid
 from panrecon.errors import InputError
 from panrecon.io.files import read_json
-from panrecon.io.images import read_depth, read_ids
+from panrecon.io.images import read_depth, read_ids, read_size
 
 INTRINSICS: Final = ("fx", "fy", "cx", "cy")
 CORRECTED: Final = "Images and poses are the corrected ones; depth, of the images before, is a little off at the edges."
@@ -79,7 +79,7 @@ class Polycam:
                 f"{folder} has {len(images)} images, {len(cameras)} cameras and {len(depths)} depth images, but "
                 "none of the same name; record in LiDAR mode with developer mode on, and export raw data."
             )
-        keyframes = [read_keyframe(cameras[time]) for time in times]
+        keyframes = [read_keyframe(cameras[time], images[time]) for time in times]
         names = [str(time) for time in times]
         check_sizes(keyframes, names, folder)
         intrinsics = np.stack([keyframe.intrinsics for keyframe in keyframes])
@@ -109,8 +109,8 @@ def files_by_time(folder: Path) -> dict[int, Path]:
     return {int(file.stem): file for file in folder.glob("*") if file.stem.isdecimal()}
 
 
-def read_keyframe(path: Path) -> Keyframe:
-    """The camera of one keyframe.
+def read_keyframe(path: Path, image: Path) -> Keyframe:
+    """The camera of one keyframe, which has the size of its image where it states none.
 
     Raises:
         InputError: an entry is missing or no number, or the pose no rotation.
@@ -119,7 +119,8 @@ def read_keyframe(path: Path) -> Keyframe:
     try:
         rows = [[float(content[f"t_{row}{column}"]) for column in range(4)] for row in range(3)]
         intrinsics = np.array([float(content[name]) for name in INTRINSICS])
-        size = int(content["width"]), int(content["height"])
+        stated = "width" in content and "height" in content
+        size = (int(content["width"]), int(content["height"])) if stated else read_size(image)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} lacks or misstates {error}; export the raw data again.") from error
     return Keyframe(opencv_pose(rigid(np.array([*rows, [0.0, 0.0, 0.0, 1.0]]), f"of {path}")), intrinsics, size)

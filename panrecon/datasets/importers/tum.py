@@ -1,6 +1,7 @@
 """Sequences of the TUM RGB-D benchmark (Sturm et al., IROS 2012) and of others in its layout (ETH3D SLAM, Bonn).
 
-rgb.txt, depth.txt      a line an image: timestamp (s) and file name; '#' begins a comment, here and below
+rgb.txt, depth.txt      a line an image: timestamp (s) and file name; '#' begins a comment, here and below, and may name
+                        the camera (freiburg1); a first line of column names needs no '#'
 groundtruth.txt         a line a pose: timestamp tx ty tz qx qy qz qw, the colour camera in the world
 rgb/*.png, depth/*.png  as the lists name them; depth is 16 bit, 5000 a metre, registered to colour
 calibration.txt or camera.txt (optional): fx fy cx cy of images without distortion
@@ -90,7 +91,8 @@ def read_list(file: Path) -> tuple[Float[np.ndarray, " n"], np.ndarray]:
     columns = COLUMNS[file.name]
     words_of_time: dict[float, list[str]] = {}
     for line_number, line in enumerate(file.read_text(errors="replace").splitlines(), 1):
-        words = [] if line.startswith("#") else line.replace(",", " ").split()
+        is_header = line.startswith("#") or (line_number == 1 and has_no_number(line))
+        words = [] if is_header else line.replace(",", " ").split()
         values = numbers(words, columns) if words else [np.nan]
         if values is None:
             raise InputError(f"Line {line_number} of {file} is {line[:80]!r}; it must be {' '.join(columns)}.")
@@ -100,6 +102,11 @@ def read_list(file: Path) -> tuple[Float[np.ndarray, " n"], np.ndarray]:
         raise InputError(f"{file} has no line of {' '.join(columns)}; export it again.")
     times = sorted(words_of_time)
     return np.array(times), np.array([words_of_time[time] for time in times])
+
+
+def has_no_number(line: str) -> bool:
+    """Whether a line is of words alone, such as names of columns."""
+    return not any(character.isdigit() for character in line)
 
 
 def numbers(words: list[str], columns: tuple[str, ...]) -> list[float] | None:
@@ -144,7 +151,7 @@ def interpolated(
 
 
 def find_camera(folder: Path, width: int, height: int) -> tuple[Camera, str]:
-    """The camera of a file, else by the folder's name, else the ROS default; and a note that says which.
+    """The camera of a file, else of the folder's name or of a comment in rgb.txt, else the ROS default; with a note.
 
     Raises:
         InputError: there is no file and the images are not 640 x 480 pixels, or the file is damaged.
@@ -157,7 +164,9 @@ def find_camera(folder: Path, width: int, height: int) -> tuple[Camera, str]:
             f"Images of {folder} are {width} x {height} pixels, those of the benchmark 640 x 480; write fx fy cx cy of "
             f"the camera into {folder / 'calibration.txt'}."
         )
-    known = re.search(r"(?:freiburg|fr)([123])(?!\d)", folder.resolve().name)
+    comments = [line for line in (folder / "rgb.txt").read_text(errors="replace").splitlines() if line.startswith("#")]
+    names = [re.search(r"(?:freiburg|fr)([123])(?!\d)", text) for text in (folder.resolve().name, *comments)]
+    known = next((name for name in names if name), None)
     name = f"freiburg{known[1]}" if known else "ROS default"
     return Camera(width, height, *INTRINSICS[name]), f"intrinsics are those of {name}: fx fy cx cy = {INTRINSICS[name]}"
 

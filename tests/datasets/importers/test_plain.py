@@ -103,6 +103,52 @@ def test_frames_without_a_partner_are_left_out_and_noted(tmp_path: Path) -> None
     assert source.notes == ["1 frames lack an image or a pose and are left out"]
 
 
+LAYOUTS_OF_SEQUENCES = {
+    "seq-*/frame-*.color.png": ("seq-*/frame-*.depth.png", "seq-*/frame-*.pose.txt"),
+    "**/color/*.png": ("**/depth/*.png", "**/pose/*.txt"),
+    "rgb_*/*.png": ("depth_*/*.png", "pose_*/*.txt"),
+}
+
+
+@pytest.mark.parametrize("color", LAYOUTS_OF_SEQUENCES)
+def test_folders_that_share_numbers_are_all_read(tmp_path: Path, color: str) -> None:
+    depth, pose = LAYOUTS_OF_SEQUENCES[color]
+    for index, matrix in enumerate(poses(4)):
+        folder, number = (("09", "10")[index // 2]), str(8 + 2 * (index % 2))  # 8 and 10: not the alphabet's order
+
+        def place(pattern: str, folder: str = folder, number: str = number) -> Path:
+            nested = pattern.replace("**", f"scan{folder}/floor" if folder == "10" else f"scan{folder}")
+            return tmp_path / nested.replace("*", folder, 1 if "**" not in pattern else 0).replace("*", number)
+
+        write(place(color), picture(CAMERA, index)[..., ::-1])
+        write(place(depth), np.rint(plane_depth(CAMERA, matrix) * 1000).astype(np.uint16))
+        place(pose).parent.mkdir(exist_ok=True)
+        np.savetxt(place(pose), matrix)
+    describe(tmp_path, color=color, depth=depth, poses=pose)
+    source = Plain().read(tmp_path)
+    assert_on_plane(source)
+    assert_pictures(source, [0, 1, 2, 3], tolerance=0.1)
+    assert [frame.name for frame in source.frames] == ["000000", "000001", "000002", "000003"]
+    (note,) = source.notes
+    assert "2 folders share numbers and are numbered anew" in note and "from 000002" in note
+
+
+def test_two_files_of_one_number_in_one_folder_are_named(tmp_path: Path) -> None:
+    write_scan(tmp_path)
+    write(tmp_path / "rgb" / "again-0001.png", picture(CAMERA, 1))
+    with pytest.raises(InputError, match=r"rgb/again-0001\.png and rgb/frame-0001\.png have one number, 1; "):
+        Plain().read(tmp_path)
+
+
+def test_names_without_a_common_number_are_shown(tmp_path: Path) -> None:
+    write_scan(tmp_path)
+    for number in range(3):
+        (tmp_path / "depth" / f"{number}.png").rename(tmp_path / "depth" / f"{number + 7}.png")
+    with pytest.raises(InputError, match=r"alike \(rgb/frame-0000\.png, depth/7\.png, pose/0\.txt\)") as error:
+        Plain().read(tmp_path)
+    assert len(str(error.value)) <= 200
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

@@ -71,6 +71,17 @@ def test_depth_lies_on_the_plane_and_colours_come_back(export: Path) -> None:
     assert len(source.notes) == 2
 
 
+def test_a_size_that_is_not_stated_is_the_images(export: Path) -> None:
+    for time in TIMES[1:]:
+        change(export / "keyframes" / "corrected_cameras" / f"{time}.json", width=None, height=None)
+    source = Polycam().read(export)
+    assert_on_plane(source)
+    assert source.color_camera == COLOR
+    write_image(export / "keyframes" / "corrected_images" / f"{TIMES[1]}.jpg", picture(CAMERA, 1))
+    with pytest.raises(InputError, match=rf"The image {TIMES[1]} of .* is 20 x 16 pixels"):
+        Polycam().read(export)
+
+
 def test_the_world_keeps_its_up(export: Path) -> None:
     """The world is not turned: ARKit's y stays up, and places stay what they were."""
     for frame, pose in zip(Polycam().read(export).frames, poses(len(TIMES)), strict=True):

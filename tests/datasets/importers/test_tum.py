@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 
 from panrecon.datasets.importers.base import Importer
-from panrecon.datasets.importers.tum import Tum, mutual_nearest, nearest
+from panrecon.datasets.importers.tum import COLUMNS, INTRINSICS, Tum, mutual_nearest, nearest
 from panrecon.errors import InputError
 from panrecon.io.files import write_text
 from panrecon.io.images import write_depth, write_image
@@ -121,6 +121,22 @@ def test_order_of_lines_does_not_matter_and_frames_are_in_order_of_time(sequence
     assert_allclose(
         [frame.world_from_camera for frame in after.frames], [frame.world_from_camera for frame in before.frames]
     )
+
+
+def test_a_comment_in_the_list_names_the_camera(tmp_path: Path) -> None:
+    camera = Camera(640, 480, *INTRINSICS["freiburg2"])
+    sequence = write_sequence(tmp_path / "renamed", camera, count=1)
+    change(sequence / "rgb.txt", "# of the benchmark", "# file: 'rgbd_dataset_freiburg2_desk.bag'")
+    source = Tum().read(sequence)
+    assert source.camera == camera and "freiburg2" in source.notes[0]
+    assert_on_plane(source)
+
+
+def test_a_first_line_of_column_names_is_no_image(sequence: Path) -> None:
+    for name, columns in COLUMNS.items():
+        change(sequence / name, "# a comment", " ".join(columns))
+    assert_on_plane(Tum().read(sequence))
+    assert len(Tum().read(sequence).frames) == 3
 
 
 def test_frames_without_partner_or_pose_are_left_out_and_counted(tmp_path: Path) -> None:
