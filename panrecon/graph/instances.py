@@ -13,7 +13,7 @@ from panrecon.graph.association import Association
 from panrecon.graph.consensus import MergeRule, consensus
 from panrecon.graph.evidence import Evidence
 from panrecon.graph.labelling import refine_to_vertices, superface_labelling
-from panrecon.graph.objects import scene_objects
+from panrecon.graph.objects import scene_objects, without_improbable
 from panrecon.graph.observation import FrameObservation, aggregate_observations
 from panrecon.graph.panopticrecon import centroid_votes, sign_cut
 from panrecon.graph.parameters import GraphParameters
@@ -64,6 +64,7 @@ def infer_instances(
             on_vertices = aggregate_observations(observations, table, len(superface_of_vertex), parameters)
             evidence = on_vertices.grouped(superface_of_vertex, count)
             association = consensus(evidence, adjacency, settings.overlap, settings.min_frames, parameters, merge_rule)
+            association = without_improbable(evidence, association, parameters)
             labelling = refine_to_vertices(on_vertices, evidence, superface_of_vertex, association, table, parameters)
             evidence = on_vertices.grouped(labelling.superface_of_vertex, len(labelling.object_of_superface))
             refined = Association(labelling.object_of_superface, association.object_of_mask, association.count)

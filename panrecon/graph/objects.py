@@ -1,11 +1,13 @@
 """The evidence for and against each object: its class, masks, votes, contradicting frames, and confidence."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from panrecon.graph.association import Association, category_support, mask_iou, supporting_frames
 from panrecon.graph.evidence import Evidence, sums_by
-from panrecon.graph.parameters import ConfidenceModel, GraphParameters
+from panrecon.graph.parameters import GraphParameters, ObjectModel
 from panrecon.structures import VOID, SceneObject, SuperfaceGraph, SupportingMask
 
 
@@ -16,10 +18,9 @@ def scene_objects(
     if not association.count:
         return ()
     support = category_support(evidence, association.object_of_mask, association.count)
-    is_viewed = well_viewing_frames(evidence, association, parameters)
-    is_detected = detecting_frames(evidence, association)
-    is_contradicted = is_viewed & ~is_detected & covered_by_others(evidence, association, parameters)
-    confidence = confidences(evidence, association, support, parameters.confidence)
+    contradicted = contradictions(evidence, association, parameters)
+    is_contradicted = contradicted.by_stuff | contradicted.by_things
+    confidence = probabilities(object_features(evidence, association, parameters), parameters.confidence)
     votes_for = _internal_votes(graph, association, graph.votes_for)
     votes_against = _internal_votes(graph, association, graph.votes_against)
     return tuple(
@@ -33,6 +34,17 @@ def scene_objects(
         )
         for index in range(association.count)
     )
+
+
+def without_improbable(evidence: Evidence, association: Association, parameters: GraphParameters) -> Association:
+    """The association without the objects that exist with less than `min_existence`, and without their masks.
+
+    What repeats in a few frames, and is stuff in most, is no object: a carpet that is now and then a bed.
+    """
+    if not association.count:
+        return association
+    existence = probabilities(object_features(evidence, association, parameters), parameters.existence)
+    return association.of_retained(np.flatnonzero(existence >= parameters.min_existence))
 
 
 def detecting_frames(evidence: Evidence, association: Association) -> Bool[np.ndarray, "O F"]:
@@ -52,10 +64,18 @@ def well_viewing_frames(
     return (visible > parameters.well_viewed_share * most) & (visible > 0)
 
 
-def covered_by_others(
-    evidence: Evidence, association: Association, parameters: GraphParameters
-) -> Bool[np.ndarray, "O F"]:
-    """In which frames most visible vertices of an object lie in things other than it, or most of them in stuff."""
+@dataclass(frozen=True)
+class Contradictions:
+    """In which frames that view an object well and do not detect it most of it lies in stuff, or in other things."""
+
+    by_stuff: Bool[np.ndarray, "O F"]
+    by_things: Bool[np.ndarray, "O F"]
+
+
+def contradictions(evidence: Evidence, association: Association, parameters: GraphParameters) -> Contradictions:
+    """The frames that contradict every object."""
+    is_viewed = well_viewing_frames(evidence, association, parameters)
+    is_missed = is_viewed & ~detecting_frames(evidence, association)
     on_objects = evidence.grouped(association.object_of_superface, association.count)
     object_index = on_objects.covered.row
     mask = on_objects.covered.col
@@ -64,9 +84,10 @@ def covered_by_others(
     frame = evidence.frame_of_mask[mask]
     is_other_thing = is_thing & (association.object_of_mask[mask] != object_index)
     covered = np.zeros((2, *on_objects.visible.shape))
-    for by_kind, is_kind in zip(covered, (is_other_thing, ~is_thing), strict=True):
+    for by_kind, is_kind in zip(covered, (~is_thing, is_other_thing), strict=True):
         np.add.at(by_kind, (object_index[is_kind], frame[is_kind]), vertices[is_kind])
-    return covered.max(axis=0) > parameters.contradicting_share * on_objects.visible.toarray()
+    by_stuff, by_things = is_missed & (covered > parameters.contradicting_share * on_objects.visible.toarray())
+    return Contradictions(by_stuff, by_things)
 
 
 def _internal_votes(
@@ -78,13 +99,11 @@ def _internal_votes(
     return sums_by(first[is_internal], votes[is_internal], association.count)
 
 
-def confidences(
-    evidence: Evidence, association: Association, support: Float[np.ndarray, "O C"], model: ConfidenceModel
-) -> Float[np.ndarray, " O"]:
-    """The probability that each object is one of the scene's, of the right class and with an IoU above 0.5; in (0, 1).
-
-    A logistic model of how far its masks agree on the class, their mean IoU with it, and the frames that have them.
-    """
+def object_features(
+    evidence: Evidence, association: Association, parameters: GraphParameters
+) -> Float[np.ndarray, "O 5"]:
+    """What an `ObjectModel` weighs, in the order of its weights."""
+    support = category_support(evidence, association.object_of_mask, association.count)
     agreement = support.max(axis=1) / support.sum(axis=1).clip(1e-9)
     frames = supporting_frames(evidence, association.object_of_mask, association.count)
     assigned = np.flatnonzero(association.object_of_mask != VOID)
@@ -92,9 +111,26 @@ def confidences(
     iou = mask_iou(evidence, association.object_of_superface, association.count)[owner, assigned]
     mask_count = np.bincount(owner, minlength=association.count).clip(1)
     mean_iou = sums_by(owner, iou, association.count) / mask_count
-    by_frames = model.log_frames * np.log1p(frames.clip(max=model.max_frames))
-    logit = model.bias + model.class_agreement * agreement + model.mask_iou * mean_iou + by_frames
-    return 1 / (1 + np.exp(-logit))
+    contradicted = contradictions(evidence, association, parameters)
+
+    def log_odds(is_contradicted: Bool[np.ndarray, "O F"]) -> Float[np.ndarray, " O"]:
+        return np.asarray(np.log((is_contradicted @ evidence.weight_of_frame + 0.5) / (frames + 0.5)))
+
+    return np.stack(
+        [
+            agreement,
+            mean_iou,
+            np.log1p(frames.clip(max=parameters.max_frames)),
+            log_odds(contradicted.by_stuff),
+            log_odds(contradicted.by_things),
+        ],
+        axis=1,
+    )
+
+
+def probabilities(features: Float[np.ndarray, "O 5"], model: ObjectModel) -> Float[np.ndarray, " O"]:
+    """What a logistic model says of every object, in (0, 1)."""
+    return np.asarray(1 / (1 + np.exp(-model.bias - features @ model.weights)))
 
 
 def _supporting_masks(evidence: Evidence, masks: Int[np.ndarray, " m"]) -> tuple[SupportingMask, ...]:

@@ -4,23 +4,32 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from jaxtyping import Float
 
 DEFAULT_DIRECTION: Final = float(np.deg2rad(0.5))
 
 
 @dataclass(frozen=True)
-class ConfidenceModel:
-    """Weights of the logistic model of an object's confidence, all in logits.
+class ObjectModel:
+    """Weights of a logistic model of an object, all in logits; fitted by `benchmarks/object_models.py`."""
 
-    Fitted by logistic regression on the objects of built-in rooms under simulated masks of four qualities; measured on
-    other scenes by `benchmarks/confidence_calibration.py`.
-    """
+    bias: float
+    class_agreement: float  # per unit of the share of the winning class, in [0, 1]
+    mask_iou: float  # per unit of the mean IoU of its masks, in [0, 1]
+    log_frames: float  # per unit of log(1 + frames that detect it, at most `max_frames`)
+    called_stuff: float  # per unit of the log odds of frames that have stuff there against those that detect it
+    called_things: float  # the same of frames that have other things there
 
-    bias: float = -7.0
-    class_agreement: float = 5.4  # per unit of the share of the winning class, in [0, 1]
-    mask_iou: float = 2.9  # per unit of the mean IoU of its masks, in [0, 1]
-    log_frames: float = 1.0  # per unit of log(1 + frames)
-    max_frames: float = 10.0  # frames, above 0: more add no certainty; set by hand
+    @property
+    def weights(self) -> Float[np.ndarray, "5"]:
+        """Those of the features, in the order of `objects.object_features`."""
+        return np.array([self.class_agreement, self.mask_iou, self.log_frames, self.called_stuff, self.called_things])
+
+
+# That an object is one of the scene's, of the right class and with an IoU above 0.5: its confidence.
+CONFIDENCE: Final = ObjectModel(-11.4, 6.6, 0.9, 2.6, -1.3, 1.05)
+# That it is one of the scene's with an IoU above 0.5, whatever its class.
+EXISTENCE: Final = ObjectModel(-5.74, 0.0, 2.33, 2.75, -1.79, 1.32)
 
 
 @dataclass(frozen=True)
@@ -72,4 +81,7 @@ class GraphParameters:
     # Evidence of objects
     well_viewed_share: float = 0.2  # of the most vertices in any frame, for a frame to view an object well
     contradicting_share: float = 0.5  # of the object's vertices in other masks, for a frame to contradict it
-    confidence: ConfidenceModel = ConfidenceModel()
+    max_frames: float = 10.0  # frames, above 0: more add no certainty; set by hand
+    confidence: ObjectModel = CONFIDENCE
+    existence: ObjectModel = EXISTENCE
+    min_existence: float = 0.2  # in [0, 1]: an object of less is none, chosen by `benchmarks/object_models.py`

@@ -9,7 +9,7 @@ from panrecon.config import GraphSettings
 from panrecon.graph.consensus import MergeRule, agglomerate
 from panrecon.graph.evidence import Evidence
 from panrecon.graph.instances import infer_instances
-from panrecon.graph.parameters import ConfidenceModel, GraphParameters
+from panrecon.graph.parameters import GraphParameters
 from panrecon.graph.voting import Membership, PairVotes, vote
 from panrecon.structures import CategoryTable
 
@@ -33,6 +33,7 @@ def confidences(tiles: Tiles, walk: list[Shot], table: CategoryTable, parameters
         GraphParameters(min_mask_iou=1.0),
         GraphParameters(min_object_share=1.0),
         GraphParameters(min_detection_rate=2.0),
+        GraphParameters(min_existence=1.0),
     ],
 )
 def test_a_threshold_that_nothing_passes_leaves_no_object(
@@ -72,7 +73,8 @@ def test_superfaces_stay_apart_by_a_rule_without_affinity(
 
 
 def test_confidence_follows_its_model(tiles: Tiles, walk: list[Shot], table: CategoryTable) -> None:
-    certain = GraphParameters(confidence=ConfidenceModel(bias=50.0))
-    doubtful = GraphParameters(confidence=ConfidenceModel(bias=-50.0))
+    model = GraphParameters().confidence
+    certain = GraphParameters(confidence=replace(model, bias=50.0))
+    doubtful = GraphParameters(confidence=replace(model, bias=-50.0))
     assert min(confidences(tiles, walk, table, certain)) > 0.99
     assert max(confidences(tiles, walk, table, doubtful)) < 0.01
