@@ -28,6 +28,7 @@ def import_scan(
     """
     from panrecon.datasets.importers import all_importers
     from panrecon.datasets.importers.lenses import rectified
+    from panrecon.datasets.importers.orientation import common_quarter_turns, turned
     from panrecon.datasets.importers.write import posed_frames, sharpest_frames, write_source
 
     with exit_on_input_error():
@@ -37,8 +38,11 @@ def import_scan(
             raise InputError(f"{folder} exists already; remove it, or name another folder with --out.")
         importer, reason = choose_importer(all_importers(), source_path, kind)
         _print(f"{source_path} is read as {importer.name}: {reason}")
-        source = rectified(importer.read(source_path))
-        for note in source.notes:
+        stored = importer.read(source_path)
+        quarter_turns, turn_notes = common_quarter_turns(stored.frames)
+        source = turned(rectified(stored), quarter_turns)
+        notes = [*source.notes, *turn_notes]
+        for note in notes:
             _print(note)
         posed = posed_frames(source)
         without_pose = len(source.frames) - len(posed)
@@ -49,7 +53,7 @@ def import_scan(
             "format": importer.name,
             "frames": len(frames),
             "without_pose": without_pose,
-            "notes": list(source.notes),
+            "notes": notes,
         }
         for note in write_source(
             folder, source, frames, lambda items: track(items, "import: frames", len(items)), record

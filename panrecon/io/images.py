@@ -26,12 +26,13 @@ PALETTE: Final = 3
 
 
 def read_color(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """RGB, whatever channels the file has.
+    """RGB, whatever channels the file has; pixels as they are stored, where depth and intrinsics know them, not as EXIF
+    would turn them.
 
     Raises:
         InputError: it is missing or damaged.
     """
-    return np.ascontiguousarray(decoded(path, cv2.IMREAD_COLOR, _read)[..., ::-1])
+    return np.ascontiguousarray(decoded(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION, _read)[..., ::-1])
 
 
 def read_small_gray(path: Path, reduction: int) -> UInt8[np.ndarray, "h w"]:
@@ -40,7 +41,7 @@ def read_small_gray(path: Path, reduction: int) -> UInt8[np.ndarray, "h w"]:
     Raises:
         InputError: it is missing or damaged.
     """
-    return _read(path, FLAG_OF_REDUCTION[reduction])
+    return _read(path, FLAG_OF_REDUCTION[reduction] | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
 def read_size(path: Path) -> tuple[int, int]:

@@ -119,7 +119,8 @@ def encoded_size(encoded: bytes, where: str) -> tuple[int, int]:
     Raises:
         InputError: it cannot be decoded; the sentence calls it `where`.
     """
-    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags) if encoded else None
     if image is None:
         raise InputError(f"The image {where} cannot be decoded; it is damaged, export the scan again.")
     return image.shape[1], image.shape[0]

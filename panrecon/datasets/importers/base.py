@@ -91,7 +91,7 @@ class Importer(Protocol):
 
 
 def pixels_of(image: SourceImage) -> UInt8[np.ndarray, "h w 3"]:
-    """RGB of an image.
+    """RGB of an image, its pixels as they are stored.
 
     Raises:
         InputError: it is missing or damaged.
@@ -100,7 +100,8 @@ def pixels_of(image: SourceImage) -> UInt8[np.ndarray, "h w 3"]:
         return read_color(image)
     if isinstance(image, bytes):
         is_encoded = any(image.startswith(magic) for magic in SUFFIX_OF_MAGIC)
-        bgr = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR) if is_encoded else None
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        bgr = cv2.imdecode(np.frombuffer(image, np.uint8), flags) if is_encoded else None
         if bgr is None:
             raise InputError("An image inside the scan cannot be decoded as JPEG or PNG; export the scan again.")
         return np.ascontiguousarray(bgr[..., ::-1])

@@ -21,11 +21,12 @@ import yaml
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, PositiveFloat, ValidationError
 
-from panrecon.datasets.importers.base import Source, SourceFrame
+from panrecon.datasets.importers.base import Source, SourceFrame, pixels_of
+from panrecon.datasets.importers.orientation import exif_orientation, upright_pixels
 from panrecon.datasets.poses import read_pose
 from panrecon.errors import InputError, reason
 from panrecon.geometry.projective import as_world_from_camera
-from panrecon.io.images import read_color, read_depth
+from panrecon.io.images import read_depth, read_size
 from panrecon.structures import Axes, Camera, PosesAre
 
 NAME: Final = "scan.yaml"
@@ -85,11 +86,14 @@ class Plain:
         if not keys:
             examples = ", ".join(str(files[0].relative_to(path)) for files in (colors, depths, poses))
             raise InputError(f"No number is in the names of color, depth and poses alike ({examples}); mend {NAME}.")
+        depth = depth_in_metres(depth_of_key[keys[0]], description.depth_scale)
+        turns_alone = stands_upright(depth, color_of_key[keys[0]])
+        read_image = upright_pixels if turns_alone else Path
         frames = [
             SourceFrame(
                 key.number if len(color_of_key) == len({key.number for key in color_of_key}) else f"{index:06d}",
                 as_world_from_camera(pose_of_key[key], description.poses_are, description.axes),
-                partial(Path, color_of_key[key]),
+                partial(read_image, color_of_key[key]),
                 partial(depth_in_metres, depth_of_key[key], description.depth_scale),
             )
             for index, key in enumerate(keys)
@@ -97,7 +101,8 @@ class Plain:
         left_out = len(color_of_key.keys() | depth_of_key.keys() | pose_of_key.keys()) - len(keys)
         notes = [f"{left_out} frames lack an image or a pose and are left out"] if left_out else []
         notes += renumbered_notes(keys, [color_of_key[key].relative_to(path).parent for key in keys])
-        camera, color_camera = read_cameras(description, read_color(color_of_key[keys[0]]), frames[0].depth())
+        notes += ["Colour alone is turned, as EXIF says: depth stands upright already."] if turns_alone else []
+        camera, color_camera = read_cameras(description, pixels_of(read_image(color_of_key[keys[0]])), depth)
         return Source(camera, color_camera, frames, notes)
 
 
@@ -236,6 +241,14 @@ def depth_in_metres(path: Path, scale: float) -> Float[np.ndarray, "h w"]:
     if values.ndim != 2:
         raise InputError(f"The depth {path} has shape {values.shape}; rows x columns in metres are needed.")
     return np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def stands_upright(depth: Float[np.ndarray, "h w"], color: Path) -> bool:
+    """Whether depth has the shape of the colour image only after that is turned as its EXIF says."""
+    width, height = read_size(color)
+    as_stored = depth.shape[0] * width == depth.shape[1] * height
+    as_turned = depth.shape[1] * width == depth.shape[0] * height
+    return not as_stored and as_turned and exif_orientation(color) in (6, 8)
 
 
 def read_cameras(description: Description, color: np.ndarray, depth: Float[np.ndarray, "h w"]) -> tuple[Camera, Camera]:
