@@ -29,6 +29,7 @@ def import_scan(
     from panrecon.datasets.importers import all_importers
     from panrecon.datasets.importers.lenses import rectified
     from panrecon.datasets.importers.orientation import common_quarter_turns, turned
+    from panrecon.datasets.importers.origin import near_origin
     from panrecon.datasets.importers.write import posed_frames, sharpest_frames, write_source
 
     with exit_on_input_error():
@@ -40,7 +41,7 @@ def import_scan(
         _print(f"{source_path} is read as {importer.name}: {reason}")
         stored = importer.read(source_path)
         quarter_turns, turn_notes = common_quarter_turns(stored.frames)
-        source = turned(rectified(stored), quarter_turns)
+        source, origin = near_origin(turned(rectified(stored), quarter_turns))
         notes = [*source.notes, *turn_notes]
         for note in notes:
             _print(note)
@@ -53,6 +54,7 @@ def import_scan(
             "format": importer.name,
             "frames": len(frames),
             "without_pose": without_pose,
+            "origin": origin,
             "notes": notes,
         }
         for note in write_source(
