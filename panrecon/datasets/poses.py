@@ -1,5 +1,6 @@
 """Poses of cameras (m): 4 x 4 text files, one or a folder of them, and the poses of a `scan.json`."""
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,7 @@ from jaxtyping import Float
 from panrecon.errors import InputError, reason
 from panrecon.io.files import read_json
 
+NOT_A_NUMBER: Final = re.compile(r"-?1\.#\w+")  # -1.#INF, -1.#IND, 1.#QNAN: what Visual C++ writes
 ROTATION_TOLERANCE: Final = 0.01  # by which an entry of R R^T of a pose may differ from the identity's
 
 
@@ -48,7 +50,7 @@ def read_matrix(path: Path) -> Float[np.ndarray, "4 4"]:
         InputError: it is missing or holds anything else.
     """
     try:
-        matrix = np.loadtxt(path, dtype=np.float64)
+        matrix = np.loadtxt(NOT_A_NUMBER.sub("nan", path.read_text()).splitlines(), dtype=np.float64)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as 4 x 4 numbers: {reason(error)}; export it again.") from error
     if matrix.shape != (4, 4):
@@ -70,13 +72,15 @@ def _poses_of_json(path: Path) -> dict[str, Float[np.ndarray, "4 4"]]:
 
 
 def rigid(matrix: Float[np.ndarray, "4 4"], what: str) -> Float[np.ndarray, "4 4"]:
-    """The pose itself, if it is a rotation and a shift, or not finite where tracking was lost.
+    """The pose itself, if it is a rotation and a shift, or not finite where tracking was lost, as zeros say, too.
 
     Raises:
         InputError: it is neither; the sentence calls it `what`.
     """
     if not np.isfinite(matrix).all():
         return matrix
+    if not matrix.any():
+        return np.full_like(matrix, np.nan)
     rotation = matrix[:3, :3]
     deviation = float(np.abs(rotation @ rotation.T - np.eye(3)).max())
     determinant = float(np.linalg.det(rotation))
