@@ -120,7 +120,7 @@ def object_features(
         [
             agreement,
             mean_iou,
-            np.log1p(frames.clip(max=parameters.max_frames)),
+            np.log1p(frames),
             log_odds(contradicted.by_stuff),
             log_odds(contradicted.by_things),
         ],

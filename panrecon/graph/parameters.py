@@ -16,7 +16,7 @@ class ObjectModel:
     bias: float
     class_agreement: float  # per unit of the share of the winning class, in [0, 1]
     mask_iou: float  # per unit of the mean IoU of its masks, in [0, 1]
-    log_frames: float  # per unit of log(1 + frames that detect it, at most `max_frames`)
+    log_frames: float  # per unit of log(1 + frames that detect it)
     called_stuff: float  # per unit of the log odds of frames that have stuff there against those that detect it
     called_things: float  # the same of frames that have other things there
 
@@ -27,9 +27,9 @@ class ObjectModel:
 
 
 # That an object is one of the scene's, of the right class and with an IoU above 0.5: its confidence.
-CONFIDENCE: Final = ObjectModel(-11.43, 6.59, 0.92, 2.64, -1.3, 1.05)
+CONFIDENCE: Final = ObjectModel(-11.37, 7.03, 2.08, 2.1, -1.01, 1.09)
 # That it is one of the scene's with an IoU above 0.5, whatever its class.
-EXISTENCE: Final = ObjectModel(-5.74, 0.0, 2.33, 2.75, -1.79, 1.32)
+EXISTENCE: Final = ObjectModel(-6.57, 0.0, 3.46, 2.92, -1.4, 1.43)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,6 @@ class GraphParameters:
     # Evidence of objects
     well_viewed_share: float = 0.2  # of the most vertices in any frame, for a frame to view an object well
     contradicting_share: float = 0.5  # of the object's vertices in other masks, for a frame to contradict it
-    max_frames: float = 10.0  # frames, above 0: more add no certainty; set by hand
     confidence: ObjectModel = CONFIDENCE
     existence: ObjectModel = EXISTENCE
     min_existence: float = 0.2  # in [0, 1]: an object of less is none, chosen by `benchmarks/object_models.py`
