@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int
 
-from panrecon.masks.overlap import resolve_overlaps
+from panrecon.masks.overlap import resolve_overlaps, resolve_things
 from panrecon.structures import VOID, CategoryTable, Detections, Labels, SceneObject, with_categories
 
 
@@ -20,7 +20,7 @@ def corrected_labels(
     A thing mask of no object is void; stuff fills the pixels that no object covers.
     """
     category_of_object = np.array([scene_object.category for scene_object in objects] + [VOID], dtype=np.int32)
-    thing = resolve_overlaps(detections, object_of_detection != VOID)
+    thing = resolve_things(detections, object_of_detection != VOID)
     stuff = resolve_overlaps(detections, ~table.is_thing[detections.category])
     instance = np.append(object_of_detection, VOID)[thing]
     stuff_category = np.append(detections.category, VOID)[stuff]

@@ -11,7 +11,7 @@ from panrecon.geometry.projective import nearest_pixel
 from panrecon.geometry.raycasting import visible_points
 from panrecon.graph.evidence import Evidence
 from panrecon.graph.parameters import GraphParameters
-from panrecon.masks.overlap import resolve_overlaps
+from panrecon.masks.overlap import resolve_overlaps, resolve_things
 from panrecon.structures import VOID, CategoryTable, Detections, View
 
 
@@ -54,7 +54,7 @@ def observe(
     column, row, _ = nearest_pixel(view.camera, pixels)
     is_thing = table.is_thing[detections.category]
     on_surface = ~table.is_background[detections.category]
-    thing = resolve_overlaps(detections, is_thing & on_surface)[row, column]
+    thing = resolve_things(detections, is_thing & on_surface)[row, column]
     stuff = resolve_overlaps(detections, ~is_thing & on_surface)[row, column]
     return FrameObservation(
         view.name, view.world_from_camera, detections.category, detections.score, visible, thing, stuff

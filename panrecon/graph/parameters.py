@@ -83,4 +83,4 @@ class GraphParameters:
     contradicting_share: float = 0.5  # of the object's vertices in other masks, for a frame to contradict it
     confidence: ObjectModel = CONFIDENCE
     existence: ObjectModel = EXISTENCE
-    min_existence: float = 0.2  # in [0, 1]: an object of less is none, chosen by `benchmarks/object_models.py`
+    min_existence: float = 0.1  # in [0, 1]: an object of less is none, chosen by `benchmarks/object_models.py`

@@ -34,12 +34,18 @@ def without_duplicates(detections: Detections, duplicate_iou: float) -> Detectio
 
 def mask_iou(mask: Bool[np.ndarray, "n h w"]) -> Float[np.ndarray, "n n"]:
     """The IoU of every pair of masks, in [0, 1]; 0 where both are empty."""
-    bits = np.packbits(mask.reshape(len(mask), math.prod(mask.shape[1:])), axis=1)
-    words = np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8))).view(np.uint64)
-    common = np.array([np.bitwise_count(other & words).sum(axis=1) for other in words]).reshape(len(mask), len(mask))
+    common = common_pixels(mask)
     area = np.diagonal(common)
     union = area[:, None] + area - common
     return np.divide(common, union, out=np.zeros(common.shape), where=union > 0)
+
+
+def common_pixels(mask: Bool[np.ndarray, "n h w"]) -> Int[np.ndarray, "n n"]:
+    """How many pixels every pair of masks shares; on the diagonal the areas."""
+    bits = np.packbits(mask.reshape(len(mask), math.prod(mask.shape[1:])), axis=1)
+    words = np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8))).view(np.uint64)
+    common = [np.bitwise_count(other & words).sum(axis=1) for other in words]
+    return np.array(common, dtype=np.int64).reshape(len(mask), len(mask))
 
 
 def without_small_masks(detections: Detections, min_area: int) -> Detections:
