@@ -324,6 +324,7 @@ class Profiler:
         inputs = (views, self.scene, on_surface, self.field, self.data.box, settings, parameters)
         seconds, refined = timed(lambda: panoptic_stage(*inputs, watch))
         self.panoptic = refined.panoptic
+        self.table = refined.table
         seconds = extrapolated("panoptic", seconds, watch, Ratios(self.frame_ratio, self.surface_ratio))
         writing, disk = timed(
             lambda: self._written("panoptic.ply", lambda path: write_panoptic_mesh(path, self.panoptic, self.table))

@@ -77,6 +77,7 @@ GROWTH: Final[Mapping[str, Mapping[str, Growth]]] = {
     "panoptic": {
         "query": SURFACE,
         "labels": SURFACE,
+        "unknown objects": SURFACE,
         "thin structures": FRAMES,
         REST: SURFACE,
     },

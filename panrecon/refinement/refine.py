@@ -61,7 +61,7 @@ def refine(
     table = scene.table.with_unknown()
     nameless: tuple[SceneObject, ...] = ()
     if settings.unknown_objects and table.unknown != VOID:
-        with progress("unknown", 1) as advance:
+        with progress("unknown objects", 1) as advance:
             found = unknown_objects(mesh, evidence.votes, evidence.layout, labels, parameters)
             advance(1)
         labels = with_unknown_objects(labels, found, len(scene.objects), table)
