@@ -36,7 +36,7 @@ MAX_SIZE: Final = 3000  # vertices: a larger segment counts no more
 REGULARISATION: Final = 1e-5  # of squared weights
 MIN_IOU: Final = 0.5
 VOXEL_SIZE: Final = Settings().mesh.voxel_size
-OF_VERTICES: Final = ("unmasked", "share", "thing", "bias")
+OF_VERTICES: Final = ("unmasked", "share", "bias")
 OF_PIECES: Final = ("contrast", "log_area", "standing", "object_bias")
 
 
@@ -172,6 +172,9 @@ def fit(runs: Sequence[FittedRun]) -> UnknownParameters:
     weights = []
     for run in runs:
         vertex, weight = run.sample()
+        is_open = run.labels.instance[vertex] == VOID
+        vertex = vertex[is_open]
+        weight = weight[is_open]
         evidence.append(vertex_evidence(run.training.evidence.votes, run.labels, parameters)[vertex])
         targets.append(run.is_left_out[vertex])
         weights.append(weight)

@@ -42,12 +42,13 @@ class EnergyParameters:
 
 @dataclass(frozen=True)
 class UnknownParameters:
-    """Objects without a name (`unknown`), fitted on simulated rooms by `benchmarks/unknown_parameters.py`."""
+    """Objects without a name (`unknown`). The two models were fitted on simulated rooms of seeds 100 to 102 by an
+    earlier form of `benchmarks/unknown_parameters.py`; what has a range was set by hand on them.
+    """
 
-    # Log odds that no segment explains a vertex.
+    # Log odds that the stuff which a vertex was given does not explain it.
     unmasked: float = 2.73  # per unit of the log of the share of its views in which it lies in no mask
-    share: float = -0.94  # per unit of the log of the share that its segment has there
-    thing: float = -2.05  # where that is an object, whose share is of other views
+    share: float = -0.94  # per unit of the log of the share that the stuff has there
     bias: float = 2.69
     share_floor: float = 0.01  # added to shares; not fitted
 

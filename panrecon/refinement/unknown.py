@@ -1,11 +1,12 @@
 """Objects that no class of the prompts names: surface that many views see well and no mask explains.
 
-A vertex is explained by the segment it was given, or by none: a logistic model of the share of its views in which it
-lies in no mask, and of the share that its segment has there; neighbours that look alike agree, as in the energy of the
-labels. What is not explained falls into pieces: those that stand out of floors, ceiling and walls, all surface within a
-few voxels of each other one, and those in a wall's plane. What stands on a piece's horizontal top is a piece of its
-own. A piece is an object by a second logistic model: how large it is, how far depth or appearance changes at its
-boundary (a wall that no mask saw goes on beyond it), and how far it stands on something.
+What masks made an object stays one. Any other vertex is explained by the stuff it was given, or by nothing: a logistic
+model of the share of its views in which it lies in no mask, and of the share that the stuff has there; neighbours that
+look alike agree, as in the energy of the labels. What is not explained falls into pieces: those that stand out of
+floors, ceiling and walls, all surface within a few voxels of each other one, and those in a wall's plane. What stands
+on a piece's horizontal top is a piece of its own. A piece is an object by a second logistic model: how large it is, how
+far depth or appearance changes at its boundary (a wall that no mask saw goes on beyond it), and how far it stands on
+something.
 """
 
 from dataclasses import dataclass
@@ -94,34 +95,33 @@ def unknown_objects(
     return UnknownObjects(_renumbered(pieces.of_vertex, is_object), probability[is_object])
 
 
-def vertex_evidence(votes: VertexVotes, labels: Labels, parameters: UnknownParameters) -> Float[np.ndarray, "V 3"]:
-    """What speaks for that no segment explains a vertex: log shares of no mask and of its segment, and whether that is
-    an object.
-    """
-    is_object = labels.instance != VOID
-    is_stuff = ~is_object & (labels.category != VOID)
-    of_object = _entries(votes.of_objects, np.where(is_object, labels.instance, VOID))
-    of_stuff = _entries(votes.of_stuff, np.where(is_stuff, labels.category, VOID))
-    shares = np.stack([votes.unmasked, of_object + of_stuff], axis=1).astype(np.float64)
-    return np.column_stack([np.log(shares + parameters.share_floor), is_object])
+def vertex_evidence(votes: VertexVotes, labels: Labels, parameters: UnknownParameters) -> Float[np.ndarray, "V 2"]:
+    """What speaks for that no stuff explains a vertex: log shares of no mask, and of the stuff it was given."""
+    is_stuff = (labels.instance == VOID) & (labels.category != VOID)
+    row = np.flatnonzero(is_stuff)
+    of_stuff = np.zeros(len(is_stuff))
+    if len(row):  # scipy gives a matrix for none
+        of_stuff[row] = np.asarray(votes.of_stuff[row, labels.category[row]]).ravel()
+    return np.asarray(np.log(np.stack([votes.unmasked, of_stuff], axis=1) + parameters.share_floor))
 
 
 def unexplained_log_odds(votes: VertexVotes, labels: Labels, parameters: UnknownParameters) -> Float[np.ndarray, " V"]:
-    """The log odds that no segment explains a vertex, by its own views."""
-    weights = np.array([parameters.unmasked, parameters.share, parameters.thing])
+    """The log odds that no stuff explains a vertex, by its own views."""
+    weights = np.array([parameters.unmasked, parameters.share])
     return np.asarray(parameters.bias + vertex_evidence(votes, labels, parameters) @ weights)
 
 
 def unexplained_pieces(
     mesh: TriangleMesh, votes: VertexVotes, layout: Layout, labels: Labels, parameters: RefinementParameters
 ) -> Pieces:
-    """The pieces of the surface that no segment explains, without floors and ceilings."""
-    log_odds = unexplained_log_odds(votes, labels, parameters.unknown)
+    """The pieces of the surface that no segment explains, without floors, ceilings and objects that masks made."""
+    is_open = labels.instance == VOID
+    log_odds = np.where(is_open, unexplained_log_odds(votes, labels, parameters.unknown), 0.0)  # objects say nothing
     is_likely = log_odds > 0
     segment = np.stack([is_likely, ~is_likely], axis=1).astype(np.int32)
     score = np.stack([np.zeros_like(log_odds), -np.abs(log_odds)], axis=1)
     solved = solve(mesh, Candidates(segment, score), 2, parameters.voxel_size, parameters.energy)
-    return pieces_of(mesh, solved.best == 1, layout, parameters)
+    return pieces_of(mesh, (solved.best == 1) & is_open, layout, parameters)
 
 
 def pieces_of(
@@ -255,15 +255,6 @@ def connected(edges: Int[np.ndarray, "E 2"], is_member: Bool[np.ndarray, " V"]) 
     result = np.full(count, VOID)
     result[is_member] = np.unique(component[is_member], return_inverse=True)[1].reshape(-1)
     return result
-
-
-def _entries(shares: csr_array, column: Int[np.ndarray, " V"]) -> Float[np.ndarray, " V"]:
-    """The entry of every row in its column; 0 where that is `VOID`."""
-    row = np.flatnonzero(column != VOID)
-    entries = np.zeros(len(column))
-    if len(row):  # scipy gives a matrix for none
-        entries[row] = np.asarray(shares[row, column[row]]).ravel()
-    return entries
 
 
 def _leaving(

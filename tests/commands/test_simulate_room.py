@@ -1,5 +1,6 @@
 """`panrecon simulate room` and `detections` as a user runs them, on a room of a few small images."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -50,6 +51,24 @@ def test_a_percentage_of_confused_stuff_is_refused(room: Path, tmp_path: Path) -
     done = panrecon("simulate", "detections", str(room), "--out", str(out), "--fault", "confused_stuff=25", cwd=room)
     assert done.returncode == 2
     assert "The fault confused_stuff is 25; give a share of stuff, 0 to 1." in done.stderr
+    assert not out.exists()
+
+
+def test_classes_left_out_of_the_prompts_are_never_detected(room: Path, tmp_path: Path) -> None:
+    out = tmp_path / "without.json"
+    options = ["--out", str(out), "--without", "Wall", "--without", "couch"]
+    done = panrecon("simulate", "detections", str(room), *options, cwd=room)
+    assert done.returncode == 0, done.stderr
+    words = {detection["category"] for detection in json.loads(out.read_text())}
+    assert "floor" in words
+    assert not words & {"wall", "sofa"}
+
+
+def test_a_left_out_class_must_be_of_the_table(room: Path, tmp_path: Path) -> None:
+    out = tmp_path / "without.json"
+    done = panrecon("simulate", "detections", str(room), "--out", str(out), "--without", "spaceship", cwd=room)
+    assert done.returncode == 2
+    assert "'spaceship'" in done.stderr
     assert not out.exists()
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from scipy.sparse import csr_array
 
 from panrecon.graph.votes import VertexVotes
@@ -68,12 +68,15 @@ def is_of(mesh: TriangleMesh, block: Block) -> Bool[np.ndarray, " V"]:
     return np.asarray(inside & (z > 0.05) & (z < top + 0.01))
 
 
-def objects(mesh: TriangleMesh, is_unexplained: Bool[np.ndarray, " V"]) -> UnknownObjects:
-    """The objects, where masks of all views leave out the unexplained vertices and no others."""
+def objects(
+    mesh: TriangleMesh, is_unexplained: Bool[np.ndarray, " V"], instance: Int[np.ndarray, " V"] | None = None
+) -> UnknownObjects:
+    """The objects without a name, where masks of all views leave out the unexplained vertices and no others."""
     count = len(mesh.vertices)
     wall = csr_array(np.stack([~is_unexplained * 0.8, np.zeros(count)], axis=1))
     votes = VertexVotes(csr_array((count, 0)), wall, is_unexplained * 0.95)
-    labels = Labels(np.zeros(count, np.int32), np.full(count, VOID, np.int32))
+    instance = np.full(count, VOID) if instance is None else instance
+    labels = Labels((instance != VOID).astype(np.int32), instance.astype(np.int32))
     layout = scene_layout(mesh, cameras(np.random.default_rng(0)), VOXEL_SIZE)
     return unknown_objects(mesh, votes, layout, labels, PARAMETERS)
 
@@ -136,19 +139,23 @@ def test_surface_that_lies_near_to_each_other_is_one_piece(gap: float, count: in
     assert len(pieces_of(mesh, both, layout, PARAMETERS).area) == count
 
 
-def log_odds(unmasked: float = 0.5, of_object: float = 0.0, of_stuff: float = 0.0, instance: int = VOID) -> float:
-    objects_share = csr_array(np.array([[of_object]]))
-    stuff_share = csr_array(np.array([[of_stuff, 0.0]]))
-    votes = VertexVotes(objects_share, stuff_share, np.array([unmasked]))
-    labels = Labels(np.array([0 if instance == VOID else 1], np.int32), np.array([instance], np.int32))
+def log_odds(unmasked: float = 0.5, of_stuff: float = 0.0) -> float:
+    votes = VertexVotes(csr_array((1, 0)), csr_array(np.array([[of_stuff, 0.0]])), np.array([unmasked]))
+    labels = Labels(np.zeros(1, np.int32), np.full(1, VOID, np.int32))
     return float(unexplained_log_odds(votes, labels, PARAMETERS.unknown)[0])
 
 
-def test_views_without_a_mask_speak_for_no_segment_and_shares_of_a_segment_against_it() -> None:
+def test_views_without_a_mask_speak_for_an_object_and_shares_of_the_stuff_against_it() -> None:
     assert log_odds(unmasked=0.9) > log_odds(unmasked=0.2)
     assert log_odds(of_stuff=0.2) > log_odds(of_stuff=0.8)
-    assert log_odds(of_object=0.2, instance=0) > log_odds(of_object=0.8, instance=0)
-    assert log_odds(of_object=0.8) == log_odds(of_object=0.2)
+
+
+def test_what_masks_made_an_object_stays_one() -> None:
+    mesh = joined(floor_with(CRATE, TABLE_TOP), walls())
+    crate = is_of(mesh, CRATE)
+    found = objects(mesh, crate | is_of(mesh, TABLE_TOP), instance=np.where(crate, 0, VOID))
+    assert len(found.confidence) == 1
+    assert not (found.of_vertex[crate] != VOID).any()
 
 
 def test_unknown_objects_get_instances_after_those_of_the_scene() -> None:

@@ -247,6 +247,20 @@ def test_only_prompted_words_are_detected(recording: RoomRecording) -> None:
     assert {int(category) for detections in views for category in detections.category} == allowed
 
 
+def test_masks_take_in_small_things_that_nobody_asked_for(recording: RoomRecording) -> None:
+    table = recording.room.categories
+    faults = replace(NONE, swallow=1.0)
+    small = [category.name for category in table if category.name in ("cup", "bowl", "vase", "book", "picture", "box")]
+    named = replace(faults, prompted=tuple(category.name for category in table if category.name not in small))
+    is_small = np.append(np.isin([category.name for category in table], small), False)
+    taken_in = 0
+    for index, view in enumerate(recording.views):
+        detections = simulated_detections(view.truth, table, named, frame=index)
+        assert not is_small[detections.category].any()
+        taken_in += int(detections.mask[:, is_small[view.truth.category]].any(axis=0).sum())
+    assert taken_in > 0
+
+
 def test_detections_are_a_function_of_seed_and_frame(recording: RoomRecording) -> None:
     view = recording.views[4]
     first, again, other = (
