@@ -8,6 +8,7 @@ from panrecon.datasets.importers.polycam import Polycam
 from panrecon.datasets.importers.record3d import Record3D
 from panrecon.datasets.importers.redwood import Redwood
 from panrecon.datasets.importers.replica import Replica
+from panrecon.datasets.importers.scanner_app import ScannerApp
 from panrecon.datasets.importers.sens import Sens
 from panrecon.datasets.importers.stray import Stray
 from panrecon.datasets.importers.tum import Tum
@@ -15,4 +16,16 @@ from panrecon.datasets.importers.tum import Tum
 
 def all_importers() -> tuple[Importer, ...]:
     """An importer of every format that can be read."""
-    return (Plain(), Sens(), Tum(), Replica(), Redwood(), Colmap(), Stray(), Record3D(), Polycam(), Frames())
+    return (
+        Plain(),
+        Sens(),
+        Tum(),
+        Replica(),
+        Redwood(),
+        Colmap(),
+        Stray(),
+        Record3D(),
+        Polycam(),
+        Frames(),
+        ScannerApp(),
+    )
