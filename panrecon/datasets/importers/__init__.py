@@ -3,6 +3,7 @@
 from panrecon.datasets.importers.base import Importer
 from panrecon.datasets.importers.colmap import Colmap
 from panrecon.datasets.importers.frames import Frames
+from panrecon.datasets.importers.nerfstudio import Nerfstudio
 from panrecon.datasets.importers.plain import Plain
 from panrecon.datasets.importers.polycam import Polycam
 from panrecon.datasets.importers.record3d import Record3D
@@ -16,16 +17,5 @@ from panrecon.datasets.importers.tum import Tum
 
 def all_importers() -> tuple[Importer, ...]:
     """An importer of every format that can be read."""
-    return (
-        Plain(),
-        Sens(),
-        Tum(),
-        Replica(),
-        Redwood(),
-        Colmap(),
-        Stray(),
-        Record3D(),
-        Polycam(),
-        Frames(),
-        ScannerApp(),
-    )
+    phones = (Stray(), Record3D(), Polycam(), ScannerApp())
+    return (Plain(), Sens(), Tum(), Replica(), Redwood(), Colmap(), Nerfstudio(), *phones, Frames())
