@@ -7,8 +7,12 @@
     rgbd/<i>.depth       float32 metres by rows, compressed with LZFSE; nan where not measured
     rgbd/<i>.conf        bytes 0, 1 or 2, compressed with LZFSE; optional
 
+or the app's other export, EXR + JPG, which has no confidence: EXR_RGBD/ or the folder that holds it, with
+    metadata.json        the same JSON
+    rgb/<i>.jpg          colour
+    depth/<i>.exr        metres in one channel
+
 Poses are world from camera in OpenGL's axes, of the images as they are stored (issues 33, 36 and 64 of the project).
-The app's other export, EXR + JPG, is recognised but not read: OpenCV comes without EXR, and confidence is not in it.
 """
 
 import importlib
@@ -47,6 +51,27 @@ class Record3DFiles:
     path: Path
     archive: zipfile.ZipFile | None
     names: frozenset[str]
+    is_exr: bool = False
+
+    @property
+    def metadata_name(self) -> str:
+        """The file of poses and intrinsics."""
+        return "metadata.json" if self.is_exr else "metadata"
+
+    @property
+    def images(self) -> set[int]:
+        """The frames that have an image."""
+        return self._frame_indices("rgb/" if self.is_exr else "rgbd/", ".jpg")
+
+    @property
+    def depths(self) -> set[int]:
+        """The frames that have depth."""
+        return self._frame_indices(*(("depth/", ".exr") if self.is_exr else ("rgbd/", ".depth")))
+
+    @property
+    def confidences(self) -> set[int]:
+        """The frames that have a map of confidence."""
+        return self._frame_indices("rgbd/", ".conf")
 
     def content(self, name: str) -> bytes:
         """The bytes of a file.
@@ -59,14 +84,21 @@ class Record3DFiles:
         except (OSError, KeyError, zipfile.BadZipFile, EOFError, ValueError) as error:
             raise InputError(f"{name} of {self.path} cannot be read: {error}; export the recording again.") from error
 
-    def frame_indices(self, suffix: str) -> set[int]:
-        """The frames that have a file of this suffix."""
-        stems = [name[len("rgbd/") : -len(suffix)] for name in self.names if name.endswith(suffix)]
+    def _frame_indices(self, folder: str, suffix: str) -> set[int]:
+        stems = [
+            name.removeprefix(folder).removesuffix(suffix)
+            for name in self.names
+            if name.startswith(folder) and name.endswith(suffix)
+        ]
         return {int(stem) for stem in stems if stem.isdecimal()}
+
+    def color_name(self, frame_index: int) -> str:
+        """The file of a frame's image."""
+        return f"{'rgb' if self.is_exr else 'rgbd'}/{frame_index}.jpg"
 
     def color(self, frame_index: int) -> SourceImage:
         """The image of a frame, a JPEG."""
-        name = f"rgbd/{frame_index}.jpg"
+        name = self.color_name(frame_index)
         return self.content(name) if self.archive else self.path / name
 
     def depth(self, frame_index: int, size: tuple[int, int]) -> Float[np.ndarray, "h w"]:
@@ -75,8 +107,10 @@ class Record3DFiles:
         `size` is (width, height).
 
         Raises:
-            InputError: a file is missing, no LZFSE data, or of another size.
+            InputError: a file is missing, no LZFSE data or no EXR, or of another size.
         """
+        if self.is_exr:
+            return read_exr(self.path / f"depth/{frame_index}.exr", size)
         raw = self._unpacked(f"rgbd/{frame_index}.depth", np.dtype("<f4"), size)
         depth = np.where(np.isfinite(raw) & (raw > 0), raw, 0).astype(np.float32)
         name = f"rgbd/{frame_index}.conf"
@@ -117,25 +151,28 @@ class Record3D:
     needs = "a Record3D recording: an .r3d file, or a folder with its metadata and rgbd/"
 
     def recognise(self, path: Path) -> str | None:
-        """Says by which files it is a recording or an EXR export, which `read` refuses; else None."""
+        """Says by which files it is a recording or an EXR export; else None."""
         if path.suffix.lower() == ".r3d" and path.is_file():
             return "its name ends in .r3d"
         if (path / "metadata").is_file() and (path / "rgbd").is_dir():
             return "it holds metadata and rgbd/"
-        return "it is an EXR + JPG export of Record3D" if is_exr_export(path) else None
+        return "it is an EXR + JPG export of Record3D" if exr_folder(path) else None
 
     def read(self, path: Path) -> Source:
         """The frames that have pose, image and depth, in order.
 
         Raises:
-            InputError: a file is missing or damaged, it is an EXR export, or pyliblzfse is not installed.
+            InputError: a file is missing or damaged, or pyliblzfse or, of an EXR export, OpenEXR is not installed.
         """
-        import_lzfse()
         recording = open_recording(path)
+        if recording.is_exr:
+            import_openexr()
+        else:
+            import_lzfse()
         metadata = read_metadata(recording)
         posed = set(range(len(metadata.poses)))
-        images = recording.frame_indices(".jpg")
-        depths = recording.frame_indices(".depth")
+        images = recording.images
+        depths = recording.depths
         frame_indices = sorted(posed & images & depths)
         if not frame_indices:
             raise InputError(
@@ -144,7 +181,7 @@ class Record3D:
             )
         color, notes = color_camera(recording, metadata, frame_indices)
         left_out = [str(index) for index in sorted((posed | images | depths) - set(frame_indices))]
-        without_confidence = len(set(frame_indices) - recording.frame_indices(".conf"))
+        without_confidence = len(set(frame_indices) - recording.confidences)
         return Source(
             resized(color, *metadata.depth_size, f"depth images of {path}"),
             color,
@@ -153,10 +190,44 @@ class Record3D:
         )
 
 
-def is_exr_export(path: Path) -> bool:
-    """Whether a folder is the app's EXR_RGBD/ or holds it."""
-    folders = [path, path / "EXR_RGBD"]
-    return any((folder / "metadata.json").is_file() and any(folder.glob("depth/*.exr")) for folder in folders)
+def exr_folder(path: Path) -> Path | None:
+    """The app's EXR_RGBD/, which is the folder or in it; None where it is neither."""
+    folders = (path, path / "EXR_RGBD")
+    exports = (folder for folder in folders if (folder / "metadata.json").is_file() and any(folder.glob("depth/*.exr")))
+    return next(exports, None)
+
+
+def import_openexr() -> Any:
+    """The module OpenEXR, which is optional.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        return importlib.import_module("OpenEXR")
+    except ImportError as error:
+        raise InputError("The depth of this export of Record3D is EXR; to read it, pip install OpenEXR.") from error
+
+
+def read_exr(file: Path, size: tuple[int, int]) -> Float[np.ndarray, "h w"]:
+    """The depth (m) of an EXR of one channel, or of several that are the same; 0 where not measured.
+
+    Raises:
+        InputError: it is missing, damaged, or not of this width and height.
+    """
+    openexr = import_openexr()
+    try:
+        with openexr.File(str(file), separate_channels=True) as opened:
+            values = next(iter(opened.channels().values())).pixels
+    except (OSError, RuntimeError, ValueError, StopIteration) as error:
+        raise InputError(f"{file} is no EXR with depth ({error}); export the recording again.") from error
+    width, height = size
+    if values.shape != (height, width):
+        raise InputError(
+            f"{file} has shape {values.shape}, not the {width} x {height} pixels (dw x dh) of its metadata; export the "
+            "recording again."
+        )
+    return np.where(np.isfinite(values) & (values > 0), values, 0).astype(np.float32)
 
 
 def import_lzfse() -> Any:
@@ -172,13 +243,15 @@ def import_lzfse() -> Any:
 
 
 def open_recording(path: Path) -> Record3DFiles:
-    """The files of an .r3d or of an unpacked one.
+    """The files of an .r3d, of an unpacked one or of an EXR export.
 
     Raises:
-        InputError: it is an EXR export, or cannot be opened.
+        InputError: it cannot be opened.
     """
-    if is_exr_export(path):
-        raise InputError(f"{path} is an EXR + JPG export, which is not read; export from the app as .r3d.")
+    exr = exr_folder(path)
+    if exr is not None:
+        files = [*exr.glob("rgb/*.jpg"), *exr.glob("depth/*.exr")]
+        return Record3DFiles(exr, None, frozenset(f"{file.parent.name}/{file.name}" for file in files), is_exr=True)
     if path.is_dir():
         return Record3DFiles(path, None, frozenset(f"rgbd/{file.name}" for file in (path / "rgbd").glob("*")))
     try:
@@ -195,7 +268,7 @@ def read_metadata(recording: Record3DFiles) -> Metadata:
         InputError: an entry is missing or misstated, or all poses are the same.
     """
     try:
-        content = json.loads(recording.content("metadata"))
+        content = json.loads(recording.content(recording.metadata_name))
         poses = np.array(content["poses"], dtype=np.float64).reshape(-1, 7)
         intrinsics = np.array(content.get("perFrameIntrinsicCoeffs") or [], dtype=np.float64).reshape(-1, 4)
         common_intrinsics = np.array(content["K"], dtype=np.float64).reshape(1, 9)[:, NUMBERS_OF_K]
@@ -221,7 +294,7 @@ def color_camera(
     names = [str(index) for index in frame_indices]
     where = f"the metadata of {recording.path}"
     stated, notes = median_camera(metadata.intrinsics[frame_indices], names, metadata.size, where)
-    first = f"rgbd/{frame_indices[0]}.jpg"
+    first = recording.color_name(frame_indices[0])
     size = encoded_size(recording.content(first), f"{first} of {recording.path}")
     return resized(stated, *size, f"images of {recording.path}"), notes
 

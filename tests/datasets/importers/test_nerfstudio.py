@@ -75,7 +75,14 @@ def test_it_knows_no_other_layout(tmp_path: Path) -> None:
 
 def test_depth_smaller_than_colour_has_the_same_camera_scaled(tmp_path: Path) -> None:
     large = CAMERA.scaled(4.0)
-    stated = {"fl_x": large.fx, "fl_y": large.fy, "cx": large.cx + 0.5, "cy": large.cy + 0.5, "w": 80, "h": 64}
+    stated: dict[str, Any] = {
+        "fl_x": large.fx,
+        "fl_y": large.fy,
+        "cx": large.cx + 0.5,
+        "cy": large.cy + 0.5,
+        "w": 80,
+        "h": 64,
+    }
     source = Nerfstudio().read(write_scan(tmp_path, color=large, **stated))
     assert source.color_camera == large
     assert_on_plane(source)

@@ -232,15 +232,80 @@ def test_a_file_that_is_no_zip_is_told(tmp_path: Path) -> None:
         Record3D().read(path)
 
 
-def test_the_other_export_is_told_apart(tmp_path: Path) -> None:
+class StandInExr:
+    """The part of OpenEXR that is used, for files that hold an array."""
+
+    def __init__(self, name: str, separate_channels: bool) -> None:
+        assert separate_channels
+        if not Path(name).read_bytes().startswith(b"\x93NUMPY"):
+            raise RuntimeError(f"Unable to open '{name}' for read")
+        self.pixels = np.load(name)
+
+    def __enter__(self) -> "StandInExr":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def channels(self) -> dict[str, "StandInExr"]:
+        return {"R": self}
+
+
+@pytest.fixture(params=["stand_in", "openexr"])
+def exr_export(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The other export, of whose depths one pixel is not measured."""
     folder = tmp_path / "EXR_RGBD"
-    (folder / "depth").mkdir(parents=True)
-    for name in ("metadata.json", "depth/0.exr"):
-        (folder / name).touch()
-    for path in (folder, tmp_path):
+    for name in ("rgb", "depth"):
+        (folder / name).mkdir(parents=True)
+    if request.param == "stand_in":
+        monkeypatch.setitem(sys.modules, "OpenEXR", types.SimpleNamespace(File=StandInExr))
+    openexr = pytest.importorskip("OpenEXR")
+    for number, pose in enumerate(poses(FRAMES)):
+        depth = plane_depth(DEPTH, pose)
+        depth[3, 2] = np.nan
+        write_jpeg(folder / "rgb" / f"{number}.jpg", number)
+        file = folder / "depth" / f"{number}.exr"
+        if request.param == "stand_in":
+            with file.open("wb") as stream:
+                np.save(stream, depth)
+        else:
+            header = {"compression": openexr.ZIP_COMPRESSION, "type": openexr.scanlineimage}
+            openexr.File(header, {"R": depth}).write(str(file))
+    sizes = {"w": COLOR.width, "h": COLOR.height, "dw": DEPTH.width, "dh": DEPTH.height}
+    metadata = {"K": COLOR.matrix.T.ravel().tolist(), "poses": [arkit_pose(pose) for pose in poses(FRAMES)]}
+    (folder / "metadata.json").write_text(json.dumps(metadata | sizes))
+    return folder
+
+
+def test_the_exr_export_is_the_same_scan(exr_export: Path) -> None:
+    for path in (exr_export, exr_export.parent):
         assert Record3D().recognise(path) == "it is an EXR + JPG export of Record3D"
-        with pytest.raises(InputError, match=r"is not read; export from the app as \.r3d"):
-            Record3D().read(path)
+        source = Record3D().read(path)
+        assert_on_plane(source)
+        assert_pictures(source, [0, 1, 2, 3])
+        assert (source.color_camera, source.camera) == (COLOR, DEPTH)
+        assert source.frames[1].depth()[3, 2] == 0
+        assert source.notes == ["There is no map of confidence: all depth is kept."]
+
+
+def test_a_damaged_exr_is_named(exr_export: Path) -> None:
+    (exr_export / "depth" / "1.exr").write_bytes(b"v/1\x01")
+    source = Record3D().read(exr_export)
+    with pytest.raises(InputError, match=r"1\.exr is no EXR with depth"):
+        source.frames[1].depth()
+
+
+def test_an_exr_of_another_size_is_named(exr_export: Path) -> None:
+    content = json.loads((exr_export / "metadata.json").read_text())
+    (exr_export / "metadata.json").write_text(json.dumps(content | {"dw": 32, "dh": 40}))
+    with pytest.raises(InputError, match=r"0\.exr has shape \(20, 16\), not the 32 x 40 pixels"):
+        Record3D().read(exr_export).frames[0].depth()
+
+
+def test_without_openexr_the_way_out_is_told(exr_export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "OpenEXR", None)
+    with pytest.raises(InputError, match="pip install OpenEXR"):
+        Record3D().read(exr_export)
 
 
 def test_other_folders_are_not_recognised(tmp_path: Path) -> None:
