@@ -23,7 +23,7 @@ from panrecon.graph.observation import FrameObservation
 from panrecon.graph.superfaces import superfaces
 from panrecon.io.categories import read_categories
 from panrecon.io.detections import read_detections
-from panrecon.masks.overlap import resolve_overlaps
+from panrecon.masks.overlap import resolve_overlaps, resolve_things
 from panrecon.masks.precomputed import PrecomputedSegmenter
 from panrecon.structures import CategoryTable, Detections, Labels, PanopticMesh, Scan, TriangleMesh, View
 
@@ -120,7 +120,8 @@ class AssociationScene:
 
     def _observation(self, name: str, world_from_camera: np.ndarray, seen: Seen, found: Detections) -> FrameObservation:
         is_thing = self.table.is_thing[found.category]
-        thing, stuff = (resolve_overlaps(found, chosen).ravel()[seen.pixel] for chosen in (is_thing, ~is_thing))
+        thing = resolve_things(found, is_thing).ravel()[seen.pixel]
+        stuff = resolve_overlaps(found, ~is_thing).ravel()[seen.pixel]
         return FrameObservation(name, world_from_camera, found.category, found.score, seen.point, thing, stuff)
 
 
