@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 class TermWeights:
     """How much every term of the energy counts: factors of log likelihoods, 0 (not at all) and above."""
 
-    object_votes: float = 1.19
-    stuff_votes: float = 0.8
-    thing: float = 0.61  # log odds of a thing, any sign: shares of things and of stuff are of different frames
-    field: float = 0.28
+    object_votes: float = 1.16
+    stuff_votes: float = 0.79
+    thing: float = 0.64  # log odds of a thing, any sign: shares of things and of stuff are of different frames
+    field: float = 0.29
     features: float = 0.68
-    layout: float = 0.72
-    contradicted_layout: float = 0.5  # more of the layout where it contradicts the masks of a scan often
+    layout: float = 0.59
+    contradicted_layout: float = 0.4  # more of the layout where it contradicts the masks of a scan often
 
 
 @dataclass(frozen=True)
