@@ -1,5 +1,6 @@
 """Scans of other tools and apps, one module a format."""
 
+from panrecon.datasets.importers.arkit_scenes import ARKitScenes
 from panrecon.datasets.importers.base import Importer
 from panrecon.datasets.importers.colmap import Colmap
 from panrecon.datasets.importers.frames import Frames
@@ -18,4 +19,4 @@ from panrecon.datasets.importers.tum import Tum
 def all_importers() -> tuple[Importer, ...]:
     """An importer of every format that can be read."""
     phones = (Stray(), Record3D(), Polycam(), ScannerApp())
-    return (Plain(), Sens(), Tum(), Replica(), Redwood(), Colmap(), Nerfstudio(), *phones, Frames())
+    return (Plain(), Sens(), Tum(), Replica(), Redwood(), Colmap(), Nerfstudio(), *phones, Frames(), ARKitScenes())

@@ -25,6 +25,7 @@ LAYOUTS = {  # the files by which a folder of a format is known; a format may ad
     "frames": ("seq-01/frame-000000.color.png", "seq-01/frame-000000.depth.png", "seq-01/frame-000000.pose.txt"),
     "3d_scanner_app": ("frame_00000.jpg", "frame_00000.json", "depth_00000.png", "conf_00000.png", "info.json"),
     "nerfstudio": ("transforms.json", "images/frame_00001.png", "depth/frame_00001.png"),
+    "arkit_scenes": ("lowres_wide.traj", "lowres_wide/1_1.0.png", "lowres_depth/1_1.0.png"),
     "scannet": ("color/0.jpg", "depth/0.png", "pose/0.txt", "intrinsic/intrinsic_depth.txt"),
     "stray": ("rgb.mp4", "odometry.csv", "camera_matrix.csv", "depth/000000.png", "confidence/000000.png"),
     "record3d": ("metadata", "rgbd/0.jpg", "rgbd/0.depth", "rgbd/0.conf"),
