@@ -1,5 +1,6 @@
 """`panrecon import`: converts a user's scan of any known format to the layout that the pipeline reads."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from panrecon.terminal import console, exit_on_input_error, track
 if TYPE_CHECKING:
     from panrecon.datasets.importers.base import Importer
 
+FILE_NAMES = re.compile(r"[\w*.-]+(?:/[\w*.-]+)*(?:/|\.\w+)")  # in what an importer needs, folders end in a slash
 OWN_SCANS = Path("data") / "raw" / "own"
 
 
@@ -92,9 +94,23 @@ def choose_importer(importers: "tuple[Importer, ...]", path: Path, kind: str | N
         names = ", ".join(f"{importer.name} ({reason})" for importer, reason in recognized)
         raise InputError(f"{path} may be {names}; choose with --format.")
     if not recognized:
-        needs = "; ".join(f"{importer.name}: {importer.needs}" for importer in importers)
-        raise InputError(f"{path} is of no known format ({needs}); describe it in a scan.yaml, docs/import/plain.md.")
+        raise InputError(unknown_format(importers, path))
     return recognized[0]
+
+
+def unknown_format(importers: "tuple[Importer, ...]", path: Path) -> str:
+    """What to say of a path that no importer recognizes: the format of which it has the largest share of the files."""
+
+    def share(importer: "Importer") -> float:
+        patterns = [re.sub(r"\d+", "*", name) for name in FILE_NAMES.findall(importer.needs)]
+        present = [any(path.glob(pattern.rstrip("/"))) for pattern in patterns] if path.is_dir() else []
+        return sum(present) / max(len(present), 1)
+
+    nearest = max(importers, key=share)
+    if share(nearest) == 0:
+        names = ", ".join(importer.name for importer in importers)
+        return f"{path} is of no known format ({names}); write a scan.yaml."
+    return f"{path} is of no known format; nearest is {nearest.name}: {nearest.needs}; or write a scan.yaml."
 
 
 def _print(text: str) -> None:

@@ -50,7 +50,7 @@ class Colmap:
     """An Importer of a workspace."""
 
     name = "colmap"
-    needs = "a folder with images/, a sparse model in it, sparse/ or sparse/0/, and depth/ or stereo/depth_maps/"
+    needs = "a folder with images/, a model in sparse/, and depth/ or stereo/depth_maps/"
 
     def recognise(self, path: Path) -> str | None:
         """Names the model's file, where there is one beside images/; else None."""

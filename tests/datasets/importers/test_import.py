@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from typer.testing import CliRunner
 
 from panrecon.cli import app
-from panrecon.commands.import_scan import name_of
+from panrecon.commands.import_scan import choose_importer, name_of
 from panrecon.config import ScanSettings
 from panrecon.datasets.base import dataset
 from panrecon.datasets.importers import all_importers
@@ -189,6 +189,26 @@ def test_every_layout_is_known_by_its_own_importer_alone(tmp_path: Path, layout:
         log.write_text("0 0 1\n1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n")
     known = [one.name for one in all_importers() if one.recognise(tmp_path) is not None]
     assert known == ([layout] if layout in [one.name for one in all_importers()] else [])
+
+
+@pytest.mark.parametrize(
+    ("files", "nearest"),
+    [
+        (["rgb.txt", "depth.txt", "poses.txt"], "tum"),
+        (["images/1.jpg", "sparse/0/points3D.bin"], "colmap"),
+        (["results/frame000000.jpg", "results/depth000000.png"], "replica"),
+        (["frame_00000.jpg", "frame_00000.json"], "3d_scanner_app"),
+        (["lowres_wide/1.png", "lowres_depth/1.png"], "arkit_scenes"),
+    ],
+)
+def test_a_folder_that_lacks_a_file_is_told_its_nearest_format(tmp_path: Path, files: list[str], nearest: str) -> None:
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    with pytest.raises(InputError) as error:
+        choose_importer(all_importers(), tmp_path, None)
+    assert f"nearest is {nearest}: " in str(error.value)
+    assert len(str(error.value).removeprefix(str(tmp_path))) <= 185
 
 
 def test_a_scan_is_called_as_its_folder_or_as_its_file(tmp_path: Path) -> None:
