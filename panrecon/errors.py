@@ -7,6 +7,7 @@ from typing import Final
 
 # The smallest extra of setup.cfg that brings the package of an imported module and whatever that is used with.
 EXTRA_OF_MODULE: Final = {
+    "OpenEXR": "exr",
     "groundingdino": "original",
     "huggingface_hub": "all",
     "libusb_package": "open3d",

@@ -37,7 +37,7 @@ from panrecon.datasets.importers.arkit import (
     resized,
 )
 from panrecon.datasets.importers.base import Source, SourceFrame, SourceImage
-from panrecon.errors import InputError
+from panrecon.errors import InputError, install_command
 from panrecon.structures import Camera
 
 LIDAR_SIZE: Final = (192, 256)  # width and height of depth, where an old file does not state them
@@ -206,7 +206,9 @@ def import_openexr() -> Any:
     try:
         return importlib.import_module("OpenEXR")
     except ImportError as error:
-        raise InputError("The depth of this export of Record3D is EXR; to read it, pip install OpenEXR.") from error
+        raise InputError(
+            f"The depth of this export of Record3D is EXR; to read it, {install_command('OpenEXR')}."
+        ) from error
 
 
 def read_exr(file: Path, size: tuple[int, int]) -> Float[np.ndarray, "h w"]:

@@ -304,7 +304,7 @@ def test_an_exr_of_another_size_is_named(exr_export: Path) -> None:
 
 def test_without_openexr_the_way_out_is_told(exr_export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "OpenEXR", None)
-    with pytest.raises(InputError, match="pip install OpenEXR"):
+    with pytest.raises(InputError, match=r"pip install .panrecon\[exr\]"):
         Record3D().read(exr_export)
 
 
