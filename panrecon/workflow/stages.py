@@ -24,7 +24,7 @@ class StageDefinition:
 
 STAGES: Final[dict[str, StageDefinition]] = {
     "scan": StageDefinition(
-        version=1,
+        version=2,
         reads=(),
         files=("scan.json", "classes.csv"),
         summary="reads the raw scene, registers colour to depth, checks every image and pose",
