@@ -88,7 +88,7 @@ def scores(condition: LeftOut) -> Mapping[str, Score]:
 
     return {
         "without": score(PanopticSettings(unknown_objects=False)),
-        "with": score(PanopticSettings()),
+        "with": score(PanopticSettings(unknown_objects=True)),
     }
 
 

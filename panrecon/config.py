@@ -248,7 +248,7 @@ class PanopticSettings(StageSettings):
         True, description="adds what is too thin for the fused surface, where depth images show it"
     )
     unknown_objects: bool = Field(
-        True, description="gives objects that no mask explains an id and the class `unknown`, which is not scored"
+        False, description="gives objects that no mask explains an id and the class `unknown`, which is not scored"
     )
 
 
