@@ -5,6 +5,7 @@ intrinsics of the colour camera change a little with focus and stabilisation.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import cv2
@@ -14,11 +15,13 @@ from scipy.spatial.transform import Rotation
 
 from panrecon.datasets.importers.base import SourceFrame
 from panrecon.errors import InputError
+from panrecon.io.images import read_depth, read_ids
 from panrecon.structures import Camera
 
 ARKIT_FROM_OPENCV: Final = np.diag([1.0, -1.0, -1.0, 1.0])
 MAX_INTRINSICS_DEVIATION: Final = 0.02  # of a frame's from their median, per focal length: 2 cm at the edge of 1 m
 NOTED_INTRINSICS_DEVIATION: Final = 0.0005  # from which on a note tells of it
+MILLIMETRES: Final = 1000.0  # a metre: the unit of depth images
 UNIT_TOLERANCE: Final = 0.01  # by which the length of a quaternion may differ from 1
 
 
@@ -60,6 +63,16 @@ def most_confident(
     measured = depth > 0
     best = confidence[measured].max(initial=0)
     return np.where(measured & (confidence == best), depth, np.float32(0))
+
+
+def confident_depth(file: Path, confidence: Path | None) -> Float[np.ndarray, "h w"]:
+    """The depth (m) of a PNG in millimetres where it is most confident, all of it without a map; 0 elsewhere.
+
+    Raises:
+        InputError: an image is damaged, or the two differ in size.
+    """
+    depth = read_depth(file, MILLIMETRES)
+    return most_confident(depth, read_ids(confidence), str(file)) if confidence else depth
 
 
 def median_camera(

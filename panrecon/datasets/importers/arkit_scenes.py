@@ -18,17 +18,15 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from panrecon.datasets.importers.arkit import export_notes, median_camera, most_confident, resized, sideways_notes
+from panrecon.datasets.importers.arkit import confident_depth, export_notes, median_camera, resized, sideways_notes
 from panrecon.datasets.importers.base import Source, SourceFrame
 from panrecon.datasets.importers.tum import interpolated, nearest
 from panrecon.errors import InputError, reason
-from panrecon.io.images import read_depth, read_ids
 
 COLOR: Final = "lowres_wide"
 DEPTH: Final = "lowres_depth"
 CAMERAS: Final = "lowres_wide_intrinsics"
 TRAJECTORY: Final = "lowres_wide.traj"
-MILLIMETRES: Final = 1000.0  # a metre
 MAX_POSE_DIFFERENCE: Final = 0.1  # s between a frame and the nearest pose, as in the data set's own reader
 MAX_CAMERA_DIFFERENCE: Final = 0.01  # s between a frame and its intrinsics, whose names are rounded otherwise
 
@@ -78,7 +76,7 @@ class ARKitScenes:
                 f"{index:06d}",
                 pose,
                 partial(Path, colors[time]),
-                partial(depth_in_metres, depths[time], confidences.get(time)),
+                partial(confident_depth, depths[time], confidences.get(time)),
             )
             for index, (time, pose) in enumerate(
                 zip(times.tolist(), read_poses(folder / TRAJECTORY, times), strict=True)
@@ -141,9 +139,3 @@ def read_poses(file: Path, times: Float[np.ndarray, " n"]) -> Float[np.ndarray, 
     poses = interpolated(values[:, 0], np.concatenate([positions, world_from_camera.as_quat()], axis=1), times)
     is_lost = np.abs(values[nearest(times, values[:, 0]), 0] - times) > MAX_POSE_DIFFERENCE
     return np.where(is_lost[:, None, None], np.nan, poses)
-
-
-def depth_in_metres(file: Path, confidence: Path | None) -> Float[np.ndarray, "h w"]:
-    """The depth (m) of the highest confidence in the image, all of it without a map of confidence; 0 elsewhere."""
-    depth = read_depth(file, MILLIMETRES)
-    return most_confident(depth, read_ids(confidence), str(file)) if confidence else depth

@@ -21,9 +21,9 @@ import numpy as np
 from jaxtyping import Float
 
 from panrecon.datasets.importers.arkit import (
+    confident_depth,
     export_notes,
     median_camera,
-    most_confident,
     opencv_pose,
     resized,
     sideways_notes,
@@ -32,7 +32,7 @@ from panrecon.datasets.importers.base import Source, SourceFrame
 from panrecon.datasets.poses import rigid
 from panrecon.errors import InputError
 from panrecon.io.files import read_json
-from panrecon.io.images import read_depth, read_ids, read_size
+from panrecon.io.images import read_size
 
 INTRINSICS: Final = ("fx", "fy", "cx", "cy")
 CORRECTED: Final = "Images and poses are the corrected ones; depth, of the images before, is a little off at the edges."
@@ -89,7 +89,7 @@ class Polycam:
                 name,
                 keyframe.world_from_camera,
                 partial(Path, images[time]),
-                partial(depth_in_metres, depths[time], confidences.get(time)),
+                partial(confident_depth, depths[time], confidences.get(time)),
             )
             for time, name, keyframe in zip(times, names, keyframes, strict=True)
         ]
@@ -135,9 +135,3 @@ def check_sizes(keyframes: Sequence[Keyframe], names: Sequence[str], folder: Pat
                 f"{keyframes[0].size[0]} x {keyframes[0].size[1]}; all images of a scan need one size, "
                 "remove the others."
             )
-
-
-def depth_in_metres(file: Path, confidence: Path | None) -> Float[np.ndarray, "h w"]:
-    """The depth (m) of the highest confidence in the image, all of it without a map of confidence; 0 elsewhere."""
-    depth = read_depth(file, 1000.0)
-    return most_confident(depth, read_ids(confidence), str(file)) if confidence else depth

@@ -19,9 +19,9 @@ import numpy as np
 from jaxtyping import Float
 
 from panrecon.datasets.importers.arkit import (
+    confident_depth,
     export_notes,
     median_camera,
-    most_confident,
     opencv_pose,
     resized,
     sideways_notes,
@@ -30,9 +30,8 @@ from panrecon.datasets.importers.base import Source, SourceFrame
 from panrecon.datasets.poses import rigid
 from panrecon.errors import InputError
 from panrecon.io.files import read_json
-from panrecon.io.images import read_depth, read_ids, read_size
+from panrecon.io.images import read_size
 
-MILLIMETRES: Final = 1000.0  # a metre
 NUMBERS_OF_MATRIX: Final = [0, 4, 2, 5]  # fx, fy, cx, cy of a 3 x 3 matrix by rows
 
 
@@ -71,7 +70,7 @@ class ScannerApp:
                 name,
                 pose,
                 partial(Path, images[name]),
-                partial(depth_in_metres, depths[name], confidences.get(name)),
+                partial(confident_depth, depths[name], confidences.get(name)),
             )
             for name, pose in zip(names, poses, strict=True)
         ]
@@ -103,9 +102,3 @@ def read_camera(file: Path) -> tuple[Float[np.ndarray, "4 4"], Float[np.ndarray,
             f"{file} lacks or misstates cameraPoseARFrame or intrinsics ({error}); export again."
         ) from error
     return opencv_pose(rigid(pose, f"of {file}")), intrinsics
-
-
-def depth_in_metres(file: Path, confidence: Path | None) -> Float[np.ndarray, "h w"]:
-    """The depth (m) of the highest confidence in the image, all of it without a map of confidence; 0 elsewhere."""
-    depth = read_depth(file, MILLIMETRES)
-    return most_confident(depth, read_ids(confidence), str(file)) if confidence else depth
