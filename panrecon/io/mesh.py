@@ -84,17 +84,18 @@ def read_vertices(path: Path) -> tuple[TriangleMesh, dict[str, np.ndarray]]:
 
 def _check_range_of_text(path: Path, properties: Mapping[str, np.ndarray]) -> None:
     """That the whole numbers of a file in text fit the types that it declares; they were cut to these when read."""
+    whole = [index for index, values in enumerate(properties.values()) if np.issubdtype(values.dtype, np.integer)]
     with path.open("rb") as file:
-        if b"ascii" not in file.readline() + file.readline():
-            return
         header = list(iter(lambda: file.readline().strip(), b"end_header"))
-        if not next(line for line in header if line.startswith(b"element")).startswith(b"element vertex"):
+        declared = [line for line in header if line.startswith((b"element", b"property"))]
+        of_vertices = declared[1 : 1 + len(properties)]
+        is_table = declared[0].startswith(b"element vertex") and not any(b" list " in line for line in of_vertices)
+        if b"format ascii 1.0" not in header or not is_table or not whole:
             return
-        whole = [index for index, values in enumerate(properties.values()) if np.issubdtype(values.dtype, np.integer)]
-        if not whole:
-            return
-        count = len(next(iter(properties.values())))
-        stated = np.loadtxt(file, usecols=whole, max_rows=count, ndmin=2)
+        try:
+            stated = np.loadtxt(file, usecols=whole, max_rows=len(next(iter(properties.values()))), ndmin=2)
+        except ValueError as error:
+            raise InputError(f"The mesh {path} cannot be read as PLY ({error}); write it anew.") from error
     for column, name in zip(stated.T, [list(properties)[index] for index in whole], strict=True):
         limits = np.iinfo(properties[name].dtype)
         beyond = column[(column < limits.min) | (column > limits.max)]

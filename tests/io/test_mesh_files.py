@@ -185,6 +185,14 @@ def test_an_id_in_text_that_its_type_cannot_hold_is_an_error(tmp_path: Path, kin
         read_mesh(tmp_path / "m.ply")
 
 
+def test_a_list_before_the_ids_of_a_text_does_not_stand_for_them(tmp_path: Path) -> None:
+    text = text_ply("uchar category", ["1", "2"]).replace(
+        "property uchar", "property list uchar int corners\nproperty uchar"
+    )
+    (tmp_path / "m.ply").write_text(text.replace(" 0 1 1\n", " 0 1 1 4000 1\n").replace(" 0 1 2\n", " 0 1 1 5000 2\n"))
+    read_mesh(tmp_path / "m.ply")
+
+
 @pytest.mark.parametrize("value", [2**24, 2**24 + 2])
 def test_a_float_that_skips_whole_numbers_is_no_id(value: int) -> None:
     ids = np.array([1, value], np.float32)
