@@ -121,16 +121,7 @@ class TrainingScene:
     @cached_property
     def sample(self) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
         """Vertices of every true segment, and their weights, whose sum is 1."""
-        generator = np.random.default_rng(0)
-        vertices = []
-        weights = []
-        for segment in np.unique(self.target[self.target != VOID]):
-            members = np.flatnonzero(self.target == segment)
-            count = min(SAMPLES, len(members))
-            vertices.append(generator.choice(members, count, replace=False))
-            weights.append(np.full(count, np.sqrt(min(len(members), MAX_SIZE)) / count))
-        weight = np.concatenate(weights)
-        return np.concatenate(vertices), weight / weight.sum()
+        return sampled_vertices(self.target)
 
     def terms(self, parameters: EnergyParameters) -> EnergyTerms:
         """The terms of the energy."""
@@ -169,6 +160,20 @@ class TrainingScene:
         prediction = PanopticMesh(self.scene.mesh, labels)
         transferred = transfer_labels(prediction, self.truth, Settings().quality.radius)
         return 100 * strict_scores(transferred.labels, self.truth.labels, self.scene.table)["pq"]
+
+
+def sampled_vertices(segment: Int[np.ndarray, " V"]) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Vertices of every segment (`VOID` = of none), each counting by the root of its size; weights have the sum 1."""
+    generator = np.random.default_rng(0)
+    vertices = []
+    weights = []
+    for index in np.unique(segment[segment != VOID]):
+        members = np.flatnonzero(segment == index)
+        count = min(SAMPLES, len(members))
+        vertices.append(generator.choice(members, count, replace=False))
+        weights.append(np.full(count, np.sqrt(min(len(members), MAX_SIZE)) / count))
+    weight = np.concatenate(weights)
+    return np.concatenate(vertices), weight / weight.sum()
 
 
 def solved_quality(scene: TrainingScene, parameters: EnergyParameters) -> float:

@@ -16,7 +16,7 @@ import typer
 from jaxtyping import Bool, Float, Int
 from scipy.optimize import minimize
 
-from benchmarks.label_parameters import TrainingRun, TrainingScene, read_training_scene
+from benchmarks.label_parameters import TrainingRun, TrainingScene, read_training_scene, sampled_vertices
 from benchmarks.left_out import LeftOut
 from benchmarks.results import Report, Table, text_of, write_result
 from benchmarks.scenes import DATASET, room
@@ -31,8 +31,6 @@ from panrecon.terminal import exit_on_input_error
 
 NAME: Final = "unknown_parameters"
 RUNS_FITTED: Final = ((100, 0.5), (101, 1.0), (102, 2.0))  # room and mask faults
-SAMPLES: Final = 100  # vertices of a true segment
-MAX_SIZE: Final = 3000  # vertices: a larger segment counts no more
 REGULARISATION: Final = 1e-5  # of squared weights
 MIN_IOU: Final = 0.5
 VOXEL_SIZE: Final = Settings().mesh.voxel_size
@@ -74,18 +72,8 @@ class FittedRun:
 
     def sample(self) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
         """Vertices of every true segment, and their weights, whose sum is 1."""
-        generator = np.random.default_rng(0)
         segment = np.unique(np.stack([self.truth.category, self.object_of_vertex]), axis=1, return_inverse=True)[1]
-        segment = np.where(self.truth.category == VOID, VOID, segment.reshape(-1))
-        vertices = []
-        weights = []
-        for index in np.unique(segment[segment != VOID]):
-            members = np.flatnonzero(segment == index)
-            count = min(SAMPLES, len(members))
-            vertices.append(generator.choice(members, count, replace=False))
-            weights.append(np.full(count, np.sqrt(min(len(members), MAX_SIZE)) / count))
-        weight = np.concatenate(weights)
-        return np.concatenate(vertices), weight / weight.sum()
+        return sampled_vertices(np.where(self.truth.category == VOID, VOID, segment.reshape(-1)))
 
     def pieces(self, parameters: UnknownParameters) -> Pieces:
         """The pieces that no segment explains."""

@@ -18,7 +18,7 @@ from benchmarks.labels_against_baseline import choose
 from benchmarks.measure import pipeline_steps, scores
 from benchmarks.results import Report, Table, text_of, write_result
 from benchmarks.scenes import DATASET, BenchScene, find_scenes, run_pipeline
-from benchmarks.study import RUNS, SharedOption
+from benchmarks.study import ROOMS, RUNS, SharedOption
 from panrecon.config import Settings
 from panrecon.datasets.base import dataset
 from panrecon.io.categories import read_categories
@@ -121,7 +121,7 @@ def main(
     """A table with a row for every change: the change of PQ in every scan, and of their mean."""
     with exit_on_input_error():
         of_features = RUNS / NAME / "features"
-        real = [scene for scene in find_scenes("0", RUNS, shared, of_features) if scene.kind == "real"]
+        real = [scene for scene in find_scenes("0", ROOMS, shared, of_features) if scene.kind == "real"]
         scans = [read_real_scan(scene) for scene in choose(scenes, real)]
         if not scans:
             console.print("Without real scans there is nothing to measure.", highlight=False)

@@ -62,10 +62,10 @@ def refine(
     nameless: tuple[SceneObject, ...] = ()
     if settings.unknown_objects and table.unknown != VOID:
         with progress("unknown objects", 1) as advance:
-            found = unknown_objects(mesh, evidence.votes, evidence.layout, labels, parameters)
+            unknown = unknown_objects(mesh, evidence.votes, evidence.layout, labels, parameters)
             advance(1)
-        labels = with_unknown_objects(labels, found, len(scene.objects), table)
-        nameless = found.scene_objects(table)
+        labels = with_unknown_objects(labels, unknown, len(scene.objects), table)
+        nameless = unknown.scene_objects(table)
     present = np.unique(labels.instance)
     rejected = np.setdiff1d(np.arange(len(scene.objects)), present)
     panoptic = PanopticMesh(mesh, labels)

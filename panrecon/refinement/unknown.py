@@ -14,11 +14,10 @@ from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from panrecon.geometry.mesh import mesh_edges, neighborhood_means, vertex_areas
+from panrecon.graph.association import connected
 from panrecon.graph.evidence import sums_by
 from panrecon.graph.votes import VertexVotes
 from panrecon.layout.scene import Layout
@@ -154,7 +153,7 @@ def _linked(
     links = np.concatenate([edges, stands_out[near]])
     start, end = links.T
     is_inside = is_candidate[start] & is_candidate[end] & (wall[start] == wall[end])
-    return connected(links[is_inside], is_candidate)
+    return components(links[is_inside], is_candidate)
 
 
 def _joined_to_relief(
@@ -191,7 +190,7 @@ def _without_what_stands_on_it(
     piece = piece.copy()
     inside = edges[(piece[edges[:, 0]] == piece[edges[:, 1]]) & (piece[edges[:, 0]] != VOID)]
     faces_up = (piece != VOID) & (layout.situation == Situation.UP)
-    top_of_vertex = connected(inside[faces_up[inside].all(axis=1)], faces_up)
+    top_of_vertex = components(inside[faces_up[inside].all(axis=1)], faces_up)
     tops = indices_by_group(top_of_vertex, int(top_of_vertex.max(initial=VOID)) + 1)
     large = [top for top in tops if area[top].sum() >= parameters.unknown.min_top_area]
     for top in sorted(large, key=lambda top: -float(area[top].sum())):
@@ -199,7 +198,7 @@ def _without_what_stands_on_it(
         is_top = np.zeros(len(piece), dtype=bool)
         is_top[top[np.abs(layout.height[top] - level) < parameters.voxel_size]] = True
         is_rest = (piece == piece[top[0]]) & ~is_top
-        part = connected(inside[is_rest[inside].all(axis=1)], is_rest)
+        part = components(inside[is_rest[inside].all(axis=1)], is_rest)
         count = int(part.max(initial=VOID)) + 1
         vertices = np.bincount(part[is_rest], minlength=count)
         below = np.bincount(part[is_rest], layout.height[is_rest] < level - parameters.voxel_size, minlength=count)
@@ -247,12 +246,10 @@ def _measured(
     )
 
 
-def connected(edges: Int[np.ndarray, "E 2"], is_member: Bool[np.ndarray, " V"]) -> Int[np.ndarray, " V"]:
+def components(edges: Int[np.ndarray, "E 2"], is_member: Bool[np.ndarray, " V"]) -> Int[np.ndarray, " V"]:
     """The connected component of every member, from 0; `VOID` of the others. Edges join members alone."""
-    count = len(is_member)
-    graph = csr_array((np.ones(len(edges), bool), tuple(edges.T)), (count, count))
-    _, component = connected_components(graph, directed=False)
-    result = np.full(count, VOID)
+    component, _ = connected(edges[:, 0], edges[:, 1], len(is_member))
+    result = np.full(len(is_member), VOID)
     result[is_member] = np.unique(component[is_member], return_inverse=True)[1].reshape(-1)
     return result
 
