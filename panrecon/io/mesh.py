@@ -144,7 +144,7 @@ def whole_numbers(path: Path, name: str, values: np.ndarray) -> Int[np.ndarray, 
         InputError: it is a list, or holds a value that is no whole number.
     """
     if not np.issubdtype(values.dtype, np.number):
-        raise InputError(f"The property {name!r} of {path} is a list; write one integer a vertex.")
+        raise InputError(f"The property {name!r} of {path} is a list, or a line is cut; write one integer a vertex.")
     if not np.issubdtype(values.dtype, np.integer):
         broken = ~np.isfinite(values) | (values != np.round(values))
         if broken.any():
