@@ -109,8 +109,8 @@ def object_features(
     assigned = np.flatnonzero(association.object_of_mask != VOID)
     owner = association.object_of_mask[assigned]
     iou = mask_iou(evidence, association.object_of_superface, association.count)[owner, assigned]
-    mask_count = np.bincount(owner, minlength=association.count).clip(1)
-    mean_iou = sums_by(owner, iou, association.count) / mask_count
+    weight = evidence.weight_of_mask[assigned]
+    mean_iou = sums_by(owner, weight * iou, association.count) / sums_by(owner, weight, association.count).clip(1e-9)
     contradicted = contradictions(evidence, association, parameters)
 
     def log_odds(is_contradicted: Bool[np.ndarray, "O F"]) -> Float[np.ndarray, " O"]:

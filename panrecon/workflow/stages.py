@@ -51,7 +51,7 @@ STAGES: Final[dict[str, StageDefinition]] = {
         ),
     ),
     "graph": StageDefinition(
-        version=8,
+        version=9,
         reads=("scan", "mesh", "masks"),
         files=("superfaces.npz", "graph.npz", "instances.npz", "objects.json", "votes.npz"),
         summary=(
