@@ -362,11 +362,9 @@ class Labels:
 
     def at(self, index: Int[np.ndarray, "*queries"]) -> "Labels":
         """The labels of the points `index`; an index of `VOID` gives void."""
-        known = index != VOID
-        return Labels(
-            np.where(known, self.category[index], VOID).astype(np.int32),
-            np.where(known, self.instance[index], VOID).astype(self.instance.dtype),
-        )
+        category = np.append(self.category, VOID)[index].astype(np.int32)  # the last is read by VOID
+        instance = np.append(self.instance, VOID)[index].astype(self.instance.dtype)
+        return Labels(category, instance)
 
 
 def only_things(labels: Labels, table: CategoryTable) -> Labels:

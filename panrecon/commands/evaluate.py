@@ -131,7 +131,7 @@ def evaluate_files(options: "EvaluateOptions", outputs: Mapping[str, Path | None
     settings = evaluation_settings(options, scenes)
     draws_images = outputs["html"] is not None
     results = {
-        files.name: evaluate_scene(files, scene_settings, draws_images)
+        files.name: evaluate_scene(files, scene_settings, draws_images, may_be_empty=len(scenes) > 1)
         for files, scene_settings in zip(scenes, settings, strict=True)
     }
     record = quality_record(results, settings[0], is_mesh=scenes[0].is_mesh)

@@ -16,7 +16,7 @@ from panrecon.evaluation.report.record import ObjectConfidence
 from panrecon.evaluation.scene import EvaluationSettings, SceneResult, evaluate_frames, evaluate_mesh
 from panrecon.io.graph import read_object_confidences
 from panrecon.io.ids import categories_of_ids, instances_of_ids
-from panrecon.io.mesh import label_properties, panoptic_digest, read_vertices
+from panrecon.io.mesh import EmptyMeshError, label_properties, panoptic_digest, read_vertices
 from panrecon.structures import CategoryTable, Labels, PanopticMesh, TriangleMesh
 from panrecon.terminal import console, track
 
@@ -42,14 +42,18 @@ class SceneFiles:
         return self.prediction.suffix.lower() == ".ply"
 
 
-def evaluate_scene(files: SceneFiles, settings: EvaluationSettings, draws_images: bool) -> SceneResult:
+def evaluate_scene(
+    files: SceneFiles, settings: EvaluationSettings, draws_images: bool, may_be_empty: bool = False
+) -> SceneResult:
     """The scores of a scene, and its images if they shall be drawn; logs how much of its truth is labelled.
+
+    With `may_be_empty` a predicted mesh without vertices misses all of the truth, which is logged; else it is refused.
 
     Raises:
         InputError: a file is missing or broken, or nothing in the truth is of an evaluated class.
     """
     if files.is_mesh:
-        return _evaluate_mesh(files, settings, UP if draws_images else None)
+        return _evaluate_mesh(files, settings, UP if draws_images else None, may_be_empty)
     return _evaluate_images(files, settings)
 
 
@@ -58,13 +62,15 @@ def log(text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _evaluate_mesh(files: SceneFiles, settings: EvaluationSettings, up: Float[np.ndarray, "3"] | None) -> SceneResult:
+def _evaluate_mesh(
+    files: SceneFiles, settings: EvaluationSettings, up: Float[np.ndarray, "3"] | None, may_be_empty: bool
+) -> SceneResult:
     truth = annotated_points(files.ground_truth, settings.table, files.label_map, settings.visible_only)
     if settings.by_area and not len(truth.mesh.faces):
         raise InputError(f"{files.ground_truth} is a cloud, its points have no area; leave --by-area out.")
     labelled = labelled_share(truth.labels.category, settings.table, "vertices")
     _check_truth(files, labelled, f"{labelled}")
-    prediction = _predicted_mesh(files, settings.table)
+    prediction = _predicted_mesh(files, settings.table, may_be_empty)
     digests = (panoptic_digest(prediction), panoptic_digest(truth))
     origin = np.floor(truth.mesh.vertices.min(axis=0))
     if np.abs(origin).max() > FAR:
@@ -77,11 +83,23 @@ def _moved(mesh: TriangleMesh, offset: Float[np.ndarray, "3"]) -> TriangleMesh:
     return replace(mesh, vertices=(mesh.vertices + offset).astype(np.float32))
 
 
-def _predicted_mesh(files: SceneFiles, table: CategoryTable) -> PanopticMesh:
-    mesh, properties = read_vertices(files.prediction)
+def _predicted_mesh(files: SceneFiles, table: CategoryTable, may_be_empty: bool) -> PanopticMesh:
+    try:
+        mesh, properties = read_vertices(files.prediction)
+    except EmptyMeshError:
+        if not may_be_empty:
+            raise
+        log(f"{files.name}: {files.prediction} has no vertices; all of its truth counts as missed")
+        return _nothing()
     category, instance = label_properties(files.prediction, properties)
     _log_unknown_ids(files, np.unique(category), table)
     return PanopticMesh(mesh, Labels(categories_of_ids(category, table), instances_of_ids(instance)))
+
+
+def _nothing() -> PanopticMesh:
+    """A prediction without vertices."""
+    mesh = TriangleMesh(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32), np.zeros((0, 3), np.uint8))
+    return PanopticMesh(mesh, Labels(np.zeros(0, np.int32), np.zeros(0, np.int64)))
 
 
 def _evaluate_images(files: SceneFiles, settings: EvaluationSettings) -> SceneResult:

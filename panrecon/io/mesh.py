@@ -16,6 +16,10 @@ from panrecon.structures import VOID, CategoryTable, Labels, PanopticMesh, Trian
 CATEGORY_PROPERTIES = ("category", "semantic", "label")
 
 
+class EmptyMeshError(InputError):
+    """A PLY that can be read and holds no vertices."""
+
+
 def write_mesh(path: Path, mesh: TriangleMesh) -> None:
     """Writes vertices (m), faces and vertex colours."""
     with atomic_write(path) as partial:
@@ -45,8 +49,8 @@ def read_vertices(path: Path) -> tuple[TriangleMesh, dict[str, np.ndarray]]:
     Positions keep the precision of the file: those of a map (UTM) need doubles.
 
     Raises:
-        InputError: there is no such file, it is no PLY, it has no vertices, one of them is not finite, or a property
-            holds what its type cannot.
+        InputError: there is no such file, it is no PLY, it has no vertices (an EmptyMeshError), one of them is not
+            finite, or a property holds what its type cannot.
     """
     if not path.is_file():
         raise InputError(f"The mesh {path} does not exist; name another.")
@@ -59,7 +63,7 @@ def read_vertices(path: Path) -> tuple[TriangleMesh, dict[str, np.ndarray]]:
         raise InputError(f"The mesh {path} cannot be read as PLY ({error}); write it anew.") from error
     vertices = np.asarray(getattr(loaded, "vertices", np.empty((0, 3))))
     if not len(vertices):
-        raise InputError(f"The mesh {path} has no vertices; write it anew.")
+        raise EmptyMeshError(f"The mesh {path} has no vertices; write it anew.")
     if len(vertices) != elements["vertex"]["length"]:
         stated = elements["vertex"]["length"]
         raise InputError(f"{path} is cut: it states {stated} vertices and holds {len(vertices)}; write it anew.")

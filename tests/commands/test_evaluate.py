@@ -1,5 +1,6 @@
 """`panrecon evaluate` as a user runs it: files of other programs in; tables, record and page out, or one sentence."""
 
+import base64
 import json
 import re
 import shutil
@@ -226,6 +227,14 @@ def only(record: dict[str, Any]) -> dict[str, Any]:
     return dict(scene)
 
 
+def images_of(page: Path) -> list[np.ndarray]:
+    """The images within a report."""
+    encoded = re.findall(r'data:image/\w+;base64,([^"]{30,})', page.read_text())
+    assert encoded
+    images = [cv2.imdecode(np.frombuffer(base64.b64decode(text), np.uint8), cv2.IMREAD_COLOR) for text in encoded]
+    return [np.asarray(image, dtype=int) for image in images]
+
+
 def counts(scores: dict[str, Any], protocol: str = "strict") -> dict[str, tuple[int, ...]]:
     return {n: tuple(c[key] for key in COUNTS) for n, c in scores["protocols"][protocol]["classes"].items()}
 
@@ -293,8 +302,27 @@ def test_a_scan_on_a_map_scores_as_near_the_origin(here: Path, sides: Sides, kin
     write_ply(here / "ours.ply", sides.truth, points, grid_faces(), kind, doubles)
     scene = only(record_of("-p", "theirs.ply", "-g", "ours.ply", "--html", "page.html"))
     assert_the_known_answer(scene, sides)
-    near = only(record_of("-p", "prediction.ply", "-g", "truth.ply"))
+    near = only(record_of("-p", "prediction.ply", "-g", "truth.ply", "--html", "near.html"))
     assert_allclose(scene["geometry"]["chamfer"], near["geometry"]["chamfer"], atol=1e-4)
+    for image, near_image in zip(images_of(here / "page.html"), images_of(here / "near.html"), strict=True):
+        assert (np.abs(image - near_image).max(axis=-1) > 30).mean() < 0.005
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_scene_without_vertices_in_a_batch_is_all_missed(
+    here: Path, sides: Sides, protocol: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_ply(here / "empty.ply", {n: ids[:0] for n, ids in sides.prediction.items()}, np.zeros((0, 3)))
+    scenes = ["-p", "empty.ply", "-g", "truth.ply", "-p", "prediction.ply", "-g", "truth.ply"]
+    record = record_of(*scenes, "--name", "none", "--name", "whole", "--protocol", protocol, "--html", "page.html")
+    assert "none: empty.ply has no vertices; all of its truth counts as missed" in capfd.readouterr().err
+    alone = only(record_of("-p", "prediction.ply", "-g", "truth.ply", "--protocol", protocol))
+    none, whole = record["scenes"]["none"], record["scenes"]["whole"]
+    assert whole["protocols"] == alone["protocols"]
+    assert none["void"] == none["uncovered"] == 1
+    assert not any(matched or false for matched, false, _ in counts(none, protocol).values())
+    missed = sum(count[2] for count in counts(none, protocol).values())
+    assert missed > 0 or protocol == "panoptic_lifting"  # which ignores what is void
 
 
 def test_ids_that_text_cannot_hold_are_no_score(here: Path, sides: Sides, capfd: pytest.CaptureFixture[str]) -> None:
