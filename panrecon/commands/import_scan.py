@@ -1,6 +1,5 @@
 """`panrecon import`: converts a user's scan of any known format to the layout that the pipeline reads."""
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +11,6 @@ from panrecon.terminal import console, exit_on_input_error, track
 if TYPE_CHECKING:
     from panrecon.datasets.importers.base import Importer
 
-FILE_NAMES = re.compile(r"[\w*.-]+(?:/[\w*.-]+)*(?:/|\.\w+)")  # in what an importer needs, folders end in a slash
 OWN_SCANS = Path("data") / "raw" / "own"
 
 
@@ -102,9 +100,8 @@ def unknown_format(importers: "tuple[Importer, ...]", path: Path) -> str:
     """What to say of a path that no importer recognizes: the format of which it has the largest share of the files."""
 
     def share(importer: "Importer") -> float:
-        patterns = [re.sub(r"\d+", "*", name) for name in FILE_NAMES.findall(importer.needs)]
-        present = [any(path.glob(pattern.rstrip("/"))) for pattern in patterns] if path.is_dir() else []
-        return sum(present) / max(len(present), 1)
+        present = [any(path.glob(pattern)) for pattern in importer.files] if path.is_dir() else []
+        return sum(present) / len(importer.files)
 
     nearest = max(importers, key=share)
     if share(nearest) == 0:

@@ -36,6 +36,7 @@ class ARKitScenes:
 
     name = "arkit_scenes"
     needs = f"a folder with {COLOR}/, {DEPTH}/, {CAMERAS}/ and {TRAJECTORY}, a scene of ARKitScenes"
+    files = (COLOR, DEPTH, CAMERAS, TRAJECTORY)
 
     def recognise(self, path: Path) -> str | None:
         """Names the trajectory, where there is one beside colour and depth; else None."""

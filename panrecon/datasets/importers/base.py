@@ -79,6 +79,10 @@ class Importer(Protocol):
     def needs(self) -> str:
         """The files of a scan of this format on disk, in one clause."""
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Glob patterns of these files and folders in the scan's folder; the nearest format has most of its own."""
+
     def recognise(self, path: Path) -> str | None:
         """Why `path` is of this format, in one clause; None where it is not. Reads names and a few bytes only."""
 

@@ -51,6 +51,7 @@ class Colmap:
 
     name = "colmap"
     needs = "a folder with images/, a model in sparse/, and depth/ or stereo/depth_maps/"
+    files = ("images", "sparse", "depth", "stereo/depth_maps")
 
     def recognise(self, path: Path) -> str | None:
         """Names the model's file, where there is one beside images/; else None."""

@@ -62,6 +62,7 @@ class Frames:
 
     name = "frames"
     needs = "a folder with frame-000000.color.png, .depth.png and .pose.txt, or with folders of them (7-Scenes)"
+    files = ("frame-*.color.png", "frame-*.depth.png", "frame-*.pose.txt")
 
     def recognise(self, path: Path) -> str | None:
         """Names a frame's pose file, where there is one and no scan.yaml describes the folder; else None."""

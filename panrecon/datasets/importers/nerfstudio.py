@@ -42,6 +42,7 @@ class Nerfstudio:
 
     name = "nerfstudio"
     needs = f"a folder with {NAME} whose frames have a depth_file_path"
+    files = (NAME,)
 
     def recognise(self, path: Path) -> str | None:
         """Names transforms.json, where the folder holds it or the path is it; else None."""

@@ -72,6 +72,7 @@ class Plain:
 
     name = "plain"
     needs = f"a folder with a {NAME}"
+    files = (NAME,)
 
     def recognise(self, path: Path) -> str | None:
         """Names scan.yaml, where the folder holds it; else None."""

@@ -53,6 +53,7 @@ class Polycam:
 
     name = "polycam"
     needs = "a folder with keyframes/, the raw data export of Polycam's developer mode, unpacked"
+    files = ("keyframes",)
 
     def recognise(self, path: Path) -> str | None:
         """Names keyframes/, where it has cameras; else None."""

@@ -149,6 +149,7 @@ class Record3D:
 
     name = "record3d"
     needs = "a Record3D recording: an .r3d file, or a folder with its metadata and rgbd/"
+    files = ("metadata*", "rgbd")
 
     def recognise(self, path: Path) -> str | None:
         """Says by which files it is a recording or an EXR export; else None."""

@@ -33,6 +33,7 @@ class Redwood:
 
     name = "redwood"
     needs = "a folder with color/ (or image/, rgb/), depth/ and a trajectory in a .log file"
+    files = ("color", "image", "rgb", "depth", "*.log")
 
     def recognise(self, path: Path) -> str | None:
         """Names the images and the trajectory, where the folder has both and depth/; else None."""

@@ -28,6 +28,7 @@ class Replica:
 
     name = "replica"
     needs = f"a folder with results/frame*.jpg, results/depth*.png and traj.txt, and {CAMERA_FILE} in or beside it"
+    files = ("results/frame*.jpg", "results/depth*.png", "traj.txt", CAMERA_FILE)
 
     def recognise(self, path: Path) -> str | None:
         """Names traj.txt and the images, where the folder has both; else None."""

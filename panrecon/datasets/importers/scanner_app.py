@@ -40,6 +40,7 @@ class ScannerApp:
 
     name = "3d_scanner_app"
     needs = "a folder with frame_00000.jpg and .json and depth_00000.png, 3D Scanner App's export of all data"
+    files = ("frame_*.jpg", "frame_*.json", "depth_*.png")
 
     def recognise(self, path: Path) -> str | None:
         """Names a frame, where there are image, camera and depth of one number; else None."""

@@ -53,6 +53,7 @@ class Sens:
 
     name = "sens"
     needs = "a .sens file of ScanNet"
+    files = ("*.sens",)
 
     def recognise(self, path: Path) -> str | None:
         """Names the .sens file; None where there is not just one."""

@@ -52,6 +52,7 @@ class Stray:
 
     name = "stray"
     needs = "a Stray Scanner folder with rgb.mp4, odometry.csv, camera_matrix.csv and depth/"
+    files = ("rgb.mp4", "odometry.csv", "camera_matrix.csv", "depth")
 
     def recognise(self, path: Path) -> str | None:
         """Names rgb.mp4 and odometry.csv, where the folder has both; else None."""

@@ -40,6 +40,7 @@ class Tum:
 
     name = "tum"
     needs = f"a folder with {', '.join(COLUMNS)}"
+    files = tuple(COLUMNS)
 
     def recognise(self, path: Path) -> str | None:
         """Names the three lists, where the folder has all; else None."""

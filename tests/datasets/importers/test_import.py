@@ -199,6 +199,7 @@ def test_every_layout_is_known_by_its_own_importer_alone(tmp_path: Path, layout:
         (["results/frame000000.jpg", "results/depth000000.png"], "replica"),
         (["frame_00000.jpg", "frame_00000.json"], "3d_scanner_app"),
         (["lowres_wide/1.png", "lowres_depth/1.png"], "arkit_scenes"),
+        (["metadata.json"], "record3d"),
     ],
 )
 def test_a_folder_that_lacks_a_file_is_told_its_nearest_format(tmp_path: Path, files: list[str], nearest: str) -> None:
