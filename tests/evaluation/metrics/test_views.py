@@ -1,6 +1,7 @@
 """View quality: known answers and the definition, pixel by pixel."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
@@ -66,3 +67,11 @@ def test_views_count_alike_and_depth_where_there_is_one() -> None:
     actual = mean_view_quality(views)
     assert_allclose([actual.psnr, actual.ssim, actual.depth_l1], [25, 0.6, 0.1])
     assert np.isnan(mean_view_quality([]).psnr)
+
+
+@pytest.mark.parametrize(("height", "is_defined"), [(6, False), (7, True)])
+def test_images_smaller_than_its_window_have_no_ssim(height: int, is_defined: bool) -> None:
+    color, depth = np.zeros((height, 8, 3), np.uint8), np.ones((height, 8), np.float32)
+    quality = view_quality(color, color, depth, depth)
+    assert np.isfinite(quality.ssim) == is_defined
+    assert quality.depth_l1 == 0
