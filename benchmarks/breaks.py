@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -10,12 +10,15 @@ from typing import Any, Final
 import cv2
 import numpy as np
 from jaxtyping import Float
+from scipy.spatial.transform import Rotation
 
 from panrecon.datasets.label_images import in_order
 from panrecon.datasets.poses import read_matrix
-from panrecon.geometry.projective import FLIP
+from panrecon.geometry.projective import FLIP, nearest_pixel, pixel_directions, project, unproject
+from panrecon.geometry.trajectory import poses_at
 from panrecon.io.files import write_text
 from panrecon.io.images import read_color, write_image
+from panrecon.structures import Camera
 
 Matrix = Float[np.ndarray, "4 4"]
 
@@ -114,8 +117,7 @@ def change_depth(scene: Path, names: Sequence[str], change: Callable[[np.ndarray
     """Replaces the depth images of these frames by a function of the stored values."""
     for name in names:
         path = scene / "depth" / f"{name}.png"
-        raw = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        assert raw is not None
+        raw = image_of(path)
         path.unlink()
         cv2.imwrite(str(path), change(raw))
 
@@ -142,6 +144,11 @@ def change_color(scene: Path, names: Sequence[str], change: Callable[[np.ndarray
 def shift_color(scene: Path, right: int, down: int) -> None:
     """Shifts all colour images by so many pixels, around the edges."""
     change_color(scene, names_of(scene), lambda image: np.roll(image, (down, right), (0, 1)))
+
+
+def turn_color(scene: Path) -> None:
+    """Turns all colour images by 180 degrees, as programs do that take EXIF's orientation literally."""
+    change_color(scene, names_of(scene), lambda image: image[::-1, ::-1])
 
 
 def blur_color(scene: Path) -> None:
@@ -184,6 +191,74 @@ def state_sizes(scene: Path) -> None:
     )
 
 
+def interpolate_poses(scene: Path, frames_late: Callable[[Float[np.ndarray, " n"]], Float[np.ndarray, " n"]]) -> None:
+    """Writes the pose of so many frames before, a function of the share of the scan that is over, for every image."""
+    names = names_of(scene)
+    poses = np.stack(list(poses_of(scene).values()))
+    index = np.arange(len(names), dtype=np.float64)
+    late = poses_at(poses, np.clip(index - frames_late(index / max(len(names) - 1, 1)), 0, len(names) - 1))
+    write_poses(scene, dict(zip(names, late, strict=True)))
+
+
+def reorder_quaternions(pose: Matrix) -> Matrix:
+    """The pose that a reader of x, y, z, w makes of a quaternion that was written as w, x, y, z."""
+    x, y, z, w = Rotation.from_matrix(pose[:3, :3]).as_quat()
+    result = pose.copy()
+    result[:3, :3] = Rotation.from_quat([w, x, y, z]).as_matrix()
+    return result
+
+
+def scale_shift(pose: Matrix, factor: float) -> Matrix:
+    """The pose in another unit."""
+    result = pose.copy()
+    result[:3, 3] *= factor
+    return result
+
+
+def measure_along_rays(scene: Path) -> None:
+    """Turns depth along the optical axis into depth along every pixel's ray."""
+    names = names_of(scene)
+    height, width = image_of(scene / "depth" / f"{names[0]}.png").shape
+    matrix = read_matrix(scene / "intrinsic" / "intrinsic_depth.txt")
+    camera = Camera(width, height, matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2])
+    lengths = np.linalg.norm(pixel_directions(camera), axis=-1)
+    change_depth(scene, names, lambda raw: np.clip(np.rint(raw * lengths), 0, 65535).astype(np.uint16))
+
+
+def image_of(path: Path) -> np.ndarray:
+    """An image as it is stored."""
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert image is not None
+    return image
+
+
+def unregister_depth(scene: Path, metres: float, focal: float) -> None:
+    """Depth as a camera sees it that stands so far left of the colour camera and has another focal length."""
+    names = names_of(scene)
+    matrix = read_matrix(scene / "intrinsic" / "intrinsic_depth.txt")
+    height, width = image_of(scene / "depth" / f"{names[0]}.png").shape
+    camera = Camera(width, height, matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2])
+    other = replace(camera, fx=camera.fx * focal, fy=camera.fy * focal)
+
+    def seen_from_beside(raw: np.ndarray) -> np.ndarray:
+        points = unproject(camera, raw.astype(np.float64))[raw > 0]
+        points[:, 0] += metres * 1000
+        pixels, z = project(other, points)
+        column, row, inside = nearest_pixel(other, pixels)
+        result = np.zeros_like(raw)
+        order = np.argsort(-z[inside], kind="stable")  # the nearest is written last
+        result[row[inside][order], column[inside][order]] = np.rint(z[inside][order]).astype(raw.dtype)
+        return np.where(result > 0, result, cv2.medianBlur(result, 3))
+
+    change_depth(scene, names, seen_from_beside)
+    depth_from_color = np.eye(4)
+    depth_from_color[0, 3] = -metres
+    change_poses(scene, lambda pose: pose @ depth_from_color)
+    matrix[[0, 1], [0, 1]] *= focal
+    for kind in BOTH:  # as people state them who take one camera for the other
+        write_matrix(scene / "intrinsic" / f"intrinsic_{kind}.txt", matrix)
+
+
 def keep(scene: Path, is_kept: Callable[[int, int], bool]) -> None:
     """Removes the frames for which `is_kept`(frame index, number of frames) is false."""
     names = names_of(scene)
@@ -201,10 +276,22 @@ def _half_world(scene: Path) -> None:
 
 BOTH: Final = ("color", "depth")
 ALIGNMENT: Final = "colour-depth alignment"
+CONVENTION: Final = "pose convention"
 BREAKS: Final = (
-    Break("world to camera", "pose convention", partial(change_poses, change=np.linalg.inv)),
-    Break("OpenGL axes", "pose convention", partial(change_poses, change=lambda pose: pose @ FLIP)),
-    Break("both of these", "pose convention", partial(change_poses, change=lambda pose: np.linalg.inv(pose @ FLIP))),
+    Break("world to camera", CONVENTION, partial(change_poses, change=np.linalg.inv)),
+    Break("OpenGL axes", CONVENTION, partial(change_poses, change=lambda pose: pose @ FLIP)),
+    Break("both of these", CONVENTION, partial(change_poses, change=lambda pose: np.linalg.inv(pose @ FLIP))),
+    Break("quaternions begin with w", CONVENTION, partial(change_poses, change=reorder_quaternions)),
+    Break(
+        "poses half a frame late", "time offset", lambda scene: interpolate_poses(scene, lambda over: 0.5 + 0 * over)
+    ),
+    Break(
+        "poses 4 frames late at the end", "time offset", lambda scene: interpolate_poses(scene, lambda over: 4 * over)
+    ),
+    Break("poses in millimetres", "pose scale", partial(change_poses, change=partial(scale_shift, factor=1000.0))),
+    Break("depth along the ray", "depth direction", measure_along_rays),
+    Break("colour upside down", "colour orientation", turn_color),
+    Break("depth camera 4 cm beside", ALIGNMENT, partial(unregister_depth, metres=0.04, focal=1.1)),
     Break("poses 1 frame late", "time offset", partial(offset_poses, frames=1)),
     Break("poses 3 frames early", "time offset", partial(offset_poses, frames=-3)),
     Break("depth in 1/5000 m", "depth scale", partial(rescale_depth, factor=5.0)),

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from panrecon.errors import InputError, reason
-from panrecon.structures import Axes, PosesAre
+from panrecon.structures import Axes, DepthAlong, PosesAre, QuaternionOrder
 
 # Settings of earlier versions, by what they are called today.
 RENAMED: Final[dict[str, str]] = {
@@ -99,9 +99,25 @@ class ScanSettings(StageSettings):
     )
     poses_are: PosesAre = Field("camera_to_world", description="what the pose files hold")
     axes: Axes = Field("opencv", description="of the poses' cameras; opengl: y up, z backward")
-    pose_offset: int = Field(0, description="an image has the pose of the file so many frames later")
+    quaternions: QuaternionOrder = Field(
+        "xyzw", description="order in the files that poses were made of; wxyz: w came first but was read last"
+    )
+    pose_scale: PositiveFloat = Field(1.0, description="metres of a unit of the poses; 0.001 for millimetres")
+    pose_offset: float = Field(
+        0.0, description="an image has the pose of the file so many frames later; between two it is interpolated"
+    )
+    pose_drift: float = Field(
+        0.0, description="frames by which pose_offset is larger at the last image than at the first"
+    )
+    depth_along: DepthAlong = Field("axis", description="what depth is measured along: the optical axis, or every ray")
     color_offset: tuple[float, float] = Field(
         (0.0, 0.0), description="colour lies so far right and down of where its intrinsics say, pixels"
+    )
+    color_turned: Literal[0, 90, 180, 270] = Field(
+        0, description="colour images are turned counter-clockwise by so many degrees when they are read"
+    )
+    color_position: tuple[float, float, float] | None = Field(
+        None, description="of the colour camera in the depth camera's frame, m; default: as the scene's files state"
     )
     color_intrinsics: Intrinsics | None = Field(
         None, description="fx, fy, cx, cy of the colour images, pixels; default: as the scene's files state"

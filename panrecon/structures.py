@@ -21,6 +21,8 @@ UNKNOWN: Final = "unknown"  # the class of objects that no class of the prompts 
 UNKNOWN_ID: Final = 65535  # its id in files: the last that a 16-bit label image holds, which no other table takes
 BACKGROUND_CLASSES: Final = ("sky",)  # images show them, but no surface has them
 PosesAre = Literal["camera_to_world", "world_to_camera"]
+QuaternionOrder = Literal["xyzw", "wxyz"]  # of files of poses: wxyz begins with the real part
+DepthAlong = Literal["axis", "ray"]  # what depth images measure along: the optical axis, or every pixel's own ray
 Axes = Literal["opencv", "opengl"]  # of a camera: x right, y down, z forward; or x right, y up, z backward
 
 
@@ -64,7 +66,8 @@ class Scan:
     """A posed RGB-D sequence; colour is registered to depth, so that one `camera` sees both.
 
     `source_camera` is that of the colour images as recorded: precomputed detections and features lie on its pixels.
-    `source_from_camera` is its pose relative to `camera`, None where they coincide; only a raw scan may have another.
+    `source_from_camera` is its pose relative to `camera`, None where they coincide; only a raw scan may have another,
+    and images that have to be turned by `source_turned` degrees counter-clockwise when they are read.
     """
 
     scene: str
@@ -73,11 +76,13 @@ class Scan:
     depth_scale: float  # depth image units per metre
     frames: tuple[Frame, ...]
     source_from_camera: Float[np.ndarray, "4 4"] | None = None
+    source_turned: int = 0
 
     @property
     def needs_registration(self) -> bool:
-        """Whether colour has to be resampled to lie on depth."""
-        return self.source_camera != self.camera or self.source_from_camera is not None
+        """Whether colour has to be turned or resampled to lie on depth."""
+        is_elsewhere = self.source_camera != self.camera or self.source_from_camera is not None
+        return is_elsewhere or self.source_turned != 0
 
     @property
     def poses(self) -> Float[np.ndarray, "n 4 4"]:

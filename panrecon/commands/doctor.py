@@ -1,6 +1,6 @@
 """`panrecon doctor`: what is wrong with a scan, found in seconds, before anything long is computed from it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +10,7 @@ from panrecon.terminal import console, exit_on_input_error, track
 
 if TYPE_CHECKING:
     from panrecon.config import ScanSettings
-    from panrecon.diagnosis.alignment import ColorDepthPair
+    from panrecon.diagnosis.alignment import ColorDepthAlignment, ColorDepthPair
     from panrecon.diagnosis.finding import Finding
     from panrecon.diagnosis.parameters import (
         AlignmentParameters,
@@ -73,9 +73,9 @@ def diagnose(
     import numpy as np
 
     from panrecon.datasets.scannet.dataset import ScanNet
-    from panrecon.diagnosis.alignment import color_depth_alignment
+    from panrecon.diagnosis.alignment import turn_gain
     from panrecon.diagnosis.examine import examine
-    from panrecon.diagnosis.findings.cameras import alignment_finding
+    from panrecon.diagnosis.findings.cameras import orientation_finding
     from panrecon.diagnosis.findings.poses import lost_poses_finding
     from panrecon.diagnosis.parameters import DiagnosisParameters
     from panrecon.diagnosis.pose_hypotheses import RawPoses
@@ -92,6 +92,10 @@ def diagnose(
     findings = [lost_poses_finding(lost, len(pose_of_name), settings.skip_invalid_poses)]
     findings += image_size_findings_of(scan, parameters.image_size)
     scan = reader.scan(folder, repaired(lenient, findings))
+    pairs = read_color_depth_pairs(scan, list(scan.frames), parameters.alignment)
+    orientation = orientation_finding(turn_gain(pairs, parameters.alignment), settings.color_turned, parameters)
+    findings += [orientation] if orientation else []
+    scan = reader.scan(folder, repaired(lenient, findings))
     sample = read_sample(scan, parameters.sample)
     index_of_name = {name: index for index, name in enumerate(pose_of_name)}
     pose_of_frame = np.array([index_of_name[name] for name in sample.names])
@@ -99,13 +103,39 @@ def diagnose(
     cameras = (scan.camera, scan.source_camera)
     of_sample, sound = examine(sample, raw_poses, cameras, repaired(lenient, findings), parameters)
     findings += of_sample
-    repaired_settings = repaired(lenient, findings)
-    scan = reader.scan(folder, repaired_settings)
-    frames = [frame for frame in scan.frames if frame.name in sound.names]
-    pairs = read_color_depth_pairs(scan, frames, parameters.alignment)
-    alignment = color_depth_alignment(pairs, scan.camera, parameters.alignment)
-    offset = repaired_settings.color_offset
-    return [*findings, alignment_finding(alignment, scan.camera, scan.source_camera, offset, parameters.alignment)]
+    return [*findings, diagnose_alignment(folder, repaired(lenient, findings), set(sound.names), parameters)]
+
+
+def diagnose_alignment(
+    folder: Path, settings: "ScanSettings", names: Collection[str], parameters: "DiagnosisParameters"
+) -> "Finding":
+    """Whether colour lies on depth in the frames of these names; of several repairs that which aligns edges best."""
+    from dataclasses import replace
+
+    from panrecon.datasets.scannet.dataset import ScanNet
+    from panrecon.diagnosis.alignment import color_depth_alignment
+    from panrecon.diagnosis.findings.cameras import POSITION, alignment_findings, color_position
+
+    def alignment_at(settings: "ScanSettings") -> "tuple[Scan, ColorDepthAlignment | None]":
+        scan = ScanNet().scan(folder, settings)
+        frames = [frame for frame in scan.frames if frame.name in names]
+        pairs = read_color_depth_pairs(scan, frames, parameters.alignment)
+        return scan, color_depth_alignment(pairs, scan.camera, parameters.alignment)
+
+    def tried(finding: "Finding") -> "tuple[float, Finding]":
+        """How well edges correlate at best after a repair, and the finding, its position measured once more."""
+        scan, alignment = alignment_at(repaired(settings, [finding]))
+        if alignment is None or finding.repair is None:
+            return 0.0, finding
+        is_beside = POSITION in finding.repair
+        again = {POSITION: color_position(alignment, scan)} if is_beside else {}
+        return alignment.peak, replace(finding, repair={**finding.repair, **again})
+
+    scan, alignment = alignment_at(settings)
+    alternatives = alignment_findings(alignment, scan, settings, parameters)
+    if len(alternatives) == 1 or alternatives[0].severity != "wrong":
+        return alternatives[0]
+    return max((tried(finding) for finding in alternatives), key=lambda outcome: outcome[0])[1]
 
 
 def repaired(settings: "ScanSettings", findings: "list[Finding]") -> "ScanSettings":
@@ -150,9 +180,10 @@ def read_small_frame(scan: "Scan", frame: "Frame", parameters: "SampleParameters
     """A frame at low resolution, its colour reduced while it is decoded."""
     from panrecon.diagnosis.sample import color_reduction, small_frame
     from panrecon.io.images import read_depth, read_small_gray
+    from panrecon.io.scan import turned
 
     depth = read_depth(frame.depth, scan.depth_scale)
-    gray = read_small_gray(frame.color, color_reduction(scan.source_camera, parameters))
+    gray = turned(read_small_gray(frame.color, color_reduction(scan.source_camera, parameters)), scan.source_turned)
     return small_frame(depth, gray, parameters)
 
 
@@ -161,14 +192,13 @@ def read_color_depth_pairs(
 ) -> "list[ColorDepthPair]":
     """Evenly spaced frames with their colour as the depth camera should see it."""
     from panrecon.diagnosis.alignment import color_depth_pair
-    from panrecon.io.images import read_color, read_depth
-    from panrecon.io.scan import registered
+    from panrecon.io.scan import read_frame_depth, read_source_image, registered
     from panrecon.threads import parallel_map
     from panrecon.visualization import evenly_spaced
 
     def read(frame: "Frame") -> "ColorDepthPair":
-        depth = read_depth(frame.depth, scan.depth_scale)
-        return color_depth_pair(depth, registered(scan, read_color(frame.color), depth), parameters)
+        depth = read_frame_depth(scan, frame)
+        return color_depth_pair(depth, registered(scan, read_source_image(scan, frame), depth), parameters)
 
     return list(parallel_map(read, [frames[index] for index in evenly_spaced(len(frames), parameters.frames)]))
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 
 from panrecon.diagnosis.parameters import (
     CoverageParameters,
@@ -12,9 +12,9 @@ from panrecon.diagnosis.parameters import (
     DiagnosisParameters,
     GapParameters,
 )
-from panrecon.diagnosis.reprojection import neighbour_agreement
+from panrecon.diagnosis.reprojection import neighbour_agreement, reproject
 from panrecon.diagnosis.sample import Sample
-from panrecon.geometry.projective import transform
+from panrecon.geometry.projective import invert
 
 
 @dataclass(frozen=True)
@@ -26,29 +26,45 @@ class Coverage:
 
 
 def coverage(sample: Sample, parameters: CoverageParameters = CoverageParameters()) -> Coverage:
-    """How much of the surface, counted in cells of a grid, several frames see."""
-    cell, frame_index = _observations(sample, parameters.cell_size)
-    _, start, count = np.unique(cell, return_index=True, return_counts=True)
-    if not len(count):
+    """How much of the surface several frames see: which frames see some points of every frame again.
+
+    A point stands for the surface that its pixel covers, shared by the frames that see it.
+    """
+    frames = _evenly_spaced(len(sample), parameters.max_frames)
+    points, origin = [], []
+    for frame_index in frames:
+        measured = sample.points[frame_index]
+        measured = measured[measured[:, 2] > 0][:: max(sample.points_per_frame // parameters.points_per_frame, 1)]
+        points.append(measured)
+        origin.append(np.full(len(measured), frame_index))
+    camera_points, first_seen = np.concatenate(points).astype(np.float64), np.concatenate(origin)
+    if not len(camera_points):
         return Coverage(0.0, 0.0)
-    interval = frame_index[start + count - 1] - frame_index[start]
-    covered = float((count >= parameters.min_frames).mean())
-    return Coverage(covered, float((interval > parameters.revisit * len(sample)).mean()))
+    poses = sample.poses[first_seen]
+    world = np.einsum("pij,pj->pi", poses[:, :3, :3], camera_points) + poses[:, :3, 3]
+    count = np.zeros(len(world))
+    earliest, latest = first_seen.copy(), first_seen.copy()
+    for frame_index in range(len(sample)):
+        is_seen = _sees(sample, frame_index, world, parameters.depth_tolerance) | (first_seen == frame_index)
+        count += is_seen
+        earliest[is_seen] = np.minimum(earliest[is_seen], frame_index)
+        latest[is_seen] = np.maximum(latest[is_seen], frame_index)
+    area = camera_points[:, 2] ** 2 / count
+    is_covered = count >= parameters.min_frames
+    is_revisited = latest - earliest > parameters.revisit * len(sample)
+    return Coverage(*(float(area[chosen].sum() / area.sum()) for chosen in (is_covered, is_revisited)))
 
 
-def _observations(sample: Sample, cell_size: float) -> tuple[Int[np.ndarray, " s"], Int[np.ndarray, " s"]]:
-    """Every cell that a frame sees, once a frame, sorted by cell and then by frame; and the frame's index."""
-    cells: list[Float[np.ndarray, "c 3"]] = []
-    frame_indices: list[Int[np.ndarray, " c"]] = []
-    for frame_index, points in enumerate(sample.points):
-        measured = points[points[:, 2] > 0].astype(np.float64)
-        seen = np.unique(np.floor(transform(sample.poses[frame_index], measured) / cell_size), axis=0)
-        cells.append(seen)
-        frame_indices.append(np.full(len(seen), frame_index))
-    _, cell_index = np.unique(np.concatenate(cells), axis=0, return_inverse=True)
-    frame_index_of = np.concatenate(frame_indices)
-    order = np.lexsort((frame_index_of, cell_index.ravel()))
-    return cell_index.ravel()[order], frame_index_of[order]
+def _sees(
+    sample: Sample, frame_index: int, world: Float[np.ndarray, "p 3"], tolerance: float
+) -> Bool[np.ndarray, " p"]:
+    """Which points of the world (m) lie on the surface that a frame measures."""
+    seen = reproject(world, invert(sample.poses[frame_index]), sample.camera, sample.frames[frame_index].depth)
+    return (seen.measured > 0) & (np.abs(seen.measured - seen.depth) < tolerance * seen.depth)
+
+
+def _evenly_spaced(count: int, at_most: int) -> list[int]:
+    return sorted({int(index) for index in np.linspace(0, count - 1, at_most)})
 
 
 @dataclass(frozen=True)
@@ -78,15 +94,23 @@ def missing_numbers(names: Sequence[str], parameters: GapParameters = GapParamet
     return [int(index) for index in np.flatnonzero(steps >= parameters.missing_steps * np.median(steps))]
 
 
-def scene_extent(sample: Sample, parameters: DepthScaleParameters = DepthScaleParameters()) -> float:
-    """The longest side (m) of the box around what was measured, without stray points; 0 without frames."""
-    if not len(sample):
-        return 0.0
+@dataclass(frozen=True)
+class SceneSize:
+    """The longest side (m) of the box around what was measured, without stray points, and the median depth (m)."""
+
+    extent: float
+    median_depth: float
+
+
+def scene_size(sample: Sample, parameters: DepthScaleParameters = DepthScaleParameters()) -> SceneSize:
+    """How large and how far away the scene is; 0 without frames or without depth."""
+    if not len(sample) or not (sample.points[..., 2] > 0).any():
+        return SceneSize(0.0, 0.0)
     points = [
         points[::10] @ pose[:3, :3].T + pose[:3, 3] for points, pose in zip(sample.points, sample.poses, strict=True)
     ]
     joined = np.concatenate(points)
-    if not len(joined):
-        return 0.0
     percentiles = [parameters.extent_percentile, 100 - parameters.extent_percentile]
-    return float(np.ptp(np.percentile(joined, percentiles, axis=0), axis=0).max())
+    extent = float(np.ptp(np.percentile(joined, percentiles, axis=0), axis=0).max())
+    depth = sample.points[..., 2]
+    return SceneSize(extent, float(np.median(depth[depth > 0])))

@@ -1,7 +1,7 @@
 """All checks on a sample of a scan, each on the sample as the checks before it have repaired it."""
 
 from panrecon.config import ScanSettings
-from panrecon.diagnosis.coverage import coverage, gaps, scene_extent
+from panrecon.diagnosis.coverage import coverage, gaps, scene_size
 from panrecon.diagnosis.depth import valid_depth
 from panrecon.diagnosis.finding import Finding
 from panrecon.diagnosis.findings.coverage import coverage_finding, gaps_finding
@@ -12,7 +12,7 @@ from panrecon.diagnosis.findings.frames import (
     stuck_poses_finding,
     valid_depth_finding,
 )
-from panrecon.diagnosis.findings.poses import pose_findings
+from panrecon.diagnosis.findings.poses import pose_findings, trusted_hypothesis
 from panrecon.diagnosis.images import compare_neighbours
 from panrecon.diagnosis.parameters import DiagnosisParameters
 from panrecon.diagnosis.pose_continuity import pose_jumps, stuck_poses
@@ -33,12 +33,21 @@ def examine(
     `cameras` are those of the whole depth and colour images, `settings` those that the sample was read with. Frames
     with stuck or jumping poses or without depth do not count in the checks after.
     """
-    stated = PoseHypothesis(settings.poses_are, settings.axes, settings.pose_offset)
+    stated = PoseHypothesis(
+        settings.poses_are,
+        settings.axes,
+        settings.quaternions,
+        settings.pose_scale,
+        settings.pose_offset,
+        settings.pose_drift,
+        depth_along=settings.depth_along,
+    )
     search = search_poses(sample, raw_poses, stated, settings.depth_scale, parameters)
-    posed = apply_hypothesis(sample, raw_poses, search.best)
-    extent = scene_extent(posed, parameters.depth_scale)
-    findings = pose_findings(search, cameras, settings.depth_scale, extent, parameters)
-    if any(finding.check == "poses" and finding.severity == "wrong" for finding in findings):
+    size = scene_size(apply_hypothesis(sample, raw_poses, search.best.hypothesis), parameters.depth_scale)
+    findings = pose_findings(search, cameras, settings, size, parameters)
+    trusted = trusted_hypothesis(search, findings)
+    posed = apply_hypothesis(sample, raw_poses, trusted.hypothesis)
+    if trusted.fit < parameters.pose_search.min_fit and trusted.overlap >= parameters.pose_search.min_overlap:
         # The other checks compare frames by their poses.
         depth = valid_depth(posed, parameters.valid_depth)
         return [*findings, valid_depth_finding(depth, posed.names, parameters.valid_depth)], posed
@@ -55,7 +64,8 @@ def _sound_frames(sample: Sample, parameters: DiagnosisParameters) -> tuple[Samp
     depth = valid_depth(sample, parameters.valid_depth)
     empty = valid_depth_finding(depth, sample.names, parameters.valid_depth)
     sample = _without(sample, empty)
-    jumping = pose_jumps_finding(pose_jumps(sample, parameters), sample.names, parameters.pose_jumps)
+    jumps = pose_jumps(sample, parameters)
+    jumping = pose_jumps_finding(jumps, sample.names, parameters.pose_jumps, parameters.confidence)
     return _without(sample, jumping), [stuck, empty, jumping]
 
 
@@ -73,7 +83,7 @@ def _view_findings(
 
 def _without(sample: Sample, finding: Finding) -> Sample:
     """The frames that a finding's repair does not leave out."""
-    skipped = set(finding.skipped_frames)
+    skipped = set(finding.skipped_frames) if finding.severity == "wrong" else set()
     if not skipped:
         return sample
     return sample.subset([index for index, name in enumerate(sample.names) if name not in skipped])

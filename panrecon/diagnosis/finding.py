@@ -1,8 +1,12 @@
 """What a check reports, and the settings that several reports ask for together."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+import numpy as np
+
+from panrecon.diagnosis.parameters import ConfidenceParameters
 
 Severity = Literal["fine", "note", "wrong"]
 SKIP = "scan.skip_frames"
@@ -12,7 +16,9 @@ SKIP = "scan.skip_frames"
 class Finding:
     """One check's result: `sentence` states the measured value, `effect` what it does to the reconstruction.
 
-    `repair` maps full names of settings to values that repair it; None where no setting does.
+    `repair` maps full names of settings to values that repair it; None where no setting does. `confidence` in [0, 1] is
+    that what the sentence says is so, by the `evidence` for it (None where it is plain); what is not trusted is a note,
+    and never repaired.
     """
 
     check: str
@@ -20,11 +26,23 @@ class Finding:
     sentence: str
     effect: str = ""
     repair: Mapping[str, Any] | None = None
+    confidence: float = 1.0
+    evidence: float | None = None
 
     @property
     def skipped_frames(self) -> tuple[str, ...]:
         """Names of the frames that the repair leaves out."""
         return tuple((self.repair or {}).get(SKIP, ()))
+
+
+def suspicion(finding: Finding, evidence: float, parameters: ConfidenceParameters = ConfidenceParameters()) -> Finding:
+    """The finding, wrong or noted by the confidence that the evidence for it gives; its check names the model."""
+    offset, slope = parameters.models[finding.check]
+    confidence = float(1 / (1 + np.exp(-(offset + slope * evidence))))
+    is_trusted = confidence >= parameters.trusted
+    sentence = finding.sentence if is_trusted else f"{finding.sentence} Confidence {confidence:.0%}: look yourself."
+    severity: Severity = "wrong" if is_trusted else "note"
+    return replace(finding, severity=severity, sentence=sentence, confidence=confidence, evidence=evidence)
 
 
 def repairs(findings: Iterable[Finding]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ real one) and what the breaks of `benchmarks/breaks.py` make of them, measured b
 others were set by hand on the same scans; ranges are what makes sense, not what was tried.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 Size = tuple[int, int]  # width and height, pixels
@@ -25,8 +26,8 @@ class SampleParameters:
 class PoseSearchParameters:
     """The pose hypotheses that are scored, and when one is accepted."""
 
-    pairs: int = 24  # 8 to 100: frame pairs of one gap, and as many of twice the gap
-    rotation_deg: float = 10.0  # 3 to 30: within a gap; enough to tell hypotheses apart, little enough to overlap
+    pairs: int = 16  # 8 to 100: frame pairs of one gap, and as many of half and of twice the gap
+    rotation_deg: float = 15.0  # 3 to 30: within a gap; enough to tell hypotheses apart, little enough to overlap
     max_gap: float = 0.2  # of the frames, 0.05 to 0.5
     point_stride: int = 3  # 1 to 10: every n-th point of a frame scores hypotheses
     max_offset: int = 5  # frames, 1 to 20: between an image and its pose
@@ -39,13 +40,14 @@ class PoseSearchParameters:
     refinement: tuple[float, float] = (0.94, 1.06)  # of the best factor: least and greatest
     refinement_steps: int = 25  # 5 to 100: 0.5 % apart
     max_changes: int = 4  # 1 to 4: convention with offset, depth and focal length, and one of them again
-    # Fitted: a wrong hypothesis has at most 0.6 of the right one's share (offsets by one frame), a scale off by 12 %
-    # 0.85; the right one has a share of 0.42 to 0.72. Offsets of a slow camera differ less.
-    min_gain: float = 1.05  # 1 to 1.5: of a better hypothesis' share over that before
-    min_gain_absolute: float = 0.01  # 0 to 0.1: on top
-    min_pair_overlap: float = 0.1  # of a frame, 0.02 to 0.5: pairs that share less do not count in the mean fit
-    min_overlap: float = 0.35  # of a frame, 0.1 to 0.6: mean below which hypotheses are not distinguished
-    min_fit: float = 0.5  # 0.3 to 0.7: of shared points; below, poses and depth do not belong together
+    # Poses' units a metre that happen: mm, cm, inches, feet.
+    pose_units: tuple[float, ...] = (1000.0, 100.0, 39.37, 3.2808)
+    min_change: float = 0.05  # of the depth, 0.02 to 0.3: at a pixel, from frame to frame
+    min_changed: float = 0.4  # of the pixels, 0.1 to 0.8, that change so: tells hypotheses apart as a rotation does
+    min_score_to_best: float = 0.5  # 0.2 to 0.9: of what agrees; less explains too little, however well it fits
+    min_gain: float = 0.03  # 0.01 to 0.1: of the fit, of a better hypothesis over the one before
+    min_overlap: float = 0.1  # of a frame, 0.02 to 0.3: mean below which hypotheses are not distinguished
+    min_fit: float = 0.7  # 0.5 to 0.85: of points that could be seen again; below, poses are not depth's
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class DepthScaleParameters:
 
     common_scale_tolerance: float = 0.04  # log ratio, 0.01 to 0.1: scales are found within 1 or 2 %
     max_static_share: float = 0.9  # 0.7 to 1: of the agreement that is left if the camera is assumed to be static
+    min_median: float = 0.15  # m, 0.05 to 0.3: median depth of the nearest scans
+    max_median: float = 60.0  # m, 20 to 100: and of the farthest
     min_extent: float = 0.3  # m, 0.05 to 2: no indoor scan is smaller
     max_extent: float = 100.0  # m, 20 to 1000: no indoor scan is larger
     extent_percentile: float = 5.0  # %, 0 to 20: left out at either end of every axis, for stray points
@@ -71,7 +75,8 @@ class StuckPoseParameters:
 class PoseJumpParameters:
     """When neighbouring frames do not fit together."""
 
-    min_fit: float = 0.45  # 0.3 to 0.7: of shared points; fitted: neighbours in unbroken scans have 0.71 at least
+    min_fit: float = 0.6  # 0.3 to 0.8: of points that could be seen again
+    min_told: float = 0.02  # 0.005 to 0.1: of the points, that could be seen again; fewer tell nothing
     min_overlap: float = 0.1  # of a frame, 0.02 to 0.3; fitted: neighbours in unbroken scans have 0.34 at least
     min_median_overlap: float = 0.35  # 0.1 to 0.6: below, a jump may be a gap; fitted: good scans have 0.58
     max_frames: int = 10  # 1 to 50: after which the poses are back
@@ -82,6 +87,8 @@ class ValidDepthParameters:
     """When depth is missing. Fitted: unbroken frames have 56 to 100 %, those of the real scan 35 to 82 %."""
 
     min_median: float = 0.3  # of the pixels, 0.1 to 0.5: of half of all frames
+    min_density: float = 0.5  # 0.3 to 0.8: around pixels with depth; above, what has none is background, not holes
+    window: int = 15  # px of the small images, 5 to 31, odd: that density is measured in
     min_frame: float = 0.15  # of the pixels, 0.02 to 0.3: of a single frame
     min_frame_to_median: float = 0.4  # 0.1 to 0.8: of the median, which counts where it is stricter
 
@@ -126,16 +133,15 @@ class ExposureParameters:
 
 @dataclass(frozen=True)
 class CoverageParameters:
-    """When too little of the surface is seen by several frames.
+    """When too little of the surface is seen by several frames."""
 
-    Fitted: unbroken scans have 51 to 77 % of cells seen by three frames, every second frame of them 30 to 48 %.
-    """
-
-    cell_size: float = 0.1  # m, 0.03 to 0.5: surface is counted in cells of this grid
+    max_frames: int = 60  # 20 to 500: whose points are looked for in all frames
+    points_per_frame: int = 100  # 20 to 1000
+    depth_tolerance: float = 0.05  # of the depth, 0.02 to 0.1: within which a point lies on a frame's surface
     min_frames: int = 3  # 2 to 10: that a fused surface and a vote of masks need
-    min_share_noted: float = 0.45  # of the cells, 0.3 to 0.8: below, worth a note
-    min_share: float = 0.25  # of the cells, 0.1 to 0.45: below, wrong
-    revisit: float = 0.25  # of all frames, 0.1 to 0.8: between two observations of a cell that is seen again later
+    min_share_noted: float = 0.65  # of the surface, 0.4 to 0.8: below, worth a note
+    min_share: float = 0.42  # of the surface, 0.1 to 0.5: below, wrong
+    revisit: float = 0.25  # of all frames, 0.1 to 0.8: between two observations of a point that is seen again later
 
 
 @dataclass(frozen=True)
@@ -173,7 +179,7 @@ class AlignmentParameters:
     frames: int = 18  # 6 to 100: that are correlated
     width: int = 320  # px, 160 to 640: of the images that are correlated
     max_shift: int = 16  # of these px, 4 to 64: right, left, up and down
-    depth_window: int = 5  # px, 3 to 9, odd: depth discontinuities are looked for across it; bridges holes of 2 px
+    depth_window: int = 3  # px, 0 to 8: holes so wide do not hide an edge of depth
     min_depth_step: float = 0.08  # of the depth, 0.02 to 0.3: smaller discontinuities are surface
     max_depth_step: float = 0.5  # of the depth, 0.2 to 2: larger discontinuities count as this
     max_gradient_percentile: float = 98.0  # %, 90 to 100: larger gradients of colour count as this
@@ -183,11 +189,36 @@ class AlignmentParameters:
     zoom_refinement_steps: int = 9  # 3 to 30: 1 % apart
     min_zoom: float = 0.04  # 0.01 to 0.1: from 1; fitted, as the next
     min_zoom_gain: float = 1.15  # 1 to 1.5: correlation at the best zoom over that at 1
+    min_turn_gain: float = 1.5  # 1.1 to 3: correlation with colour turned by 180 degrees over that as it is
+    min_inverse_difference: float = 0.15  # 1/m, 0.05 to 0.5: of near and far edges, for parallax
     min_strength: float = 3.0  # standard deviations, 2 to 5: of the correlation's peak
-    max_spread: float = 0.012  # of the width, 0.003 to 0.05: of the peaks of parts of the frames
-    max_spread_to_shift: float = 0.5  # 0.1 to 1: the same against the shift, which counts where it is laxer
+    deviations: float = 3.0  # 1 to 5: standard deviations of a shift or of a parallax that tell it from none
     min_shift: float = 0.006  # of the width, 0.002 to 0.03
-    max_ratio: float = 0.87  # 0.5 to 0.98: correlation as it is over that at the best shift
+    max_ratio: float = 0.92  # 0.5 to 0.98: correlation as it is over that at the best shift
+
+
+@dataclass(frozen=True)
+class ConfidenceParameters:
+    """How sure a check is of what it suspects: the logistic of an offset and a slope times its evidence.
+
+    Fitted by `benchmarks/doctor_confidence.py` on simulated places that are broken and unbroken.
+    """
+
+    models: Mapping[str, tuple[float, float]] = field(
+        default_factory=lambda: {
+            "pose convention": (-2.0, 3.0),
+            "time offset": (-2.0, 3.0),
+            "depth scale": (-2.0, 3.0),
+            "pose scale": (-2.0, 3.0),
+            "intrinsics": (-2.0, 3.0),
+            "depth direction": (-2.0, 3.0),
+            "poses": (0.0, 3.0),
+            "pose jumps": (-2.0, 2.0),
+            "colour-depth alignment": (-2.0, 3.0),
+            "colour orientation": (-2.0, 6.0),
+        }
+    )
+    trusted: float = 0.9  # 0.5 to 0.99: less is a note
 
 
 @dataclass(frozen=True)
@@ -208,3 +239,4 @@ class DiagnosisParameters:
     gaps: GapParameters = field(default_factory=GapParameters)
     image_size: ImageSizeParameters = field(default_factory=ImageSizeParameters)
     alignment: AlignmentParameters = field(default_factory=AlignmentParameters)
+    confidence: ConfidenceParameters = field(default_factory=ConfidenceParameters)

@@ -35,13 +35,15 @@ def _image_change(sample: Sample, frame_index: int) -> float:
 class PoseJumps:
     """Indices of frames whose poses jump away and back, and of the last frames before jumps without a way back.
 
-    `min_fit` is the least fit of neighbours and `median_overlap` their median overlap, both in [0, 1]; 0 for fewer than
-    three frames.
+    `min_fit` is the least fit of neighbours, `usual_fit` their median, `jump_fit` the highest at a jump, and
+    `median_overlap` their median overlap, all in [0, 1]; 0 for fewer than three frames.
     """
 
     away: tuple[int, ...]
     breaks: tuple[int, ...]
     min_fit: float
+    usual_fit: float
+    jump_fit: float
     median_overlap: float
 
 
@@ -51,7 +53,7 @@ def pose_jumps(sample: Sample, parameters: DiagnosisParameters = DiagnosisParame
     Neighbours without overlap are gaps of the trajectory and no jumps, unless a later frame fits again.
     """
     if len(sample) < 3:
-        return PoseJumps((), (), 0.0, 0.0)
+        return PoseJumps((), (), 0.0, 0.0, 0.0, 0.0)
     limits = parameters.pose_jumps
     neighbours = neighbour_agreement(sample, parameters.depth_tolerance)
     fits = _fits(neighbours, limits)
@@ -73,8 +75,16 @@ def pose_jumps(sample: Sample, parameters: DiagnosisParameters = DiagnosisParame
             away.append(before + 1)
         else:
             breaks.append(before)
-    median_overlap = float(np.median(neighbours.overlap))
-    return PoseJumps(tuple(away), tuple(breaks), float(neighbours.fit.min()), median_overlap)
+    seen = neighbours.fit[neighbours.agreeing + neighbours.conflicting > 0]
+    jumps = neighbours.fit[~fits & (neighbours.overlap >= limits.min_overlap)]
+    return PoseJumps(
+        tuple(away),
+        tuple(breaks),
+        min_fit=float(seen.min(initial=1.0)),
+        usual_fit=float(np.median(seen)) if len(seen) else 0.0,
+        jump_fit=float(jumps.max(initial=0.0)),
+        median_overlap=float(np.median(neighbours.overlap)),
+    )
 
 
 def _frames_until_back(
@@ -91,4 +101,5 @@ def _frames_until_back(
 
 
 def _fits(pairs: Agreement, parameters: PoseJumpParameters) -> Bool[np.ndarray, " k"]:
-    return np.asarray((pairs.overlap >= parameters.min_overlap) & (pairs.fit >= parameters.min_fit))
+    is_told = pairs.agreeing + pairs.conflicting >= parameters.min_told * np.maximum(pairs.points, 1)
+    return np.asarray(~is_told | (pairs.fit >= parameters.min_fit)) & (pairs.overlap >= parameters.min_overlap)

@@ -1,76 +1,112 @@
-"""Which convention and offset of the raw poses, and which factors of depth and focal length, make the frames agree."""
+"""What raw poses and depth may mean, and which meaning makes the frames agree with one another."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
-from typing import Final, get_args
+from typing import Final, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from panrecon.diagnosis.parameters import DepthScaleParameters, DiagnosisParameters, PoseSearchParameters
-from panrecon.diagnosis.reprojection import Agreement, Pairs, agreement, inverses, rotation_angles
+from panrecon.diagnosis.reprojection import Agreement, Pairs, agreement, rotation_angles
 from panrecon.diagnosis.sample import Sample, with_focal_scaled
-from panrecon.geometry.projective import as_world_from_camera
-from panrecon.structures import Axes, PosesAre
+from panrecon.geometry.projective import pixel_directions
+from panrecon.geometry.trajectory import PoseConvention, inverses, poses_at, world_from_cameras
+from panrecon.structures import Axes, DepthAlong, PosesAre, QuaternionOrder
 
+MIN_EXPLAINED: Final = 0.125  # of a better hypothesis' score; below, a hypothesis says nothing of what frames share
 STATIC: Final = 1e4  # factor of the depth beside which any motion of the camera vanishes
+Aspect = Literal["convention", "time", "depth_factor", "focal_factor", "depth_along"]
 
 
 @dataclass(frozen=True)
 class PoseHypothesis:
-    """What the files may mean: image i has raw pose i + `offset`; depth and focal length are multiplied by factors."""
+    """What the files may mean.
+
+    Image i of n has the raw pose i + `offset` + `drift` i / (n - 1), whose unit is `pose_scale` metres; depth and focal
+    length are multiplied by factors; depth is measured along the optical axis or along every pixel's ray.
+    """
 
     poses_are: PosesAre = "camera_to_world"
     axes: Axes = "opencv"
-    offset: int = 0
+    quaternions: QuaternionOrder = "xyzw"
+    pose_scale: float = 1.0
+    offset: float = 0.0
+    drift: float = 0.0
     depth_factor: float = 1.0
     focal_factor: float = 1.0
+    depth_along: DepthAlong = "axis"
 
     @property
-    def convention(self) -> str:
-        """Direction and axes in words."""
-        return f"{self.poses_are.replace('_', ' ')}, {'OpenCV' if self.axes == 'opencv' else 'OpenGL'} axes"
+    def convention(self) -> tuple[PosesAre, Axes, QuaternionOrder]:
+        """Direction, axes, and order of quaternions."""
+        return self.poses_are, self.axes, self.quaternions
+
+    @property
+    def time(self) -> tuple[float, float]:
+        """Offset and drift."""
+        return self.offset, self.drift
+
+    @property
+    def convention_in_words(self) -> str:
+        """Direction and axes, and the order of quaternions where it is not the usual one."""
+        axes = "OpenCV" if self.axes == "opencv" else "OpenGL"
+        order = ", of quaternions in w-x-y-z order" if self.quaternions == "wxyz" else ""
+        return f"{self.poses_are.replace('_', ' ')}, {axes} axes{order}"
 
 
 @dataclass(frozen=True)
 class ScoredHypothesis:
-    """A hypothesis and the mean share of agreement in [0, 1] that it gives frame pairs."""
+    """A hypothesis, and what the frame pairs say of it together.
+
+    `fit` in [0, 1] is the share of agreeing points among those that could be seen again, `score` in [-1, 1] what
+    agrees less what conflicts, as a share of all points; `overlap` in [0, 1] the mean share of points in view.
+    """
 
     hypothesis: PoseHypothesis
-    share: float
+    fit: float
+    score: float
+    overlap: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """A change of one aspect: the hypotheses before and after, and the fit of the best change of another aspect."""
+
+    aspect: Aspect
+    before: ScoredHypothesis
+    after: ScoredHypothesis
+    rival_fit: float
+
+    @property
+    def evidence(self) -> float:
+        """By how much the log odds of agreement are higher than with any other explanation, none included.
+
+        Where hardly a point of one frame is seen in another before the change, nothing is said for that.
+        """
+        explained = self.before.fit if self.before.score > MIN_EXPLAINED * self.after.score else 0.5
+        return log_odds(self.after.fit) - log_odds(max(explained, self.rival_fit, 0.5))
 
 
 @dataclass(frozen=True)
 class PoseSearch:
-    """The hypotheses accepted one after the other, the first as stated, the last the best.
+    """The changes accepted one after the other, from the stated hypothesis to the best.
 
-    `share_of_convention` compares the four conventions, the rest as in the best hypothesis; `static_share` is the
-    share at the best one if the camera is assumed to be static; `fit` and `overlap` are means there: the fit of the
-    pairs that overlap, and the overlap of all. All are 0 where there are no pairs.
+    `fit_of_convention` compares conventions, the rest as in the best hypothesis; `static_fit` is that of the best one
+    if the camera is assumed to be static. Both are empty or 0 where there are no pairs.
     """
 
-    steps: tuple[ScoredHypothesis, ...]
-    share_of_convention: Mapping[str, float]
-    static_share: float
-    fit: float
-    overlap: float
+    stated: ScoredHypothesis
+    steps: tuple[Step, ...]
+    fit_of_convention: Mapping[str, float]
+    static_fit: float
 
     @property
-    def stated(self) -> PoseHypothesis:
-        """The hypothesis that the search started from."""
-        return self.steps[0].hypothesis
-
-    @property
-    def best(self) -> PoseHypothesis:
-        """The hypothesis with the largest share."""
-        return self.steps[-1].hypothesis
-
-    @property
-    def share(self) -> float:
-        """The share of the best hypothesis."""
-        return self.steps[-1].share
+    def best(self) -> ScoredHypothesis:
+        """The hypothesis that fits best."""
+        return self.steps[-1].after if self.steps else self.stated
 
 
 @dataclass(frozen=True)
@@ -82,29 +118,27 @@ class RawPoses:
 
     def world_from_camera(self, hypothesis: PoseHypothesis) -> Float[np.ndarray, "n 4 4"]:
         """The frames' poses under a hypothesis; not finite where it gives them none."""
-        pose_index = self.pose_of_frame + hypothesis.offset
-        exists = (pose_index >= 0) & (pose_index < len(self.poses))
-        result = np.full((len(pose_index), 4, 4), np.nan)
-        result[exists] = self._in_convention(hypothesis)[pose_index[exists]]
-        return result
+        drifted = hypothesis.drift * self.pose_of_frame / max(len(self.poses) - 1, 1)
+        return poses_at(self._in_convention(hypothesis), self.pose_of_frame + hypothesis.offset + drifted)
 
     def _in_convention(self, hypothesis: PoseHypothesis) -> Float[np.ndarray, "N 4 4"]:
-        key = (hypothesis.poses_are, hypothesis.axes)
-        if key not in self._cache:
-            self._cache[key] = np.stack([as_world_from_camera(pose, *key) for pose in self.poses])
-        return self._cache[key]
+        convention = PoseConvention(*hypothesis.convention, hypothesis.pose_scale)
+        if convention not in self._cache:
+            self._cache[convention] = world_from_cameras(self.poses, convention)
+        return self._cache[convention]
 
     @cached_property
-    def _cache(self) -> dict[tuple[PosesAre, Axes], Float[np.ndarray, "N 4 4"]]:
+    def _cache(self) -> dict[PoseConvention, Float[np.ndarray, "N 4 4"]]:
         return {}
 
 
 def apply_hypothesis(sample: Sample, raw_poses: RawPoses, hypothesis: PoseHypothesis) -> Sample:
-    """The frames that have a pose under a hypothesis, with it, and with depth and focal length multiplied."""
+    """The frames that have a pose under a hypothesis, with it, with depth along the axis, and with factors applied."""
     poses = raw_poses.world_from_camera(hypothesis)
     with_pose = np.flatnonzero(np.isfinite(poses).all(axis=(1, 2))).tolist()
-    posed = sample.with_poses(poses).subset(with_pose)
-    return posed.with_depth_scaled(hypothesis.depth_factor).with_focal_scaled(hypothesis.focal_factor)
+    posed = sample.with_poses(poses).subset(with_pose).with_focal_scaled(hypothesis.focal_factor)
+    along_axis = posed.with_depth_along_axis() if hypothesis.depth_along == "ray" else posed
+    return along_axis.with_depth_scaled(hypothesis.depth_factor)
 
 
 def search_poses(
@@ -114,29 +148,48 @@ def search_poses(
     depth_scale: float,
     parameters: DiagnosisParameters = DiagnosisParameters(),
 ) -> PoseSearch:
-    """Greedy search from the stated hypothesis on: changes one aspect at a time, the one that raises agreement most.
+    """Greedy search from the stated hypothesis on: changes one aspect at a time, the one that raises the fit most.
 
     Ends when no change raises it clearly. `depth_scale` (units a metre) is that of the sample's depth.
     """
     search = parameters.pose_search
     pairs = frame_pairs(sample, search)
     if not pairs:
-        return PoseSearch((ScoredHypothesis(stated, 0.0),), {}, 0.0, 0.0, 0.0)
+        return PoseSearch(ScoredHypothesis(stated, 0.0, 0.0, 0.0), (), {}, 0.0)
     scorer = _Scorer(sample, raw_poses, pairs, parameters)
-    steps = [scorer.scored(stated)]
-    while len(steps) <= search.max_changes:
-        last = steps[-1]
-        coarse = _best(scorer.scored(changed) for changed in _changes(last.hypothesis, depth_scale, search))
-        refined = _refinements(coarse.hypothesis, last.hypothesis, search)
-        best = _best(scorer.scored(hypothesis) for hypothesis in refined)
-        if best.share < search.min_gain * last.share + search.min_gain_absolute:
+    scored_stated = scorer.scored(stated)
+    steps: list[Step] = []
+    while len(steps) < search.max_changes:
+        last = steps[-1].after if steps else scored_stated
+        step = _best_step(scorer, last, depth_scale, search)
+        explains_nothing = last.score < MIN_EXPLAINED * step.after.score
+        if not explains_nothing and (step.after.fit < last.fit + search.min_gain or step.after.score <= last.score):
             break
-        steps.append(best)
-    best_hypothesis = steps[-1].hypothesis
-    conventions = {option.convention: scorer.share(option) for option in _conventions(best_hypothesis)}
-    static = replace(best_hypothesis, depth_factor=best_hypothesis.depth_factor * STATIC)
-    fit, overlap = scorer.fit_and_overlap(best_hypothesis)
-    return PoseSearch(tuple(steps), conventions, scorer.share(static), fit, overlap)
+        steps.append(step)
+    best = steps[-1].after.hypothesis if steps else stated
+    conventions = {option.convention_in_words: scorer.scored(option).fit for option in _conventions(best)}
+    static = replace(best, depth_factor=best.depth_factor * STATIC)
+    return PoseSearch(scored_stated, tuple(steps), conventions, scorer.scored(static).fit)
+
+
+def _best_step(scorer: "_Scorer", last: ScoredHypothesis, depth_scale: float, parameters: PoseSearchParameters) -> Step:
+    """The change of one aspect that fits best, its number refined."""
+    best_of_aspect = {}
+    for aspect, hypotheses in _changes(last.hypothesis, depth_scale, parameters).items():
+        coarse = _best(list(map(scorer.scored, hypotheses)), parameters)
+        fine = map(scorer.scored, _refinements(coarse.hypothesis, aspect, parameters))
+        best_of_aspect[aspect] = _best([coarse, *fine], parameters)
+    best = _best(list(best_of_aspect.values()), parameters)
+    chosen = next(aspect for aspect, change in best_of_aspect.items() if change is best)
+    least = parameters.min_score_to_best * best.score
+    rivals = (change for aspect, change in best_of_aspect.items() if aspect != chosen and change.score >= least)
+    return Step(chosen, last, best, max((rival.fit for rival in rivals), default=0.0))
+
+
+def log_odds(share: float) -> float:
+    """The logarithm of the odds of a share, which is kept a thousandth away from 0 and 1."""
+    bounded = min(max(share, 1e-3), 1 - 1e-3)
+    return float(np.log(bounded / (1 - bounded)))
 
 
 def snapped_depth_scale(
@@ -153,19 +206,33 @@ def snapped_depth_scale(
 
 
 def frame_pairs(sample: Sample, parameters: PoseSearchParameters = PoseSearchParameters()) -> Pairs:
-    """Evenly spaced pairs within which the camera rotates by `rotation_deg`; it does so in every convention."""
+    """Evenly spaced pairs, in both directions, between which the view changes enough, whatever the poses mean.
+
+    That is, the camera rotates by `rotation_deg`, which it does in every convention, or depth changes at many pixels.
+    """
     count = len(sample)
-    longest = max(int(count * parameters.max_gap), 1)
-    angles = [float(np.median(rotation_angles(sample.poses, gap))) for gap in range(1, longest + 1) if gap < count]
-    if not angles:
-        return []
-    wide_enough = (index for index, angle in enumerate(angles) if angle > np.radians(parameters.rotation_deg))
-    gap = 1 + next(wide_enough, int(np.argmax(angles)))
-    return [
-        (first, first + multiple * gap)
-        for multiple in (1, 2)
-        for first in _evenly_spaced(count - multiple * gap, parameters.pairs)
+    longest = min(max(int(count * parameters.max_gap), 1), count - 1)
+    is_wide_enough = (gap for gap in range(1, longest + 1) if _changes_enough(sample, gap, parameters))
+    widest = next(is_wide_enough, longest)
+    forward = [
+        (first, first + gap)
+        for gap in sorted({max(widest // 2, 1), widest, min(2 * widest, count - 1)})
+        for first in _evenly_spaced(count - gap, parameters.pairs)
     ]
+    return [*forward, *((second, first) for first, second in forward)]
+
+
+def _changes_enough(sample: Sample, gap: int, parameters: PoseSearchParameters) -> bool:
+    angle = float(np.nanmedian(rotation_angles(sample.poses, gap)))
+    if angle > np.radians(parameters.rotation_deg):
+        return True
+    changed = []
+    for first in _evenly_spaced(len(sample) - gap, parameters.pairs):
+        before, after = sample.frames[first].depth, sample.frames[first + gap].depth
+        is_measured = (before > 0) & (after > 0)
+        ratio = before[is_measured] / after[is_measured]
+        changed.append((np.abs(np.log(ratio)) > parameters.min_change).mean() if len(ratio) else 0.0)
+    return float(np.median(changed)) > parameters.min_changed
 
 
 class _Scorer:
@@ -179,21 +246,17 @@ class _Scorer:
         self.first = RawPoses(raw_poses.poses, raw_poses.pose_of_frame[first])
         self.second = RawPoses(raw_poses.poses, raw_poses.pose_of_frame[second])
         self.tolerance = parameters.depth_tolerance
-        self.min_pair_overlap = parameters.pose_search.min_pair_overlap
 
     def scored(self, hypothesis: PoseHypothesis) -> ScoredHypothesis:
-        return ScoredHypothesis(hypothesis, self.share(hypothesis))
-
-    def share(self, hypothesis: PoseHypothesis) -> float:
-        """The mean share of agreement."""
-        share = self._agreement(hypothesis).share
-        return float(share.mean()) if len(share) else 0.0
-
-    def fit_and_overlap(self, hypothesis: PoseHypothesis) -> tuple[float, float]:
-        """The mean fit of pairs that overlap, and the mean overlap of all."""
+        """The hypothesis with fit and overlap of all pairs together."""
         pairs = self._agreement(hypothesis)
-        fit = pairs.fit[pairs.overlap >= self.min_pair_overlap]
-        return float(fit.mean()) if len(fit) else 0.0, float(pairs.overlap.mean()) if len(pairs.overlap) else 0.0
+        points = max(pairs.points.sum(), 1.0)
+        agreeing = pairs.agreeing.sum()
+        conflicting = pairs.conflicting.sum()
+        fit = agreeing / max(agreeing + conflicting, 1e-9)
+        return ScoredHypothesis(
+            hypothesis, float(fit), float((agreeing - conflicting) / points), float(pairs.inside.sum() / points)
+        )
 
     def _agreement(self, hypothesis: PoseHypothesis) -> Agreement:
         """Over the pairs whose frames have poses. To multiply depth is to divide translations."""
@@ -203,13 +266,20 @@ class _Scorer:
         motion = inverses(second[is_posed]) @ first[is_posed]
         motion[:, :3, 3] /= hypothesis.depth_factor
         points = self.points[is_posed] / np.array([hypothesis.focal_factor, hypothesis.focal_factor, 1.0], np.float32)
+        depth = self.depth[is_posed]
         camera = with_focal_scaled(self.camera, hypothesis.focal_factor)
-        return agreement(points, self.depth[is_posed], motion, camera, self.tolerance)
+        if hypothesis.depth_along == "ray":
+            lengths = np.linalg.norm(points / np.maximum(points[..., 2:], 1e-6), axis=-1, keepdims=True)
+            points = points / np.where(points[..., 2:] > 0, lengths, 1)
+            depth = depth / np.linalg.norm(pixel_directions(camera), axis=-1).astype(np.float32)
+        return agreement(points.astype(np.float32), depth, motion, camera, self.tolerance)
 
 
-def _best(scored: Iterator[ScoredHypothesis]) -> ScoredHypothesis:
-    """The first of those with the largest share."""
-    return max(scored, key=lambda candidate: candidate.share)
+def _best(scored: Sequence[ScoredHypothesis], parameters: PoseSearchParameters) -> ScoredHypothesis:
+    """The one that fits best, of those that explain enough of what the frames show."""
+    highest = max(candidate.score for candidate in scored)
+    least = min(parameters.min_score_to_best * highest, highest)
+    return max((candidate for candidate in scored if candidate.score >= least), key=lambda candidate: candidate.fit)
 
 
 def _evenly_spaced(count: int, at_most: int) -> list[int]:
@@ -218,32 +288,49 @@ def _evenly_spaced(count: int, at_most: int) -> list[int]:
 
 def _conventions(hypothesis: PoseHypothesis) -> list[PoseHypothesis]:
     return [
-        replace(hypothesis, poses_are=poses_are, axes=axes)
-        for poses_are, axes in product(get_args(PosesAre), get_args(Axes))
+        replace(hypothesis, poses_are=poses_are, axes=axes, quaternions=quaternions)
+        for poses_are, axes, quaternions in product(get_args(PosesAre), get_args(Axes), get_args(QuaternionOrder))
     ]
 
 
 def _changes(
     hypothesis: PoseHypothesis, depth_scale: float, parameters: PoseSearchParameters
-) -> Iterator[PoseHypothesis]:
-    """Every convention with every offset, every depth factor, every focal factor."""
-    for option, offset in product(_conventions(hypothesis), range(-parameters.max_offset, parameters.max_offset + 1)):
-        yield replace(option, offset=offset)
-    depth_factors = np.geomspace(*parameters.depth_factors, parameters.depth_factor_steps)
-    to_common = (depth_scale / (common * hypothesis.depth_factor) for common in parameters.common_depth_scales)
-    for factor in (*depth_factors, *to_common):
-        yield replace(hypothesis, depth_factor=hypothesis.depth_factor * float(factor))
-    for factor in np.geomspace(*parameters.focal_factors, parameters.focal_factor_steps):
-        yield replace(hypothesis, focal_factor=hypothesis.focal_factor * float(factor))
+) -> dict[Aspect, list[PoseHypothesis]]:
+    """Changes of every aspect: conventions, offsets and drifts, factors of depth and of the focal length."""
+    offsets = range(-parameters.max_offset, parameters.max_offset + 1)
+    depth_factors = (
+        *np.geomspace(*parameters.depth_factors, parameters.depth_factor_steps),
+        *(depth_scale / (common * hypothesis.depth_factor) for common in parameters.common_depth_scales),
+        *parameters.pose_units,
+        *(1 / unit for unit in parameters.pose_units),
+    )
+    halves = np.arange(-parameters.max_offset + 0.5, parameters.max_offset)
+    focal_factors = np.geomspace(*parameters.focal_factors, parameters.focal_factor_steps)
+    other: DepthAlong = "axis" if hypothesis.depth_along == "ray" else "ray"
+    return {
+        "convention": _conventions(hypothesis),
+        "time": [
+            replace(hypothesis, offset=float(offset), drift=float(end - offset))
+            for offset, end in (*product(offsets, offsets), *((half, half) for half in halves))
+            if (offset + end) % 1 == 0
+        ],
+        "depth_factor": [
+            replace(hypothesis, depth_factor=hypothesis.depth_factor * float(factor)) for factor in depth_factors
+        ],
+        "focal_factor": [
+            replace(hypothesis, focal_factor=hypothesis.focal_factor * float(factor)) for factor in focal_factors
+        ],
+        "depth_along": [replace(hypothesis, depth_along=other)],
+    }
 
 
-def _refinements(
-    changed: PoseHypothesis, before: PoseHypothesis, parameters: PoseSearchParameters
-) -> Iterator[PoseHypothesis]:
-    """The changed hypothesis, and small changes of the factor that it changed."""
-    yield changed
-    for factor in np.linspace(*parameters.refinement, parameters.refinement_steps):
-        if changed.depth_factor != before.depth_factor:
-            yield replace(changed, depth_factor=changed.depth_factor * float(factor))
-        if changed.focal_factor != before.focal_factor:
-            yield replace(changed, focal_factor=changed.focal_factor * float(factor))
+def _refinements(changed: PoseHypothesis, aspect: Aspect, parameters: PoseSearchParameters) -> Iterator[PoseHypothesis]:
+    """Small changes of the number that is this aspect."""
+    if aspect in ("depth_factor", "focal_factor"):
+        value = getattr(changed, aspect)
+        for factor in np.linspace(*parameters.refinement, parameters.refinement_steps):
+            yield replace(changed, **{aspect: value * float(factor)})
+    if aspect == "time":
+        steps = np.linspace(-0.5, 0.5, 5).tolist()
+        for offset, drift in product(steps, steps):
+            yield replace(changed, offset=changed.offset + offset, drift=changed.drift + 2 * drift)

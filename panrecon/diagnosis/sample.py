@@ -55,6 +55,11 @@ class Sample:
         frames = tuple(replace(frame, depth=frame.depth * np.float32(factor)) for frame in self.frames)
         return replace(self, frames=frames)
 
+    def with_depth_along_axis(self) -> "Sample":
+        """The sample with depth that was measured along every pixel's ray turned into depth along the optical axis."""
+        lengths = np.linalg.norm(pixel_directions(self.camera), axis=-1).astype(np.float32)
+        return replace(self, frames=tuple(replace(frame, depth=frame.depth / lengths) for frame in self.frames))
+
     def with_focal_scaled(self, factor: float) -> "Sample":
         """The sample with its focal lengths multiplied."""
         return replace(self, camera=with_focal_scaled(self.camera, factor))

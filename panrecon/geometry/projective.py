@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 
-from panrecon.structures import Axes, Camera, PosesAre
+from panrecon.structures import Camera
 
 FLIP: Final = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenGL's camera axes from OpenCV's, and back
 
@@ -29,14 +29,6 @@ def invert(to_from: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
     result[:3, :3] = rotation.T
     result[:3, 3] = -rotation.T @ translation
     return result
-
-
-def as_world_from_camera(pose: Float[np.ndarray, "4 4"], poses_are: PosesAre, axes: Axes) -> Float[np.ndarray, "4 4"]:
-    """World from camera in OpenCV's axes, of a pose in another convention; a pose that is not finite is unchanged."""
-    if not np.isfinite(pose).all():
-        return pose
-    world_from_camera = invert(pose) if poses_are == "world_to_camera" else pose
-    return world_from_camera @ FLIP if axes == "opengl" else world_from_camera
 
 
 def project(

@@ -40,10 +40,10 @@ def write_scan(folder: Path, scan: Scan, frames: Iterable[Frame], depth_of_frame
 
 def _write_frame(folder: Path, scan: Scan, frame: Frame, depth_of_frame: DepthOfFrame | None) -> dict[str, Any]:
     """Writes one frame's images; what `scan.json` says of it."""
-    color = _check_size(frame.color, read_color(frame.color), scan.source_camera)
+    color = read_source_image(scan, frame)
     names = {"color": f"color/{frame.name}{frame.color.suffix}", "depth": f"depth/{frame.name}.png"}
     if depth_of_frame is None:
-        depth = _check_size(frame.depth, read_depth(frame.depth, scan.depth_scale), scan.camera)
+        depth = read_frame_depth(scan, frame)
         _link_or_copy(frame.depth, folder / names["depth"])
     else:
         depth = depth_of_frame(frame)
@@ -61,7 +61,30 @@ def registered(
     """A raw scan's colour image resampled to its depth camera, by the depth (m) where the two have different poses."""
     if scan.source_from_camera is not None:
         return register(color, scan.source_camera, depth, scan.camera, scan.source_from_camera)
-    return resample(color, scan.source_camera, scan.camera) if scan.needs_registration else color
+    return resample(color, scan.source_camera, scan.camera) if scan.source_camera != scan.camera else color
+
+
+def read_source_image(scan: Scan, frame: Frame) -> UInt8[np.ndarray, "h w 3"]:
+    """A raw scan's colour image as its camera sees it, turned where it is stored otherwise.
+
+    Raises:
+        InputError: it cannot be read, or its size is not the camera's.
+    """
+    return _check_size(frame.color, turned(read_color(frame.color), scan.source_turned), scan.source_camera)
+
+
+def read_frame_depth(scan: Scan, frame: Frame) -> Float[np.ndarray, "h w"]:
+    """The frame's depth (m) as its image holds it, 0 where not measured.
+
+    Raises:
+        InputError: it cannot be read, or its size is not the camera's.
+    """
+    return _check_size(frame.depth, read_depth(frame.depth, scan.depth_scale), scan.camera)
+
+
+def turned(image: UInt8[np.ndarray, "h w *c"], degrees: int) -> UInt8[np.ndarray, "H W *c"]:
+    """An image turned counter-clockwise by a multiple of 90 degrees."""
+    return np.ascontiguousarray(np.rot90(image, degrees // 90)) if degrees else image
 
 
 def read_scan(folder: Path) -> Scan:
@@ -86,8 +109,7 @@ def read_view(scan: Scan, frame: Frame) -> View:
         InputError: an image cannot be read, or its size is not the camera's.
     """
     color = read_image(scan, frame)
-    depth = _check_size(frame.depth, read_depth(frame.depth, scan.depth_scale), scan.camera)
-    return View(frame.name, scan.camera, frame.world_from_camera, color, depth)
+    return View(frame.name, scan.camera, frame.world_from_camera, color, read_frame_depth(scan, frame))
 
 
 def read_image(scan: Scan, frame: Frame) -> UInt8[np.ndarray, "h w 3"]:
@@ -115,11 +137,8 @@ def raw_views(scan: Scan, depth_of_frame: DepthOfFrame | None = None) -> Views:
 
     def read(index: int) -> View:
         frame = scan.frames[index]
-        color = _check_size(frame.color, read_color(frame.color), scan.source_camera)
-        if depth_of_frame is not None:
-            depth = depth_of_frame(frame)
-        else:
-            depth = _check_size(frame.depth, read_depth(frame.depth, scan.depth_scale), scan.camera)
+        color = read_source_image(scan, frame)
+        depth = read_frame_depth(scan, frame) if depth_of_frame is None else depth_of_frame(frame)
         return View(frame.name, scan.camera, frame.world_from_camera, registered(scan, color, depth), depth)
 
     return Views(tuple(frame.name for frame in scan.frames), scan.camera, scan.poses, read)

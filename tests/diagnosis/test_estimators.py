@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from panrecon.diagnosis.alignment import ColorDepthPair, color_depth_alignment
-from panrecon.diagnosis.coverage import coverage, gaps, missing_numbers, scene_extent
+from panrecon.diagnosis.coverage import coverage, gaps, missing_numbers, scene_size
 from panrecon.diagnosis.depth import valid_depth
 from panrecon.diagnosis.image_sizes import image_sizes
 from panrecon.diagnosis.images import compare_neighbours
@@ -25,9 +25,10 @@ from panrecon.diagnosis.parameters import (
 )
 from panrecon.diagnosis.pose_continuity import pose_jumps, stuck_poses
 from panrecon.diagnosis.pose_hypotheses import PoseHypothesis, RawPoses, search_poses, snapped_depth_scale
-from panrecon.diagnosis.reprojection import agreement, inverses
+from panrecon.diagnosis.reprojection import agreement
 from panrecon.diagnosis.sample import Sample
-from panrecon.geometry.projective import invert, look_at, unproject
+from panrecon.geometry.projective import invert, look_at, pixel_directions, unproject
+from panrecon.geometry.trajectory import inverses
 from panrecon.structures import Camera
 from tests.diagnosis.samples import HALF_SIZE, room_sample
 
@@ -44,7 +45,7 @@ def tilted_wall() -> np.ndarray:
 def test_a_frame_agrees_with_itself() -> None:
     points = unproject(CAMERA, tilted_wall()).reshape(1, -1, 3).astype(np.float32)
     shares = agreement(points, tilted_wall()[None], np.eye(4)[None], CAMERA, TOLERANCE)
-    assert_allclose([shares.share, shares.fit, shares.overlap], 1, atol=1e-6)
+    assert_allclose([shares.score, shares.fit, shares.overlap], 1, atol=1e-6)
 
 
 @settings(deadline=None, max_examples=20)
@@ -64,11 +65,40 @@ def test_agreement_does_not_depend_on_the_unit_of_length(unit: float) -> None:
 def test_holes_and_frames_without_depth_count_without_depth() -> None:
     points = unproject(CAMERA, tilted_wall()).reshape(1, -1, 3).astype(np.float32)
     holes = tilted_wall()[None].copy()
-    holes[:, :, ::2] = 0
+    holes[:, 20:40, 30:50] = 0
     shares = agreement(points, holes, np.eye(4)[None], CAMERA, TOLERANCE)
-    assert_allclose([shares.share, shares.fit, shares.overlap], 1, atol=1e-6)
+    assert_allclose([shares.score, shares.fit, shares.overlap], 1, atol=1e-3)
+    assert shares.points < 0.95 * len(points[0])
     without_depth = agreement(points * 0, tilted_wall()[None], np.eye(4)[None], CAMERA, TOLERANCE)
-    assert_allclose([without_depth.share, without_depth.fit, without_depth.overlap], 0)
+    assert_allclose([without_depth.score, without_depth.fit, without_depth.overlap], 0)
+
+
+def test_what_a_moving_camera_cannot_see_again_does_not_count() -> None:
+    """Points outside the second image and behind its surface: only those before it conflict."""
+    wall = np.full((60, 80), 2.0, np.float32)
+    points = unproject(CAMERA, wall).reshape(1, -1, 3).astype(np.float32)
+    aside = np.eye(4)[None].copy()
+    aside[:, 0, 3] = 1.0
+    moved = agreement(points, wall[None], aside, CAMERA, TOLERANCE)
+    assert moved.fit == 1 and 0.3 < moved.overlap < 0.8
+    still = np.eye(4)[None]
+    hidden = agreement(points, 0.5 * wall[None], still, CAMERA, TOLERANCE)
+    seen_through = agreement(points, 2 * wall[None], still, CAMERA, TOLERANCE)
+    assert hidden.conflicting == 0 and hidden.score > -0.01
+    assert seen_through.fit < 0.01 and seen_through.score < -0.9
+
+
+def test_a_plane_agrees_however_slanted_it_is_and_between_surfaces_nothing_conflicts() -> None:
+    """Inverse depth is linear on planes; at an edge of two surfaces any depth between them may be seen."""
+    rows = np.arange(60, dtype=np.float32)[:, None] + np.zeros((1, 80), np.float32)
+    floor = np.where(rows > 30, 66 * 1.2 / np.maximum(rows - 29.5, 0.5), 0).astype(np.float32)  # 1.2 m below
+    points = unproject(CAMERA, floor).reshape(1, -1, 3).astype(np.float32)
+    forward = np.eye(4)[None].copy()
+    forward[:, 2, 3] = -0.13
+    assert agreement(points, floor[None], forward, CAMERA, TOLERANCE).fit > 0.98  # the horizon has few pixels
+    step = np.where(np.arange(80) < 40, 1.0, 3.0).astype(np.float32) + np.zeros((60, 1), np.float32)
+    at_edge = np.array([[[1e-3, 0.0, 2.0], [0.0, 0.1, 2.5]]], np.float32)
+    assert agreement(at_edge, step[None], np.eye(4)[None], CAMERA, TOLERANCE).agreeing == 2
 
 
 def test_inverses_are_inverses() -> None:
@@ -163,9 +193,14 @@ def test_a_pose_that_jumps_away_and_back_is_told_from_a_break() -> None:
 
 
 def test_frames_with_little_depth_against_the_others_are_empty() -> None:
-    sample = with_frame(room_sample(), 3, valid=0.1)
+    holes = np.random.default_rng(0).random((120, 160)) < 0.1
+    sparse = np.where(holes, room_sample(4).frames[3].depth, 0).astype(np.float32)
+    sample = with_frame(room_sample(), 3, valid=0.1, depth=sparse)
     depth = valid_depth(sample)
     assert (depth.median, depth.minimum, depth.empty) == (1.0, 0.1, (3,))
+    thing = np.zeros((120, 160), np.float32)
+    thing[40:80, 60:110] = 1.0
+    assert valid_depth(with_frame(room_sample(), 3, valid=0.1, depth=thing)).empty == ()  # before nothing, but whole
     assert valid_depth(sample, ValidDepthParameters(min_frame=0.05)).empty == ()
 
 
@@ -184,7 +219,7 @@ def test_brightness_and_detail_are_measured_against_neighbours() -> None:
     assert np.isnan(compare_neighbours(sample, few).log_detail).all()
 
 
-def test_coverage_is_the_share_of_cells_that_enough_frames_see() -> None:
+def test_coverage_is_the_share_of_the_surface_that_enough_frames_see() -> None:
     still = room_sample().subset([0] * 10)
     assert coverage(still).covered == coverage(still).revisited == 1
     assert coverage(still, CoverageParameters(min_frames=10)).covered == 1
@@ -201,8 +236,8 @@ def test_views_without_overlap_are_gaps() -> None:
 
 
 def test_the_extent_of_a_scene_is_its_longest_side() -> None:
-    assert_allclose(scene_extent(room_sample(105)), 2 * HALF_SIZE.max(), rtol=0.1)
-    assert scene_extent(room_sample(3).subset([])) == 0
+    assert_allclose(scene_size(room_sample(105)).extent, 2 * HALF_SIZE.max(), rtol=0.1)
+    assert scene_size(room_sample(3).subset([])).extent == 0
 
 
 def test_missing_numbers_are_steps_far_above_the_usual_one() -> None:
@@ -227,23 +262,26 @@ def test_the_search_finds_what_raw_poses_and_depth_mean() -> None:
     indices = np.arange(len(sample))
     inverse = inverses(sample.poses)
     inverted = search_poses(sample.with_poses(inverse), RawPoses(inverse, indices), PoseHypothesis(), 1000.0)
-    assert inverted.best == PoseHypothesis(poses_are="world_to_camera")
-    assert inverted.share > 2 * inverted.steps[0].share
+    assert inverted.best.hypothesis == PoseHypothesis(poses_are="world_to_camera")
+    assert inverted.best.score > 2 * inverted.stated.score and inverted.steps[0].evidence > 1
     late = search_poses(sample, RawPoses(np.roll(sample.poses, 2, axis=0), indices), PoseHypothesis(), 1000.0)
-    assert late.best == PoseHypothesis(offset=2)
+    assert late.best.hypothesis == PoseHypothesis(offset=2.0)
     raw_poses = RawPoses(sample.poses, indices)
     small = search_poses(sample.with_depth_scaled(0.2), raw_poses, PoseHypothesis(), 1000.0)
-    assert_allclose(small.best.depth_factor, 5.0, rtol=0.02)
-    assert search_poses(sample, raw_poses, PoseHypothesis(), 1000.0).best == PoseHypothesis()
+    assert_allclose(small.best.hypothesis.depth_factor, 5.0, rtol=0.02)
+    assert search_poses(sample, raw_poses, PoseHypothesis(), 1000.0).steps == ()
+    lengths = np.linalg.norm(pixel_directions(sample.camera), axis=-1).astype(np.float32)
+    along_rays = replace(sample, frames=tuple(replace(f, depth=f.depth * lengths) for f in sample.frames))
+    found = search_poses(along_rays, raw_poses, PoseHypothesis(), 1000.0)
+    assert found.best.hypothesis == PoseHypothesis(depth_along="ray")
 
 
 def test_no_change_is_accepted_that_gains_less_than_the_parameters_ask_for() -> None:
     sample = room_sample(60)
-    inverse = inverses(sample.poses)
-    raw_poses = RawPoses(inverse, np.arange(len(sample)))
-    strict = DiagnosisParameters(pose_search=PoseSearchParameters(min_gain=100.0))
-    search = search_poses(sample.with_poses(inverse), raw_poses, PoseHypothesis(), 1000.0, strict)
-    assert search.best == search.stated == PoseHypothesis()
+    raw_poses = RawPoses(np.roll(sample.poses, 1, axis=0), np.arange(len(sample)))
+    strict = DiagnosisParameters(pose_search=PoseSearchParameters(min_gain=1.0))
+    search = search_poses(sample, raw_poses, PoseHypothesis(), 1000.0, strict)
+    assert search.steps == () and search.best == search.stated
 
 
 def with_frame(sample: Sample, frame_index: int, **changes: Any) -> Sample:

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from panrecon.config import ScanSettings
-from panrecon.diagnosis.alignment import ColorDepthAlignment
-from panrecon.diagnosis.coverage import Coverage, Gaps
+from panrecon.diagnosis.alignment import ColorDepthAlignment, Parallax
+from panrecon.diagnosis.coverage import Coverage, Gaps, SceneSize
 from panrecon.diagnosis.depth import ValidDepth
 from panrecon.diagnosis.examine import examine
 from panrecon.diagnosis.finding import Finding, Severity, listed, repairs
-from panrecon.diagnosis.findings.cameras import alignment_finding, image_size_findings
+from panrecon.diagnosis.findings.cameras import alignment_findings, image_size_findings, orientation_finding
 from panrecon.diagnosis.findings.coverage import coverage_finding, gaps_finding
 from panrecon.diagnosis.findings.frames import (
     blur_finding,
@@ -27,6 +27,7 @@ from panrecon.diagnosis.images import NeighbourComparison
 from panrecon.diagnosis.parameters import (
     AlignmentParameters,
     BlurParameters,
+    ConfidenceParameters,
     CoverageParameters,
     DepthScaleParameters,
     DiagnosisParameters,
@@ -36,8 +37,8 @@ from panrecon.diagnosis.parameters import (
     ValidDepthParameters,
 )
 from panrecon.diagnosis.pose_continuity import PoseJumps, StuckPoses
-from panrecon.diagnosis.pose_hypotheses import PoseHypothesis, PoseSearch, RawPoses, ScoredHypothesis
-from panrecon.structures import Camera
+from panrecon.diagnosis.pose_hypotheses import Aspect, PoseHypothesis, PoseSearch, RawPoses, ScoredHypothesis, Step
+from panrecon.structures import Camera, Scan
 from tests.diagnosis.samples import CAMERA, room_sample
 
 NAMES = ("10", "11", "12", "13")
@@ -45,9 +46,25 @@ SKIP = "scan.skip_frames"
 CONVENTIONS = {"camera to world, OpenCV axes": 0.2, "world to camera, OpenGL axes": 0.71}
 
 
-def searched(best: PoseHypothesis, fit: float = 0.9, overlap: float = 0.8, static_share: float = 0.1) -> PoseSearch:
-    steps = (ScoredHypothesis(PoseHypothesis(), 0.2), ScoredHypothesis(best, 0.71))
-    return PoseSearch(steps[: 1 if best == PoseHypothesis() else 2], CONVENTIONS, static_share, fit, overlap)
+SURE = DiagnosisParameters(
+    confidence=ConfidenceParameters(models=dict.fromkeys(ConfidenceParameters().models, (-2.0, 3.0)))
+)
+
+
+def searched(best: PoseHypothesis, rival_fit: float = 0.3) -> PoseSearch:
+    stated = ScoredHypothesis(PoseHypothesis(), 0.9, 0.7, 0.8)
+    if best == stated.hypothesis:
+        return PoseSearch(stated, (), CONVENTIONS, 0.1)
+    before = ScoredHypothesis(stated.hypothesis, 0.2, 0.1, 0.8)
+    after = ScoredHypothesis(best, 0.95, 0.7, 0.8)
+    names: tuple[Aspect, ...] = get_args(Aspect)
+    (aspect,) = [name for name in names if getattr(best, name) != getattr(before.hypothesis, name)]
+    return PoseSearch(before, (Step(aspect, before, after, rival_fit),), CONVENTIONS, 0.1)
+
+
+def examined(search: PoseSearch, parameters: DiagnosisParameters = SURE) -> list[Finding]:
+    factor = search.best.hypothesis.depth_factor
+    return pose_findings(search, (CAMERA, CAMERA), ScanSettings(), SceneSize(6.0, 2.0 * factor), parameters)
 
 
 def of_check(findings: list[Finding], check: str) -> Finding:
@@ -61,16 +78,26 @@ def of_check(findings: list[Finding], check: str) -> Finding:
         (
             PoseHypothesis("world_to_camera", "opengl"),
             "pose convention",
-            ("world to camera, OpenGL axes", "71%", "20%"),
+            ("world to camera, OpenGL axes", "95%", "20%"),
             {"scan.poses_are": "world_to_camera", "scan.axes": "opengl"},
         ),
         (PoseHypothesis(axes="opengl"), "pose convention", ("OpenGL",), {"scan.axes": "opengl"}),
-        (PoseHypothesis(offset=3), "time offset", ("3 frames later", "71%"), {"scan.pose_offset": 3}),
-        (PoseHypothesis(offset=-1), "time offset", ("1 frame earlier",), {"scan.pose_offset": -1}),
+        (PoseHypothesis(quaternions="wxyz"), "pose convention", ("w-x-y-z",), {"scan.quaternions": "wxyz"}),
+        (PoseHypothesis(depth_along="ray"), "depth direction", ("own ray",), {"scan.depth_along": "ray"}),
+        (PoseHypothesis(offset=3.0), "time offset", ("3 frames later", "95%"), {"scan.pose_offset": 3}),
+        (PoseHypothesis(offset=0.5), "time offset", ("0.5 frames later",), {"scan.pose_offset": 0.5}),
+        (
+            PoseHypothesis(offset=1.0, drift=3.0),
+            "time offset",
+            ("1 frames at the first", "4 at the last"),
+            {"scan.pose_offset": 1, "scan.pose_drift": 3},
+        ),
+        (PoseHypothesis(depth_factor=1000.0), "pose scale", ("0.001 m",), {"scan.pose_scale": 0.001}),
+        (PoseHypothesis(offset=-1.0), "time offset", ("1 frame earlier",), {"scan.pose_offset": -1}),
         (
             PoseHypothesis(depth_factor=0.2),
             "depth scale",
-            ("5000", "not 1000", "5 times too large", "71%"),
+            ("5000", "not 1000", "5 times too large", "95%"),
             {"scan.depth_scale": 5000.0},
         ),
         (
@@ -84,30 +111,28 @@ def of_check(findings: list[Finding], check: str) -> Finding:
 def test_a_wrong_hypothesis_is_told_with_its_gain_and_repaired(
     best: PoseHypothesis, check: str, values: tuple[str, ...], repair: dict[str, object]
 ) -> None:
-    findings = pose_findings(searched(best), (CAMERA, CAMERA), 1000.0, 6.0)
+    findings = examined(searched(best))
     finding = of_check(findings, check)
     assert (finding.severity, finding.repair) == ("wrong", repair)
     assert all(value in finding.sentence for value in values)
     assert {other.severity for other in findings if other.check != check} == {"fine"}
+    rivalled = of_check(examined(searched(best, rival_fit=0.949)), check)
+    assert rivalled.severity == "note" and rivalled.confidence < finding.confidence
+    assert "look yourself" in rivalled.sentence and repairs([f for f in [rivalled] if f.severity == "wrong"]) == {}
 
 
 def test_pose_findings_obey_their_parameters() -> None:
     good = searched(PoseHypothesis())
-    checked = pose_findings(good, (CAMERA, CAMERA), 1000.0, 6.0)
-    assert [finding.severity for finding in checked] == ["fine"] * 4
-    (unfit,) = pose_findings(
-        good, (CAMERA, CAMERA), 1000.0, 6.0, DiagnosisParameters(pose_search=PoseSearchParameters(min_fit=0.95))
-    )
+    assert [finding.severity for finding in examined(good)] == ["fine"] * 5
+    (unfit,) = examined(good, replace(SURE, pose_search=PoseSearchParameters(min_fit=0.99)))
     assert (unfit.check, unfit.severity) == ("poses", "wrong") and "90%" in unfit.sentence
-    (apart,) = pose_findings(
-        good, (CAMERA, CAMERA), 1000.0, 6.0, DiagnosisParameters(pose_search=PoseSearchParameters(min_overlap=0.85))
-    )
+    (apart,) = examined(good, DiagnosisParameters(pose_search=PoseSearchParameters(min_overlap=0.85)))
     assert (apart.check, apart.severity) == ("poses", "note") and "80%" in apart.sentence
     small = DiagnosisParameters(depth_scale=DepthScaleParameters(max_extent=5.0))
-    too_large = of_check(pose_findings(good, (CAMERA, CAMERA), 1000.0, 6.0, small), "depth scale")
+    too_large = of_check(examined(good, small), "depth scale")
     assert too_large.severity == "wrong" and "6 m" in too_large.sentence
     static = DiagnosisParameters(depth_scale=DepthScaleParameters(max_static_share=0.1))
-    assert of_check(pose_findings(good, (CAMERA, CAMERA), 1000.0, 6.0, static), "depth scale").severity == "note"
+    assert of_check(examined(good, static), "depth scale").severity == "note"
 
 
 def test_lost_poses_are_wrong_unless_they_are_left_out() -> None:
@@ -120,8 +145,8 @@ def test_lost_poses_are_wrong_unless_they_are_left_out() -> None:
 
 def test_single_frames_are_named_and_left_out() -> None:
     stuck = stuck_poses_finding(StuckPoses((1, 2), (2,)), NAMES)
-    jumps = pose_jumps_finding(PoseJumps((3,), (), 0.1, 0.8), NAMES)
-    empty = valid_depth_finding(ValidDepth(0.8, 0.02, (0,)), NAMES)
+    jumps = pose_jumps_finding(PoseJumps((3,), (), 0.1, 0.9, 0.1, 0.8), NAMES)
+    empty = valid_depth_finding(ValidDepth(0.8, 0.9, 0.02, (0,)), NAMES)
     assert (stuck.repair, jumps.repair, empty.repair) == ({SKIP: ["11", "12"]}, {SKIP: ["13"]}, {SKIP: ["10"]})
     assert "2 of 4" in stuck.sentence and "1 of 4" in jumps.sentence and "80%" in empty.sentence
     assert {finding.severity for finding in (stuck, jumps, empty)} == {"wrong"}
@@ -129,7 +154,7 @@ def test_single_frames_are_named_and_left_out() -> None:
 
 def test_images_that_are_there_twice_and_frames_far_apart_are_a_note() -> None:
     assert stuck_poses_finding(StuckPoses((1,), ()), NAMES).severity == "note"
-    far_apart = PoseJumps((), (), 0.9, 0.2)
+    far_apart = PoseJumps((), (), 0.9, 0.95, 0.0, 0.2)
     note = pose_jumps_finding(far_apart, NAMES)
     assert note.severity == "note" and "20%" in note.sentence
     fine = pose_jumps_finding(far_apart, NAMES, PoseJumpParameters(min_median_overlap=0.1))
@@ -137,14 +162,18 @@ def test_images_that_are_there_twice_and_frames_far_apart_are_a_note() -> None:
 
 
 def test_no_setting_repairs_a_broken_trajectory() -> None:
-    finding = pose_jumps_finding(PoseJumps((), (1,), 0.1, 0.8), NAMES)
+    finding = pose_jumps_finding(PoseJumps((), (1,), 0.1, 0.9, 0.1, 0.8), NAMES)
     assert (finding.severity, finding.repair) == ("wrong", None) and "11-12" in finding.sentence
 
 
 def test_too_little_depth_in_all_frames_is_wrong() -> None:
-    finding = valid_depth_finding(ValidDepth(0.2, 0.1, ()), NAMES)
+    finding = valid_depth_finding(ValidDepth(0.2, 0.3, 0.1, ()), NAMES)
+    assert valid_depth_finding(ValidDepth(0.2, 0.9, 0.1, ()), NAMES).severity == "fine"  # a thing before nothing
     assert (finding.severity, finding.repair) == ("wrong", None) and "20%" in finding.sentence
-    assert valid_depth_finding(ValidDepth(0.2, 0.1, ()), NAMES, ValidDepthParameters(min_median=0.1)).severity == "fine"
+    assert (
+        valid_depth_finding(ValidDepth(0.2, 0.3, 0.1, ()), NAMES, ValidDepthParameters(min_median=0.1)).severity
+        == "fine"
+    )
 
 
 def compared(**changes: list[float]) -> NeighbourComparison:
@@ -176,8 +205,8 @@ def test_exposure_is_wrong_for_flashes_and_clipped_frames_and_noted_for_steps() 
 
 
 def test_poor_coverage_is_repaired_by_taking_every_frame_where_some_are_left_out() -> None:
-    assert coverage_finding(Coverage(0.6, 0.3), 2).severity == "fine"
-    assert coverage_finding(Coverage(0.4, 0.3), 1).severity == "note"
+    assert coverage_finding(Coverage(0.7, 0.3), 2).severity == "fine"
+    assert coverage_finding(Coverage(0.5, 0.3), 1).severity == "note"
     poor = coverage_finding(Coverage(0.2, 0.1), 5)
     assert (poor.severity, poor.repair) == ("wrong", {"scan.frame_stride": 1}) and "20%" in poor.sentence
     assert coverage_finding(Coverage(0.2, 0.1), 1).repair is None
@@ -209,19 +238,51 @@ def test_image_sizes_are_repaired_by_intrinsics_and_left_out_frames() -> None:
     assert (cropped.severity, cropped.repair) == ("wrong", None) and "1920 x 1080" in cropped.sentence
 
 
+def aligned(shift: tuple[float, float], zoom: float = 1.0, parallax: float = 0.0) -> ColorDepthAlignment:
+    beside = Parallax((parallax, 0.0), 0.1, 0.5)
+    return ColorDepthAlignment(shift, zoom, deviation=0.1, ratio=0.5, strength=5.0, height=1.0, parallax=beside)
+
+
+def colour_findings(
+    alignment: ColorDepthAlignment | None,
+    offset: tuple[float, float] = (0.0, 0.0),
+    parameters: DiagnosisParameters = SURE,
+) -> list[Finding]:
+    color_camera = Camera(320, 240, 220.0, 220.0, 159.5 + offset[0], 119.5 + offset[1])  # twice as large
+    scan = Scan("a", CAMERA, color_camera, 1000.0, ())
+    return alignment_findings(alignment, scan, ScanSettings(color_offset=offset), parameters)
+
+
 def test_shifted_or_zoomed_colour_is_repaired_in_pixels_of_its_own_camera() -> None:
-    color_camera = Camera(320, 240, 220.0, 220.0, 159.5, 119.5)  # twice as large
-    shifted = ColorDepthAlignment((4.0, -3.0), 1.0, 0.5, 0.5, 5.0)
-    finding = alignment_finding(shifted, CAMERA, color_camera, (1.0, 0.0))
+    (finding,) = colour_findings(aligned((4.0, -3.0)), (1.0, 0.0))
     assert (finding.severity, finding.repair) == ("wrong", {"scan.color_offset": [9.0, -6.0]})
     assert "+8.0 px" in finding.sentence and "50%" in finding.sentence
-    zoomed = alignment_finding(ColorDepthAlignment((0.0, 0.0), 1.1, 0.5, 0.5, 5.0), CAMERA, color_camera, (0.0, 0.0))
+    (zoomed,) = colour_findings(aligned((0.0, 0.0), zoom=1.1))
     assert zoomed.repair == {"scan.color_intrinsics": [242.0, 242.0, 159.5, 119.5]} and "242 px" in zoomed.sentence
-    assert alignment_finding(None, CAMERA, color_camera, (0.0, 0.0)).severity == "note"
-    strict = AlignmentParameters(min_strength=6.0)
-    assert alignment_finding(shifted, CAMERA, color_camera, (0.0, 0.0), strict).severity == "note"
-    lax = AlignmentParameters(max_ratio=0.4)
-    assert alignment_finding(shifted, CAMERA, color_camera, (0.0, 0.0), lax).severity == "fine"
+    (unknown,) = colour_findings(None)
+    assert unknown.severity == "note"
+    (weak,) = colour_findings(aligned((4.0, -3.0)), parameters=limited(min_strength=6.0))
+    assert weak.severity == "note"
+    (lax,) = colour_findings(aligned((4.0, -3.0)), parameters=limited(max_ratio=0.4))
+    assert lax.severity == "fine"
+
+
+def test_a_shift_that_grows_where_things_are_near_may_be_that_of_a_camera_beside() -> None:
+    """One 4 px / (0.5 / m x 110 px) = 7.3 cm to the left, for what it sees is shifted right."""
+    shifted, beside = colour_findings(aligned((4.0, 0.0), parallax=8.0))
+    assert shifted.repair == {"scan.color_offset": [8.0, 0.0]}
+    assert beside.repair == {"scan.color_position": [-0.0727, 0.0, 0.0]} and "not registered" in beside.sentence
+    assert len(colour_findings(aligned((4.0, 0.0), parallax=-8.0))) == 1
+
+
+def limited(**limits: float) -> DiagnosisParameters:
+    return replace(SURE, alignment=AlignmentParameters(**limits))  # type: ignore[arg-type]
+
+
+def test_colour_that_fits_better_upside_down_is_turned() -> None:
+    assert orientation_finding(1.2, 0) is None
+    finding = orientation_finding(8.0, 180)
+    assert finding is not None and finding.repair == {"scan.color_turned": 0} and "8.0 times" in finding.sentence
 
 
 def test_frames_left_out_add_up_in_the_order_of_their_numbers() -> None:
@@ -243,13 +304,13 @@ def test_every_check_reports_once_on_a_sound_sample_and_parameters_reach_it() ->
     raw_poses = RawPoses(sample.poses, np.arange(40))
     findings, sound = examine(sample, raw_poses, (CAMERA, CAMERA), ScanSettings())
     checks = [finding.check for finding in findings]
-    assert len(set(checks)) == len(checks) == 11 and len(sound) == 40
+    assert len(set(checks)) == len(checks) == 12 and len(sound) == 40
     assert all(finding.severity in get_args(Severity) for finding in findings)
     assert [finding.check for finding in findings if finding.severity == "wrong"] == []
-    strict = DiagnosisParameters(valid_depth=ValidDepthParameters(min_median=1.1))
+    strict = DiagnosisParameters(valid_depth=ValidDepthParameters(min_median=1.1, min_density=1.1))
     other, _ = examine(sample, raw_poses, (CAMERA, CAMERA), ScanSettings(), strict)
     assert [finding.check for finding in other if finding.severity == "wrong"] == ["valid depth"]
     poor = replace(sample, frames=(replace(sample.frames[0], valid=0.3), *sample.frames[1:]))
-    whole = DiagnosisParameters(valid_depth=ValidDepthParameters(min_frame=0.35))
+    whole = DiagnosisParameters(valid_depth=ValidDepthParameters(min_frame=0.35, min_density=1.1))
     _, without_poor = examine(poor, raw_poses, (CAMERA, CAMERA), ScanSettings(), whole)
     assert without_poor.names == sample.names[1:]

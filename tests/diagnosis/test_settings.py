@@ -6,11 +6,20 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from benchmarks.breaks import names_of, offset_poses, write_matrix
+from benchmarks.breaks import (
+    change_color,
+    change_poses,
+    measure_along_rays,
+    names_of,
+    offset_poses,
+    reorder_quaternions,
+    write_matrix,
+)
 from panrecon.config import ScanSettings, load_settings
 from panrecon.datasets.scannet.dataset import ScanNet
 from panrecon.errors import InputError
-from panrecon.geometry.projective import FLIP, as_world_from_camera, invert, register, transform
+from panrecon.geometry.projective import FLIP, invert, register, transform
+from panrecon.geometry.trajectory import PoseConvention, world_from_cameras
 from panrecon.io.files import write_text
 from panrecon.io.images import read_color, read_depth
 from panrecon.io.scan import read_scan, write_scan
@@ -42,9 +51,58 @@ def test_skipped_frames_are_not_there_and_must_exist(room: Path) -> None:
 @pytest.mark.parametrize("axes", ["opencv", "opengl"])
 def test_a_pose_is_the_same_in_every_convention(poses_are: str, axes: str, room: Path) -> None:
     pose = ScanNet().scan(room, GOOD).poses[5]
-    stated = pose @ FLIP if axes == "opengl" else pose
+    stated = pose @ FLIP if axes == "opengl" else pose.copy()
     stated = invert(stated) if poses_are == "world_to_camera" else stated
-    assert_allclose(as_world_from_camera(stated, poses_are, axes), pose, atol=1e-9)  # type: ignore[arg-type]
+    stated[:3, 3] *= 1000
+    convention = PoseConvention(poses_are, axes, scale=0.001)  # type: ignore[arg-type]
+    assert_allclose(world_from_cameras(stated[None], convention)[0], pose, atol=1e-9)
+
+
+def test_quaternions_that_began_with_w_are_put_in_order(room: Path) -> None:
+    good = ScanNet().scan(room, GOOD)
+    change_poses(room, reorder_quaternions)
+    assert np.abs(ScanNet().scan(room, GOOD).poses - good.poses).max() > 0.1
+    assert_allclose(ScanNet().scan(room, ScanSettings(quaternions="wxyz")).poses, good.poses, atol=1e-6)
+
+
+def test_poses_between_frames_are_interpolated_and_drift(room: Path) -> None:
+    good = ScanNet().scan(room, GOOD)
+    count = len(good.frames)
+    half = ScanNet().scan(room, ScanSettings(pose_offset=0.5)).poses
+    assert_allclose(half[:, :3, 3], (good.poses[:-1, :3, 3] + good.poses[1:, :3, 3]) / 2)
+    assert_allclose(
+        half[:, :3, :3] @ half[:, :3, :3].transpose(0, 2, 1), np.broadcast_to(np.eye(3), (count - 1, 3, 3)), atol=1e-9
+    )
+    drifting = ScanNet().scan(room, ScanSettings(pose_drift=-2.0))
+    assert_array_equal(drifting.poses[0], good.poses[0])
+    assert_array_equal(drifting.poses[-1], good.poses[-3])
+
+
+def test_depth_along_rays_comes_to_be_depth_along_the_axis(room: Path, tmp_path: Path) -> None:
+    good = ScanNet().scan(room, GOOD)
+    before = read_depth(good.frames[0].depth, 1000.0)
+    measure_along_rays(room)
+    settings = ScanSettings(depth_along="ray")
+    scan = ScanNet().scan(room, settings)
+    write_scan(tmp_path / "scan", scan, scan.frames[:1], ScanNet().depths(room, scan, settings))
+    written = read_depth(read_scan(tmp_path / "scan").frames[0].depth, 1000.0)
+    assert np.abs(read_depth(scan.frames[0].depth, 1000.0) - before).max() > 0.1
+    assert_allclose(written, before, atol=0.002)
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_colour_that_is_turned_is_turned_back(degrees: int, room: Path, tmp_path: Path) -> None:
+    upright = read_color(ScanNet().scan(room, GOOD).frames[0].color).astype(float)
+    change_color(room, names_of(room), lambda image: np.ascontiguousarray(np.rot90(image, -degrees // 90)))
+    scan = ScanNet().scan(room, ScanSettings.model_validate({"color_turned": degrees}))
+    write_scan(tmp_path / "scan", scan, scan.frames[:1])
+    assert np.abs(read_color(read_scan(tmp_path / "scan").frames[0].color) - upright).mean() < 4  # JPEG, twice
+
+
+def test_a_colour_camera_beside_is_registered_by_the_settings_as_by_files(room: Path) -> None:
+    scan = ScanNet().scan(room, ScanSettings(color_position=(0.05, 0.0, 0.0)))
+    assert scan.needs_registration and scan.source_from_camera is not None
+    assert_allclose(scan.source_from_camera[:3, 3], (-0.05, 0, 0))
 
 
 def test_shifted_colour_comes_to_lie_where_the_depth_is(room: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from panrecon.datasets.importers.lenses import lens_of, shared_pinhole
 from panrecon.datasets.importers.plain import depth_in_metres
 from panrecon.datasets.poses import rigid
 from panrecon.errors import InputError
-from panrecon.geometry.projective import as_world_from_camera
+from panrecon.geometry.projective import FLIP
 from panrecon.io.files import read_json
 from panrecon.io.images import read_size
 from panrecon.structures import Camera
@@ -145,7 +145,7 @@ def read_pose(entry: Mapping[str, Any], what: str) -> Float[np.ndarray, "4 4"]:
         matrix = np.array(entry["transform_matrix"], dtype=np.float64).reshape(4, 4)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"transform_matrix {what} is not 4 x 4 numbers: {error}; export it again.") from error
-    return as_world_from_camera(rigid(matrix, what), "camera_to_world", "opengl")
+    return rigid(matrix, what) @ FLIP
 
 
 def read_lens(stated: Mapping[str, Any], image: Path, what: str) -> Lens:

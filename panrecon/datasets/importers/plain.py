@@ -32,7 +32,7 @@ from panrecon.datasets.importers.numbering import (
 from panrecon.datasets.importers.orientation import exif_orientation, upright_pixels
 from panrecon.datasets.poses import read_pose
 from panrecon.errors import InputError, reason
-from panrecon.geometry.projective import as_world_from_camera
+from panrecon.geometry.trajectory import PoseConvention, world_from_cameras
 from panrecon.io.images import read_depth, read_size
 from panrecon.structures import Axes, Camera, PosesAre
 
@@ -100,7 +100,7 @@ class Plain:
         frames = [
             SourceFrame(
                 key.number if len(color_of_key) == len({key.number for key in color_of_key}) else f"{index:06d}",
-                as_world_from_camera(pose_of_key[key], description.poses_are, description.axes),
+                world_from_cameras(pose_of_key[key][None], PoseConvention(description.poses_are, description.axes))[0],
                 partial(read_image, color_of_key[key]),
                 partial(depth_in_metres, depth_of_key[key], description.depth_scale),
             )

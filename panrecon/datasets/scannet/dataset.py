@@ -1,5 +1,6 @@
 """Scans of ScanNet (Dai et al., CVPR 2017), and whatever `panrecon import` wrote in its layout (`format`)."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,10 +29,12 @@ from panrecon.datasets.scannet.format import (
 from panrecon.datasets.scannet.label_map import FILE_NAME, find_label_map
 from panrecon.datasets.selection import choose_frames, in_groups
 from panrecon.errors import InputError
-from panrecon.geometry.projective import as_world_from_camera
+from panrecon.geometry.projective import invert, pixel_directions
+from panrecon.geometry.trajectory import PoseConvention, poses_at, world_from_cameras
 from panrecon.io.ids import categories_of_raw_ids, instances_of_ids
 from panrecon.io.images import read_color, read_depth
 from panrecon.io.mesh import read_panoptic_mesh
+from panrecon.io.scan import DepthOfFrame, read_frame_depth, turned
 from panrecon.structures import Camera, CategoryTable, Frame, Labels, PanopticMesh, Scan
 
 
@@ -74,8 +77,15 @@ class ScanNet:
         if not valid:
             raise InputError(f"No frame of {folder} has a finite pose; export the poses again.")
         camera, source_camera = _cameras(folder, valid[0], settings)
-        source_from_camera = read_source_from_camera(folder)
-        return Scan(folder.name, camera, source_camera, settings.depth_scale, tuple(valid), source_from_camera)
+        return Scan(
+            folder.name,
+            camera,
+            source_camera,
+            settings.depth_scale,
+            tuple(valid),
+            _source_from_camera(folder, settings),
+            settings.color_turned,
+        )
 
     def raw_poses(self, folder: Path) -> dict[str, Float[np.ndarray, "4 4"]]:
         """What the pose file of every frame holds, whatever the settings say of poses; by the frame's name, in order.
@@ -93,8 +103,12 @@ class ScanNet:
         """
         return read_axis_alignment(folder) if settings.axis_alignment else np.eye(4)
 
-    def depths(self, folder: Path, scan: Scan, settings: ScanSettings) -> None:
-        """None: they are images."""
+    def depths(self, folder: Path, scan: Scan, settings: ScanSettings) -> DepthOfFrame | None:
+        """Depth along the axis from images that hold it along every pixel's ray; None where the images hold it."""
+        if settings.depth_along == "axis":
+            return None
+        lengths = np.linalg.norm(pixel_directions(scan.camera), axis=-1).astype(np.float32)
+        return lambda frame: read_frame_depth(scan, frame) / lengths
 
     def annotation_files(self, folder: Path) -> list[Path]:
         """ScanNet's three files and the label map, else the labelled PLY of one's own; empty without both."""
@@ -149,12 +163,17 @@ def _frames(folder: Path, colors: list[Path], settings: ScanSettings) -> list[Fr
         )
     alignment = ScanNet().alignment(folder, settings)
 
+    convention = PoseConvention(settings.poses_are, settings.axes, settings.quaternions, settings.pose_scale)
+
     def usable(frame_index: int) -> Iterator[Frame]:
         color = colors[frame_index]
-        pose_index = frame_index + settings.pose_offset
-        if 0 <= pose_index < len(colors) and color.stem not in settings.skip_frames:
-            raw_pose = read_pose(pose_file(folder, colors[pose_index]))
-            pose = as_world_from_camera(raw_pose, settings.poses_are, settings.axes)
+        drifted = settings.pose_drift * frame_index / max(len(colors) - 1, 1)
+        position = frame_index + settings.pose_offset + drifted
+        if 0 <= position <= len(colors) - 1 and color.stem not in settings.skip_frames:
+            first = math.floor(position)
+            around = [read_pose(pose_file(folder, near)) for near in colors[first : math.ceil(position) + 1]]
+            poses = world_from_cameras(np.stack(around), convention)
+            pose = poses_at(poses, np.array([position - first]))[0]
             pose = alignment @ pose if settings.axis_alignment else pose
             yield Frame(color.stem, color, depth_file(folder, color), pose)
 
@@ -173,9 +192,19 @@ def _cameras(folder: Path, first: Frame, settings: ScanSettings) -> tuple[Camera
     stated = read_stated_sizes(folder)
     depth_image = read_depth(first.depth, settings.depth_scale)
     depth = _camera(folder, "depth", depth_image, stated, settings.depth_intrinsics)
-    color = _camera(folder, "color", read_color(first.color), stated, settings.color_intrinsics)
+    color_image = turned(read_color(first.color), settings.color_turned)
+    color = _camera(folder, "color", color_image, stated, settings.color_intrinsics)
     right, down = settings.color_offset
     return depth, replace(color, cx=color.cx + right, cy=color.cy + down)
+
+
+def _source_from_camera(folder: Path, settings: ScanSettings) -> Float[np.ndarray, "4 4"] | None:
+    """The colour camera's frame from the depth camera's, by the settings or else by files; None where both are one."""
+    if settings.color_position is None:
+        return read_source_from_camera(folder)
+    camera_from_source = np.eye(4)
+    camera_from_source[:3, 3] = settings.color_position
+    return invert(camera_from_source)
 
 
 def _camera(

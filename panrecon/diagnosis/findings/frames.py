@@ -5,15 +5,17 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from panrecon.diagnosis.depth import ValidDepth
-from panrecon.diagnosis.finding import SKIP, Finding, counted, listed
+from panrecon.diagnosis.finding import SKIP, Finding, counted, listed, suspicion
 from panrecon.diagnosis.images import NeighbourComparison
 from panrecon.diagnosis.parameters import (
     BlurParameters,
+    ConfidenceParameters,
     ExposureParameters,
     PoseJumpParameters,
     ValidDepthParameters,
 )
 from panrecon.diagnosis.pose_continuity import PoseJumps, StuckPoses
+from panrecon.diagnosis.pose_hypotheses import log_odds
 
 
 def stuck_poses_finding(stuck: StuckPoses, names: Sequence[str]) -> Finding:
@@ -35,7 +37,10 @@ def stuck_poses_finding(stuck: StuckPoses, names: Sequence[str]) -> Finding:
 
 
 def pose_jumps_finding(
-    jumps: PoseJumps, names: Sequence[str], parameters: PoseJumpParameters = PoseJumpParameters()
+    jumps: PoseJumps,
+    names: Sequence[str],
+    parameters: PoseJumpParameters = PoseJumpParameters(),
+    confidence: ConfidenceParameters = ConfidenceParameters(),
 ) -> Finding:
     """Frames whose poses jump away and back, which are left out, and places where the trajectory breaks."""
     if jumps.median_overlap < parameters.min_median_overlap:
@@ -52,20 +57,22 @@ def pose_jumps_finding(
         sentence = f"At least {jumps.min_fit:.0%} of the points that neighbouring frames share agree."
         return Finding("pose jumps", "fine", sentence)
     sentence = " and ".join(clauses)
-    return Finding(
+    usual = f"usual are {jumps.usual_fit:.0%}"
+    finding = Finding(
         "pose jumps",
         "wrong",
-        f"{sentence[0].upper()}{sentence[1:]} (under {parameters.min_fit:.0%} of shared points agree).",
+        f"{sentence[0].upper()}{sentence[1:]} (at most {jumps.jump_fit:.0%} of shared points agree, {usual}).",
         "their surface is fused into the wrong place; objects are doubled",
         {SKIP: away} if away else None,
     )
+    return suspicion(finding, log_odds(jumps.usual_fit) - log_odds(jumps.jump_fit), confidence)
 
 
 def valid_depth_finding(
     depth: ValidDepth, names: Sequence[str], parameters: ValidDepthParameters = ValidDepthParameters()
 ) -> Finding:
     """Too little depth in the whole scan, or nearly none in single frames."""
-    if depth.median < parameters.min_median:
+    if depth.median < parameters.min_median and depth.density < parameters.min_density:
         return Finding(
             "valid depth",
             "wrong",
