@@ -9,6 +9,9 @@ import typer
 from panrecon.terminal import console, exit_on_input_error, track
 
 if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float
+
     from panrecon.config import ScanSettings
     from panrecon.diagnosis.alignment import ColorDepthAlignment, ColorDepthPair
     from panrecon.diagnosis.finding import Finding
@@ -19,13 +22,16 @@ if TYPE_CHECKING:
         SampleParameters,
     )
     from panrecon.diagnosis.sample import Sample, SmallFrame
-    from panrecon.structures import Frame, Scan
+    from panrecon.io.scan import DepthOfFrame
+    from panrecon.structures import Camera, Frame, Scan
 
 MARKS = {"fine": "[green]fine[/green]", "note": "[yellow]note[/yellow]", "wrong": "[bold red]wrong[/bold red]"}
 
 
 def doctor(
-    folder: Annotated[Path, typer.Argument(help="raw scene with color/, depth/, pose/ and intrinsic/")],
+    folder: Annotated[
+        Path, typer.Argument(help="raw scene with color/, depth/, pose/ and intrinsic/, or a drive of KITTI-360")
+    ],
     fix: Annotated[
         bool, typer.Option("--fix", help="write settings that repair it into <folder>/settings.yaml")
     ] = False,
@@ -41,13 +47,15 @@ def doctor(
     """
     from dataclasses import asdict
 
+    from panrecon.datasets.kitti360.dataset import is_scene_of_drive
     from panrecon.diagnosis.finding import repairs
     from panrecon.io.files import write_json
     from panrecon.workflow.scenes import OWN_SETTINGS, settings_of
 
     with exit_on_input_error():
-        scan_settings = settings_of("scannet", settings, override, folder).scan
-        findings = diagnose(folder, scan_settings)
+        is_drive = not (folder / "color").is_dir() and is_scene_of_drive(folder)
+        scan_settings = settings_of("kitti360" if is_drive else "scannet", settings, override, folder).scan
+        findings = (diagnose_drive if is_drive else diagnose)(folder, scan_settings)
         show(findings)
         if json_file is not None:
             write_json(
@@ -79,10 +87,7 @@ def diagnose(
     from panrecon.diagnosis.findings.poses import lost_poses_finding
     from panrecon.diagnosis.parameters import DiagnosisParameters
     from panrecon.diagnosis.pose_hypotheses import RawPoses
-    from panrecon.errors import InputError
 
-    if (folder / "calibration").is_dir():
-        raise InputError(f"{folder} is a sequence of KITTI-360; the doctor examines scans in ScanNet's layout only.")
     parameters = parameters or DiagnosisParameters()
     reader = ScanNet()
     lenient = settings.model_copy(update={"skip_invalid_poses": True})
@@ -93,7 +98,8 @@ def diagnose(
     findings += image_size_findings_of(scan, parameters.image_size)
     scan = reader.scan(folder, repaired(lenient, findings))
     pairs = read_color_depth_pairs(scan, list(scan.frames), parameters.alignment)
-    orientation = orientation_finding(turn_gain(pairs, parameters.alignment), settings.color_turned, parameters)
+    gain = turn_gain(pairs[:: parameters.alignment.turn_stride], parameters.alignment)
+    orientation = orientation_finding(gain, settings.color_turned, parameters)
     findings += [orientation] if orientation else []
     scan = reader.scan(folder, repaired(lenient, findings))
     sample = read_sample(scan, parameters.sample)
@@ -104,6 +110,92 @@ def diagnose(
     of_sample, sound = examine(sample, raw_poses, cameras, repaired(lenient, findings), parameters)
     findings += of_sample
     return [*findings, diagnose_alignment(folder, repaired(lenient, findings), set(sound.names), parameters)]
+
+
+def diagnose_drive(
+    folder: Path, settings: "ScanSettings", parameters: "DiagnosisParameters | None" = None
+) -> "list[Finding]":
+    """All findings on a scene of KITTI-360, of its first camera; default parameters if None.
+
+    Depth is that of every frame's own LiDAR scan. Only frames left out are settings of a drive; whatever else is wrong
+    has no repair.
+
+    Raises:
+        InputError: the scene cannot be read at all.
+    """
+    from dataclasses import replace
+
+    import numpy as np
+
+    from panrecon.datasets.kitti360.dataset import KITTI360
+    from panrecon.diagnosis.alignment import color_depth_alignment
+    from panrecon.diagnosis.examine import examine
+    from panrecon.diagnosis.finding import SKIP
+    from panrecon.diagnosis.findings.cameras import alignment_findings
+    from panrecon.diagnosis.parameters import DiagnosisParameters
+    from panrecon.diagnosis.pose_hypotheses import RawPoses
+
+    parameters = parameters or DiagnosisParameters()
+    of_one_camera = settings.model_copy(update={"cameras": settings.cameras[:1]})
+    scan = KITTI360().scan(folder, of_one_camera)
+    findings = image_size_findings_of(scan, parameters.image_size, has_depth_images=False)
+    sample = read_drive_sample(folder, scan, of_one_camera, parameters.sample)
+    raw_poses = RawPoses(scan.poses, np.arange(len(sample)))
+    of_sample, _ = examine(sample, raw_poses, (scan.camera, scan.camera), of_one_camera, parameters)
+    pairs = read_drive_pairs(folder, scan, of_one_camera, parameters.alignment)
+    alignment = color_depth_alignment(pairs, scan.camera, parameters.alignment)
+    findings += [*of_sample, alignment_findings(alignment, scan, of_one_camera, parameters)[0]]
+    return [
+        finding if set(finding.repair or {}) <= {SKIP, "scan.frame_stride"} else replace(finding, repair=None)
+        for finding in findings
+    ]
+
+
+def read_drive_sample(folder: Path, scan: "Scan", settings: "ScanSettings", parameters: "SampleParameters") -> "Sample":
+    """All frames of a drive at low resolution, with the depth of their own LiDAR scans."""
+    from panrecon.diagnosis.sample import Sample, color_reduction, frame_of_small_depth, small_camera
+    from panrecon.io.images import read_small_gray
+    from panrecon.threads import parallel_map
+
+    camera = small_camera(scan.camera, parameters)
+    depth_of = lidar_depths(folder, camera, settings)
+
+    def read(frame: "Frame") -> "SmallFrame":
+        gray = read_small_gray(frame.color, color_reduction(scan.camera, parameters))
+        return frame_of_small_depth(depth_of(frame), gray, parameters)
+
+    frames = tuple(track(parallel_map(read, scan.frames), "doctor: frames", len(scan.frames)))
+    names = tuple(frame.name for frame in scan.frames)
+    return Sample(names, camera, scan.poses, frames, parameters.points_per_frame)
+
+
+def read_drive_pairs(
+    folder: Path, scan: "Scan", settings: "ScanSettings", parameters: "AlignmentParameters"
+) -> "list[ColorDepthPair]":
+    """Evenly spaced frames of a drive, with the depth of their own LiDAR scans."""
+    from panrecon.diagnosis.alignment import correlated_camera, pair_of_small_depth
+    from panrecon.io.images import read_color
+    from panrecon.visualization import evenly_spaced
+
+    depth_of = lidar_depths(folder, correlated_camera(scan.camera, parameters), settings)
+    frames = [scan.frames[index] for index in evenly_spaced(len(scan.frames), parameters.frames)]
+    return [pair_of_small_depth(depth_of(frame), read_color(frame.color)) for frame in frames]
+
+
+def lidar_depths(folder: Path, camera: "Camera", settings: "ScanSettings") -> "DepthOfFrame":
+    """The depth (m) that a frame's own LiDAR scan gives a camera like that of the drive at another resolution."""
+    from panrecon.accumulation.depth import depth_image
+    from panrecon.datasets.kitti360.dataset import camera_from_lidar
+    from panrecon.datasets.points import read_points
+    from panrecon.geometry.projective import transform
+
+    camera_pose = camera_from_lidar(folder, settings.cameras[0])
+
+    def depth_of(frame: "Frame") -> "Float[np.ndarray, 'h w']":
+        points = transform(camera_pose, read_points(frame.depth)[:, :3].astype("float64")).astype("float32")
+        return depth_image(camera, points, points[:0])
+
+    return depth_of
 
 
 def diagnose_alignment(
@@ -149,14 +241,19 @@ def repaired(settings: "ScanSettings", findings: "list[Finding]") -> "ScanSettin
     return type(settings).model_validate(settings.model_dump() | values)
 
 
-def image_size_findings_of(scan: "Scan", parameters: "ImageSizeParameters") -> "list[Finding]":
+def image_size_findings_of(
+    scan: "Scan", parameters: "ImageSizeParameters", has_depth_images: bool = True
+) -> "list[Finding]":
     """Findings on the sizes of all depth and colour images of a scan, which are read from the files' headers."""
     from panrecon.diagnosis.findings.cameras import image_size_findings
     from panrecon.diagnosis.image_sizes import image_sizes, most_common_size
     from panrecon.io.images import read_size
 
-    depth_sizes = {frame.name: read_size(frame.depth) for frame in scan.frames}
     color_sizes = {frame.name: read_size(frame.color) for frame in scan.frames}
+    if not has_depth_images:
+        color = image_sizes(scan.camera, color_sizes, most_common_size(color_sizes), parameters)
+        return image_size_findings("colour", color, len(color_sizes))
+    depth_sizes = {frame.name: read_size(frame.depth) for frame in scan.frames}
     depth = image_sizes(scan.camera, depth_sizes, most_common_size(color_sizes), parameters)
     color = image_sizes(scan.source_camera, color_sizes, most_common_size(depth_sizes), parameters)
     of_depth = image_size_findings("depth", depth, len(depth_sizes))

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, UInt8
 from scipy.fft import irfft2, rfft2
 
 from panrecon.diagnosis.parameters import AlignmentParameters
+from panrecon.diagnosis.sample import subsampled
 from panrecon.structures import Camera
 
 SIDES: Final = 4  # edges whose nearer surface lies left, right, above, below
@@ -78,9 +79,18 @@ def color_depth_pair(
     stride = _stride(depth.shape[1], parameters)
     first = (stride - 1) // 2
     small_depth = np.ascontiguousarray(depth[first::stride, first::stride])
+    return pair_of_small_depth(small_depth, color)
+
+
+def pair_of_small_depth(depth: Float[np.ndarray, "h w"], color: UInt8[np.ndarray, "H W 3"]) -> ColorDepthPair:
+    """A frame whose depth (m, 0 = none) is that of `correlated_camera` already."""
     gray = cv2.cvtColor(color, cv2.COLOR_RGB2GRAY)
-    size = small_depth.shape[1], small_depth.shape[0]
-    return ColorDepthPair(small_depth, cv2.resize(gray, size, interpolation=cv2.INTER_AREA))
+    return ColorDepthPair(depth, cv2.resize(gray, depth.shape[::-1], interpolation=cv2.INTER_AREA))
+
+
+def correlated_camera(camera: Camera, parameters: AlignmentParameters = AlignmentParameters()) -> Camera:
+    """The depth camera at the resolution of the correlation."""
+    return subsampled(camera, _stride(camera.width, parameters))
 
 
 def color_depth_alignment(

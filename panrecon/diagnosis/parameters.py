@@ -2,7 +2,8 @@
 
 Thresholds named "fitted" lie between what seven unbroken scans show (three built-in rooms, three rendered scenes, a
 real one) and what the breaks of `benchmarks/breaks.py` make of them, measured by `benchmarks/doctor_breaks.py`. The
-others were set by hand on the same scans; ranges are what makes sense, not what was tried.
+others were set by hand on the same scans; ranges are what makes sense, not what was tried. Confidences alone are fitted
+on places that nothing is reported of.
 """
 
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ class PoseSearchParameters:
     rotation_deg: float = 15.0  # 3 to 30: within a gap; enough to tell hypotheses apart, little enough to overlap
     max_gap: float = 0.2  # of the frames, 0.05 to 0.5
     point_stride: int = 3  # 1 to 10: every n-th point of a frame scores hypotheses
+    coarse_stride: int = 15  # 3 to 50: and of those that are looked through for one that is worth it
     max_offset: int = 5  # frames, 1 to 20: between an image and its pose
     # Units per metre of depth images: mm, TUM RGB-D, Replica (as for SLAM), Redwood, KITTI, m.
     common_depth_scales: tuple[float, ...] = (1000.0, 5000.0, 6553.5, 4000.0, 256.0, 1.0)
@@ -87,8 +89,7 @@ class ValidDepthParameters:
     """When depth is missing. Fitted: unbroken frames have 56 to 100 %, those of the real scan 35 to 82 %."""
 
     min_median: float = 0.3  # of the pixels, 0.1 to 0.5: of half of all frames
-    min_density: float = 0.5  # 0.3 to 0.8: around pixels with depth; above, what has none is background, not holes
-    window: int = 15  # px of the small images, 5 to 31, odd: that density is measured in
+    max_fragmentation: float = 50.0  # 30 to 300: less is a thing or two before a background that has no depth
     min_frame: float = 0.15  # of the pixels, 0.02 to 0.3: of a single frame
     min_frame_to_median: float = 0.4  # 0.1 to 0.8: of the median, which counts where it is stricter
 
@@ -189,6 +190,7 @@ class AlignmentParameters:
     zoom_refinement_steps: int = 9  # 3 to 30: 1 % apart
     min_zoom: float = 0.04  # 0.01 to 0.1: from 1; fitted, as the next
     min_zoom_gain: float = 1.15  # 1 to 1.5: correlation at the best zoom over that at 1
+    turn_stride: int = 3  # 1 to 6: every n-th of them tells whether colour is turned
     min_turn_gain: float = 1.5  # 1.1 to 3: correlation with colour turned by 180 degrees over that as it is
     min_inverse_difference: float = 0.15  # 1/m, 0.05 to 0.5: of near and far edges, for parallax
     min_strength: float = 3.0  # standard deviations, 2 to 5: of the correlation's peak

@@ -7,7 +7,7 @@ from itertools import product
 from typing import Final, Literal, get_args
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from panrecon.diagnosis.parameters import DepthScaleParameters, DiagnosisParameters, PoseSearchParameters
 from panrecon.diagnosis.reprojection import Agreement, Pairs, agreement, rotation_angles
@@ -156,12 +156,13 @@ def search_poses(
     pairs = frame_pairs(sample, search)
     if not pairs:
         return PoseSearch(ScoredHypothesis(stated, 0.0, 0.0, 0.0), (), {}, 0.0)
-    scorer = _Scorer(sample, raw_poses, pairs, parameters)
+    scorer = _Scorer(sample, raw_poses, pairs, parameters, search.point_stride)
+    coarse = _Scorer(sample, raw_poses, pairs, parameters, search.coarse_stride)
     scored_stated = scorer.scored(stated)
     steps: list[Step] = []
     while len(steps) < search.max_changes:
         last = steps[-1].after if steps else scored_stated
-        step = _best_step(scorer, last, depth_scale, search)
+        step = _best_step(scorer, coarse, last, depth_scale, search)
         explains_nothing = last.score < MIN_EXPLAINED * step.after.score
         if not explains_nothing and (step.after.fit < last.fit + search.min_gain or step.after.score <= last.score):
             break
@@ -172,13 +173,19 @@ def search_poses(
     return PoseSearch(scored_stated, tuple(steps), conventions, scorer.scored(static).fit)
 
 
-def _best_step(scorer: "_Scorer", last: ScoredHypothesis, depth_scale: float, parameters: PoseSearchParameters) -> Step:
-    """The change of one aspect that fits best, its number refined."""
+def _best_step(
+    scorer: "_Scorer",
+    coarse: "_Scorer",
+    last: ScoredHypothesis,
+    depth_scale: float,
+    parameters: PoseSearchParameters,
+) -> Step:
+    """The change of one aspect that fits best, its number refined; chosen within an aspect by the coarse scorer."""
     best_of_aspect = {}
     for aspect, hypotheses in _changes(last.hypothesis, depth_scale, parameters).items():
-        coarse = _best(list(map(scorer.scored, hypotheses)), parameters)
-        fine = map(scorer.scored, _refinements(coarse.hypothesis, aspect, parameters))
-        best_of_aspect[aspect] = _best([coarse, *fine], parameters)
+        roughly = _best(list(map(coarse.scored, hypotheses)), parameters)
+        finely = map(coarse.scored, _refinements(roughly.hypothesis, aspect, parameters))
+        best_of_aspect[aspect] = scorer.scored(_best([roughly, *finely], parameters).hypothesis)
     best = _best(list(best_of_aspect.values()), parameters)
     chosen = next(aspect for aspect, change in best_of_aspect.items() if change is best)
     least = parameters.min_score_to_best * best.score
@@ -238,14 +245,22 @@ def _changes_enough(sample: Sample, gap: int, parameters: PoseSearchParameters) 
 class _Scorer:
     """Scores hypotheses by the same pairs of frames."""
 
-    def __init__(self, sample: Sample, raw_poses: RawPoses, pairs: Pairs, parameters: DiagnosisParameters) -> None:
+    def __init__(
+        self,
+        sample: Sample,
+        raw_poses: RawPoses,
+        pairs: Pairs,
+        parameters: DiagnosisParameters,
+        point_stride: int,
+    ) -> None:
         first, second = ([pair[side] for pair in pairs] for side in range(2))
         self.camera = sample.camera
-        self.points = sample.points[first][:, :: parameters.pose_search.point_stride]
+        self.points = sample.points[first][:, ::point_stride]
         self.depth = np.stack([sample.frames[index].depth for index in second])
         self.first = RawPoses(raw_poses.poses, raw_poses.pose_of_frame[first])
         self.second = RawPoses(raw_poses.poses, raw_poses.pose_of_frame[second])
         self.tolerance = parameters.depth_tolerance
+        self._posed: tuple[PoseHypothesis, Bool[np.ndarray, " k"], Float[np.ndarray, "m 4 4"]] | None = None
 
     def scored(self, hypothesis: PoseHypothesis) -> ScoredHypothesis:
         """The hypothesis with fit and overlap of all pairs together."""
@@ -260,10 +275,8 @@ class _Scorer:
 
     def _agreement(self, hypothesis: PoseHypothesis) -> Agreement:
         """Over the pairs whose frames have poses. To multiply depth is to divide translations."""
-        first = self.first.world_from_camera(hypothesis)
-        second = self.second.world_from_camera(hypothesis)
-        is_posed = np.isfinite(first).all(axis=(1, 2)) & np.isfinite(second).all(axis=(1, 2))
-        motion = inverses(second[is_posed]) @ first[is_posed]
+        is_posed, motion = self._motions(hypothesis)
+        motion = motion.copy()
         motion[:, :3, 3] /= hypothesis.depth_factor
         points = self.points[is_posed] / np.array([hypothesis.focal_factor, hypothesis.focal_factor, 1.0], np.float32)
         depth = self.depth[is_posed]
@@ -273,6 +286,16 @@ class _Scorer:
             points = points / np.where(points[..., 2:] > 0, lengths, 1)
             depth = depth / np.linalg.norm(pixel_directions(camera), axis=-1).astype(np.float32)
         return agreement(points.astype(np.float32), depth, motion, camera, self.tolerance)
+
+    def _motions(self, hypothesis: PoseHypothesis) -> tuple[Bool[np.ndarray, " k"], Float[np.ndarray, "m 4 4"]]:
+        """Which pairs have poses, and theirs of the first camera in the second's frame; kept, for many ask in a row."""
+        poses_alone = replace(hypothesis, depth_factor=1.0, focal_factor=1.0, depth_along="axis")
+        if self._posed is None or self._posed[0] != poses_alone:
+            first = self.first.world_from_camera(hypothesis)
+            second = self.second.world_from_camera(hypothesis)
+            is_posed = np.isfinite(first).all(axis=(1, 2)) & np.isfinite(second).all(axis=(1, 2))
+            self._posed = poses_alone, is_posed, inverses(second[is_posed]) @ first[is_posed]
+        return self._posed[1:]
 
 
 def _best(scored: Sequence[ScoredHypothesis], parameters: PoseSearchParameters) -> ScoredHypothesis:

@@ -81,7 +81,12 @@ def with_focal_scaled(camera: Camera, factor: float) -> Camera:
 
 def small_camera(camera: Camera, parameters: SampleParameters = SampleParameters()) -> Camera:
     """The camera of a `SmallFrame`'s images, for that of the whole depth images."""
-    stride, first = _subsampling(camera.width, parameters)
+    return subsampled(camera, _subsampling(camera.width, parameters)[0])
+
+
+def subsampled(camera: Camera, stride: int) -> Camera:
+    """The camera of images of which every n-th row and column is kept, from the middle of the first n on."""
+    first = (stride - 1) // 2
     width = len(range(first, camera.width, stride))
     height = len(range(first, camera.height, stride))
     cx, cy = ((centre - first) / stride for centre in (camera.cx, camera.cy))
@@ -96,10 +101,19 @@ def small_frame(
     """A frame at low resolution, from its depth (m, 0 = none) and the gray values of its colour, of the same aspect."""
     stride, first = _subsampling(depth.shape[1], parameters)
     small_depth = np.ascontiguousarray(depth[first::stride, first::stride])
-    size = small_depth.shape[1], small_depth.shape[0]
+    return replace(frame_of_small_depth(small_depth, gray, parameters), valid=float((depth > 0).mean()))
+
+
+def frame_of_small_depth(
+    depth: Float[np.ndarray, "h w"],
+    gray: UInt8[np.ndarray, "H W"],
+    parameters: SampleParameters = SampleParameters(),
+) -> SmallFrame:
+    """A frame whose depth (m, 0 = none) is that of `small_camera` already."""
+    size = depth.shape[1], depth.shape[0]
     laplacian = cv2.Laplacian(gray, cv2.CV_32F)
     return SmallFrame(
-        small_depth,
+        depth,
         cv2.resize(gray.astype(np.float32), size, interpolation=cv2.INTER_AREA),
         cv2.resize(laplacian * laplacian, size, interpolation=cv2.INTER_AREA),
         float((depth > 0).mean()),

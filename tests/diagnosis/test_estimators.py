@@ -28,7 +28,7 @@ from panrecon.diagnosis.pose_hypotheses import PoseHypothesis, RawPoses, search_
 from panrecon.diagnosis.reprojection import agreement
 from panrecon.diagnosis.sample import Sample
 from panrecon.geometry.projective import invert, look_at, pixel_directions, unproject
-from panrecon.geometry.trajectory import inverses
+from panrecon.geometry.trajectory import inverses, poses_at
 from panrecon.structures import Camera
 from tests.diagnosis.samples import HALF_SIZE, room_sample
 
@@ -193,14 +193,18 @@ def test_a_pose_that_jumps_away_and_back_is_told_from_a_break() -> None:
 
 
 def test_frames_with_little_depth_against_the_others_are_empty() -> None:
-    holes = np.random.default_rng(0).random((120, 160)) < 0.1
-    sparse = np.where(holes, room_sample(4).frames[3].depth, 0).astype(np.float32)
-    sample = with_frame(room_sample(), 3, valid=0.1, depth=sparse)
+    sample = with_frame(room_sample(), 3, valid=0.1)
     depth = valid_depth(sample)
     assert (depth.median, depth.minimum, depth.empty) == (1.0, 0.1, (3,))
+
+
+def test_a_thing_before_nothing_is_whole_and_what_has_holes_is_not() -> None:
     thing = np.zeros((120, 160), np.float32)
     thing[40:80, 60:110] = 1.0
-    assert valid_depth(with_frame(room_sample(), 3, valid=0.1, depth=thing)).empty == ()  # before nothing, but whole
+    pieces = np.where(np.kron(np.indices((12, 16)).sum(axis=0) % 4 == 0, np.ones((10, 10))), 1, 0).astype(np.float32)
+    sample = room_sample(1)
+    assert_allclose(valid_depth(with_frame(sample, 0, depth=thing)).fragmentation, 180**2 / 2000, rtol=0.05)
+    assert valid_depth(with_frame(sample, 0, depth=pieces)).fragmentation > 500
     assert valid_depth(sample, ValidDepthParameters(min_frame=0.05)).empty == ()
 
 
@@ -266,6 +270,9 @@ def test_the_search_finds_what_raw_poses_and_depth_mean() -> None:
     assert inverted.best.score > 2 * inverted.stated.score and inverted.steps[0].evidence > 1
     late = search_poses(sample, RawPoses(np.roll(sample.poses, 2, axis=0), indices), PoseHypothesis(), 1000.0)
     assert late.best.hypothesis == PoseHypothesis(offset=2.0)
+    lagging = poses_at(sample.poses, indices - 3 * indices / 59)
+    drifting = search_poses(sample.with_poses(lagging), RawPoses(lagging, indices), PoseHypothesis(), 1000.0)
+    assert_allclose(drifting.best.hypothesis.time, (0, 3), atol=0.5)
     raw_poses = RawPoses(sample.poses, indices)
     small = search_poses(sample.with_depth_scaled(0.2), raw_poses, PoseHypothesis(), 1000.0)
     assert_allclose(small.best.hypothesis.depth_factor, 5.0, rtol=0.02)

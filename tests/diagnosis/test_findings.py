@@ -146,7 +146,7 @@ def test_lost_poses_are_wrong_unless_they_are_left_out() -> None:
 def test_single_frames_are_named_and_left_out() -> None:
     stuck = stuck_poses_finding(StuckPoses((1, 2), (2,)), NAMES)
     jumps = pose_jumps_finding(PoseJumps((3,), (), 0.1, 0.9, 0.1, 0.8), NAMES)
-    empty = valid_depth_finding(ValidDepth(0.8, 0.9, 0.02, (0,)), NAMES)
+    empty = valid_depth_finding(ValidDepth(0.8, 0.0, 0.02, (0,)), NAMES)
     assert (stuck.repair, jumps.repair, empty.repair) == ({SKIP: ["11", "12"]}, {SKIP: ["13"]}, {SKIP: ["10"]})
     assert "2 of 4" in stuck.sentence and "1 of 4" in jumps.sentence and "80%" in empty.sentence
     assert {finding.severity for finding in (stuck, jumps, empty)} == {"wrong"}
@@ -167,11 +167,11 @@ def test_no_setting_repairs_a_broken_trajectory() -> None:
 
 
 def test_too_little_depth_in_all_frames_is_wrong() -> None:
-    finding = valid_depth_finding(ValidDepth(0.2, 0.3, 0.1, ()), NAMES)
-    assert valid_depth_finding(ValidDepth(0.2, 0.9, 0.1, ()), NAMES).severity == "fine"  # a thing before nothing
+    finding = valid_depth_finding(ValidDepth(0.2, 400.0, 0.1, ()), NAMES)
+    assert valid_depth_finding(ValidDepth(0.2, 20.0, 0.1, ()), NAMES).severity == "fine"  # a thing before nothing
     assert (finding.severity, finding.repair) == ("wrong", None) and "20%" in finding.sentence
     assert (
-        valid_depth_finding(ValidDepth(0.2, 0.3, 0.1, ()), NAMES, ValidDepthParameters(min_median=0.1)).severity
+        valid_depth_finding(ValidDepth(0.2, 400.0, 0.1, ()), NAMES, ValidDepthParameters(min_median=0.1)).severity
         == "fine"
     )
 
@@ -236,6 +236,9 @@ def test_image_sizes_are_repaired_by_intrinsics_and_left_out_frames() -> None:
         "depth", ImageSizes((640, 480), (), (640, 480), (1920, 1080), False, (300.0, 400.0, 320.0, 240.0)), 4
     )
     assert (cropped.severity, cropped.repair) == ("wrong", None) and "1920 x 1080" in cropped.sentence
+    rectified = ImageSizes((1408, 376), (), (1408, 376), (1365, 479), False, (552.6, 552.6, 682.0, 238.8))
+    (note,) = image_size_findings("colour", rectified, 4)
+    assert note.severity == "note" and "principal point" in note.sentence
 
 
 def aligned(shift: tuple[float, float], zoom: float = 1.0, parallax: float = 0.0) -> ColorDepthAlignment:
@@ -307,10 +310,10 @@ def test_every_check_reports_once_on_a_sound_sample_and_parameters_reach_it() ->
     assert len(set(checks)) == len(checks) == 12 and len(sound) == 40
     assert all(finding.severity in get_args(Severity) for finding in findings)
     assert [finding.check for finding in findings if finding.severity == "wrong"] == []
-    strict = DiagnosisParameters(valid_depth=ValidDepthParameters(min_median=1.1, min_density=1.1))
+    strict = DiagnosisParameters(valid_depth=ValidDepthParameters(min_median=1.1, max_fragmentation=-1.0))
     other, _ = examine(sample, raw_poses, (CAMERA, CAMERA), ScanSettings(), strict)
     assert [finding.check for finding in other if finding.severity == "wrong"] == ["valid depth"]
     poor = replace(sample, frames=(replace(sample.frames[0], valid=0.3), *sample.frames[1:]))
-    whole = DiagnosisParameters(valid_depth=ValidDepthParameters(min_frame=0.35, min_density=1.1))
+    whole = DiagnosisParameters(valid_depth=ValidDepthParameters(min_frame=0.35))
     _, without_poor = examine(poor, raw_poses, (CAMERA, CAMERA), ScanSettings(), whole)
     assert without_poor.names == sample.names[1:]

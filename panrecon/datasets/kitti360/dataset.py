@@ -22,6 +22,7 @@ from panrecon.datasets.kitti360.format import CAMERAS, SEMANTICS_3D, Drive, read
 from panrecon.datasets.label_images import LabelFrames, in_order
 from panrecon.datasets.selection import choose_frames, in_groups
 from panrecon.errors import InputError
+from panrecon.geometry.projective import invert
 from panrecon.io.images import read_ids
 from panrecon.structures import CategoryTable, Frame, PanopticMesh, Scan
 
@@ -113,6 +114,21 @@ class KITTI360:
             InputError: there are none.
         """
         return truth.label_frames(drive_of_scene(folder), table)
+
+
+def is_scene_of_drive(folder: Path) -> bool:
+    """Whether the folder or name lies in a data set with KITTI-360's calibration."""
+    return any((place / "calibration").is_dir() for place in (folder, folder.absolute().parent))
+
+
+def camera_from_lidar(folder: Path, camera: str) -> Float[np.ndarray, "4 4"]:
+    """The frame of a rectified camera, such as `image_00`, from that of the LiDAR.
+
+    Raises:
+        InputError: the calibration is missing or damaged.
+    """
+    rig = read_calibration(drive_of_scene(folder).root / "calibration")
+    return invert(rig.vehicle_from_rectified[CAMERAS.index(camera)]) @ rig.vehicle_from_lidar
 
 
 def drive_of_scene(folder: Path) -> Drive:

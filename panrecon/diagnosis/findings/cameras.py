@@ -12,6 +12,7 @@ from panrecon.diagnosis.parameters import DiagnosisParameters
 from panrecon.geometry.projective import invert
 from panrecon.structures import Scan
 
+MAX_CROP: Final = 0.5  # of half the image: the principal point's distance from the middle, up to which it may be so
 POSITION: Final = "scan.color_position"
 EFFECT: Final = "masks and colours fall next to their objects, on what lies behind"
 
@@ -51,6 +52,9 @@ def _intrinsics(kind: Literal["colour", "depth"], sizes: ImageSizes) -> Finding:
         f"images are {sizes.size[0]} x {sizes.size[1]}"
     )
     effect = "every pixel's ray has a wrong direction: the surface is bent, and colour falls off it"
+    if not sizes.has_same_aspect and np.hypot(*(np.divide(sizes.intrinsics_size, sizes.size) - 1)) < MAX_CROP:
+        sentence = f"The principal point of {kind} lies off the middle, as in images that were cropped or rectified."
+        return Finding("image size", "note", sentence)
     if not sizes.has_same_aspect:
         sentence = f"{sentence}, of another aspect ratio."
         return Finding("image size", "wrong", sentence, f"{effect}; export intrinsics and images again")

@@ -72,7 +72,7 @@ def valid_depth_finding(
     depth: ValidDepth, names: Sequence[str], parameters: ValidDepthParameters = ValidDepthParameters()
 ) -> Finding:
     """Too little depth in the whole scan, or nearly none in single frames."""
-    if depth.median < parameters.min_median and depth.density < parameters.min_density:
+    if depth.median < parameters.min_median and depth.fragmentation > parameters.max_fragmentation:
         return Finding(
             "valid depth",
             "wrong",
