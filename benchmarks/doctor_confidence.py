@@ -25,6 +25,7 @@ from benchmarks.provenance import CHECKOUT
 from benchmarks.results import Report, Table, text_of, write_result
 from panrecon.commands.doctor import diagnose
 from panrecon.config import ScanSettings
+from panrecon.diagnosis.finding import model_of
 from panrecon.diagnosis.parameters import ConfidenceParameters, DiagnosisParameters
 from panrecon.errors import InputError
 from panrecon.simulation.room.sensor import SensorNoise
@@ -33,7 +34,8 @@ from panrecon.terminal import track
 NAME: Final = "doctor_confidence"
 FOLDER: Final = CHECKOUT / "data" / "doctor"
 SEEDS: Final = (100, 101)
-PRIOR_EXAMPLES: Final = 2.0  # of either outcome, as many as a curve without examples would be worth
+PRIOR: Final = (-1.0, 0.7)  # offset and logarithm of the slope: even odds at 0.5, 90 % at 1.6
+SPREAD: Final = (1.0, 0.5)  # standard deviations of both
 
 
 @dataclass(frozen=True)
@@ -91,18 +93,18 @@ def suspicions(raw: Path, change: Break | None) -> list[Example]:
 
 
 def curve_of(evidence: Float[np.ndarray, " n"], is_right: Bool[np.ndarray, " n"]) -> tuple[float, float]:
-    """Offset and slope of the logistic curve, with a weak prior towards right at 2, wrong at 0."""
-    x = np.concatenate([evidence, [0.0, 2.0]])
-    y = np.concatenate([is_right.astype(float), [0.0, 1.0]])
-    weight = np.concatenate([np.ones(len(evidence)), [PRIOR_EXAMPLES] * 2])
+    """Offset and slope of the likeliest logistic curve; before any example it is that of `PRIOR`, give or take `SPREAD`.
+
+    The slope is positive: more evidence never makes a suspicion less sure.
+    """
 
     def loss(values: np.ndarray) -> float:
-        offset, slope = values
-        z = offset + np.exp(slope) * x
-        return float((weight * (np.logaddexp(0, z) - y * z)).sum())
+        z = values[0] + np.exp(values[1]) * evidence
+        surprise = float((np.logaddexp(0, z) - is_right * z).sum())
+        return surprise + 0.5 * float((((values - PRIOR) / SPREAD) ** 2).sum())
 
-    offset, slope = minimize(loss, [-1.0, 0.5], method="Nelder-Mead").x
-    return round(float(offset), 2), round(float(np.exp(slope)), 2)
+    offset, log_slope = minimize(loss, np.array(PRIOR), method="Nelder-Mead").x
+    return round(float(offset), 2), round(float(np.exp(log_slope)), 2)
 
 
 def calibration_error(
@@ -116,14 +118,14 @@ def calibration_error(
 
 
 def curve_table(examples: Sequence[Example]) -> Table:
-    """A row a check: the curve of all examples, and the calibration error of that of the first seed on the others."""
+    """A row a model: the curve of all examples, and the calibration error of that of the first seed on the others."""
     rows = []
     trusted = ConfidenceParameters().trusted
-    for check in sorted({example.check for example in examples}):
-        of_check = [example for example in examples if example.check == check]
-        evidence = np.array([example.evidence for example in of_check])
-        is_right = np.array([example.is_right for example in of_check])
-        is_first = np.array([f"_{SEEDS[0]}" in example.place for example in of_check])
+    for model in sorted({model_of(example.check) for example in examples}):
+        of_model = [example for example in examples if model_of(example.check) == model]
+        evidence = np.array([example.evidence for example in of_model])
+        is_right = np.array([example.is_right for example in of_model])
+        is_first = np.array([f"_{SEEDS[0]}" in example.place for example in of_model])
         curve = curve_of(evidence, is_right)
         error = "-"
         if is_first.any() and not is_first.all():
@@ -132,8 +134,8 @@ def curve_table(examples: Sequence[Example]) -> Table:
         is_trusted = curve[0] + curve[1] * evidence >= np.log(trusted / (1 - trusted))
         rows.append(
             [
-                check,
-                str(len(of_check)),
+                model,
+                str(len(of_model)),
                 str(int(is_right.sum())),
                 f"{curve[0]:g}, {curve[1]:g}",
                 f"{int(is_trusted[is_right].sum())} / {int(is_right.sum())}",
@@ -141,7 +143,7 @@ def curve_table(examples: Sequence[Example]) -> Table:
                 error,
             ]
         )
-    header = ["check", "suspicions", "right", "offset, slope", "right and trusted", "wrong but trusted", "error"]
+    header = ["model", "suspicions", "right", "offset, slope", "right and trusted", "wrong but trusted", "error"]
     return Table(header, rows)
 
 

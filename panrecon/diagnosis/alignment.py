@@ -96,11 +96,14 @@ def correlated_camera(camera: Camera, parameters: AlignmentParameters = Alignmen
 def color_depth_alignment(
     pairs: Sequence[ColorDepthPair], camera: Camera, parameters: AlignmentParameters = AlignmentParameters()
 ) -> ColorDepthAlignment | None:
-    """How colour is aligned with depth (of `camera`, at full resolution); None where depth has no discontinuities."""
+    """How colour is aligned with depth (of `camera`, at full resolution).
+
+    None where depth has no discontinuities, or images are too small to be shifted.
+    """
     stride = _stride(camera.width, parameters)
     centre = (camera.cx / stride, camera.cy / stride)
     edges = [depth_edges(pair.depth, parameters) for pair in pairs]
-    if not any(edge.any() for edge in edges):
+    if not any(edge.any() for edge in edges) or _is_too_small(pairs[0], parameters):
         return None
     correlator = _Correlator(pairs, edges, centre, parameters)
     unzoomed = correlator.correlations(1.0)
@@ -122,10 +125,10 @@ def color_depth_alignment(
 def turn_gain(pairs: Sequence[ColorDepthPair], parameters: AlignmentParameters = AlignmentParameters()) -> float:
     """The best correlation over shifts with colour turned by 180 degrees, over that with colour as it is.
 
-    1 where depth has no edges.
+    1 where depth has no edges, or images are too small to be shifted.
     """
     edges = [depth_edges(pair.depth, parameters) for pair in pairs]
-    if not any(edge.any() for edge in edges):
+    if not any(edge.any() for edge in edges) or _is_too_small(pairs[0], parameters):
         return 1.0
     turned = [replace(pair, gray=np.ascontiguousarray(pair.gray[::-1, ::-1])) for pair in pairs]
     upright, upside_down = (
@@ -133,6 +136,10 @@ def turn_gain(pairs: Sequence[ColorDepthPair], parameters: AlignmentParameters =
         for some_pairs in (pairs, turned)
     )
     return upside_down / max(upright, 1e-9)
+
+
+def _is_too_small(pair: ColorDepthPair, parameters: AlignmentParameters) -> bool:
+    return min(pair.depth.shape) <= 2 * parameters.max_shift
 
 
 def _stride(width: int, parameters: AlignmentParameters) -> int:

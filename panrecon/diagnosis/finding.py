@@ -10,6 +10,8 @@ from panrecon.diagnosis.parameters import ConfidenceParameters
 
 Severity = Literal["fine", "note", "wrong"]
 SKIP = "scan.skip_frames"
+# Their evidence is by how much the log odds of agreement rise.
+OF_POSE_SEARCH = ("pose convention", "time offset", "depth scale", "pose scale", "intrinsics", "depth direction")
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,18 @@ class Finding:
 
 
 def suspicion(finding: Finding, evidence: float, parameters: ConfidenceParameters = ConfidenceParameters()) -> Finding:
-    """The finding, wrong or noted by the confidence that the evidence for it gives; its check names the model."""
-    offset, slope = parameters.models[finding.check]
+    """The finding, wrong or noted by the confidence that the evidence for it gives."""
+    offset, slope = parameters.models[model_of(finding.check)]
     confidence = float(1 / (1 + np.exp(-(offset + slope * evidence))))
     is_trusted = confidence >= parameters.trusted
     sentence = finding.sentence if is_trusted else f"{finding.sentence} Confidence {confidence:.0%}: look yourself."
     severity: Severity = "wrong" if is_trusted else "note"
     return replace(finding, severity=severity, sentence=sentence, confidence=confidence, evidence=evidence)
+
+
+def model_of(check: str) -> str:
+    """The name of the curve of confidence of a check's suspicions."""
+    return "pose search" if check in OF_POSE_SEARCH else check
 
 
 def repairs(findings: Iterable[Finding]) -> dict[str, Any]:

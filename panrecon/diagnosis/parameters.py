@@ -208,16 +208,11 @@ class ConfidenceParameters:
 
     models: Mapping[str, tuple[float, float]] = field(
         default_factory=lambda: {
-            "pose convention": (-2.0, 3.0),
-            "time offset": (-2.0, 3.0),
-            "depth scale": (-2.0, 3.0),
-            "pose scale": (-2.0, 3.0),
-            "intrinsics": (-2.0, 3.0),
-            "depth direction": (-2.0, 3.0),
-            "poses": (0.0, 3.0),
-            "pose jumps": (-2.0, 2.0),
+            "pose search": (0.52, 1.54),
+            "poses": (-0.88, 3.0),
+            "pose jumps": (-1.53, 1.58),
             "colour-depth alignment": (-2.0, 3.0),
-            "colour orientation": (-2.0, 6.0),
+            "colour orientation": (-0.88, 2.25),
         }
     )
     trusted: float = 0.9  # 0.5 to 0.99: less is a note

@@ -107,8 +107,9 @@ def alignment_findings(
         return [Finding("colour-depth alignment", "fine", sentence)]
     certainty = np.log(size / np.hypot(least, limits.deviations * alignment.deviation))
     gain = np.log(limits.max_ratio / max(alignment.ratio, limits.max_ratio / 2))
+    evidence = float(certainty + gain + 2 * np.log(alignment.strength / limits.min_strength))
     return [
-        suspicion(_misaligned(alignment, scan, settings, is_beside), float(certainty + gain), parameters.confidence)
+        suspicion(_misaligned(alignment, scan, settings, is_beside), evidence, parameters.confidence)
         for is_beside in ([False, True] if np.dot(alignment.parallax.shift, alignment.shift) > 0 else [False])
     ]
 
