@@ -93,7 +93,7 @@ def suspicions(raw: Path, change: Break | None) -> list[Example]:
 
 
 def curve_of(evidence: Float[np.ndarray, " n"], is_right: Bool[np.ndarray, " n"]) -> tuple[float, float]:
-    """Offset and slope of the likeliest logistic curve; before any example it is that of `PRIOR`, give or take `SPREAD`.
+    """Offset and slope of the likeliest logistic curve; without examples that of `PRIOR`, give or take `SPREAD`.
 
     The slope is positive: more evidence never makes a suspicion less sure.
     """
