@@ -16,7 +16,10 @@ ROOM := data/raw/scannet/room$(SEED)
 # make -n shows the plan of the stages instead of running them
 DRY := $(if $(findstring n,$(firstword -$(MAKEFLAGS))),--dry-run)
 RUN_STAGES := $(if $(DRY),test ! -x $(PANRECON) ||) $(PANRECON) run
-OPTIONS = $(if $(DATA),--data $(DATA)) --run $(RUN) --cores $(CORES) $(foreach s,$(SET),--set $(s)) $(if $(CONFIG),--settings $(CONFIG)) $(DRY)
+# a word as the shell takes it literally, whatever is in it
+quoted = '$(subst ','\'',$(1))'
+OPTIONS = $(if $(DATA),--data $(call quoted,$(DATA))) --run $(call quoted,$(RUN)) --cores $(call quoted,$(CORES)) \
+	$(foreach s,$(SET),--set $(call quoted,$(s))) $(if $(CONFIG),--settings $(call quoted,$(CONFIG))) $(DRY)
 
 .PHONY: help setup demo lidar-demo weights test test-fast check lint types bench docs wheel clean $(STAGES)
 
@@ -58,16 +61,16 @@ weights: setup  ## lists, downloads and verifies the public checkpoints; ONLY="s
 	$(PANRECON) weights $(or $(ONLY),--default) $(if $(WEIGHTS),--folder "$(WEIGHTS)")
 
 scannet/%: setup  ## all stages of data/raw/scannet/<scene>; DATA=<folder of scenes> RUN=<name> SET="section.key=value ..."
-	+@$(RUN_STAGES) $@ $(OPTIONS)
+	+@$(RUN_STAGES) $(call quoted,$@) $(OPTIONS)
 
 own/%: setup  ## the same of a scan of your own, written by panrecon import to data/raw/own/<scene>
-	+@$(RUN_STAGES) $@ $(OPTIONS)
+	+@$(RUN_STAGES) $(call quoted,$@) $(OPTIONS)
 
 kitti360/%: setup  ## the same of a drive of KITTI-360; DATA=<its root> and <drive> or <drive>_<first>_<last>
-	+@$(RUN_STAGES) $@ $(OPTIONS)
+	+@$(RUN_STAGES) $(call quoted,$@) $(OPTIONS)
 
 $(STAGES): setup  ## one stage and what it needs: make mesh DATASET=scannet SCENE=<scene>
-	+@$(RUN_STAGES) $(DATASET)/$(SCENE) --until $@ $(OPTIONS)
+	+@$(RUN_STAGES) $(call quoted,$(DATASET)/$(SCENE)) --until $@ $(OPTIONS)
 
 TEST := $(BIN)/python -m pytest -q -n auto --dist loadfile
 

@@ -35,13 +35,21 @@ RETIRED: Final[dict[str, str]] = {
     f"panoptic.{name}": "one energy decides all labels" for name in ("details", "fine_structures")
 }
 
+
+def _from_here(path: Path) -> Path:
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError as error:
+        raise ValueError(f"{path} is in the home of nobody here") from error
+
+
 # A path of the user's, from where they stand: stages work in another folder.
-UserPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+UserPath = Annotated[Path, AfterValidator(_from_here)]
 
 
 def _bare_name_or_absolute(path: Path) -> Path:
     is_name = len(path.parts) == 1 and not path.suffix and not path.is_file()
-    return path if is_name else path.expanduser().absolute()
+    return path if is_name else _from_here(path)
 
 
 TableName = Annotated[Path, AfterValidator(_bare_name_or_absolute)]  # of a table that comes with the package, or a file
@@ -322,7 +330,7 @@ def read_settings_file(file: Path) -> Mapping[str, Any]:
         raise InputError(f"The settings file {file} does not exist; name a YAML file.")
     try:
         content = yaml.safe_load(file.read_text()) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # of syntax, encoding, dates, digits, depth
         raise InputError(f"The settings file {file} is not YAML: {reason(error)}; mend it.") from error
     if not isinstance(content, Mapping):
         raise InputError(f"The settings file {file} holds {type(content).__name__}, not sections such as 'mesh:'.")
@@ -336,7 +344,7 @@ def _parse_override(override: str) -> Mapping[str, Any]:
         raise InputError(f"The setting {override!r} is not section.key=value, such as mesh.voxel_size=0.02.")
     try:
         return {section: {name: yaml.safe_load(text)}}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"The value of the setting {override!r} is not YAML; write a number or a word.") from error
 
 

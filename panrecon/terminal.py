@@ -1,5 +1,6 @@
 """The terminal side of commands: console, progress bars, exit codes and locks."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -12,8 +13,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from panrecon.errors import EXTRA_OF_MODULE, InputError, missing_package_as, reason_of_system
+from panrecon.errors import (
+    EXTRA_OF_MODULE,
+    InputError,
+    OutOfMemoryError,
+    UnwritableError,
+    missing_package_as,
+    reason,
+    reason_of_system,
+)
 
+LACKING: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOMEM)
 ERROR_FILE: Final = "PANRECON_ERROR_FILE"  # environment: where a stage under `panrecon run` writes its error
 
 
@@ -72,21 +82,49 @@ def locked(run: Path, name: str, instead: str = "choose another RUN") -> Iterato
 def exit_on_input_error() -> Iterator[None]:
     """Prints the message of an InputError to stderr and exits with 2; also writes it to `ERROR_FILE` if that is set.
 
-    The absence of an optional package counts as one.
+    The absence of an optional package counts as one, and so do a full or read-only disk, missing rights, names that are
+    too long and missing memory, wherever they are met.
     """
     try:
-        with missing_package_as(InputError):
+        with missing_package_as(InputError), system_errors_as_input_errors():
             yield
     except InputError as error:
         print_error(error)
         raise SystemExit(2) from error
 
 
+@contextmanager
+def system_errors_as_input_errors() -> Iterator[None]:
+    """Turns what the machine lacks, not the program, into a sentence: room, rights, memory.
+
+    Raises:
+        UnwritableError: a disk is full or read-only, rights are missing or a name is too long.
+        OutOfMemoryError: there is not enough memory.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in LACKING:
+            raise
+        file = f" ({error.filename})" if error.filename else ""
+        advice = "shorten the name" if error.errno == errno.ENAMETOOLONG else "mend that or name another folder"
+        what = f"{reason_of_system(error)}{file}"
+        raise UnwritableError(f"A file cannot be read or written: {what}; {advice}, and run again.") from error
+    except MemoryError as error:
+        what = reason(error) or "no more can be had"
+        raise OutOfMemoryError(f"There is not enough memory: {what}; take fewer or smaller frames.") from error
+
+
 def print_error(error: InputError) -> None:
     """Prints the sentence to stderr; also writes it to `ERROR_FILE` if that is set."""
-    console.print(f"[bold red]error:[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True)
+    console.print(f"[bold red]error:[/bold red] {escape(printable(str(error)))}", highlight=False, soft_wrap=True)
     if ERROR_FILE in os.environ:
         Path(os.environ[ERROR_FILE]).write_text(str(error))
+
+
+def printable(text: str) -> str:
+    """The text without control characters, which a terminal obeys: words of files are not to move its cursor."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "\ufffd" for letter in text)
 
 
 def exit_on_missing_package(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

@@ -121,3 +121,22 @@ def test_settings_that_are_no_text_are_one_sentence(tmp_path: Path) -> None:
 def test_one_override_for_a_list_is_one_sentence() -> None:
     with pytest.raises(InputError, match=r"give a list, such as \['mesh.voxel_size=0.05'\]"):
         load_settings(overrides="mesh.voxel_size=0.05")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "scan: {skip_frames: [2024-13-45]}",
+        "scan: {frame_stride: " + "9" * 5000 + "}",
+        "scan: " + "[" * 5000,
+        'scan: {classes: "~nosuchuser/x.csv"}',
+    ],
+)
+def test_settings_that_cannot_be_read_are_one_sentence(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(InputError) as raised:
+        load_settings([tmp_path / "a.yaml"])
+    assert len(str(raised.value)) < 1000
+    (tmp_path / "b.yaml").write_bytes("# Übersicht\nscan: {}".encode("latin-1"))
+    with pytest.raises(InputError, match=r"b\.yaml"):
+        load_settings([tmp_path / "b.yaml"])

@@ -1,6 +1,7 @@
 """Files beside the package name what exists: versions, targets of make, markers of tests."""
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +53,14 @@ def test_hooks_call_the_tools_of_the_pinned_environment() -> None:
     tools = {hook["entry"].split()[0].removeprefix(".venv/bin/") for hook in repository["hooks"]}
     assert tools == {"ruff", "mypy"}
     assert all(f"\n{tool}==" in requirements for tool in tools)
+
+
+def test_make_hands_names_to_the_shell_as_they_are(tmp_path: Path) -> None:
+    """A downloaded folder may be called anything; blanks are no mistake, and nothing is executed."""
+    touched = tmp_path / "touched"
+    scene = f"scannet/x;touch {touched};true"
+    data = f"{tmp_path}/it's a `touch {touched}` folder"
+    command = ["make", "-o", "setup", scene, f"DATA={data}", f"RUN=$$(touch {touched})", "PANRECON=echo"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"run {scene} --data {data} --run $(touch {touched}) --cores 2"
+    assert not touched.exists()

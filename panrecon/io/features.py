@@ -7,7 +7,6 @@ share (`points`, `cells` float16 c x D, and for every reading `point`, `cell` an
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
-from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float
@@ -175,10 +174,7 @@ def _arrays(path: Path) -> Mapping[str, np.ndarray]:
         raise InputError(
             f"The features {path} do not exist; make them (`panrecon lidar features`), or name another folder."
         )
-    try:
-        return read_arrays(path)
-    except (ValueError, OSError, EOFError, BadZipFile) as error:
-        raise InputError(f"The features {path} cannot be read: {reason(error)}; make them anew.") from error
+    return read_arrays(path)
 
 
 def _require(path: Path, arrays: Mapping[str, np.ndarray], names: tuple[str, ...]) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from panrecon.config import FieldSettings
+from panrecon.errors import InputError
 from panrecon.field.field import PanopticField, SceneBox, build_field
 from panrecon.field.fit import FittedField
 from panrecon.field.sampling import FieldData
@@ -54,13 +55,12 @@ def write_checkpoint(folder: Path, state: Mapping[str, Tensor]) -> None:
 
 
 def read_checkpoint(folder: Path) -> dict[str, Tensor] | None:
-    """The state that a killed run left; None without any.
-
-    Raises:
-        InputError: it is damaged.
-    """
+    """The state that a killed run left; None without any, or if a crash cut it off: training begins anew."""
     path = folder / "checkpoint.safetensors"
-    return read_tensors(path) if path.is_file() else None
+    try:
+        return read_tensors(path) if path.is_file() else None
+    except InputError:
+        return None
 
 
 def remove_checkpoint(folder: Path) -> None:

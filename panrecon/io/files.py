@@ -3,6 +3,10 @@
 import errno
 import json
 import shutil
+import struct
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -10,8 +14,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from panrecon.errors import InputError, UnwritableError, reason_of_system
+from panrecon.errors import InputError, UnwritableError, reason, reason_of_system
 
+# What zipfile, zlib and NumPy raise at damaged archives.
+UNREADABLE: Final = (
+    *(OSError, ValueError, EOFError, AttributeError, KeyError, TypeError, RuntimeError, OverflowError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),
+)
 UNWRITABLE: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR)
 
 
@@ -170,8 +179,11 @@ def read_json(path: Path) -> Any:
         raise InputError(f"The file {path} does not exist; name another, or write it.")
     try:
         return json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"The file {path} is not JSON: {error}; write it anew.") from error
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # of encoding, syntax, digits, depth
+        raise InputError(f"The file {path} is not JSON: {reason(error)}; write it anew.") from error
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
@@ -181,6 +193,13 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
 
 
 def read_arrays(path: Path) -> Mapping[str, np.ndarray]:
-    """All arrays of an npz, without executing anything it holds."""
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    """All arrays of an npz, without executing anything it holds.
+
+    Raises:
+        InputError: it is missing, damaged or no npz.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except UNREADABLE as error:
+        raise InputError(f"{path} cannot be read as npz: {reason(error)}; make it anew.") from error

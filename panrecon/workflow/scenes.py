@@ -40,6 +40,8 @@ def find_scene(label: str, data: Path | None, run_folder: Path) -> Scene:
     kind, slash, name = label.partition("/")
     if not slash or not name or "/" in name:
         raise InputError(f"The scene {label!r} is not of the form <dataset>/<scene>, such as scannet/scene0087_02.")
+    if name in (".", "..") or set(name) & set("{}"):
+        raise InputError(f"The scene's name {name!r} is none a folder of a run may have; rename it, without braces.")
     raw = (data or Path("data") / "raw" / kind) / name
     run = run_folder / kind / name
     for folder in (raw.absolute(), run.absolute()):

@@ -20,9 +20,16 @@ from panrecon.errors import InputError, OutOfMemoryError, UnwritableError
 from panrecon.io.files import read_json, write_json
 from panrecon.memory import peak_memory, reset_peak_memory
 from panrecon.progress import Advance
-from panrecon.terminal import console, exit_on_input_error, locked, progress_bar
+from panrecon.terminal import (
+    console,
+    exit_on_input_error,
+    locked,
+    printable,
+    progress_bar,
+    system_errors_as_input_errors,
+)
 from panrecon.workflow.scenes import Scene
-from panrecon.workflow.sources import features_backend
+from panrecon.workflow.sources import features_backend, source_files
 from panrecon.workflow.stages import RECORD, STAGES
 from panrecon.workflow.staleness import finished_artifact, provenance
 
@@ -33,6 +40,7 @@ FINGERPRINT: Final = ".fingerprint.json"
 
 
 Facts = Mapping[str, Any] | None  # what a stage adds to its settings.json
+_checked: dict[Path, tuple[tuple[str, int, int], ...]] = {}  # artifacts whose digest this process knows to be right
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ class Stage:
         return finished_artifact(self.scene.run, stage)
 
     def say(self, text: str) -> None:
-        console.print(f"[bold]{self.name}[/bold]: {escape(text)}", highlight=False, soft_wrap=True)
+        console.print(f"[bold]{self.name}[/bold]: {escape(printable(text))}", highlight=False, soft_wrap=True)
 
     def models(self, records: Sequence[Mapping[str, Any]]) -> Facts:
         """Says which foreign networks are at work and under which licence, for settings.json; none of no networks."""
@@ -110,7 +118,7 @@ def carry_out(name: str, scene: Scene, settings: Settings, work: Callable[[Stage
     if final.exists() and not final.is_dir():
         raise InputError(f"{final} is a file where the folder of the stage {name} belongs; move it.")
     for read in STAGES[name].reads:
-        finished_artifact(scene.run, read)  # before a lock makes the folder
+        check_artifact(finished_artifact(scene.run, read))  # before a lock makes the folder
     with locked(scene.run, name):
         _fill_and_replace(Stage(name, scene, settings, scene.run / f".{name}.partial"), work)
 
@@ -123,7 +131,9 @@ def _fill_and_replace(stage: Stage, work: Callable[[Stage], Facts]) -> None:
     made_of = provenance(stage.name, stage.scene, stage.settings)
     _prepare(stage, made_of)
     try:
-        facts = work(stage) or {}
+        with system_errors_as_input_errors():
+            facts = work(stage) or {}
+        _check_sources(stage, made_of)
     except InputError as error:
         if not isinstance(error, OutOfMemoryError | UnwritableError):  # the same run can go on where it stopped
             shutil.rmtree(stage.output, ignore_errors=True)
@@ -142,15 +152,37 @@ def _fill_and_replace(stage: Stage, work: Callable[[Stage], Facts]) -> None:
     (final / RECORD).unlink(missing_ok=True)  # killed from here on, it leaves nothing that passes for finished
     shutil.rmtree(final, ignore_errors=True)
     stage.output.replace(final)
+    _checked[final] = _state(final)
     stage.say(f"{record['seconds']:.1f} s, {record['peak_memory_mb']} MB -> {final}")
+
+
+def _check_sources(stage: Stage, made_of: Mapping[str, Any]) -> None:
+    """Raises InputError where a file that the stage read, or an artifact, is not what it was when the stage began."""
+    now = provenance(stage.name, stage.scene, stage.settings)
+    advice = f"changed while the stage {stage.name} read it; wait until it is whole and run again"
+    if now["files"] != made_of["files"]:
+        files = source_files(stage.name, stage.scene.dataset, stage.scene.raw, stage.settings)
+        latest = max((file for file in files if file.is_file()), key=lambda file: file.stat().st_ctime_ns, default=None)
+        raise InputError(f"{latest or stage.scene.raw} {advice}.")
+    changed = sorted(name for name in now["inputs"] if now["inputs"][name] != made_of["inputs"][name])
+    if changed:
+        raise InputError(f"The artifact {stage.scene.run / changed[0]} {advice}.")
 
 
 def _prepare(stage: Stage, made_of: Mapping[str, Any]) -> None:
     """An output folder: what a killed run of the very same stage left there is kept, so that it can resume."""
     fingerprint = stage.output / FINGERPRINT
-    if not (fingerprint.is_file() and read_json(fingerprint) == made_of):
+    if _content(fingerprint) != made_of:
         shutil.rmtree(stage.output, ignore_errors=True)
         write_json(fingerprint, made_of)
+
+
+def _content(fingerprint: Path) -> Any:
+    """What a killed run was made of; None where that is not there, or was cut off."""
+    try:
+        return read_json(fingerprint)
+    except InputError:
+        return None
 
 
 def digest(folder: Path) -> str:
@@ -164,6 +196,28 @@ def digest(folder: Path) -> str:
         with path.open("rb") as file:
             result.update(f"{path.relative_to(folder)}\0".encode() + hashlib.file_digest(file, "sha256").digest())
     return result.hexdigest()
+
+
+def check_artifact(folder: Path) -> None:
+    """Nothing, for a finished artifact whose files are those that its stage wrote; files once read are not read again.
+
+    Raises:
+        InputError: its digest is another.
+    """
+    state = _state(folder)
+    if _checked.get(folder) == state:
+        return
+    if digest(folder) != read_json(folder / RECORD)["digest"]:
+        raise InputError(
+            f"The artifact {folder} is damaged: its files are not those that its stage wrote; remove it and run again."
+        )
+    _checked[folder] = state
+
+
+def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Name, size and date of every file of an artifact."""
+    states = ((path, path.stat()) for path in sorted(folder.rglob("*")) if path.is_file())
+    return tuple((str(path), state.st_size, state.st_mtime_ns) for path, state in states)
 
 
 def _device(stage: Stage) -> str:

@@ -83,7 +83,7 @@ def test_arrays_come_back_with_type_and_the_same_bytes(tmp_path: Path) -> None:
 
 def test_pickled_arrays_are_not_opened(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", a=np.array([{}], dtype=object))
-    with pytest.raises(ValueError, match="pickle"):
+    with pytest.raises(InputError, match="pickle"):
         read_arrays(tmp_path / "a.npz")
 
 

@@ -21,7 +21,9 @@ Run = Callable[..., int]
 @pytest.fixture
 def scene(tmp_path: Path) -> Path:
     """A run in which `scan` is done."""
-    write_json(tmp_path / "run" / "room" / "scan" / "settings.json", {"digest": "abc"})
+    scan = tmp_path / "run" / "room" / "scan"
+    write_text(scan / "scan.json", "{}")
+    write_json(scan / "settings.json", {"digest": digest(scan)})
     return tmp_path / "run" / "room"
 
 
@@ -70,7 +72,7 @@ def test_output_takes_its_place_with_a_record(scene: Path, run: Run) -> None:
     assert names(scene / "mesh") == {"mesh.ply", "mesh.png", "settings.json"}
     record = read_json(scene / "mesh" / "settings.json")
     assert record["settings"]["voxel_size"] == 0.05
-    assert record["inputs"] == {"scan": "abc"}
+    assert record["inputs"] == {"scan": digest(scene / "scan")}
     assert record["digest"] == digest(scene / "mesh")
     assert (record["stage"], record["scene"], record["device"]) == ("mesh", "room", "cpu")
 
@@ -115,7 +117,8 @@ def test_what_a_crash_left_is_there_for_the_same_stage_and_gone_for_another(scen
     run_anyhow(run, look, ["field.seed=3"])  # another stage's setting
     run_anyhow(run, look, ["mesh.voxel_size=0.05"])
     run_anyhow(run, crash_halfway)
-    write_json(scene / "scan" / "settings.json", {"digest": "another"})
+    write_text(scene / "scan" / "scan.json", '{"another": 1}')
+    write_json(scene / "scan" / "settings.json", {"digest": digest(scene / "scan")})
     run_anyhow(run, look)
     assert seen == [True, True, False, False]
 
@@ -203,3 +206,73 @@ def test_a_file_in_the_way_of_a_run_is_one_sentence(tmp_path: Path) -> None:
     sentence = "run cannot be written to: file exists; choose"
     with pytest.raises(InputError, match=sentence), locked(tmp_path / "run", "mesh"):
         pass
+
+
+def test_an_input_that_changes_while_it_is_read_leaves_no_artifact(
+    scene: Path, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else what was made of the old file would pass for made of the new one for ever."""
+
+    def replace_scan(stage: Stage) -> None:
+        succeed(stage)
+        write_text(scene / "scan" / "scan.json", '{"new": 1}')
+        write_json(scene / "scan" / "settings.json", {"digest": digest(scene / "scan")})
+
+    def grow_raw_file(stage: Stage) -> None:
+        write_text(stage.output / "scan.json", "{}")
+        write_text(scene / "color" / "0.png", "longer than before")
+
+    assert run(replace_scan) == 2
+    assert "changed while the stage mesh read it" in capsys.readouterr().err
+    assert names(scene) == {"scan"}
+    write_text(scene / "color" / "0.png", "short")
+    assert run(grow_raw_file, stage="scan") == 2
+    assert "0.png changed while the stage scan read it" in capsys.readouterr().err.replace("\n", "")
+    assert run(succeed) == 0
+
+
+def test_a_damaged_artifact_is_not_read(scene: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(succeed) == 0
+    write_text(scene / "scan" / "scan.json", "[]")
+    assert run(succeed) == 2
+    assert "scan is damaged" in capsys.readouterr().err.replace("\n", "")
+
+
+def test_what_a_crash_cut_off_is_begun_anew(scene: Path, run: Run) -> None:
+    write_text(scene / ".mesh.partial" / FINGERPRINT, "")
+    write_text(scene / ".mesh.partial" / "checkpoint", "half")
+    seen = []
+
+    def look(stage: Stage) -> None:
+        seen.append((stage.output / "checkpoint").exists())
+        succeed(stage)
+
+    assert run(look) == 0 and seen == [False]
+
+
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "a.png"), "no space left"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "b" * 300), "shorten the name"),
+        (PermissionError(errno.EACCES, "Permission denied", "c.lock"), "permission denied"),
+        (MemoryError("Unable to allocate 9 GiB"), "not enough memory: Unable to allocate 9 GiB"),
+    ],
+)
+def test_what_the_machine_lacks_is_one_sentence(
+    error: Exception, word: str, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lack(_: Stage) -> None:
+        raise error
+
+    assert run(lack) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert word in told and "Traceback" not in told and told.endswith(".")
+
+
+def test_other_errors_of_files_are_ours(run: Run) -> None:
+    def miss(_: Stage) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "d")
+
+    with pytest.raises(FileNotFoundError):
+        run(miss)

@@ -123,7 +123,7 @@ def read_description(file: Path) -> Description:
     try:
         content = yaml.safe_load(file.read_text())
         return Description.model_validate(content)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{file} is not YAML: {reason(error)}; see docs/import/plain.md.") from error
     except ValidationError as error:
         problem = error.errors()[0]

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
-from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -183,10 +182,10 @@ def read_panoptic(path: Path) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " 
     """
     if not path.is_file():
         raise InputError(f"The labels {path} do not exist; predict or copy them.")
-    try:
-        packed = read_arrays(path)["data"].astype(np.int64)
-    except (ValueError, OSError, EOFError, KeyError, BadZipFile) as error:
-        raise InputError(f"The labels {path} are no npz with an array 'data': {error}; copy them again.") from error
+    packed = read_arrays(path).get("data")
+    if packed is None or packed.dtype.kind not in "iu":
+        raise InputError(f"The labels {path} are no npz with an array 'data' of integers; copy them again.")
+    packed = packed.astype(np.int64)
     return packed // INSTANCES_PER_CLASS, packed % INSTANCES_PER_CLASS
 
 
