@@ -21,7 +21,7 @@ quoted = '$(subst ','\'',$(1))'
 OPTIONS = $(if $(DATA),--data $(call quoted,$(DATA))) --run $(call quoted,$(RUN)) --cores $(call quoted,$(CORES)) \
 	$(foreach s,$(SET),--set $(call quoted,$(s))) $(if $(CONFIG),--settings $(call quoted,$(CONFIG))) $(DRY)
 
-.PHONY: help setup demo lidar-demo weights test test-fast check lint types bench docs wheel clean $(STAGES)
+.PHONY: help setup demo lidar-demo weights test test-fast fuzz check lint types bench docs wheel clean $(STAGES)
 
 help:  ## this list
 	@grep -hE '^[a-z0-9$$()A-Z%/ -]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F: '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -79,6 +79,12 @@ test: .venv/ready-to-test  ## the whole test suite, on every core
 
 test-fast: .venv/ready-to-test  ## the tests that take less than 5 s each, on every core
 	$(TEST) -m "not slow"
+
+FUZZ_CASES ?= 5000
+FUZZ_SEED ?= 1
+
+fuzz: .venv/ready-to-test  ## readers meet FUZZ_CASES damaged files of every kind, drawn from FUZZ_SEED
+	FUZZ_CASES=$(call quoted,$(FUZZ_CASES)) FUZZ_SEED=$(call quoted,$(FUZZ_SEED)) $(TEST) tests/fuzz
 
 check: lint types  ## style and types
 

@@ -5,15 +5,17 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Bool
 from pycocotools import mask as coco
 
-from panrecon.errors import InputError
+from panrecon.errors import InputError, reason
 from panrecon.io.files import atomic_write, read_json, write_text
 from panrecon.structures import VOID, CategoryTable, Detections
+
+MAX_PIXELS: Final = 2**28  # of a mask: no camera has more, and a stated size may be a lie
 
 
 @dataclass(frozen=True)
@@ -161,14 +163,24 @@ def _record(frame: str, category: str, score: float, mask: np.ndarray) -> dict[s
 
 def _certain_first(record: dict[str, Any]) -> tuple[float, str, str]:
     """Most certain first; equal scores in an order that only word and mask decide, whatever that of the file."""
-    return -record["score"], record["category"], str(record["segmentation"]["counts"])
+    return -float(record["score"]), record["category"], str(record["segmentation"]["counts"])
 
 
 def _mask(frame: str, segmentation: dict[str, Any]) -> Bool[np.ndarray, "h w"]:
+    """The mask of COCO's compressed RLE or, where its counts are a list, of the uncompressed one."""
+    size = segmentation["size"]
+    is_size = isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)
+    if not is_size or size[0] * size[1] > MAX_PIXELS:
+        raise InputError(f"A mask of frame {frame} has the size {size!r}; rows and columns of its image are needed.")
     try:
+        counts = segmentation["counts"]
+        if isinstance(counts, list):
+            if not all(type(count) is int and count >= 0 for count in counts) or sum(counts) != size[0] * size[1]:
+                raise ValueError(f"its counts are no runs of {size[0]} x {size[1]} pixels")
+            segmentation = coco.frPyObjects(segmentation, *size)
         return coco.decode(segmentation).astype(bool)
-    except (ValueError, TypeError, IndexError) as error:
-        raise InputError(f"A mask of frame {frame} is no compressed RLE ({error}); detect anew.") from error
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
+        raise InputError(f"A mask of frame {frame} is no run-length code ({reason(error)}); export it anew.") from error
 
 
 def _check(path: Path, record_index: int, record: Any) -> None:

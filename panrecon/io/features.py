@@ -11,10 +11,10 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
-from panrecon.errors import InputError, reason
+from panrecon.errors import InputError
 from panrecon.features.points import PointInterpolation
 from panrecon.features.projection import Projection
-from panrecon.io.files import atomic_write, read_arrays, write_arrays, write_json
+from panrecon.io.files import atomic_write, read_array, read_arrays, write_arrays, write_json
 from panrecon.structures import FeatureMap, PointFeatures, Scan
 
 TEXT: Final = "text_embeddings.npz"
@@ -29,10 +29,7 @@ def read_features(folder: Path, frame: str) -> FeatureMap:
     path = folder / f"{frame}.npy"
     if not path.is_file():
         raise InputError(f"Frame {frame} has no features {path}; extract them, or set features.folder.")
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise InputError(f"The features {path} cannot be read: {reason(error)}; make them anew.") from error
+    values = read_array(path)
     if values.ndim != 3 or not values.size or values.dtype.kind not in "fiu":
         raise InputError(
             f"The features {path} have shape {values.shape}, {values.dtype}; "

@@ -19,7 +19,7 @@ from panrecon.errors import InputError, UnwritableError, reason, reason_of_syste
 # What zipfile, zlib and NumPy raise at damaged archives.
 UNREADABLE: Final = (
     *(OSError, ValueError, EOFError, AttributeError, KeyError, TypeError, RuntimeError, OverflowError, MemoryError),
-    *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),
+    *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, SyntaxError),
 )
 UNWRITABLE: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR)
 
@@ -190,6 +190,21 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
     """Writes one compressed npz of named arrays."""
     with atomic_write(path) as partial:
         np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]
+
+
+def read_array(path: Path) -> np.ndarray:
+    """The array of a .npy, without executing anything it holds.
+
+    Raises:
+        InputError: it is missing, damaged or none.
+    """
+    try:
+        array = np.load(path, allow_pickle=False)
+    except UNREADABLE as error:
+        raise InputError(f"{path} cannot be read as npy: {reason(error)}; make it anew.") from error
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{path} holds several arrays, an npz; one alone is needed, as .npy.")
+    return array
 
 
 def read_arrays(path: Path) -> Mapping[str, np.ndarray]:

@@ -129,7 +129,7 @@ def test_a_field_of_the_wrong_kind_is_an_error_that_says_where(
 
 
 @pytest.mark.parametrize(
-    "segmentation", [{"size": [7, 9], "counts": "o11"}, {"size": [7], "counts": "o0"}, {"size": [7, 9], "counts": [63]}]
+    "segmentation", [{"size": [7, 9], "counts": "o11"}, {"size": [7], "counts": "o0"}, {"size": [7, 9], "counts": [62]}]
 )
 def test_a_damaged_run_length_code_is_an_error_that_says_where(
     table: CategoryTable, segmentation: dict[str, Any]

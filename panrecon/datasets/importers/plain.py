@@ -14,7 +14,7 @@ color_camera: {fx: 1170.2, fy: 1170.2, cx: 647.7, cy: 483.8}   # where its image
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import yaml
@@ -33,6 +33,7 @@ from panrecon.datasets.importers.orientation import exif_orientation, upright_pi
 from panrecon.datasets.poses import read_pose
 from panrecon.errors import InputError, reason
 from panrecon.geometry.trajectory import PoseConvention, world_from_cameras
+from panrecon.io.files import read_array
 from panrecon.io.images import read_depth, read_size
 from panrecon.structures import Axes, Camera, PosesAre
 
@@ -123,12 +124,12 @@ def read_description(file: Path) -> Description:
     try:
         content = yaml.safe_load(file.read_text())
         return Description.model_validate(content)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{file} is not YAML: {reason(error)}; see docs/import/plain.md.") from error
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"]) or "the file"
         raise InputError(f"{file}: {where}: {problem['msg'].lower()}; see docs/import/plain.md.") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{file} is not YAML: {reason(error)}; see docs/import/plain.md.") from error
 
 
 def matching_files(folder: Path, pattern: str, what: str) -> list[Path]:
@@ -175,12 +176,11 @@ def depth_in_metres(path: Path, scale: float) -> Float[np.ndarray, "h w"]:
     """
     if path.suffix != ".npy":
         return read_depth(path, scale)
-    try:
-        values: Any = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise InputError(f"The depth {path} cannot be read: {error}; write it again.") from error
-    if values.ndim != 2:
-        raise InputError(f"The depth {path} has shape {values.shape}; rows x columns in metres are needed.")
+    values = read_array(path)
+    if values.ndim != 2 or values.dtype.kind not in "fiu":
+        raise InputError(
+            f"The depth {path} is {values.dtype} of shape {values.shape}; rows x columns in metres are needed."
+        )
     return np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
 
 

@@ -16,7 +16,9 @@ import numpy as np
 from jaxtyping import Float
 
 from panrecon.datasets.importers.base import Source, SourceFrame, SourceImage
+from panrecon.datasets.poses import rigid
 from panrecon.errors import InputError
+from panrecon.geometry.projective import invert
 from panrecon.structures import Camera
 
 VERSION: Final = 4
@@ -109,7 +111,8 @@ def read_header(stream: BinaryIO, file: Path) -> Header:
     return Header(
         camera_of(color_matrix, color_width, color_height),
         camera_of(depth_matrix, depth_width, depth_height),
-        np.linalg.inv(shared_from_color) @ shared_from_depth,
+        invert(rigid(shared_from_color, f"of the colour camera in {file}"))
+        @ rigid(shared_from_depth, f"of the depth camera in {file}"),
         codec_name(COLOR_CODES, color_code, "colour", file),
         codec_name(DEPTH_CODES, depth_code, "depth", file),
         scale,

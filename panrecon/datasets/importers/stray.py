@@ -32,6 +32,7 @@ from panrecon.datasets.importers.arkit import (
 from panrecon.datasets.importers.base import Source, SourceFrame
 from panrecon.datasets.importers.video import Video
 from panrecon.errors import InputError
+from panrecon.io.files import read_array
 from panrecon.io.images import read_depth, read_ids
 from panrecon.structures import Camera
 
@@ -165,20 +166,17 @@ def color_camera(
 
 def depth_in_metres(file: Path, confidence: Path) -> Float[np.ndarray, "h w"]:
     """The depth (m) of the highest confidence in the image, all of it without a map of confidence; 0 elsewhere."""
-    depth = read_array(file) if file.suffix == ".npy" else read_depth(file, 1000.0)
+    depth = read_millimetres(file) if file.suffix == ".npy" else read_depth(file, 1000.0)
     return most_confident(depth, read_ids(confidence), str(file)) if confidence.is_file() else depth
 
 
-def read_array(file: Path) -> Float[np.ndarray, "h w"]:
+def read_millimetres(file: Path) -> Float[np.ndarray, "h w"]:
     """The depth (m) of an .npy in millimetres.
 
     Raises:
         InputError: it is damaged, or no 16-bit image of one channel.
     """
-    try:
-        values = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"The depth {file} cannot be read: {error}; copy the recording again.") from error
+    values = read_array(file)
     if values.ndim != 2 or values.dtype != np.uint16:
         raise InputError(
             f"The depth {file} is {values.dtype} of shape {values.shape}; 16-bit rows x columns are needed."

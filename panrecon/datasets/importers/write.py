@@ -19,6 +19,8 @@ from panrecon.structures import Camera
 from panrecon.visualization import evenly_spaced
 
 MAX_DEPTH: Final = 65.535  # m: what 16 bits of millimetres hold
+MAX_INTRINSICS: Final = 1e6  # pixels
+MAX_POSITION: Final = 1e6  # m from a scan's local origin
 MAX_FAR_SHARE: Final = 0.5  # of what is measured; more beyond `MAX_DEPTH` is a wrong scale, no view
 SCALE_CHECK_FRAMES: Final = 10  # evenly spaced ones that tell this share before anything is written
 
@@ -50,6 +52,7 @@ def write_source(
     Raises:
         InputError: an image is missing, damaged or of another size than its camera's, or most depth is too far.
     """
+    _check_cameras(source, frames)
     _check_scale(frames)
     with _atomic_folder(folder) as partial:
         far_counts = np.array([_write_frame(partial, source, frame) for frame in track(frames)], dtype=np.int64)
@@ -61,6 +64,27 @@ def write_source(
         notes = [far_note] if far_counts.any() else []
         write_json(partial / "import.json", {**record, "notes": [*record.get("notes", []), *notes]})
     return notes
+
+
+def _check_cameras(source: Source, frames: Sequence[SourceFrame]) -> None:
+    """Raises InputError where a camera or a pose is none that there can be, whatever format it comes from."""
+    for kind, camera in {"depth": source.camera, "colour": source.color_camera}.items():
+        numbers = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
+        is_sound = np.isfinite(numbers).all() and (np.abs(numbers) < MAX_INTRINSICS).all() and (numbers[:2] > 0).all()
+        if not is_sound:
+            raise InputError(
+                f"The {kind} camera has fx, fy, cx, cy {', '.join(f'{number:g}' for number in numbers)} pixels; no "
+                "camera has: mend the scan's intrinsics."
+            )
+    if not np.isfinite(source.color_from_depth).all():
+        raise InputError("The motion from the depth to the colour camera holds inf or nan; mend the extrinsics.")
+    for frame in frames:
+        farthest = float(np.abs(frame.world_from_camera[:3, 3]).max())
+        if farthest > MAX_POSITION:
+            raise InputError(
+                f"The camera of frame {frame.name} is {farthest:.3g} m from the origin, too far for any scan; mend "
+                "the poses or their unit."
+            )
 
 
 def _check_scale(frames: Sequence[SourceFrame]) -> None:

@@ -1,7 +1,9 @@
 """Laws of `panrecon import`: what it writes is a scan that the pipeline reads."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -231,3 +233,26 @@ def test_depth_keeps_its_millimetres(tmp_path: Path) -> None:
     only = [frame(0, pose)]
     write_source(tmp_path / "room", source_of(only), only, iter, {})
     assert_allclose(read_depth(tmp_path / "room" / "depth" / "0.png", 1000.0), plane_depth(CAMERA, pose), atol=5.1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"camera": replace(CAMERA, fx=float("nan"))}, "depth camera has fx"),
+        ({"color_camera": replace(CAMERA, fy=1.8e19)}, "colour camera has fx"),
+        ({"color_camera": replace(CAMERA, fx=0.0)}, "colour camera has fx"),
+        ({"color_from_depth": np.full((4, 4), np.nan)}, "extrinsics"),
+        ({"pose": np.diag([1.0, 1, 1, 1]) + 2e9 * np.eye(4, k=3)}, "2e\\+09 m from the origin"),
+    ],
+)
+def test_cameras_and_poses_that_cannot_be_are_refused_whatever_the_format(
+    change: dict[str, Any], word: str, tmp_path: Path
+) -> None:
+    pose = change.pop("pose", np.eye(4))
+    frame = SourceFrame(
+        "0", pose, lambda: picture(CAMERA, 0), lambda: np.ones((CAMERA.height, CAMERA.width), np.float32)
+    )
+    source = replace(Source(CAMERA, CAMERA, [frame]), **change)
+    with pytest.raises(InputError, match=word):
+        write_source(tmp_path / "out", source, [frame], iter, {})
+    assert not (tmp_path / "out").exists()
