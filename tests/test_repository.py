@@ -60,7 +60,8 @@ def test_make_hands_names_to_the_shell_as_they_are(tmp_path: Path) -> None:
     touched = tmp_path / "touched"
     scene = f"scannet/x;touch {touched};true"
     data = f"{tmp_path}/it's a `touch {touched}` folder"
-    command = ["make", "-o", "setup", scene, f"DATA={data}", f"RUN=$$(touch {touched})", "PANRECON=echo"]
+    make = ["make", "--no-print-directory", "-o", "setup"]
+    command = [*make, scene, f"DATA={data}", f"RUN=$$(touch {touched})", "PANRECON=echo"]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == f"run {scene} --data {data} --run $(touch {touched}) --cores 2"
     assert not touched.exists()
