@@ -372,6 +372,11 @@ class Labels:
         return Labels(category, instance)
 
 
+def listed(category: Int[np.ndarray, "*points"]) -> Int[np.ndarray, "*points"]:
+    """The class indices, void where a number below `VOID` remembers an id without a class (`panrecon.io.ids`)."""
+    return np.maximum(category, VOID)
+
+
 def only_things(labels: Labels, table: CategoryTable) -> Labels:
     """The labels without the instances of stuff."""
     thing = np.append(table.is_thing, False)[labels.category]

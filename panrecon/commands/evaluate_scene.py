@@ -17,7 +17,7 @@ from panrecon.evaluation.scene import EvaluationSettings, SceneResult, evaluate_
 from panrecon.io.graph import read_object_confidences
 from panrecon.io.ids import categories_of_ids, instances_of_ids
 from panrecon.io.mesh import EmptyMeshError, label_properties, panoptic_digest, read_vertices
-from panrecon.structures import CategoryTable, Labels, PanopticMesh, TriangleMesh
+from panrecon.structures import CategoryTable, Labels, PanopticMesh, TriangleMesh, listed
 from panrecon.terminal import console, track
 
 MAX_ASPECT_DIFFERENCE: Final = 0.05  # relative: ScanNet's colour and depth images differ by 0.4 %
@@ -65,10 +65,12 @@ def log(text: str) -> None:
 def _evaluate_mesh(
     files: SceneFiles, settings: EvaluationSettings, up: Float[np.ndarray, "3"] | None, may_be_empty: bool
 ) -> SceneResult:
-    truth = annotated_points(files.ground_truth, settings.table, files.label_map, settings.visible_only)
+    truth = annotated_points(
+        files.ground_truth, settings.table, files.label_map, settings.visible_only, remembers_unlisted=True
+    )
     if settings.by_area and not len(truth.mesh.faces):
         raise InputError(f"{files.ground_truth} is a cloud, its points have no area; leave --by-area out.")
-    labelled = labelled_share(truth.labels.category, settings.table, "vertices")
+    labelled = labelled_share(listed(truth.labels.category), settings.table, "vertices")
     _check_truth(files, labelled, f"{labelled}")
     prediction = _predicted_mesh(files, settings.table, may_be_empty)
     digests = (panoptic_digest(prediction), panoptic_digest(truth))
@@ -93,7 +95,8 @@ def _predicted_mesh(files: SceneFiles, table: CategoryTable, may_be_empty: bool)
         return _nothing()
     category, instance = label_properties(files.prediction, properties)
     _log_unknown_ids(files, np.unique(category), table)
-    return PanopticMesh(mesh, Labels(categories_of_ids(category, table), instances_of_ids(instance)))
+    labels = Labels(categories_of_ids(category, table, remembers_unlisted=True), instances_of_ids(instance))
+    return PanopticMesh(mesh, labels)
 
 
 def _nothing() -> PanopticMesh:
@@ -103,8 +106,8 @@ def _nothing() -> PanopticMesh:
 
 
 def _evaluate_images(files: SceneFiles, settings: EvaluationSettings) -> SceneResult:
-    predicted = read_label_frames(files.prediction, settings.table)
-    true = annotated_frames(files.ground_truth, settings.table, files.label_map)
+    predicted = read_label_frames(files.prediction, settings.table, remembers_unlisted=True)
+    true = annotated_frames(files.ground_truth, settings.table, files.label_map, remembers_unlisted=True)
     _log_unknown_ids(files, sampled_ids(predicted), settings.table)
     for side in (predicted, true):
         if may_have_wrapped(side):

@@ -95,35 +95,43 @@ def is_outdoors(path: Path) -> bool:
 
 
 def annotated_points(
-    path: Path, table: CategoryTable, label_map: Path | None = None, visible_only: bool = False
+    path: Path,
+    table: CategoryTable,
+    label_map: Path | None = None,
+    visible_only: bool = False,
+    remembers_unlisted: bool = False,
 ) -> PanopticMesh:
     """The labelled mesh or points of a ScanNet scan, a KITTI-360 drive, a labelled PLY or a folder that holds one.
 
     `label_map` is ScanNet's, where it does not lie with the scan; with `visible_only`, the points of KITTI-360 that no
-    camera saw are void.
+    camera saw are void. Of a labelled PLY, ids that the table does not list can be remembered (`panrecon.io.ids`).
 
     Raises:
         InputError: the path is none of these, or its files are.
     """
     if path.is_file() and path.suffix.lower() == ".ply":
-        is_window = kitti360.is_window(path)
-        return kitti360.window_points(path, table, visible_only) if is_window else read_panoptic_mesh(path, table)
+        if kitti360.is_window(path):
+            return kitti360.window_points(path, table, visible_only)
+        return read_panoptic_mesh(path, table, remembers_unlisted)
     if path.is_dir():
         folder = path.absolute()  # the name of the folder is the scan's, of `.` too
         if ScanNet().annotation_files(folder) or _is_scan(folder):
             return ScanNet().annotation(folder, table, label_map=label_map)
         if (folder / "labelled.ply").is_file():
-            return read_panoptic_mesh(folder / "labelled.ply", table)
+            return read_panoptic_mesh(folder / "labelled.ply", table, remembers_unlisted)
         drive = kitti360.find_drive(path, SEMANTICS_3D)
         if drive is not None:
             return kitti360.drive_points(drive, table, visible_only)
     raise _unknown(path, "labelled points", "a labelled PLY (integer vertex properties category and instance)")
 
 
-def annotated_frames(path: Path, table: CategoryTable, label_map: Path | None = None) -> LabelFrames:
+def annotated_frames(
+    path: Path, table: CategoryTable, label_map: Path | None = None, remembers_unlisted: bool = False
+) -> LabelFrames:
     """The label images of a ScanNet scan, a KITTI-360 drive or a folder of `semantic/` (`label/`) and `instance/`.
 
-    `label_map` is ScanNet's, where it does not lie with the scan.
+    `label_map` is ScanNet's, where it does not lie with the scan. Of a folder of one's own, ids that the table does not
+    list can be remembered (`panrecon.io.ids`).
 
     Raises:
         InputError: the path is none of these, or its files are.
@@ -136,7 +144,7 @@ def annotated_frames(path: Path, table: CategoryTable, label_map: Path | None = 
             return kitti360.label_frames(drive, table)
     for folder in (path, path / OWN):
         if has_label_images(folder):
-            return read_label_frames(folder, table)
+            return read_label_frames(folder, table, remembers_unlisted)
     raise _unknown(path, "label images", "a folder with semantic/ (or label/) and instance/ images")
 
 

@@ -61,17 +61,17 @@ class LabelFrames:
         return self.decode(semantic, instance)
 
 
-def read_label_frames(folder: Path, table: CategoryTable) -> LabelFrames:
+def read_label_frames(folder: Path, table: CategoryTable, remembers_unlisted: bool = False) -> LabelFrames:
     """`semantic/<frame>.png` (or `label/`) and `instance/<frame>.png`, 8 or 16 bit: the table's ids and instance ids.
 
-    0 means void and none; ids that the table does not list become void.
+    0 means void and none; ids that the table does not list become void, or `VOID` - id to remember them.
 
     Raises:
         InputError: a folder is missing or holds no image, or a frame has only one of its two images.
     """
 
     def decode(semantic: Int[np.ndarray, "h w"], instance: Int[np.ndarray, "h w"]) -> Labels:
-        return Labels(categories_of_ids(semantic, table), instances_of_ids(instance))
+        return Labels(categories_of_ids(semantic, table, remembers_unlisted), instances_of_ids(instance))
 
     return LabelFrames(folder, paired_images(semantic_folder(folder), folder / "instance"), decode)
 

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from panrecon.structures import VOID, Labels
+from panrecon.structures import VOID, Labels, listed
 
 CHUNK: Final = 1 << 16  # points counted at once: their 64-bit copies fit the cache of a core
 
@@ -21,8 +21,9 @@ CHUNK: Final = 1 << 16  # points counted at once: their 64-bit copies fit the ca
 class Overlap:
     """Every combination of a predicted and a true label, in ascending order, with the area where they co-occur.
 
-    Columns of `labels`: predicted category, predicted instance, true category, true instance; `VOID` = none. `area`
-    counts points, or adds their weights (m^2).
+    Columns of `labels`: predicted category, predicted instance, true category, true instance; `VOID` = none, categories
+    below it are ids that the class table does not list (`panrecon.io.ids`). `area` counts points, or adds their weights
+    (m^2).
     """
 
     labels: Int[np.ndarray, "N 4"]
@@ -34,7 +35,7 @@ class Overlap:
     @property
     def predicted_category(self) -> Int[np.ndarray, " N"]:
         """Category index on the predicted side of every row; `VOID` = none."""
-        return self.labels[:, 0]
+        return listed(self.labels[:, 0])
 
     @property
     def predicted_instance(self) -> Int[np.ndarray, " N"]:
@@ -44,7 +45,7 @@ class Overlap:
     @property
     def true_category(self) -> Int[np.ndarray, " N"]:
         """Category index on the true side of every row; `VOID` = none."""
-        return self.labels[:, 2]
+        return listed(self.labels[:, 2])
 
     @property
     def true_instance(self) -> Int[np.ndarray, " N"]:

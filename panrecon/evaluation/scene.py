@@ -1,7 +1,7 @@
 """One scene evaluated: its part of `quality.json`, its images, and the statistics that a total over scenes adds."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -36,7 +36,7 @@ from panrecon.evaluation.report.record import (
 from panrecon.evaluation.scene_matching import MatchedScene, match_scene
 from panrecon.evaluation.transfer import transfer_labels
 from panrecon.geometry.mesh import vertex_areas
-from panrecon.structures import VOID, CategoryTable, Labels, PanopticMesh
+from panrecon.structures import VOID, CategoryTable, Labels, PanopticMesh, listed
 from panrecon.visualization import error_colors, evenly_spaced, isometric_view, label_colors
 
 BOUNDARY_DISTANCE: Final = 0.05  # m
@@ -112,11 +112,14 @@ def evaluate_mesh(
 
     `confidences` by predicted instance, for average precision and calibration; an object without one has 1. `up` is the
     upward direction of the world, from where the images show the mesh; without it none are drawn. Objects without a
-    name are compared with those of the `complete` truth, by default of the same.
+    name are compared with those of the `complete` truth, by default of the same. Categories below `VOID` are ids that
+    the class table does not list (`panrecon.io.ids`): void by most protocols, classes of their own by released scripts.
     """
     weight = settings.weight_of(truth)
     transferred = transfer_labels(prediction, truth, settings.radius, weight)
     matched = match_scene([transferred.overlap], settings.table, settings.protocols)
+    transferred = replace(transferred, labels=_listed(transferred.labels))
+    truth = replace(truth, labels=_listed(truth.labels))
     record = {
         **_record(matched, overlap(transferred.labels, truth.labels), settings, confidences),
         "unknown": unknown_record(transferred.labels, truth.labels, settings.table, complete),
@@ -146,7 +149,8 @@ def evaluate_frames(
 ) -> SceneResult:
     """The scores of `count` predicted and true label images of one scene, one pair in memory at a time.
 
-    An object keeps its instance over all frames, for protocols stack them. `confidences` as in `evaluate_mesh`.
+    An object keeps its instance over all frames, for protocols stack them. `confidences` and categories below `VOID` as
+    in `evaluate_mesh`.
     """
     scans: list[Overlap] = []
     reported: dict[int, tuple[Labels, Labels]] = {}
@@ -172,7 +176,7 @@ def evaluate_frames(
         stacked = scans[frame_index] if is_per_scan else matched.overlap
         matching = matchings[frame_index if is_per_scan else 0]
         row_of_pixel = stacked.rows_of(frame_overlap)[row_of_pixel].reshape(truth.category.shape)
-        colors = _label_images(prediction, truth, matching, row_of_pixel, settings.table)
+        colors = _label_images(_listed(prediction), _listed(truth), matching, row_of_pixel, settings.table)
         images |= {f"frame {frame_index + 1} of {count}: {caption}": image for caption, image in colors.items()}
     return SceneResult(matched, settings.table, record, images)
 
@@ -282,6 +286,10 @@ def _record(
         "calibration": calibration_record(matching, confidences) if matching and confidences else None,
         "objects": objects_record(matching, settings.table, confidences) if matching else [],
     }
+
+
+def _listed(labels: Labels) -> Labels:
+    return replace(labels, category=listed(labels.category))
 
 
 def _label_images(

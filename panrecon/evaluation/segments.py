@@ -9,16 +9,21 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from panrecon.evaluation.overlap import Overlap
-from panrecon.structures import VOID, CategoryTable
+from panrecon.structures import VOID, CategoryTable, listed
 
 
 @dataclass(frozen=True)
 class Side:
-    """The labels of one side of an overlap, row by row."""
+    """The labels of one side of an overlap, row by row; `code` is the category, or below `VOID` an id without one."""
 
-    category: Int[np.ndarray, " N"]
+    code: Int[np.ndarray, " N"]
     instance: Int[np.ndarray, " N"]
     area: Float[np.ndarray, " N"]
+
+    @property
+    def category(self) -> Int[np.ndarray, " N"]:
+        """Category index of every row; `VOID` = none."""
+        return listed(self.code)
 
     def restricted_to(self, is_selected: Bool[np.ndarray, " C"]) -> "Side":
         """The same rows, void where the class is not selected, their instances too."""
@@ -42,12 +47,12 @@ class Segments:
 
 def predicted_side(overlap: Overlap) -> Side:
     """The predicted labels of every row."""
-    return Side(overlap.predicted_category, overlap.predicted_instance, overlap.area)
+    return Side(overlap.labels[:, 0], overlap.predicted_instance, overlap.area)
 
 
 def true_side(overlap: Overlap) -> Side:
     """The true labels of every row."""
-    return Side(overlap.true_category, overlap.true_instance, overlap.area)
+    return Side(overlap.labels[:, 2], overlap.true_instance, overlap.area)
 
 
 def panoptic_segments(side: Side, table: CategoryTable) -> Segments:
@@ -108,15 +113,18 @@ def _distinct(category: Int[np.ndarray, " N"], instance: Int[np.ndarray, " N"]) 
 def _most_common_category(
     of_row: Int[np.ndarray, " N"], side: Side, count: int, table: CategoryTable
 ) -> Int[np.ndarray, " S"]:
-    """The category of most area of every segment, void included; of equals that of the least id, as in scripts."""
+    """The category of most area of every segment; of equals that of the least id, as in scripts.
+
+    Void is one of them, every id that the table does not list another; where such an id wins, the segment is void.
+    """
     is_inside = of_row != VOID
-    pair_of_row = np.column_stack([of_row[is_inside], side.category[is_inside]])
+    pair_of_row = np.column_stack([of_row[is_inside], side.code[is_inside]])
     pairs, index = np.unique(pair_of_row, axis=0, return_inverse=True)
     area = np.bincount(index.reshape(-1), side.area[is_inside], minlength=len(pairs))
-    segment, pair_category = pairs.T
-    id_of_pair = np.append(table.ids, 0)[pair_category]  # the last is read by VOID
+    segment, code = pairs.T
+    id_of_pair = np.where(code > VOID, np.append(table.ids, 0)[listed(code)], VOID - code)
     order = np.lexsort((id_of_pair, -area, segment))
     first = order[np.unique(segment[order], return_index=True)[1]]
     category = np.full(count, VOID, dtype=np.int64)
-    category[segment[first]] = pair_category[first]
+    category[segment[first]] = listed(code[first])
     return category

@@ -1,4 +1,8 @@
-"""From the ids in files (0 = void, none) to the indices in memory (`VOID` = -1), and back."""
+"""From the ids in files (0 = void, none) to the indices in memory (`VOID` = -1), and back.
+
+Ids that a table does not list are void as well. Where released scripts tell them apart from void and from each other,
+such an id is remembered as the negative number `VOID` - id, and `panrecon.structures.listed` makes void of it.
+"""
 
 from collections.abc import Mapping
 
@@ -13,9 +17,15 @@ def ids_of_categories(category: Int[np.ndarray, "*points"], table: CategoryTable
     return np.append(table.ids, 0)[category].astype(np.int32)
 
 
-def categories_of_ids(ids: Integer[np.ndarray, "*points"], table: CategoryTable) -> Int[np.ndarray, "*points"]:
-    """Class indices of the table's ids; `VOID` for ids that it does not list."""
-    return categories_of_raw_ids(ids, {category.id: index for index, category in enumerate(table)})
+def categories_of_ids(
+    ids: Integer[np.ndarray, "*points"], table: CategoryTable, remembers_unlisted: bool = False
+) -> Int[np.ndarray, "*points"]:
+    """Class indices of the table's ids; `VOID` for ids that it does not list, or `VOID` - id to remember them."""
+    category = categories_of_raw_ids(ids, {category.id: index for index, category in enumerate(table)})
+    if not remembers_unlisted:
+        return category
+    unlisted = VOID - np.clip(ids, 0, np.iinfo(np.int32).max).astype(np.int64)
+    return np.where(category == VOID, unlisted, category).astype(np.int32)
 
 
 def categories_of_raw_ids(

@@ -110,8 +110,8 @@ def _check_range_of_text(path: Path, properties: Mapping[str, np.ndarray]) -> No
             )
 
 
-def read_panoptic_mesh(path: Path, table: CategoryTable) -> PanopticMesh:
-    """A labelled mesh or point cloud; category ids that the table does not list become void.
+def read_panoptic_mesh(path: Path, table: CategoryTable, remembers_unlisted: bool = False) -> PanopticMesh:
+    """A labelled mesh or point cloud; ids that the table does not list become void, or `VOID` - id to remember them.
 
     Instances are kept whatever the class, of stuff and of void too, for some protocols count them.
 
@@ -120,7 +120,8 @@ def read_panoptic_mesh(path: Path, table: CategoryTable) -> PanopticMesh:
     """
     mesh, properties = read_vertices(path)
     category, instance = label_properties(path, properties)
-    return PanopticMesh(mesh, Labels(categories_of_ids(category, table), instances_of_ids(instance)))
+    labels = Labels(categories_of_ids(category, table, remembers_unlisted), instances_of_ids(instance))
+    return PanopticMesh(mesh, labels)
 
 
 def label_properties(

@@ -36,6 +36,7 @@ CLASSES = """id,name,thing,evaluated,synonyms,raw_ids
 """
 RAW_ID = {0: 0, 1: 1, 2: 3, 5: 20, 9: 4, 11: 40}
 WORD = {1: "wall", 2: "rug", 5: "Seat", 9: "table", 11: "clutter"}
+CHAIR_ID = 5
 DRIVE = "2013_05_28_drive_0007_sync"
 COUNTS = ("true_positives", "false_positives", "false_negatives")
 PLY_NAMES = {"f4": "float", "f8": "double", "u1": "uchar", "u2": "ushort", "i4": "int", "u4": "uint"}
@@ -291,6 +292,25 @@ def test_ids_may_fill_32_bits(here: Path, sides: Sides) -> None:
     scene = only(record_of("-p", "theirs.ply", "-g", "truth.ply", "--html", "page.html"))
     assert counts(scene) == STRICT
     assert {line["instance"] for line in scene["objects"] if line["outcome"] == "matched"} == {2**32 - 1, 2**31}
+
+
+@pytest.mark.parametrize("kind", ["points", "images"])
+def test_ids_that_the_table_does_not_list_are_classes_of_their_own_to_released_scripts(here: Path, kind: str) -> None:
+    """Both sides alike: most points of the chair 7 are chair, though more are none of the table's classes."""
+    ids = {"category": np.array([[CHAIR_ID] * 4 + [0] * 3 + [9_999] * 3]), "instance": np.full((1, 10), 7)}
+    points = np.column_stack([np.arange(10), np.zeros((10, 2))])
+    for side in ("theirs", "ours"):
+        if kind == "points":
+            write_ply(here / f"{side}.ply", ids, points)
+        else:
+            write_images(here / side, {"0": ids})
+    end = ".ply" if kind == "points" else ""
+    arguments = ["-p", f"theirs{end}", "-g", f"ours{end}", "-c", "classes.csv", "--html", "page.html"]
+    protocols = [argument for name in PROTOCOLS if name != "lidar" for argument in ("--protocol", name)]
+    scene = only(record_of(*arguments, *protocols))
+    assert all(counts(scene, name)["chair"] == (1, 0, 0) for name in PROTOCOLS if name != "lidar")
+    assert scene["truth"] == {"total": 10, "annotated": 4, "evaluated": 4, "void": 6}
+    assert scene["void"] == 0
 
 
 @pytest.mark.parametrize("kind", ["ascii", "binary_little_endian"])

@@ -9,7 +9,7 @@ from jaxtyping import Int, Shaped
 from panrecon.errors import InputError
 from panrecon.evaluation.metrics.panoptic_quality import PanopticStatistics
 from panrecon.evaluation.overlap import Overlap
-from panrecon.structures import VOID, Category, CategoryTable, normalised
+from panrecon.structures import VOID, Category, CategoryTable, listed, normalised
 
 
 def common_table(tables: Sequence[CategoryTable]) -> CategoryTable:
@@ -43,12 +43,16 @@ def with_common_names(tables: Sequence[CategoryTable]) -> list[CategoryTable]:
 
 
 def overlap_in(overlap: Overlap, own: CategoryTable, common: CategoryTable) -> Overlap:
-    """The overlap by the class indices of the common table; true classes that `own` does not evaluate become void."""
+    """The overlap by the class indices of the common table; true classes that `own` does not evaluate become void.
+
+    Ids that `own` does not list stay as they are.
+    """
     common_index = np.append(_common_indices(own, common), VOID)
     is_evaluated = np.append(own.is_evaluated, False)[overlap.true_category]
     labels = overlap.labels.copy()
-    labels[:, 0] = common_index[overlap.predicted_category]
-    labels[:, 2] = np.where(is_evaluated, common_index[overlap.true_category], VOID)
+    for column, is_kept in ((0, np.ones(len(overlap), dtype=bool)), (2, is_evaluated)):
+        code = labels[:, column]
+        labels[:, column] = np.where(code < VOID, code, np.where(is_kept, common_index[listed(code)], VOID))
     return Overlap(labels, overlap.area)
 
 

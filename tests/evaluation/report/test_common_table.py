@@ -11,7 +11,7 @@ from panrecon.evaluation.metrics.semantic import confusion, semantic_quality
 from panrecon.evaluation.overlap import overlap
 from panrecon.evaluation.protocols import PROTOCOLS, parse_protocol
 from panrecon.evaluation.report.common_table import common_table, overlap_in, statistics_in
-from panrecon.structures import VOID, Category, CategoryTable, Labels
+from panrecon.structures import VOID, Category, CategoryTable, Labels, listed
 from tests.evaluation.plain import CHAIR, CLASSES, CLUTTER, label_pairs, labels
 
 OTHER = CategoryTable((Category(1, "Chair", thing=True), Category(2, "clutter", thing=True), Category(9, "lamp", True)))
@@ -55,5 +55,9 @@ def test_what_a_scene_does_not_evaluate_stays_void_truth() -> None:
 
 
 def renumbered(pair: tuple[Labels, Labels], row: np.ndarray) -> tuple[Labels, Labels]:
-    prediction, truth = (Labels(row[side.category], side.instance) for side in pair)
+    """By other class indices; ids without one, below `VOID`, stay as they are."""
+    prediction, truth = (
+        Labels(np.where(side.category < VOID, side.category, row[listed(side.category)]), side.instance)
+        for side in pair
+    )
     return prediction, truth
