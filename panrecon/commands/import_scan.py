@@ -64,7 +64,9 @@ def import_scan(
     left_out = f"; {without_pose} frames without a pose left out" if without_pose else ""
     _print(f"{len(frames)} frames in {folder}{left_out}")
     if folder.parent == OWN_SCANS:
-        _print(f"next: put detections.json there or choose masks.backend=grounded_sam, then make own/{folder.name}")
+        has_masks = (folder / "detections.json").exists()
+        masks = "" if has_masks else "put detections.json there or choose masks.backend=grounded_sam, then "
+        _print(f"next: {masks}make own/{folder.name}")
 
 
 def name_of(path: Path) -> str:

@@ -11,6 +11,7 @@ from panrecon.datasets.importers.record3d import Record3D
 from panrecon.datasets.importers.redwood import Redwood
 from panrecon.datasets.importers.replica import Replica
 from panrecon.datasets.importers.scanner_app import ScannerApp
+from panrecon.datasets.importers.scannet import ScanNetExport
 from panrecon.datasets.importers.sens import Sens
 from panrecon.datasets.importers.stray import Stray
 from panrecon.datasets.importers.tum import Tum
@@ -19,4 +20,16 @@ from panrecon.datasets.importers.tum import Tum
 def all_importers() -> tuple[Importer, ...]:
     """An importer of every format that can be read."""
     phones = (Stray(), Record3D(), Polycam(), ScannerApp())
-    return (Plain(), Sens(), Tum(), Replica(), Redwood(), Colmap(), Nerfstudio(), *phones, Frames(), ARKitScenes())
+    return (
+        Plain(),
+        ScanNetExport(),
+        Sens(),
+        Tum(),
+        Replica(),
+        Redwood(),
+        Colmap(),
+        Nerfstudio(),
+        *phones,
+        Frames(),
+        ARKitScenes(),
+    )

@@ -1,6 +1,6 @@
 """What an importer returns: a posed RGB-D scan of another tool, its images read one by one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
@@ -14,6 +14,7 @@ from panrecon.io.images import read_color
 from panrecon.structures import Camera
 
 SourceImage = Path | bytes | UInt8[np.ndarray, "h w 3"]  # a file as it is, an encoded JPEG or PNG, or RGB pixels
+OWN_NAME: Final = "<scan>"  # at the beginning of a carried file's name: that of the folder that is written
 SUFFIX_OF_MAGIC: Final = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png"}
 
 
@@ -52,7 +53,9 @@ class SourceFrame:
 class Source:
     """A scan in a foreign format; `notes` say what was left out or assumed, a sentence each.
 
-    `color_from_depth` takes points (m) of the depth camera's frame into the colour camera's.
+    `color_from_depth` takes points (m) of the depth camera's frame into the colour camera's. `carried` are files and
+    folders that are taken along as they are, by their paths in the folder that is written; `OWN_NAME` at the beginning
+    of a path stands for this folder's name.
     """
 
     camera: Camera  # of the depth images
@@ -60,6 +63,7 @@ class Source:
     frames: Sequence[SourceFrame]
     notes: Sequence[str] = ()
     color_from_depth: Float[np.ndarray, "4 4"] = field(default_factory=lambda: np.eye(4))
+    carried: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def shares_viewpoint(self) -> bool:

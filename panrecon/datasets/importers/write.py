@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from panrecon.datasets.importers.base import SUFFIX_OF_MAGIC, Source, SourceFrame, pixels_of
+from panrecon.datasets.importers.base import OWN_NAME, SUFFIX_OF_MAGIC, Source, SourceFrame, pixels_of
 from panrecon.datasets.selection import sharpness
 from panrecon.errors import InputError
 from panrecon.geometry.projective import register
@@ -46,7 +46,8 @@ def write_source(
 ) -> list[str]:
     """Writes color/, depth/ (mm), pose/ and intrinsic/ of these posed frames, and `record` as import.json.
 
-    The folder is whole or absent. Colour is resampled to the depth camera where the two cameras have different poses.
+    What the scan carries joins them: files are copied, those in folders linked where the file system can do so. The
+    folder is whole or absent. Colour is resampled to the depth camera where the two cameras have different poses.
     Depth beyond `MAX_DEPTH` is void, and counted in the notes returned, which join those of the record.
 
     Raises:
@@ -57,6 +58,8 @@ def write_source(
     with _atomic_folder(folder) as partial:
         far_counts = np.array([_write_frame(partial, source, frame) for frame in track(frames)], dtype=np.int64)
         _write_cameras(partial / "intrinsic", source)
+        for name, path in source.carried.items():
+            _carry(path, partial / (folder.name + name.removeprefix(OWN_NAME) if name.startswith(OWN_NAME) else name))
         far_note = (
             f"{far_counts.sum()} pixels of depth in {np.count_nonzero(far_counts)} frames are beyond 65 m, "
             "the most that is stored, and are left void."
@@ -140,16 +143,27 @@ def _write_source_image(stem: Path, frame: SourceFrame, camera: Camera) -> None:
     _checked(frame.name, "image", pixels_of(image), camera)
     stem.parent.mkdir(exist_ok=True)
     if isinstance(image, Path):
-        target = stem.with_name(f"{stem.name}{image.suffix.lower()}")
-        try:
-            os.link(image.resolve(), target)
-        except OSError:
-            shutil.copyfile(image, target)
+        _link(image, stem.with_name(f"{stem.name}{image.suffix.lower()}"))
     elif isinstance(image, bytes):
         suffix = next(suffix for magic, suffix in SUFFIX_OF_MAGIC.items() if image.startswith(magic))
         stem.with_name(f"{stem.name}{suffix}").write_bytes(image)
     else:
         write_image(stem.with_name(f"{stem.name}.jpg"), image)
+
+
+def _carry(path: Path, target: Path) -> None:
+    if path.is_dir():
+        shutil.copytree(path, target, copy_function=_link)
+    else:
+        shutil.copyfile(path, target)
+
+
+def _link(source: Path | str, target: Path | str) -> None:
+    """A copy that takes no room where the file system can do so."""
+    try:
+        os.link(Path(source).resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _checked(name: str, what: str, image: np.ndarray, camera: Camera) -> np.ndarray:
