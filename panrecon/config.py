@@ -17,7 +17,7 @@ from pydantic import (
     ValidationError,
 )
 
-from panrecon.errors import InputError, reason
+from panrecon.errors import InputError, reason, told
 from panrecon.structures import Axes, DepthAlong, PosesAre, QuaternionOrder
 
 # Settings of earlier versions, by what they are called today.
@@ -366,4 +366,4 @@ def _first_problem(error: ValidationError) -> str:
         return f"There is no setting {name!r} any more: {RETIRED[name]}; leave it out."
     if problem["type"] == "extra_forbidden":
         return f"There is no setting {name!r}; `panrecon settings` lists them all."
-    return f"The setting {name} = {problem['input']!r} does not fit: {reason}."
+    return f"The setting {name} = {told(problem['input'])} does not fit: {reason}."

@@ -1,5 +1,6 @@
 """The exceptions for what a user can cause and mend, optional packages that are not installed among them."""
 
+import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -41,6 +42,14 @@ class UnwritableError(InputError):
 def reason(error: Exception) -> str:
     """What a library says was wrong, to stand within a sentence: on one line, without its own full stop."""
     return " ".join(str(error).split()).rstrip(".")
+
+
+def told(value: object) -> str:
+    """A value from a file as a sentence tells it: shortened, whatever its size and however often it holds itself."""
+    short = reprlib.Repr()
+    short.maxlevel = 2
+    short.maxstring = short.maxother = 120
+    return short.repr(value)
 
 
 def reason_of_system(error: OSError) -> str:

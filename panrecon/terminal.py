@@ -98,6 +98,7 @@ def system_errors_as_input_errors() -> Iterator[None]:
     """Turns what the machine lacks, not the program, into a sentence: room, rights, memory.
 
     Raises:
+        InputError: a link leads to itself.
         UnwritableError: a disk is full or read-only, rights are missing or a name is too long.
         OutOfMemoryError: there is not enough memory.
     """
@@ -110,6 +111,10 @@ def system_errors_as_input_errors() -> Iterator[None]:
         advice = "shorten the name" if error.errno == errno.ENAMETOOLONG else "mend that or name another folder"
         what = f"{reason_of_system(error)}{file}"
         raise UnwritableError(f"A file cannot be read or written: {what}; {advice}, and run again.") from error
+    except RuntimeError as error:
+        if not str(error).startswith("Symlink loop"):  # which Python 3.13 says as an OSError
+            raise
+        raise InputError(f"A link leads to itself ({reason(error)}); name what it was to lead to.") from error
     except MemoryError as error:
         what = reason(error) or "no more can be had"
         raise OutOfMemoryError(f"There is not enough memory: {what}; take fewer or smaller frames.") from error

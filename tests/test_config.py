@@ -130,6 +130,7 @@ def test_one_override_for_a_list_is_one_sentence() -> None:
         "scan: {frame_stride: " + "9" * 5000 + "}",
         "scan: " + "[" * 5000,
         'scan: {classes: "~nosuchuser/x.csv"}',
+        "mesh: {voxel_size: [&a0 [0, 0], " + ", ".join(f"&a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 60)) + "]}",
     ],
 )
 def test_settings_that_cannot_be_read_are_one_sentence(text: str, tmp_path: Path) -> None:

@@ -112,8 +112,8 @@ def _evaluate_images(files: SceneFiles, settings: EvaluationSettings) -> SceneRe
     for side in (predicted, true):
         if may_have_wrapped(side):
             log(
-                f"{files.name}: warning: the instance images of {side.source} have nearly all ids that 8 bits hold; ids "
-                "above 255 may have wrapped, export 16 bits if there were any"
+                f"{files.name}: warning: the instance images of {side.source} have nearly all ids that 8 bits hold; "
+                "ids above 255 may have wrapped, export 16 bits if there were any"
             )
     count = len(predicted.files)
     pairs = (

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -51,7 +52,10 @@ def read_categories(path: Path) -> CategoryTable:
             f"The class table {path} has the columns {', '.join(map(repr, sorted(unknown)))}, "
             f"which mean nothing here; there are {', '.join(COLUMNS)}."
         )
-    table = CategoryTable(tuple(_category(path, reader.line_num, row) for row in reader))
+    try:
+        table = CategoryTable(tuple(_category(path, reader.line_num, row) for row in reader))
+    except csv.Error as error:
+        raise InputError(f"The class table {path} is no CSV: {reason(error)}; close its quotes.") from error
     require_distinct(f"The class table {path}", table)
     return table
 
@@ -66,7 +70,7 @@ def require_distinct(what: str, table: CategoryTable) -> None:
         raise InputError(f"{what} lists no class; add a line for each.")
     columns: dict[str, list[int | str]] = {"id": [c.id for c in table], "name": [c.name for c in table]}
     for column, values in columns.items():
-        twice = next((value for value in values if values.count(value) > 1), None)
+        twice = next((value for value, count in Counter(values).items() if count > 1), None)
         if twice is not None:
             raise InputError(f"{what} has the {column} {twice!r} twice; remove one.")
     for category in table:

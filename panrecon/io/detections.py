@@ -13,9 +13,11 @@ from pycocotools import mask as coco
 
 from panrecon.errors import InputError, reason
 from panrecon.io.files import atomic_write, read_json, write_text
+from panrecon.io.images import MAX_PIXELS
 from panrecon.structures import VOID, CategoryTable, Detections
 
-MAX_PIXELS: Final = 2**28  # of a mask: no camera has more, and a stated size may be a lie
+FIRST_LETTER: Final = 48  # of a compressed run-length code: its 0
+MAX_LETTERS: Final = 7  # of a run: 35 bits
 
 
 @dataclass(frozen=True)
@@ -174,13 +176,44 @@ def _mask(frame: str, segmentation: dict[str, Any]) -> Bool[np.ndarray, "h w"]:
         raise InputError(f"A mask of frame {frame} has the size {size!r}; rows and columns of its image are needed.")
     try:
         counts = segmentation["counts"]
+        if isinstance(counts, list) and not all(type(count) is int and count >= 0 for count in counts):
+            raise ValueError("its counts are no whole numbers")
+        covered = sum(counts) if isinstance(counts, list) else pixels_covered(str(counts))
+        if covered != size[0] * size[1]:
+            raise ValueError(f"its runs cover {covered} of {size[0]} x {size[1]} pixels")
         if isinstance(counts, list):
-            if not all(type(count) is int and count >= 0 for count in counts) or sum(counts) != size[0] * size[1]:
-                raise ValueError(f"its counts are no runs of {size[0]} x {size[1]} pixels")
             segmentation = coco.frPyObjects(segmentation, *size)
         return coco.decode(segmentation).astype(bool)
     except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise InputError(f"A mask of frame {frame} is no run-length code ({reason(error)}); export it anew.") from error
+
+
+def pixels_covered(counts: str) -> int:
+    """The pixels that a compressed run-length code of COCO's covers, those of background too.
+
+    A letter holds five bits, least significant first, and whether more follow; from the fourth run on a number is the
+    difference to the run before the last.
+
+    Raises:
+        ValueError: it is cut, or holds other letters or negative runs.
+    """
+    letters = np.frombuffer(counts.encode("latin-1"), np.uint8).astype(np.int64) - FIRST_LETTER
+    is_last = (letters & 32) == 0
+    if ((letters < 0) | (letters > 63)).any() or not is_last[-1:].all():
+        raise ValueError("its counts are no letters of a whole code")
+    first = np.flatnonzero(np.append(True, is_last[:-1])[: len(letters)])
+    length = np.diff(np.append(first, len(letters)))
+    if (length > MAX_LETTERS).any():
+        raise ValueError("its counts hold a run of too many digits")
+    place = np.arange(len(letters)) - np.repeat(first, length)
+    numbers = np.add.reduceat((letters & 31) << (5 * place), first) if len(first) else np.zeros(0, np.int64)
+    numbers -= np.where(letters[is_last] & 16, 1 << (5 * length), 0)
+    runs = np.concatenate([numbers[:1], numbers[1:]])
+    for parity in (1, 2):
+        runs[parity::2] = np.cumsum(numbers[parity::2])
+    if (runs < 0).any():
+        raise ValueError("its counts hold negative runs")
+    return int(runs.sum())
 
 
 def _check(path: Path, record_index: int, record: Any) -> None:

@@ -17,6 +17,7 @@ from panrecon.features.projection import Projection
 from panrecon.io.files import atomic_write, read_array, read_arrays, write_arrays, write_json
 from panrecon.structures import FeatureMap, PointFeatures, Scan
 
+MAX_FEATURE: Final = float(np.finfo(np.float16).max)
 TEXT: Final = "text_embeddings.npz"
 
 
@@ -35,8 +36,7 @@ def read_features(folder: Path, frame: str) -> FeatureMap:
             f"The features {path} have shape {values.shape}, {values.dtype}; "
             "numbers of height x width x dimensions are needed."
         )
-    if not np.isfinite(values).all():
-        raise InputError(f"The features {path} hold inf or nan; extract them again.")
+    _must_be_storable(path, values)
     return FeatureMap(values.astype(np.float32))
 
 
@@ -77,7 +77,7 @@ def read_point_features(folder: Path, scan: str) -> PointFeatures:
             f"{path} has features {values.shape} {values.dtype} and valid {valid.shape} {valid.dtype}; "
             "n x D numbers and n flags are needed."
         )
-    _must_be_finite(path, values)
+    _must_be_storable(path, values)
     return PointFeatures(values.astype(np.float32), valid)
 
 
@@ -126,8 +126,8 @@ def _readings(path: Path, arrays: Mapping[str, np.ndarray]) -> PointInterpolatio
         or not (_within(point, int(points)) and _within(cell, len(cells)))
     ):
         raise InputError(f"{path} holds no readings of cells, as it says it does; make the features anew.")
-    _must_be_finite(path, cells)
-    _must_be_finite(path, share)
+    _must_be_storable(path, cells)
+    _must_be_storable(path, share)
     return PointInterpolation(int(points), cells.astype(np.float32), point, cell, share.astype(np.float32))
 
 
@@ -135,9 +135,13 @@ def _within(index: np.ndarray, count: int) -> bool:
     return bool(((index >= 0) & (index < count)).all())
 
 
-def _must_be_finite(path: Path, values: np.ndarray) -> None:
+def _must_be_storable(path: Path, values: np.ndarray) -> None:
+    """Checks that features are numbers, and such that half precision, in which they are kept, holds."""
     if not np.isfinite(values).all():
         raise InputError(f"The features {path} hold inf or nan; extract them again.")
+    largest = float(max(values.max(initial=0), -values.min(initial=0)))
+    if largest > MAX_FEATURE:
+        raise InputError(f"The features {path} reach {largest:.3g}, half precision {MAX_FEATURE:.0f}; scale them.")
 
 
 def read_text_embeddings(folder: Path) -> dict[str, Float[np.ndarray, " D"]]:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
 
-from panrecon.errors import InputError
+from panrecon.errors import InputError, reason
 from panrecon.io.files import atomic_write
 from panrecon.io.kept import decoded
 from panrecon.structures import VOID
@@ -21,6 +21,7 @@ FLAG_OF_REDUCTION: Final = {
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
 }
 
+MAX_PIXELS: Final = 50_000_000  # of an image: a phone's largest has 49 million; decoded it takes a few hundred MB
 GREY: Final = 0  # PNG's colour types
 PALETTE: Final = 3
 
@@ -48,13 +49,48 @@ def read_size(path: Path) -> tuple[int, int]:
     """Width and height in pixels, from the header of the file alone.
 
     Raises:
-        InputError: it is missing or no image.
+        InputError: it is missing, no image, or has more than `MAX_PIXELS`.
     """
     try:
-        with Image.open(path) as image:
-            return image.size
+        return _stated_size(path, path)
     except OSError as error:
         raise InputError(f"The image {path} cannot be read; it is missing, damaged or no image, replace it.") from error
+
+
+def require_decodable_size(image: Path | bytes, name: str | Path) -> None:
+    """Checks what a file or an encoded image says of its size, before a decoder takes memory for it.
+
+    Raises:
+        InputError: it has more than `MAX_PIXELS`, or is a PNG or JPEG that does not say it.
+    """
+    try:
+        _stated_size(io.BytesIO(image) if isinstance(image, bytes) else image, name)
+    except OSError as error:
+        with io.BytesIO(image) if isinstance(image, bytes) else image.open("rb") as file:
+            magic = file.read(4)
+        if magic.startswith((b"\x89PNG", b"\xff\xd8\xff")):  # others, such as EXR, are OpenCV's alone
+            raise InputError(_undecodable(name)) from error
+
+
+def _stated_size(file: Path | io.BytesIO, name: str | Path) -> tuple[int, int]:
+    try:
+        with Image.open(file) as image:
+            width, height = image.size
+    except Image.DecompressionBombError as error:
+        raise InputError(_too_large(name, reason(error))) from error
+    except (SyntaxError, ValueError) as error:  # of damaged headers
+        raise OSError(reason(error)) from error
+    if width * height > MAX_PIXELS:
+        raise InputError(_too_large(name, f"{width} x {height} pixels"))
+    return width, height
+
+
+def _undecodable(name: str | Path) -> str:
+    return f"The image {name} cannot be decoded; it is damaged or no image, replace it."
+
+
+def _too_large(name: str | Path, size: str) -> str:
+    return f"The image {name} is too large ({size}); give one of at most {MAX_PIXELS // 10**6} million pixels."
 
 
 def read_depth(path: Path, depth_scale: float) -> Float[np.ndarray, "h w"]:
@@ -104,12 +140,13 @@ def _png_format(path: Path) -> tuple[int, int]:
 
 
 def _read_packed(path: Path, bits: int) -> Int[np.ndarray, "h w"]:
+    read_size(path)
     try:
         with Image.open(path) as image:
             levels = np.asarray(image, dtype=np.int32)
             is_stretched = image.mode == "L"  # to 8 bits; palettes and single bits have modes of their own
     except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"The image {path} cannot be decoded; it is damaged or no image, replace it.") from error
+        raise InputError(_undecodable(path)) from error
     return levels // (255 // (2**bits - 1)) if is_stretched else levels
 
 
@@ -148,9 +185,10 @@ def write_instances(path: Path, instances: Int[np.ndarray, "h w"]) -> None:
 def _read(path: Path, flags: int) -> np.ndarray:
     if not path.is_file():
         raise InputError(f"The image {path} does not exist; every frame needs one.")
+    require_decodable_size(path, path)
     image = cv2.imdecode(np.fromfile(path, dtype=np.uint8), flags) if path.stat().st_size else None
     if image is None:
-        raise InputError(f"The image {path} cannot be decoded; it is damaged or no image, replace it.")
+        raise InputError(_undecodable(path))
     return image
 
 

@@ -1,6 +1,7 @@
 """The files outside a run that its stages read: what makes an artifact stale when it changes."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -94,4 +95,4 @@ def fingerprint(files: Sequence[Path]) -> str:
     """Changes with any file's name, size or date; hashing gigabytes of images at every start would take too long."""
     states = ((path, path.stat()) for path in files if path.is_file())
     lines = [f"{path} {state.st_size} {state.st_mtime_ns}" for path, state in states]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return hashlib.sha256(os.fsencode("\n".join(lines))).hexdigest()

@@ -71,6 +71,7 @@ def test_a_word_finds_its_row_whatever_its_case(tmp_path: Path) -> None:
         ),
         ("id,name,thing\n0,void,0\n", "id from 1 to 65535"),
         ("id,name,thing\n3,,0\n", "a name"),
+        ('id,name,thing\n3,"' + "x" * 140_000, "no CSV: .*close its quotes"),
     ],
 )
 def test_a_bad_table_is_an_error_that_says_what_and_where(tmp_path: Path, text: str, complaint: str) -> None:

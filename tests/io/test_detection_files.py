@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 from pycocotools import mask
 
@@ -16,6 +17,7 @@ from panrecon.io.detections import (
     DetectionFile,
     frames_written,
     join_frames,
+    pixels_covered,
     read_detections,
     write_detections,
     write_frame,
@@ -129,13 +131,33 @@ def test_a_field_of_the_wrong_kind_is_an_error_that_says_where(
 
 
 @pytest.mark.parametrize(
-    "segmentation", [{"size": [7, 9], "counts": "o11"}, {"size": [7], "counts": "o0"}, {"size": [7, 9], "counts": [62]}]
+    "segmentation",
+    [
+        {"size": [7, 9], "counts": "o11"},
+        {"size": [7], "counts": "o0"},
+        {"size": [7, 9], "counts": [62]},
+        {"size": [7, 9], "counts": ""},
+        {"size": [7, 9], "counts": "\0\0"},
+        {"size": [7, 9], "counts": "é"},
+        {"size": [7, 9], "counts": None},
+        {"size": [7, 9], "counts": "o" * 40 + "0"},
+        {"size": [7.5, 9], "counts": "o1"},
+        {"size": [60_000, 60_000], "counts": "o1"},
+        {"size": [-7, -9], "counts": "o1"},
+    ],
 )
 def test_a_damaged_run_length_code_is_an_error_that_says_where(
     table: CategoryTable, segmentation: dict[str, Any]
 ) -> None:
     with pytest.raises(InputError, match="A mask of frame 0"):
         DetectionFile({"0": [record(segmentation=segmentation)]}, table, {})["0"]
+
+
+@given(arrays(np.uint8, st.tuples(st.integers(1, 90), st.integers(1, 90)), elements=st.integers(0, 1)))
+def test_a_code_covers_as_many_pixels_as_its_mask_has(image: np.ndarray) -> None:
+    counts = mask.encode(np.asfortranarray(image))["counts"].decode("ascii")
+    assert pixels_covered(counts) == image.size
+    assert pixels_covered(counts + "1") > image.size
 
 
 def test_masks_of_two_sizes_in_one_frame_are_an_error_of_the_input(table: CategoryTable) -> None:

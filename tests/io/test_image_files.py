@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -11,12 +12,15 @@ from jaxtyping import UInt8
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
+from panrecon.datasets.importers.base import pixels_of
 from panrecon.errors import InputError
 from panrecon.io.images import (
+    MAX_PIXELS,
     read_color,
     read_depth,
     read_ids,
     read_instances,
+    read_size,
     write_depth,
     write_ids,
     write_image,
@@ -41,6 +45,30 @@ def test_a_grey_or_transparent_image_is_read_as_rgb(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "alpha.png"), np.dstack([grey] * 4))
     for name in ("grey.png", "alpha.png"):
         assert_array_equal(read_color(tmp_path / name), np.full((4, 5, 3), 77))
+
+
+@pytest.mark.parametrize("side", [8_000, 20_000, 60_000])
+@pytest.mark.parametrize("read", [read_color, read_ids, read_size, lambda path: read_depth(path, 1000.0)])
+def test_an_image_that_says_to_be_huge_is_refused_before_it_is_decoded(
+    tmp_path: Path, read: Callable[[Path], object], side: int
+) -> None:
+    (tmp_path / "a.png").write_bytes(png_of_size(side))
+    with pytest.raises(InputError, match=rf"a\.png is too large .*; give one of at most {MAX_PIXELS // 10**6} million"):
+        read(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(png_of_size(7_000))
+    assert read_size(tmp_path / "b.png") == (7_000, 7_000)
+    (tmp_path / "b.png").write_bytes(png_of_size(side)[:33])  # which says nothing to some
+    with pytest.raises(InputError, match="damaged or no image"):
+        read(tmp_path / "b.png")
+    with pytest.raises(InputError, match="inside the scan is too large"):
+        pixels_of(png_of_size(side))
+
+
+def png_of_size(side: int) -> bytes:
+    """The beginning of a PNG of so many columns and rows."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    begun = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    return begun + struct.pack(">I", 100) + b"IDAT"
 
 
 @pytest.mark.parametrize("scale", [1000.0, 5000.0])

@@ -46,6 +46,7 @@ def test_text_embeddings_come_back_by_their_word(tmp_path: Path) -> None:
         ({"features": VALUES, "valid": np.ones(5)}, "n flags are needed"),
         ({"features": VALUES[0], "valid": np.ones(3, bool)}, "n x D numbers"),
         ({"features": np.full((2, 2), np.nan), "valid": np.ones(2, bool)}, "hold inf or nan"),
+        ({"features": np.full((2, 2), -1e300), "valid": np.ones(2, bool)}, r"reach 1e\+300, half precision 65504"),
     ],
 )
 def test_damaged_features_are_an_error_that_says_what(
@@ -107,6 +108,7 @@ def test_readings_of_more_cells_than_points_are_stored_as_rows(tmp_path: Path) -
         ({"points": np.array(7.0)}, "holds no readings of cells"),
         ({"cells": np.full((4, 3), np.inf)}, "hold inf or nan"),
         ({"share": np.full((6, 4), np.nan)}, "hold inf or nan"),
+        ({"cells": np.full((4, 3), 1e5)}, "half precision"),
     ],
 )
 def test_damaged_readings_are_an_error(tmp_path: Path, change: dict[str, np.ndarray], complaint: str) -> None:

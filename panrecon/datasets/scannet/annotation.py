@@ -57,11 +57,11 @@ def category_of_raw_id(table: CategoryTable, label_map: LabelMap | None) -> Mapp
 
 def _group_of_vertex(groups: list[dict[str, Any]], segment_of_vertex: Int[np.ndarray, " V"]) -> Int[np.ndarray, " V"]:
     """Index into `groups` of every vertex's object, `VOID` where none."""
-    group_of_segment = np.full(segment_of_vertex.max(initial=0) + 2, VOID, dtype=np.int64)
+    segments, segment_index = np.unique(segment_of_vertex, return_inverse=True)
+    group_of_segment = np.full(len(segments), VOID, dtype=np.int64)
     for group_index, group in enumerate(groups):
-        segments = np.asarray(group["segments"], dtype=np.int64)
-        group_of_segment[segments[segments < len(group_of_segment) - 1]] = group_index
-    return group_of_segment[segment_of_vertex]
+        group_of_segment[np.isin(segments, group["segments"])] = group_index
+    return group_of_segment[segment_index]
 
 
 def _category_of_group(

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 
 from panrecon.datasets.label_images import in_order
 from panrecon.datasets.poses import read_matrix, rigid
-from panrecon.errors import InputError
+from panrecon.errors import InputError, told
 from panrecon.geometry.projective import invert
 from panrecon.io.files import read_json, write_json, write_text
 from panrecon.io.ids import categories_of_raw_ids, instances_of_ids
@@ -28,6 +28,9 @@ from panrecon.io.mesh import write_mesh
 from panrecon.structures import VOID, Camera, CategoryTable, Labels, TriangleMesh, View
 
 DEPTH_SCALE: Final = 1000.0  # units of a written depth image per metre
+MIN_FOCAL, MAX_FOCAL = 1.0, 1e6  # pixels
+MAX_STATED: Final = 1e12  # of a number in `<scene>.txt`, where images have sizes and devices have ids
+MAX_NUMBER: Final = 2**31  # below which numbers of segments and objects are
 SAME_POSE: Final = 1e-6  # m and sines of angles by which the extrinsics of one rig may differ
 
 
@@ -66,8 +69,18 @@ def statement_file(folder: Path) -> Path:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The JPEGs and PNGs of a folder in the order of the numbers that are their stems."""
-    return in_order(path for path in folder.glob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    """The JPEGs and PNGs of a folder in the order of the numbers that are their stems.
+
+    Raises:
+        InputError: a name is not UTF-8, in which reports and settings are written.
+    """
+    images = in_order(path for path in folder.glob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    for image in images:
+        try:
+            image.name.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"The name of the image {image} is not UTF-8; give it another.") from error
+    return images
 
 
 def depth_file(folder: Path, color: Path) -> Path:
@@ -98,12 +111,13 @@ def read_camera(folder: Path, kind: str, width: int, height: int) -> Camera:
     """The camera of `intrinsic/intrinsic_<kind>.txt`, `kind` being color or depth, for images of this size in pixels.
 
     Raises:
-        InputError: the file is missing, no 4 x 4 numbers, or its focal lengths are not above 0.
+        InputError: the file is missing, no 4 x 4 numbers, or its focal lengths are none of a camera's, in pixels.
     """
     path = folder / "intrinsic" / f"intrinsic_{kind}.txt"
     matrix = read_matrix(path)
     fx, fy, cx, cy = (float(matrix[index]) for index in ((0, 0), (1, 1), (0, 2), (1, 2)))
-    if not (np.isfinite([fx, fy, cx, cy]).all() and fx > 0 and fy > 0):
+    is_finite = np.isfinite([fx, fy, cx, cy]).all()
+    if not (is_finite and all(MIN_FOCAL <= focal <= MAX_FOCAL for focal in (fx, fy))):
         raise InputError(f"{path} states focal lengths {fx}, {fy} and centre {cx}, {cy}; export the intrinsics again.")
     return Camera(width, height, fx, fy, cx, cy)
 
@@ -121,13 +135,19 @@ def read_source_from_camera(folder: Path) -> Float[np.ndarray, "4 4"] | None:
 
 
 def read_stated_sizes(folder: Path) -> dict[str, float]:
-    """The single numbers that `<scene>.txt` states, such as `colorWidth`, by their keys; empty without the file."""
+    """The single numbers that `<scene>.txt` states, such as `colorWidth`, by their keys; empty without the file.
+
+    Raises:
+        InputError: one of them is larger than any size.
+    """
     path = statement_file(folder)
     stated = {}
-    for line in path.read_text().splitlines() if path.is_file() else ():
+    for line in _lines(path):
         key, _, value = (part.strip() for part in line.partition("="))
-        if value.replace(".", "", 1).isdigit():
+        if value.isascii() and value.replace(".", "", 1).isdigit():
             stated[key] = float(value)
+            if stated[key] > MAX_STATED:
+                raise InputError(f"{path} states {key} = {told(value)}; no scan has: mend the line or leave it out.")
     return stated
 
 
@@ -138,8 +158,7 @@ def read_axis_alignment(folder: Path) -> Float[np.ndarray, "4 4"]:
         InputError: the file or its line `axisAlignment` is missing, or no rigid motion.
     """
     path = statement_file(folder)
-    lines = path.read_text().splitlines() if path.is_file() else []
-    text = next((line.partition("=")[2] for line in lines if line.startswith("axisAlignment")), "")
+    text = next((line.partition("=")[2] for line in _lines(path) if line.startswith("axisAlignment")), "")
     try:
         matrix = np.array([float(word) for word in text.split()]).reshape(4, 4)
     except ValueError as error:
@@ -153,7 +172,8 @@ def read_segments(folder: Path) -> Int[np.ndarray, " V"]:
     Raises:
         InputError: the file is missing or not of ScanNet's form.
     """
-    return np.asarray(_read_entry(segments_file(folder), "segIndices"), dtype=np.int64)
+    path = segments_file(folder)
+    return _whole_numbers(path, "segIndices", _read_entry(path, "segIndices"))
 
 
 def read_groups(folder: Path) -> list[dict[str, Any]]:
@@ -169,11 +189,20 @@ def read_groups(folder: Path) -> list[dict[str, Any]]:
             f"{classes_only} has classes but no instances; add {path.name} and {segments_file(folder).name} of the "
             "same release."
         )
-    groups: list[dict[str, Any]] = _read_entry(path, "segGroups")
+    groups = _read_entry(path, "segGroups")
+    if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
+        raise InputError(f"'segGroups' of {path} is {told(groups)}, no list of objects; download the file again.")
     for group_index, group in enumerate(groups):
+        what = f"Object {group_index} of {path}"
         missing = next((key for key in ("label", "segments") if key not in group), None)
         if missing:
-            raise InputError(f"Object {group_index} of {path} has no {missing!r}; download the file again.")
+            raise InputError(f"{what} has no {missing!r}; download the file again.")
+        if not isinstance(group["label"], str):
+            raise InputError(f"{what} is called {told(group['label'])}, which is no word; download the file again.")
+        object_id = group.get("objectId", group_index)
+        if not (isinstance(object_id, int) and 0 <= object_id < MAX_NUMBER):
+            raise InputError(f"{what} has the objectId {told(object_id)}; it needs a number from 0.")
+        group["segments"] = _whole_numbers(path, f"segments of object {group_index}", group["segments"])
     return groups
 
 
@@ -220,11 +249,30 @@ def object_ids(labels: Labels, table: CategoryTable) -> Int[np.ndarray, "*points
     return np.where(labels.instance == VOID, labels.category, labels.instance + len(table)).astype(np.int32)
 
 
+def _lines(path: Path) -> list[str]:
+    """Lines of a text whose words, such as a room's name, may be in any encoding; none without the file."""
+    return path.read_text(errors="replace").splitlines() if path.is_file() else []
+
+
 def _read_entry(path: Path, key: str) -> Any:
     content = read_json(path)
     if not isinstance(content, dict) or key not in content:
         raise InputError(f"{path} has no {key!r}; it is not what ScanNet publishes under this name, download it again.")
     return content[key]
+
+
+def _whole_numbers(path: Path, name: str, values: Any) -> Int[np.ndarray, " n"]:
+    """A list of whole numbers from 0 to below `MAX_NUMBER`."""
+    try:
+        numbers = np.asarray(values)
+    except ValueError:  # lists of several lengths
+        numbers = np.empty((0, 0))
+    if numbers.ndim != 1 or (len(numbers) and numbers.dtype.kind not in "iu"):
+        raise InputError(f"{path}: {name} is {told(values)}, no list of whole numbers; download the file again.")
+    beyond = numbers[(numbers < 0) | (numbers >= MAX_NUMBER)]
+    if len(beyond):
+        raise InputError(f"{path}: {name} holds {beyond[0]}, no number from 0 of a segment; download the file again.")
+    return numbers.astype(np.int64)
 
 
 def _read_extrinsics(folder: Path, kind: str) -> Float[np.ndarray, "4 4"]:

@@ -1,6 +1,8 @@
 """Laws of the reader of ScanNet's export layout, on scenes written in it."""
 
+import itertools
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -355,6 +357,81 @@ def test_classes_without_an_aggregation_are_an_error_that_says_so(folder: Path, 
     shutil.copy(folder / "scene0_vh_clean_2.ply", folder / "scene0_vh_clean_2.labels.ply")
     with pytest.raises(InputError, match=r"labels\.ply has classes but no instances; add scene0\.aggregation\.json"):
         ScanNet().annotation(folder, table)
+
+
+@pytest.mark.parametrize(
+    "indices", [["a"] * 20, [[1]] * 20, [[1], [1, 2]], [-5] * 20, {}, None, 7, [1e30] * 20, [0.5] * 20, [2**40] * 20]
+)
+def test_segments_that_are_no_numbers_are_one_sentence(folder: Path, table: CategoryTable, indices: object) -> None:
+    write_json(folder / "scene0_vh_clean_2.0.010000.segs.json", {"segIndices": indices})
+    with pytest.raises(InputError, match=r"segs\.json.*download the file again\.$"):
+        ScanNet().annotation(folder, table)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *itertools.product(["label"], [5, None, ["chair"]]),
+        *itertools.product(["objectId"], ["x", None, 2**70, -3, 0.5]),
+        *itertools.product(["segments"], [[-999], [{}], [1e19], [[1]], 5, None, "ab"]),
+    ],
+)
+def test_objects_of_other_kinds_are_one_sentence(folder: Path, table: CategoryTable, key: str, value: object) -> None:
+    path = folder / "scene0.aggregation.json"
+    content = read_json(path)
+    content["segGroups"][1][key] = value
+    write_json(path, content)
+    with pytest.raises(InputError, match=r"bject 1\b") as raised:
+        ScanNet().annotation(folder, table)
+    assert str(path) in str(raised.value) and len(str(raised.value)) < 600
+
+
+@pytest.mark.parametrize("groups", [{}, 5, None, ["label segments"], [[1]]])
+def test_groups_of_other_kinds_are_one_sentence(folder: Path, table: CategoryTable, groups: object) -> None:
+    write_json(folder / "scene0.aggregation.json", {"segGroups": groups})
+    with pytest.raises(InputError, match="no list of objects"):
+        ScanNet().annotation(folder, table)
+
+
+def test_segments_may_have_any_numbers(folder: Path, table: CategoryTable) -> None:
+    """However high they are, they take no memory."""
+    before = ScanNet().annotation(folder, table).labels
+    path = folder / "scene0_vh_clean_2.0.010000.segs.json"
+    far = 2_000_000_000
+    write_json(path, {"segIndices": [number + far for number in read_json(path)["segIndices"]]})
+    content = read_json(folder / "scene0.aggregation.json")
+    for group in content["segGroups"]:
+        group["segments"] = [number + far for number in group["segments"]]
+    write_json(folder / "scene0.aggregation.json", content)
+    after = ScanNet().annotation(folder, table).labels
+    assert_array_equal(after.category, before.category)
+    assert_array_equal(after.instance, before.instance)
+
+
+@pytest.mark.parametrize("line", ["colorWidth = ²", "sceneType = Küche", "numDepthFrames = 1.5.2"])
+def test_what_a_statement_says_of_other_things_is_no_matter(folder: Path, line: str) -> None:
+    (folder / "scene0.txt").write_bytes(f"{line}\n".encode("latin-1"))
+    assert ScanNet().scan(folder, ScanSettings()).camera == CAMERA
+
+
+def test_a_stated_size_of_no_image_is_one_sentence(folder: Path) -> None:
+    (folder / "scene0.txt").write_text("colorWidth = " + "9" * 400)
+    with pytest.raises(InputError, match=r"scene0\.txt states colorWidth = .*; no scan has") as raised:
+        ScanNet().scan(folder, ScanSettings())
+    assert len(str(raised.value)) < 500
+
+
+@pytest.mark.parametrize("focal", ["1e-300", "1e300", "-11", "nan"])
+def test_a_focal_length_of_no_camera_is_one_sentence(folder: Path, focal: str) -> None:
+    (folder / "intrinsic" / "intrinsic_depth.txt").write_text(f"{focal} 0 5.5 0\n0 10 3.5 0\n0 0 1 0\n0 0 0 1\n")
+    with pytest.raises(InputError, match=r"intrinsic_depth\.txt states focal lengths"):
+        ScanNet().scan(folder, ScanSettings())
+
+
+def test_a_name_that_is_no_utf_8_is_one_sentence(folder: Path) -> None:
+    (folder / "color" / "3.jpg").rename(folder / "color" / os.fsdecode(b"\xff.jpg"))
+    with pytest.raises(InputError, match="is not UTF-8"):
+        ScanNet().scan(folder, ScanSettings())
 
 
 def test_an_object_without_word_or_segments_is_an_error(folder: Path, table: CategoryTable) -> None:
