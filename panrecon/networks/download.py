@@ -7,11 +7,12 @@ HF_HUB_OFFLINE and HF_TOKEN apply. Its `hf_hub_download` does not resume what co
 import logging
 import time
 from dataclasses import replace
+from io import BufferedWriter, FileIO
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
 from traceback import clear_frames
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 from urllib.parse import urljoin
 
 import requests
@@ -23,10 +24,31 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from panrecon.errors import InputError
 from panrecon.networks.checkpoints import RemoteFile, part_of
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
 ATTEMPTS: Final = 3  # to get the rest of a file whose connection is cut; huggingface_hub makes others of its own
 FIRST_ATTEMPTS: Final = 3  # to reach the server at all, a second apart; huggingface_hub would try for 23 s or more
 ATTEMPT_SECONDS: Final = 2.0  # to connect to one address of the server; one that connects and is slower is there
 MAX_SECONDS_TO_REACH: Final = 4.5  # all attempts together
+CHUNK_BYTES: Final = 16_384  # written at a time: of a connection that breaks less than this is lost
+
+
+class _LimitedFile(BufferedWriter):
+    """A file to append to that takes `limit` bytes in all, those that are there too; None: any number."""
+
+    def __init__(self, path: Path, limit: int | None) -> None:
+        super().__init__(FileIO(path, "ab"))
+        self.limit = limit
+
+    def write(self, content: "ReadableBuffer") -> int:
+        if self.limit is not None and self.tell() + memoryview(content).nbytes > self.limit:
+            raise _OverlongError
+        return super().write(content)
+
+
+class _OverlongError(Exception):
+    """More came than the file has."""
 
 
 def download(file: RemoteFile, path: Path) -> RemoteFile:
@@ -37,11 +59,19 @@ def download(file: RemoteFile, path: Path) -> RemoteFile:
         OSError: it cannot be written.
     """
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # not a warning for every attempt
+    constants.HF_HUB_ENABLE_HF_TRANSFER = False  # it writes past all limits, and leaves holes if it is cut
+    constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
     part = part_of(path)
     part.parent.mkdir(parents=True, exist_ok=True)
     try:
         stated = _transfer(file, part)
-    except (requests.RequestException, OfflineModeIsEnabled) as error:
+    except _OverlongError as error:
+        part.unlink()
+        raise InputError(
+            f"What comes from {file.url} is longer than the file should be, and was removed; "
+            f"try again, or put the right one at {path}."
+        ) from error
+    except (requests.RequestException, OfflineModeIsEnabled, RecursionError) as error:
         raise InputError(
             f"{file.url} cannot be downloaded: {_reason(error)}; get it on another machine and put it at {path}."
         ) from error
@@ -112,7 +142,7 @@ def _append(part: Path, url: str, size: int | None, headers: dict[str, str]) -> 
     uncompressed = headers | {"Accept-Encoding": "identity"}  # so that bytes on disk are bytes of the range
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            with part.open("ab") as output:
+            with _LimitedFile(part, size) as output:
                 start = output.tell()
                 if size is None or start < size:
                     _append_answer(output, url, start, uncompressed, part.stem)
@@ -127,7 +157,7 @@ def _append_answer(output: BinaryIO, url: str, start: int, headers: dict[str, st
     """Appends the file at `url` from byte `start` on; ends the connection, which `http_get` leaves open if it fails."""
     try:
         http_get(url, output, resume_size=start, headers=headers, displayed_filename=title)
-    except OSError as error:
+    except (OSError, _OverlongError) as error:
         clear_frames(error.__traceback__)
         raise
 
@@ -137,4 +167,6 @@ def _reason(error: Exception) -> str:
         return "HF_HUB_OFFLINE is set"
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"the server answers {error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.TooManyRedirects | RecursionError):  # huggingface_hub follows relative ones itself
+        return "the server redirects without end"
     return "the server is too slow" if isinstance(error, requests.Timeout) else "there is no connection"

@@ -7,11 +7,13 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import huggingface_hub.constants
 import huggingface_hub.file_download
@@ -33,6 +35,7 @@ OTHER = hashlib.sha256(b"other").hexdigest()
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 GIT_HASH = "8ee3f1a5b8a1f0e6a0a1b1d7e3c7b0a4a2f5c9d1"
 NAME = "network.pth"
+ENDLESS_BYTES = 100_000_000
 
 
 @dataclass
@@ -48,6 +51,9 @@ class Server:
     starts: list[int] = field(default_factory=list)  # of the ranges that were asked for
     tokens: set[str | None] = field(default_factory=set)  # in all requests
     served: int = 0
+    is_endless: bool = False  # the body of the file, be it
+    is_gzip: bool = False
+    redirects_to: str = ""
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         if request.path == "/":
@@ -57,6 +63,11 @@ class Server:
         if self.status != 200:
             self.starts.append(0)
             request.send_error(self.status)
+        elif self.redirects_to:
+            request.send_response(302)
+            request.send_header("Location", self.redirects_to)
+            request.send_header("Content-Length", "0")
+            request.end_headers()
         elif "/resolve/" in request.path:
             request.send_response(302)
             request.send_header("Location", f"{self.url}/{NAME}")
@@ -78,6 +89,9 @@ class Server:
             request.send_header("Content-Length", "0")
             request.end_headers()
             return
+        if self.is_endless:
+            self._send_endless(request)
+            return
         request.send_response(206 if start else 200)
         if start:
             request.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
@@ -86,6 +100,18 @@ class Server:
         sent = self.content[start:][: self.cuts.pop(0) if self.cuts else None]
         self.served += len(sent)
         request.wfile.write(sent)
+
+    def _send_endless(self, request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        if self.is_gzip:
+            request.send_header("Content-Encoding", "gzip")
+        request.end_headers()
+        packer = zlib.compressobj(wbits=31)
+        with suppress(OSError):  # the client hangs up
+            while self.served < ENDLESS_BYTES:
+                self.served += len(CONTENT)
+                request.wfile.write(packer.compress(bytes(len(CONTENT))) if self.is_gzip else CONTENT)
+            request.wfile.write(packer.flush() if self.is_gzip else b"")
 
 
 @pytest.fixture
@@ -103,7 +129,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(time, "sleep", lambda _: None)  # between attempts
-    monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 1000)
+    for constant in ("DOWNLOAD_CHUNK_SIZE", "HF_HUB_ENABLE_HF_TRANSFER"):  # which downloads set
+        monkeypatch.setattr(huggingface_hub.constants, constant, getattr(huggingface_hub.constants, constant))
+    monkeypatch.setattr(download, "CHUNK_BYTES", 1000)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -265,6 +293,40 @@ def test_more_than_the_whole_file_is_thrown_away(server: Server, register: Regis
     assert exit_code(NAME) == 0
     assert path.read_bytes() == CONTENT
     assert server.starts == [0]
+
+
+@pytest.mark.parametrize("is_gzip", [False, True])
+def test_a_body_longer_than_the_file_is_not_written(
+    server: Server, register: Register, folder: Path, capsys: pytest.CaptureFixture[str], is_gzip: bool
+) -> None:
+    """However it is packed, and whatever was there of the file before."""
+    register()
+    server.is_endless = True
+    server.is_gzip = is_gzip
+    written = []
+    write = download._LimitedFile.write
+    with patch.object(download._LimitedFile, "write", lambda *given: written.append(write(*given))):
+        assert exit_code(NAME) == 2
+    assert_one_sentence(capsys.readouterr().err, url_of_checkpoint(), "longer than the file should be")
+    assert sum(written) <= len(CONTENT)
+    assert not list(folder.glob("*.p*"))
+
+
+def test_of_a_connection_that_breaks_all_but_a_part_of_a_chunk_is_kept(server: Server, register: Register) -> None:
+    path = register()
+    server.cuts = [2 * download.CHUNK_BYTES + 50] * download.ATTEMPTS
+    assert exit_code(NAME) == 2
+    assert part_of(path).stat().st_size == 2 * download.CHUNK_BYTES * download.ATTEMPTS
+
+
+@pytest.mark.parametrize("is_relative", [False, True])
+def test_redirects_without_end_are_called_so(
+    server: Server, register: Register, capsys: pytest.CaptureFixture[str], is_relative: bool
+) -> None:
+    register()
+    server.redirects_to = "/round" if is_relative else f"{server.url}/round"
+    assert exit_code(NAME) == 2
+    assert_one_sentence(capsys.readouterr().err, url_of_checkpoint(), "redirects without end")
 
 
 def test_a_wrong_checksum_leaves_nothing_and_says_both(
