@@ -1,6 +1,7 @@
 """Colour, depth and label images."""
 
 import io
+import struct
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,7 @@ FLAG_OF_REDUCTION: Final = {
 }
 
 MAX_PIXELS: Final = 50_000_000  # of an image: a phone's largest has 49 million; decoded it takes a few hundred MB
+PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"  # how files begin
 GREY: Final = 0  # PNG's colour types
 PALETTE: Final = 3
 
@@ -57,19 +59,30 @@ def read_size(path: Path) -> tuple[int, int]:
         raise InputError(f"The image {path} cannot be read; it is missing, damaged or no image, replace it.") from error
 
 
-def require_decodable_size(image: Path | bytes, name: str | Path) -> None:
-    """Checks what a file or an encoded image says of its size, before a decoder takes memory for it.
+def require_decodable(encoded: bytes, name: str | Path) -> None:
+    """Checks an encoded image before a decoder takes the memory that it says to need.
 
     Raises:
-        InputError: it has more than `MAX_PIXELS`, or is a PNG or JPEG that does not say it.
+        InputError: it has more than `MAX_PIXELS`, or is a JPEG that does not say its size, or a PNG that is cut.
     """
     try:
-        _stated_size(io.BytesIO(image) if isinstance(image, bytes) else image, name)
+        _stated_size(io.BytesIO(encoded), name)
     except OSError as error:
-        with io.BytesIO(image) if isinstance(image, bytes) else image.open("rb") as file:
-            magic = file.read(4)
-        if magic.startswith((b"\x89PNG", b"\xff\xd8\xff")):  # others, such as EXR, are OpenCV's alone
+        if encoded.startswith((PNG, JPEG)):  # others, such as EXR, are OpenCV's alone
             raise InputError(_undecodable(name)) from error
+    if encoded.startswith(PNG) and not _has_all_chunks(encoded):
+        raise InputError(_undecodable(name))
+
+
+def _has_all_chunks(png: bytes) -> bool:
+    """Whether the chunks of a PNG are as long as they say, up to the last."""
+    start = len(PNG)
+    while start + 12 <= len(png):
+        length, kind = struct.unpack_from(">I4s", png, start)
+        start += 12 + length
+        if kind == b"IEND":
+            return start <= len(png)
+    return False
 
 
 def _stated_size(file: Path | io.BytesIO, name: str | Path) -> tuple[int, int]:
@@ -136,7 +149,7 @@ def _png_format(path: Path) -> tuple[int, int]:
     """Bits a sample and PNG's number of the colour type; zeros for a file of another format."""
     with path.open("rb") if path.is_file() else io.BytesIO() as file:
         header = file.read(26)
-    return (header[24], header[25]) if len(header) == 26 and header.startswith(b"\x89PNG") else (0, 0)
+    return (header[24], header[25]) if len(header) == 26 and header.startswith(PNG) else (0, 0)
 
 
 def _read_packed(path: Path, bits: int) -> Int[np.ndarray, "h w"]:
@@ -185,8 +198,9 @@ def write_instances(path: Path, instances: Int[np.ndarray, "h w"]) -> None:
 def _read(path: Path, flags: int) -> np.ndarray:
     if not path.is_file():
         raise InputError(f"The image {path} does not exist; every frame needs one.")
-    require_decodable_size(path, path)
-    image = cv2.imdecode(np.fromfile(path, dtype=np.uint8), flags) if path.stat().st_size else None
+    encoded = path.read_bytes()
+    require_decodable(encoded, path)
+    image = cv2.imdecode(np.frombuffer(encoded, dtype=np.uint8), flags) if encoded else None
     if image is None:
         raise InputError(_undecodable(path))
     return image

@@ -6,7 +6,8 @@ failure names kind, file, damage and case.
 
 import os
 import shutil
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ from typer.testing import CliRunner
 from panrecon.cli import app
 from panrecon.config import load_settings
 from panrecon.datasets.poses import read_matrix, read_pose
+from panrecon.datasets.scannet.dataset import ScanNet
+from panrecon.datasets.scannet.format import write_frame, write_scene
 from panrecon.errors import InputError
 from panrecon.io.categories import find_table, read_categories, write_categories
 from panrecon.io.detections import read_detections
@@ -26,13 +29,31 @@ from panrecon.io.files import read_arrays, read_json, write_arrays, write_json, 
 from panrecon.io.images import read_color, read_depth, read_ids, read_size, write_depth, write_ids, write_image
 from panrecon.io.mesh import read_mesh, read_panoptic_mesh, write_panoptic_mesh
 from panrecon.io.tensors import read_tensors, write_tensors
+from panrecon.memory import peak_memory
 from panrecon.structures import Labels, PanopticMesh, TriangleMesh
-from tests.datasets.importers import test_nerfstudio, test_plain, test_redwood, test_sens, test_tum
+from tests.datasets.importers import (
+    test_arkit_scenes,
+    test_colmap,
+    test_frames,
+    test_nerfstudio,
+    test_plain,
+    test_polycam,
+    test_record3d,
+    test_redwood,
+    test_replica,
+    test_scanner_app,
+    test_sens,
+    test_tum,
+)
+from tests.datasets.importers.test_record3d import lzfse  # noqa: F401  (a fixture)
+from tests.datasets.scannet import test_scannet
 from tests.fuzz.damage import DAMAGES
 
 CASES: Final = int(os.environ.get("FUZZ_CASES", "400"))
 SEED: Final = int(os.environ.get("FUZZ_SEED", "0"))
 TABLE: Final = read_categories(find_table(Path("scannet20")))
+MAX_SECONDS: Final = 60  # of a case: a thousand times what it takes
+MAX_BYTES: Final = 1 << 30
 Reader = Callable[[Path], Any]
 Kind = tuple[Callable[[Path], Path], Reader]
 
@@ -133,6 +154,21 @@ def refusal_of(error: BaseException | None) -> InputError | None:
     return error
 
 
+@pytest.fixture(autouse=True)
+def bounded() -> Iterator[None]:
+    """No case takes minutes, and all of them together hold little more than they were given."""
+
+    def stop(*_: object) -> None:
+        raise AssertionError(f"a case took more than {MAX_SECONDS} s")
+
+    before = peak_memory()
+    usual = signal.signal(signal.SIGALRM, stop)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, usual)
+    assert peak_memory() - before < MAX_BYTES
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_damaged_file_is_read_or_refused_in_a_sentence(kind: str, tmp_path: Path) -> None:
@@ -144,6 +180,7 @@ def test_a_damaged_file_is_read_or_refused_in_a_sentence(kind: str, tmp_path: Pa
         rng = np.random.default_rng([SEED, case, len(kind)])
         damage = DAMAGES[int(rng.integers(len(DAMAGES)))]
         path.write_bytes(damage(rng, content))
+        signal.alarm(MAX_SECONDS)
         try:
             read(path)
         except Exception as error:
@@ -153,12 +190,39 @@ def test_a_damaged_file_is_read_or_refused_in_a_sentence(kind: str, tmp_path: Pa
             assert str(refusal).strip() and len(str(refusal)) < 4_000
 
 
+def write_colmap(folder: Path) -> Path:
+    workspace = test_colmap.write_workspace(folder)
+    test_colmap.write_depths(workspace)
+    return workspace
+
+
+def write_record3d(folder: Path) -> Path:
+    return test_record3d.zipped(test_record3d.write_recording(folder))
+
+
+def write_scannet(folder: Path) -> Path:
+    """With its truth, which an import takes along unread."""
+    scene = folder / "scene0"
+    for name in test_scannet.NAMES:
+        write_frame(scene, test_scannet.view(name), test_scannet.truth_image(), TABLE)
+    write_scene(scene, test_scannet.CAMERA, test_scannet.annotated(), TABLE)
+    return scene
+
+
 SCANS: Final[dict[str, Callable[[Path], Path]]] = {
     "plain": test_plain.write_scan,
     "tum": test_tum.write_sequence,
     "redwood": test_redwood.write_scan,
     "nerfstudio": test_nerfstudio.write_scan,
     "sens": lambda folder: test_sens.write_sens(folder / "a.sens"),
+    "colmap": write_colmap,
+    "polycam": test_polycam.write_export,
+    "record3d": write_record3d,
+    "frames": test_frames.write_scan,
+    "arkit_scenes": test_arkit_scenes.write_scene,
+    "3d_scanner_app": test_scanner_app.write_export,
+    "replica": test_replica.write_scene,
+    "scannet": write_scannet,
 }
 
 
@@ -176,9 +240,30 @@ def test_a_damaged_scan_is_imported_or_refused_in_a_sentence(kind: str, tmp_path
         damage = DAMAGES[int(rng.integers(len(DAMAGES)))]
         file.write_bytes(damage(rng, file.read_bytes()))
         path = damaged / source.relative_to(tmp_path / "whole")
+        signal.alarm(MAX_SECONDS)
         outcome = CliRunner().invoke(app, ["import", str(path), "--format", kind, "--out", str(tmp_path / "out")])
         what = f"{kind}: {damage.__name__} of {file.name}, case {case} of seed {SEED}"
         assert outcome.exit_code in (0, 2), f"{what}: {outcome.exception!r}"
         assert (outcome.exit_code == 0) == (tmp_path / "out").is_dir(), what
         for folder in (damaged, tmp_path / "out"):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+TRUTH: Final = ("scene0.aggregation.json", "scene0_vh_clean_2.0.010000.segs.json", "scene0_vh_clean_2.ply")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_damaged_truth_is_read_or_refused_in_a_sentence(tmp_path: Path) -> None:
+    scene = write_scannet(tmp_path)
+    contents = {name: (scene / name).read_bytes() for name in TRUTH}
+    for case in range(CASES):
+        rng = np.random.default_rng([SEED, case])
+        name = TRUTH[int(rng.integers(len(TRUTH)))]
+        damage = DAMAGES[int(rng.integers(len(DAMAGES)))]
+        (scene / name).write_bytes(damage(rng, contents[name]))
+        signal.alarm(MAX_SECONDS)
+        try:
+            ScanNet().annotation(scene, TABLE)
+        except Exception as error:
+            assert refusal_of(error) is not None, f"{damage.__name__} of {name}, case {case} of seed {SEED}: {error!r}"
+        (scene / name).write_bytes(contents[name])

@@ -26,6 +26,7 @@ from panrecon.io.images import (
     write_image,
     write_instances,
 )
+from panrecon.memory import peak_memory
 from panrecon.structures import VOID
 
 
@@ -69,6 +70,23 @@ def png_of_size(side: int) -> bytes:
     header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     begun = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
     return begun + struct.pack(">I", 100) + b"IDAT"
+
+
+@pytest.mark.parametrize("read", [read_color, lambda path: read_depth(path, 1000.0), read_ids])
+def test_a_cut_png_or_one_whose_parts_say_to_be_longer_is_refused_at_once(
+    tmp_path: Path, read: Callable[[Path], object]
+) -> None:
+    """OpenCV would take as much memory as a part says to be long."""
+    path = tmp_path / "a.png"
+    write_ids(path, np.arange(2000).reshape(40, 50))
+    whole = path.read_bytes()
+    read(path)
+    before = peak_memory()
+    for damaged in (whole[:33] + b"\x80" + whole[34:], whole[:-1], whole[: len(whole) // 2]):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="cannot be decoded"):
+            read(path)
+    assert peak_memory() - before < 10**8
 
 
 @pytest.mark.parametrize("scale", [1000.0, 5000.0])

@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from panrecon.datasets.importers.base import SourceFrame
 from panrecon.errors import InputError
-from panrecon.io.images import read_depth, read_ids, require_decodable_size
+from panrecon.io.images import read_depth, read_ids, require_decodable
 from panrecon.structures import Camera
 
 ARKIT_FROM_OPENCV: Final = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -132,7 +132,7 @@ def encoded_size(encoded: bytes, where: str) -> tuple[int, int]:
     Raises:
         InputError: it cannot be decoded; the sentence calls it `where`.
     """
-    require_decodable_size(encoded, where)
+    require_decodable(encoded, where)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags) if encoded else None
     if image is None:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from panrecon.errors import InputError
-from panrecon.io.images import read_color, require_decodable_size
+from panrecon.io.images import read_color, require_decodable
 from panrecon.structures import Camera
 
 SourceImage = Path | bytes | UInt8[np.ndarray, "h w 3"]  # a file as it is, an encoded JPEG or PNG, or RGB pixels
@@ -107,7 +107,7 @@ def pixels_of(image: SourceImage) -> UInt8[np.ndarray, "h w 3"]:
     if isinstance(image, Path):
         return read_color(image)
     if isinstance(image, bytes):
-        require_decodable_size(image, "inside the scan")
+        require_decodable(image, "inside the scan")
         is_encoded = any(image.startswith(magic) for magic in SUFFIX_OF_MAGIC)
         flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
         bgr = cv2.imdecode(np.frombuffer(image, np.uint8), flags) if is_encoded else None

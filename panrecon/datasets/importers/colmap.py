@@ -199,6 +199,8 @@ def images_of_bytes(data: bytes) -> Iterator[ImageRecord]:
         (points,) = struct.unpack_from("<Q", data, end + 1)
         yield data[offset + 64 : end].decode(), camera_id, values
         offset = end + 9 + 24 * points
+        if offset > len(data):
+            raise ValueError(f"it has {len(data)} bytes, its images take {offset} or more")
     if offset != len(data):
         raise ValueError(f"it has {len(data)} bytes, its images take {offset}")
 

@@ -18,6 +18,7 @@ Poses are world from camera in OpenGL's axes, of the images as they are stored (
 import importlib
 import json
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -41,6 +42,7 @@ from panrecon.errors import InputError, install_command
 from panrecon.structures import Camera
 
 LIDAR_SIZE: Final = (192, 256)  # width and height of depth, where an old file does not state them
+MAX_BYTES: Final = 1 << 28  # of a file of a recording: the poses of many hours
 NUMBERS_OF_K: Final = [0, 4, 6, 7]  # fx, fy, cx, cy of a 3 x 3 matrix by columns
 
 
@@ -80,8 +82,11 @@ class Record3DFiles:
             InputError: it is missing or damaged.
         """
         try:
+            size = self.archive.getinfo(name).file_size if self.archive else (self.path / name).stat().st_size
+            if size > MAX_BYTES:
+                raise ValueError(f"it says to be {size / 1e9:.1f} GB large")
             return self.archive.read(name) if self.archive else (self.path / name).read_bytes()
-        except (OSError, KeyError, zipfile.BadZipFile, EOFError, ValueError) as error:
+        except (OSError, KeyError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
             raise InputError(f"{name} of {self.path} cannot be read: {error}; export the recording again.") from error
 
     def _frame_indices(self, folder: str, suffix: str) -> set[int]:
@@ -259,7 +264,7 @@ def open_recording(path: Path) -> Record3DFiles:
         return Record3DFiles(path, None, frozenset(f"rgbd/{file.name}" for file in (path / "rgbd").glob("*")))
     try:
         archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
         raise InputError(f"{path} cannot be opened as an .r3d file: {error}; export the recording again.") from error
     return Record3DFiles(path, archive, frozenset(archive.namelist()))
 

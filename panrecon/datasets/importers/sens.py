@@ -19,6 +19,7 @@ from panrecon.datasets.importers.base import Source, SourceFrame, SourceImage
 from panrecon.datasets.poses import rigid
 from panrecon.errors import InputError
 from panrecon.geometry.projective import invert
+from panrecon.io.images import MAX_PIXELS
 from panrecon.structures import Camera
 
 VERSION: Final = 4
@@ -108,6 +109,11 @@ def read_header(stream: BinaryIO, file: Path) -> Header:
         np.array(values[start : start + 16]).reshape(4, 4) for start in (0, 16, 32, 48)
     )
     color_code, depth_code, color_width, color_height, depth_width, depth_height, scale, frames = values[64:]
+    if not (np.isfinite(scale) and scale > 0):
+        raise InputError(f"{file} states {scale:g} units of depth a metre; it needs more than 0, export it again.")
+    for width, height in ((color_width, color_height), (depth_width, depth_height)):
+        if not 0 < width * height <= MAX_PIXELS:
+            raise InputError(f"{file} states images of {width} x {height} pixels; no camera has, export it again.")
     return Header(
         camera_of(color_matrix, color_width, color_height),
         camera_of(depth_matrix, depth_width, depth_height),
@@ -187,7 +193,10 @@ def read_depth(file: Path, header: Header, location: tuple[int, int]) -> Float[n
     data = bytes_at(file, location)
     if header.depth_code == "zlib_ushort":
         try:
-            data = zlib.decompress(data)
+            unpacker = zlib.decompressobj()
+            data = unpacker.decompress(data, 2 * header.depth.width * header.depth.height + 1)
+            if not unpacker.eof:
+                raise zlib.error("it is cut, or larger than it should be")
         except zlib.error as error:
             raise InputError(f"A depth image of {file} is damaged ({error}); download it again.") from error
     raw = shaped(data, np.dtype("<u2"), (header.depth.height, header.depth.width), file)

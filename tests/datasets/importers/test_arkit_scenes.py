@@ -34,9 +34,8 @@ def trajectory_line(time: float, world_from_camera: np.ndarray) -> str:
     return " ".join(map(repr, [time, *rotation.tolist(), *camera_from_world[:3, 3].tolist()]))
 
 
-@pytest.fixture
-def scene(tmp_path: Path) -> Path:
-    folder = tmp_path / "47333462"
+def write_scene(parent: Path) -> Path:
+    folder = parent / "47333462"
     for number, (time, pose) in enumerate(zip(TIMES, poses(3), strict=True)):
         stem = f"47333462_{time:.3f}"
         write_image(folder / "lowres_wide" / f"{stem}.png", picture(CAMERA, number))
@@ -47,6 +46,11 @@ def scene(tmp_path: Path) -> Path:
     lines = [trajectory_line(time, pose) for time, pose in zip(TIMES, poses(3), strict=True)]
     write_text(folder / "lowres_wide.traj", "\n".join(lines))
     return folder
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    return write_scene(tmp_path)
 
 
 def test_depth_lies_on_the_plane_and_colours_come_back(scene: Path) -> None:

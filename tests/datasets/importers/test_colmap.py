@@ -96,14 +96,18 @@ def write_depths(folder: Path, layout: str = "depth/{stem}.png", camera: Camera 
         DEPTHS[layout](folder / file, plane_depth(camera, pose))
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Path:
+def write_workspace(parent: Path) -> Path:
     """Without depth."""
-    folder = tmp_path / "dense"
+    folder = parent / "dense"
     for number, name in enumerate(NAMES):
         write_image(folder / "images" / name, picture(CAMERA, number))
     write_binary_model(folder / "sparse", [PINHOLE], image_rows())
     return folder
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    return write_workspace(tmp_path)
 
 
 def test_it_is_an_importer_of_its_own_folders_only(workspace: Path, tmp_path: Path) -> None:

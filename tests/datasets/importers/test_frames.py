@@ -58,13 +58,17 @@ def info_of(color: Camera, depth: Camera, color_extrinsic: np.ndarray) -> str:
     return "\n".join([*lines, "m_frames.size = 3"])
 
 
-@pytest.fixture
-def scan(tmp_path: Path) -> Path:
+def write_scan(parent: Path) -> Path:
     """As 3DMatch has it."""
     for number in range(3):
-        write_frame(tmp_path / "seq-01", number, number)
-    write_intrinsics(tmp_path / "camera-intrinsics.txt")
-    return tmp_path
+        write_frame(parent / "seq-01", number, number)
+    write_intrinsics(parent / "camera-intrinsics.txt")
+    return parent
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    return write_scan(tmp_path)
 
 
 def test_depth_lies_on_the_plane_and_colours_come_back(scan: Path) -> None:

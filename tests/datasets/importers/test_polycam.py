@@ -39,10 +39,9 @@ def write_camera(path: Path, pose: np.ndarray, camera: Camera = COLOR) -> None:
     path.write_text(json.dumps(rows | named | other))
 
 
-@pytest.fixture
-def export(tmp_path: Path) -> Path:
+def write_export(parent: Path) -> Path:
     """Corrected keyframes; those before are of a wrong place and colour."""
-    keyframes = tmp_path / "scan" / "keyframes"
+    keyframes = parent / "scan" / "keyframes"
     for number, (time, pose) in enumerate(zip(TIMES, poses(len(TIMES)), strict=True)):
         write_image(keyframes / "images" / f"{time}.jpg", 255 - picture(COLOR, number))
         write_camera(keyframes / "cameras" / f"{time}.json", AWAY)
@@ -51,6 +50,11 @@ def export(tmp_path: Path) -> Path:
         write_depth(keyframes / "depth" / f"{time}.png", plane_depth(CAMERA, pose))
         write_ids(keyframes / "confidence" / f"{time}.png", np.full((CAMERA.height, CAMERA.width), 255))
     return keyframes.parent
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    return write_export(tmp_path)
 
 
 def change(path: Path, **entries: Any) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from panrecon.datasets.importers.record3d import Record3D, import_lzfse
+from panrecon.datasets.importers.record3d import MAX_BYTES, Record3D, import_lzfse
 from panrecon.errors import InputError
 from panrecon.structures import Camera
 from tests.datasets.importers.scenes import (
@@ -57,10 +57,9 @@ def pack(path: Path, content: np.ndarray) -> None:
     path.write_bytes(import_lzfse().compress(content.tobytes()))
 
 
-@pytest.fixture
-def recording(tmp_path: Path) -> Path:
+def write_recording(parent: Path) -> Path:
     """An unpacked recording; of every depth one pixel is not measured."""
-    folder = tmp_path / "2024-06-01--10-00-00"
+    folder = parent / "2024-06-01--10-00-00"
     (folder / "rgbd").mkdir(parents=True)
     for number, pose in enumerate(poses(FRAMES)):
         depth = plane_depth(DEPTH, pose)
@@ -80,6 +79,11 @@ def recording(tmp_path: Path) -> Path:
     }
     (folder / "metadata").write_text(json.dumps(metadata))
     return folder
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    return write_recording(tmp_path)
 
 
 def change(folder: Path, **entries: Any) -> None:
@@ -222,6 +226,20 @@ def test_depth_of_another_size_is_told(recording: Path) -> None:
     pack(recording / "rgbd" / "0.depth", np.ones((4, 4), dtype=np.float32))
     with pytest.raises(InputError, match=r"0.depth of .* holds 64 bytes, not the 1280 of 16 x 20 pixels"):
         Record3D().read(recording).frames[0].depth()
+
+
+@pytest.mark.parametrize(
+    "change", [lambda zipped: zipped.replace(b"PK\x01\x02\x14\x03\x14", b"PK\x01\x02\x14\x03\xdb"), None]
+)
+def test_a_zip_that_asks_for_too_much_is_one_sentence(recording: Path, change: Callable[[bytes], bytes] | None) -> None:
+    """A version of zip that is not there yet, and metadata of more than any recording has."""
+    if change is None:
+        (recording / "metadata").write_bytes(bytes(MAX_BYTES + 1))
+    path = zipped(recording)
+    if change is not None:
+        path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(InputError, match=r"(cannot be opened as an \.r3d file|says to be 0\.3 GB large).*again"):
+        Record3D().read(path)
 
 
 def test_a_file_that_is_no_zip_is_told(tmp_path: Path) -> None:

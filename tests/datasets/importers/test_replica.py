@@ -31,15 +31,19 @@ def lines(frames: list[np.ndarray]) -> str:
     return "".join(" ".join(f"{number:.18e}" for number in pose.ravel()) + "\n" for pose in frames)
 
 
-@pytest.fixture
-def scene(tmp_path: Path) -> Path:
-    folder = tmp_path / "Replica" / "room0"
+def write_scene(parent: Path) -> Path:
+    folder = parent / "Replica" / "room0"
     for number, pose in enumerate(poses(3)):
         write_image(folder / "results" / f"frame{number:06d}.jpg", picture(CAMERA, number))
         write_depth(folder / "results" / f"depth{number:06d}.png", plane_depth(CAMERA, pose), 6553.5)
     write_text(folder / "traj.txt", lines(poses(3)))
     write_json(folder.parent / "cam_params.json", {"camera": STATED})
     return folder
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    return write_scene(tmp_path)
 
 
 def test_it_is_an_importer_of_its_own_folders_only(scene: Path, tmp_path: Path) -> None:

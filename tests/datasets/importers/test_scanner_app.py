@@ -27,16 +27,20 @@ NAMES = ("00000", "00009", "00018", "00117")
 COLOR = CAMERA.scaled(4.0)
 
 
-@pytest.fixture
-def export(tmp_path: Path) -> Path:
+def write_export(parent: Path) -> Path:
     for number, (name, pose) in enumerate(zip(NAMES, poses(len(NAMES)), strict=True)):
-        write_image(tmp_path / f"frame_{name}.jpg", picture(COLOR, number))
-        write_depth(tmp_path / f"depth_{name}.png", plane_depth(CAMERA, pose))
-        write_ids(tmp_path / f"conf_{name}.png", np.full((CAMERA.height, CAMERA.width), 2))
+        write_image(parent / f"frame_{name}.jpg", picture(COLOR, number))
+        write_depth(parent / f"depth_{name}.png", plane_depth(CAMERA, pose))
+        write_ids(parent / f"conf_{name}.png", np.full((CAMERA.height, CAMERA.width), 2))
         arkit = pose @ np.diag([1.0, -1.0, -1.0, 1.0])
         content = {"cameraPoseARFrame": arkit.ravel().tolist(), "intrinsics": COLOR.matrix.ravel().tolist()}
-        (tmp_path / f"frame_{name}.json").write_text(json.dumps(content | {"time": 402896.9, "frame_index": number}))
-    return tmp_path
+        (parent / f"frame_{name}.json").write_text(json.dumps(content | {"time": 402896.9, "frame_index": number}))
+    return parent
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    return write_export(tmp_path)
 
 
 def change(file: Path, **entries: Any) -> None:

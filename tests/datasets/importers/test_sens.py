@@ -1,6 +1,7 @@
 """Laws of ScanNet's `.sens` files, written here by the format's description."""
 
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -138,6 +139,34 @@ def test_a_length_beyond_the_file_asks_for_no_memory(tmp_path: Path) -> None:
     file.write_bytes(struct.pack("<IQ", 4, 1 << 60) + b"x" * 1000)
     with pytest.raises(InputError, match=r"is cut or no \.sens file"):
         read(file)
+
+
+@pytest.mark.parametrize("scale", [float("nan"), float("inf"), 0.0, -1000.0])
+def test_units_of_depth_that_are_none_are_one_sentence(tmp_path: Path, scale: float) -> None:
+    stated, other = struct.pack("<f", 1000.0), struct.pack("<f", scale)
+    file = damaged(lambda content: content.replace(stated, other, 1), write_sens(tmp_path / "a.sens"))
+    with pytest.raises(InputError, match=r"a\.sens states .* units of depth a metre"):
+        read(file)
+
+
+def test_images_that_say_to_be_huge_are_one_sentence(tmp_path: Path) -> None:
+    stated, other = struct.pack("<II", CAMERA.width, CAMERA.height), struct.pack("<II", 60_000, 60_000)
+    file = damaged(lambda content: content.replace(stated, other, 1), write_sens(tmp_path / "a.sens"))
+    with pytest.raises(InputError, match=r"a\.sens states images of 60000 x 60000 pixels"):
+        read(file)
+
+
+def test_of_packed_depth_no_more_is_unpacked_than_an_image_has(tmp_path: Path) -> None:
+    file = write_sens(tmp_path / "a.sens", "raw", "zlib_ushort", count=1)
+    depth = compressed(plane_depth(CAMERA, poses(1)[0]), "zlib_ushort")
+    bomb = zlib.compress(bytes(300_000_000))
+    length, other = (struct.pack("<Q", len(part)) for part in (depth, bomb))
+    damaged(lambda content: content.replace(depth, bomb).replace(length, other), file)
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"A depth image of .*a\.sens is damaged \(it is cut, or larger"):
+        read(file).frames[0].depth()
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
 
 
 def damaged(change: Callable[[bytes], bytes], file: Path) -> Path:
