@@ -69,6 +69,15 @@ def test_what_is_missing_or_no_npz_is_an_error(tmp_path: Path) -> None:
         read_text_embeddings(tmp_path)
 
 
+@pytest.mark.parametrize("wrong", [1e300, np.nan, 1 + 1j])
+def test_embeddings_are_finite_as_they_are_kept(tmp_path: Path, wrong: complex) -> None:
+    """In single precision, not only in the file's own."""
+    embeddings = np.array([[wrong, 0], [1, 0]])
+    write_arrays(tmp_path / "text_embeddings.npz", names=np.array(["car", "bus"]), embeddings=embeddings)
+    with pytest.raises(InputError, match="n x D finite numbers"):
+        read_text_embeddings(tmp_path)
+
+
 def readings() -> PointInterpolation:
     rng = np.random.default_rng(1)
     cell, share = rng.integers(0, 4, (6, 4)), rng.uniform(0, 0.25, (6, 4)).astype(np.float32)
