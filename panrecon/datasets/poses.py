@@ -11,6 +11,7 @@ from panrecon.errors import InputError, reason
 from panrecon.io.files import read_json
 
 NOT_A_NUMBER: Final = re.compile(r"-?1\.#\w+")  # -1.#INF, -1.#IND, 1.#QNAN: what Visual C++ writes
+MAX_BYTES: Final = 100_000  # of a file of 16 numbers
 ROTATION_TOLERANCE: Final = 0.01  # by which an entry of R R^T of a pose may differ from the identity's
 
 
@@ -50,6 +51,8 @@ def read_matrix(path: Path) -> Float[np.ndarray, "4 4"]:
         InputError: it is missing or holds anything else.
     """
     try:
+        if path.exists() and not (path.is_file() and path.stat().st_size <= MAX_BYTES):
+            raise ValueError(f"it is no file of at most {MAX_BYTES // 1000} kB")
         matrix = np.loadtxt(NOT_A_NUMBER.sub("nan", path.read_text()).splitlines(), dtype=np.float64)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as 4 x 4 numbers: {reason(error)}; export it again.") from error

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from panrecon.datasets.poses import read_matrix
+from panrecon.datasets.poses import MAX_BYTES, read_matrix
 from panrecon.errors import InputError
 
 
@@ -21,3 +21,11 @@ def test_a_broken_one_ends_with_one_full_stop(tmp_path: Path, content: str) -> N
     with pytest.raises(InputError, match=r"0\.txt cannot be read as 4 x 4 numbers: .*[^.]\.$") as caught:
         read_matrix(tmp_path / "0.txt")
     assert "\n" not in str(caught.value)
+
+
+def test_what_has_no_end_is_not_read_to_it(tmp_path: Path) -> None:
+    (tmp_path / "device.txt").symlink_to("/dev/zero")
+    (tmp_path / "large.txt").write_bytes(bytes(MAX_BYTES + 1))
+    for name in ("device", "large"):
+        with pytest.raises(InputError, match=rf"{name}\.txt cannot be read as 4 x 4 numbers: it is no file of at most"):
+            read_matrix(tmp_path / f"{name}.txt")
