@@ -43,8 +43,21 @@ def run_by_snakemake(
         result = subprocess.run(command, cwd=run_folder, env=environment, pass_fds=locks, check=False)
         sentence = error_file.exists()
     if result.returncode and not sentence:
-        console.print(f"A stage or Snakemake failed; its log is the newest of {run_folder}/.snakemake/log/.")
+        console.print(_unexplained(stale))
     return (2 if sentence else 1) if result.returncode else 0
+
+
+def _unexplained(stale: Mapping[Scene, Sequence[str]]) -> str:
+    """What is not finished after a stage failed without a sentence: Snakemake removes an artifact before it is made."""
+    missing = {
+        scene: next((stage for stage in stages if not (scene.run / stage / RECORD).is_file()), None)
+        for scene, stages in stale.items()
+    }
+    unfinished = [f"{stage} of {scene.label}" for scene, stage in missing.items() if stage]
+    return (
+        f"Not finished: {', '.join(unfinished) or 'none that was begun'}. A stage ended without a word, as one that is "
+        "killed for want of memory does; `panrecon run` of one scene alone shows where, `panrecon estimate` its memory."
+    )
 
 
 def _command(stale: Mapping[Scene, Sequence[str]], until: str, cores: int, configuration: Path) -> list[str]:

@@ -63,6 +63,23 @@ def test_stages_look_for_weights_where_the_user_stands(
     assert [env["PANRECON_WEIGHTS"] for env in environments] == [str(tmp_path / "cache")]
 
 
+def test_a_stage_that_is_killed_is_named(
+    finished: Scene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For Snakemake's log is empty."""
+
+    def kill_stage(*_: object, **__: object) -> subprocess.CompletedProcess[bytes]:
+        (finished.run / "masks" / RECORD).unlink()
+        return subprocess.CompletedProcess([], 1)
+
+    monkeypatch.setattr(subprocess, "run", kill_stage)
+    stale = {finished: ["scan", "masks", "graph"]}
+    assert run_by_snakemake(stale, tmp_path / "runs", "graph", {"scannet/room": Settings()}, 1, []) == 1
+    printed = " ".join(capsys.readouterr().err.split())
+    assert printed.startswith("Not finished: masks of scannet/room. A stage ended without a word")
+    assert "log" not in printed
+
+
 def test_a_dry_run_names_what_is_stale_and_does_nothing(finished: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     (finished.run / "semantics" / RECORD).unlink()
     before = sorted(finished.run.rglob("*"))
