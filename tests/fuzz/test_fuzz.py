@@ -43,6 +43,7 @@ from tests.datasets.importers import (
     test_replica,
     test_scanner_app,
     test_sens,
+    test_stray,
     test_tum,
 )
 from tests.datasets.importers.test_record3d import lzfse  # noqa: F401  (a fixture)
@@ -222,6 +223,7 @@ SCANS: Final[dict[str, Callable[[Path], Path]]] = {
     "arkit_scenes": test_arkit_scenes.write_scene,
     "3d_scanner_app": test_scanner_app.write_export,
     "replica": test_replica.write_scene,
+    "stray": lambda folder: test_stray.write_recording(folder / "recording"),
     "scannet": write_scannet,
 }
 
