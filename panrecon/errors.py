@@ -12,6 +12,7 @@ EXTRA_OF_MODULE: Final = {
     "groundingdino": "original",
     "huggingface_hub": "all",
     "libusb_package": "open3d",
+    "lz4": "lz4",
     "open3d": "open3d",
     "open_clip": "clip",
     "requests": "all",

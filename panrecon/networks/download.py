@@ -12,7 +12,7 @@ from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
 from traceback import clear_frames
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import Any, BinaryIO, Final
 from urllib.parse import urljoin
 
 import requests
@@ -23,9 +23,6 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from panrecon.errors import InputError
 from panrecon.networks.checkpoints import RemoteFile, part_of
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
 
 ATTEMPTS: Final = 3  # to get the rest of a file whose connection is cut; huggingface_hub makes others of its own
 FIRST_ATTEMPTS: Final = 3  # to reach the server at all, a second apart; huggingface_hub would try for 23 s or more
@@ -41,7 +38,7 @@ class _LimitedFile(BufferedWriter):
         super().__init__(FileIO(path, "ab"))
         self.limit = limit
 
-    def write(self, content: "ReadableBuffer") -> int:
+    def write(self, content: Any) -> int:
         if self.limit is not None and self.tell() + memoryview(content).nbytes > self.limit:
             raise _OverlongError
         return super().write(content)

@@ -13,6 +13,7 @@ from panrecon.datasets.importers.replica import Replica
 from panrecon.datasets.importers.rtabmap import RTABMap
 from panrecon.datasets.importers.scanner_app import ScannerApp
 from panrecon.datasets.importers.scannet import ScanNetExport
+from panrecon.datasets.importers.scannetpp import ScanNetPlusPlus
 from panrecon.datasets.importers.sens import Sens
 from panrecon.datasets.importers.stray import Stray
 from panrecon.datasets.importers.tum import Tum
@@ -34,4 +35,5 @@ def all_importers() -> tuple[Importer, ...]:
         Frames(),
         ARKitScenes(),
         RTABMap(),
+        ScanNetPlusPlus(),
     )

@@ -28,6 +28,7 @@ LAYOUTS = {  # the files by which a folder of a format is known; a format may ad
     "arkit_scenes": ("lowres_wide.traj", "lowres_wide/1_1.0.png", "lowres_depth/1_1.0.png"),
     "scannet": ("color/0.jpg", "depth/0.png", "pose/0.txt", "intrinsic/intrinsic_depth.txt"),
     "rtabmap": ("map_rgb/1.jpg", "map_depth/1.png", "map_calib/1.yaml", "map_camera_poses.txt"),
+    "scannetpp": ("iphone/pose_intrinsic_imu.json", "iphone/rgb.mkv", "iphone/depth.bin"),
     "stray": ("rgb.mp4", "odometry.csv", "camera_matrix.csv", "depth/000000.png", "confidence/000000.png"),
     "record3d": ("metadata", "rgbd/0.jpg", "rgbd/0.depth", "rgbd/0.conf"),
     "polycam": ("keyframes/images/1.jpg", "keyframes/cameras/1.json", "keyframes/depth/1.png"),
