@@ -27,6 +27,7 @@ from panrecon.errors import InputError
 from panrecon.geometry.projective import invert
 from panrecon.structures import Camera
 
+MAX_NAME: Final = 4096  # letters of a path
 MODELS: Final = (
     "SIMPLE_PINHOLE",
     "PINHOLE",
@@ -128,6 +129,9 @@ def read_model(cameras: Path, images: Path) -> tuple[dict[int, Lens], list[Image
         records = list(images_of_bytes(images.read_bytes()) if binary else images_of_text(images))
     except (ValueError, IndexError, struct.error) as error:
         raise InputError(f"{images} is no list of COLMAP's images: {error}; export the model again.") from error
+    longest = max((len(name) for name, _, _ in records), default=0)
+    if longest > MAX_NAME:
+        raise InputError(f"{images} has an image whose name has {longest} letters, as no file has; export it again.")
     return camera_of_id, sorted(records, key=lambda record: _by_numbers(record[0]))
 
 

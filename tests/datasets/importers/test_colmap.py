@@ -311,3 +311,11 @@ def test_what_is_missing_is_named(workspace: Path) -> None:
     (workspace / "sparse" / "images.bin").unlink()
     with pytest.raises(InputError, match=r"has no cameras and images, \.bin or \.txt, in it, sparse/ or sparse/0/"):
         Colmap().read(workspace)
+
+
+def test_a_name_that_no_file_has_is_one_sentence(workspace: Path) -> None:
+    write_depths(workspace)
+    image_id, pose, camera_id, _ = image_rows()[0]
+    write_binary_model(workspace / "sparse", [PINHOLE], [(image_id, pose, camera_id, "9" * 5_000)])
+    with pytest.raises(InputError, match="whose name has 5000 letters"):
+        Colmap().read(workspace)
