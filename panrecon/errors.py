@@ -16,6 +16,7 @@ EXTRA_OF_MODULE: Final = {
     "open3d": "open3d",
     "open_clip": "clip",
     "requests": "all",
+    "rosbags": "ros",
     "safetensors": "all",
     "segment_anything": "original",
     "skimage": "simulation",

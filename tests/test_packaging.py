@@ -91,7 +91,7 @@ def test_every_optional_module_has_an_extra_that_brings_it() -> None:
 
 
 def test_all_brings_what_reconstruction_imports() -> None:
-    others = ("clip", "exr", "lz4", "open3d", "original", "tensorboard")  # alternatives, each with its own extra
+    others = ("clip", "exr", "lz4", "open3d", "original", "ros", "tensorboard")  # alternatives, each with its own extra
     elsewhere = set().union(*(distributions(extra) for extra in others))
     runtime = {distribution(module) for module in IMPORTED - NOT_DECLARED} - distributions("")
     assert runtime - elsewhere == distributions("all") - elsewhere

@@ -10,6 +10,7 @@ from panrecon.datasets.importers.polycam import Polycam
 from panrecon.datasets.importers.record3d import Record3D
 from panrecon.datasets.importers.redwood import Redwood
 from panrecon.datasets.importers.replica import Replica
+from panrecon.datasets.importers.rosbag import RosBag
 from panrecon.datasets.importers.rtabmap import RTABMap
 from panrecon.datasets.importers.scanner_app import ScannerApp
 from panrecon.datasets.importers.scannet import ScanNetExport
@@ -35,5 +36,6 @@ def all_importers() -> tuple[Importer, ...]:
         Frames(),
         ARKitScenes(),
         RTABMap(),
+        RosBag(),
         ScanNetPlusPlus(),
     )

@@ -29,6 +29,7 @@ LAYOUTS = {  # the files by which a folder of a format is known; a format may ad
     "scannet": ("color/0.jpg", "depth/0.png", "pose/0.txt", "intrinsic/intrinsic_depth.txt"),
     "rtabmap": ("map_rgb/1.jpg", "map_depth/1.png", "map_calib/1.yaml", "map_camera_poses.txt"),
     "scannetpp": ("iphone/pose_intrinsic_imu.json", "iphone/rgb.mkv", "iphone/depth.bin"),
+    "rosbag": ("metadata.yaml", "room_0.db3"),
     "stray": ("rgb.mp4", "odometry.csv", "camera_matrix.csv", "depth/000000.png", "confidence/000000.png"),
     "record3d": ("metadata", "rgbd/0.jpg", "rgbd/0.depth", "rgbd/0.conf"),
     "polycam": ("keyframes/images/1.jpg", "keyframes/cameras/1.json", "keyframes/depth/1.png"),
