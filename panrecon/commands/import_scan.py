@@ -11,6 +11,7 @@ from panrecon.terminal import console, exit_on_input_error, track
 if TYPE_CHECKING:
     from panrecon.datasets.importers.base import Importer
 
+LONGEST_PATH = 28  # letters of a path in a sentence that is to be short
 OWN_SCANS = Path("data") / "raw" / "own"
 
 
@@ -105,11 +106,11 @@ def unknown_format(importers: "tuple[Importer, ...]", path: Path) -> str:
         present = [any(path.glob(pattern)) for pattern in importer.files] if path.is_dir() else []
         return sum(present) / len(importer.files)
 
+    name = str(path) if len(str(path)) <= LONGEST_PATH else f"...{str(path)[3 - LONGEST_PATH :]}"
     nearest = max(importers, key=share)
     if share(nearest) == 0:
-        names = ", ".join(importer.name for importer in importers)
-        return f"{path} is of no known format ({names}); write a scan.yaml."
-    return f"{path} is of no known format; nearest is {nearest.name}: {nearest.needs}; or write a scan.yaml."
+        return f"{name} holds no file of any of {len(importers)} known formats; see docs/scan.md, or write a scan.yaml."
+    return f"{name} is not known; nearest is {nearest.name}: {nearest.needs}; or write scan.yaml."
 
 
 def _print(text: str) -> None:

@@ -3,7 +3,8 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -12,11 +13,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from typer.testing import CliRunner
 
 from panrecon.cli import app
-from panrecon.commands.import_scan import choose_importer, name_of
+from panrecon.commands.import_scan import choose_importer, name_of, unknown_format
 from panrecon.config import ScanSettings
 from panrecon.datasets.base import dataset
 from panrecon.datasets.importers import all_importers
-from panrecon.datasets.importers.base import Source, SourceFrame
+from panrecon.datasets.importers.base import Importer, Source, SourceFrame
 from panrecon.datasets.importers.write import sharpest_frames, write_source
 from panrecon.errors import InputError
 from panrecon.geometry.projective import unproject
@@ -176,7 +177,7 @@ def test_nothing_is_written_over_and_formats_are_told_apart(tmp_path: Path) -> N
     code, said = invoke(str(raw), "--out", str(tmp_path / "room"))
     assert code == 2 and "exists already; remove it, or name another folder with --out." in said
     code, said = invoke(str(tmp_path / "room"), "--out", str(tmp_path / "new"))
-    assert code == 2 and "is of no known format" in said and all(one.name in said for one in all_importers())
+    assert code == 2 and f"holds no file of any of {len(all_importers())} known formats" in said
     write_sens(raw / "a.sens")
     code, said = invoke(str(raw), "--out", str(tmp_path / "new"))
     assert code == 2 and "plain (it holds scan.yaml), sens (a.sens is a .sens file" in said and "--format" in said
@@ -211,7 +212,23 @@ def test_a_folder_that_lacks_a_file_is_told_its_nearest_format(tmp_path: Path, f
     with pytest.raises(InputError) as error:
         choose_importer(all_importers(), tmp_path, None)
     assert f"nearest is {nearest}: " in str(error.value)
-    assert len(str(error.value).removeprefix(str(tmp_path))) <= 185
+    assert len(str(error.value)) <= 200
+
+
+def test_no_refusal_of_a_format_is_long_or_without_the_folders_name(tmp_path: Path) -> None:
+    """However deep the folder lies and whichever format is the nearest."""
+    deep = tmp_path / ("a" * 120) / "scan"
+    deep.mkdir(parents=True)
+    (deep / "notes.md").touch()
+    said = [unknown_format((importer,), deep) for importer in all_importers()]
+    said += [unknown_format((replace_files(importer),), deep) for importer in all_importers()]
+    assert all(len(sentence) <= 200 and "/scan " in sentence for sentence in said)
+    assert sum("nearest is" in sentence for sentence in said) == len(all_importers())
+
+
+def replace_files(importer: Importer) -> Importer:
+    """The importer, by whose files every folder is near."""
+    return cast(Importer, SimpleNamespace(name=importer.name, needs=importer.needs, files=("*",)))
 
 
 def test_a_scan_is_called_as_its_folder_or_as_its_file(tmp_path: Path) -> None:
