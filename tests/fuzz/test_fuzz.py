@@ -53,7 +53,7 @@ from tests.datasets.importers.test_record3d import lzfse  # noqa: F401  (a fixtu
 from tests.datasets.scannet import test_scannet
 from tests.fuzz.damage import DAMAGES
 
-CASES: Final = int(os.environ.get("FUZZ_CASES", "400"))
+CASES: Final = int(os.environ.get("FUZZ_CASES", "300"))
 SEED: Final = int(os.environ.get("FUZZ_SEED", "0"))
 TABLE: Final = read_categories(find_table(Path("scannet20")))
 MAX_SECONDS: Final = 60  # of a case: a thousand times what it takes

@@ -137,12 +137,10 @@ def with_images_of_8_by_6(room: Path) -> None:
 
 ODD: dict[str, Change] = {
     "one frame": keep_frames(1),
-    "two frames": keep_frames(2),
     "no depth": without_depth,
     "no detections": without_detections,
     "empty masks": with_empty_masks,
     "one class": keep_classes(lambda words: words[1] == "wall"),
-    "one thing": keep_classes(lambda words: words[1] == "chair"),
     "no things": keep_classes(lambda words: words[2] == "0"),
     "things alone": keep_classes(lambda words: words[2] == "1"),
     "500 masks a frame": with_500_masks_a_frame,
