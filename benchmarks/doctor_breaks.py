@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import cycle, islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Final
@@ -146,16 +147,17 @@ def false_alarms(outcomes: Sequence[Outcome]) -> str:
 def timed(scenes: Sequence[BenchScene]) -> str:
     """A line on the seconds that the command takes for `FRAMES` frames, start of Python included.
 
-    Where the scan has fewer, it is continued backwards from its end.
+    Where the scan has fewer, it is continued backwards from its end, then forwards again, and so on.
     """
     raw = scenes[0].raw
     with tempfile.TemporaryDirectory() as folder:
         scene = copied(raw, Path(folder))
         names = names_of(scene)
-        for steps_back in range(FRAMES - len(names)):
+        to_and_fro = cycle([*names[-2::-1], *names[1:]])
+        for number, name in enumerate(islice(to_and_fro, max(FRAMES - len(names), 0)), int(names[-1]) + 1):
             for kind in ("color", "depth", "pose"):
-                (path,) = (scene / kind).glob(f"{names[-2 - steps_back]}.*")
-                path.with_stem(str(int(names[-1]) + steps_back + 1)).symlink_to(path)
+                (path,) = (scene / kind).glob(f"{name}.*")
+                path.with_stem(str(number)).symlink_to(path)
         for name in names[FRAMES:]:
             for kind in ("color", "depth", "pose"):
                 next((scene / kind).glob(f"{name}.*")).unlink()
@@ -163,7 +165,7 @@ def timed(scenes: Sequence[BenchScene]) -> str:
         panrecon("doctor", str(scene))
         seconds = time.perf_counter() - started
         repeated = max(FRAMES - len(names), 0)
-        return f"{FRAMES} frames of {raw.name} ({repeated} of them twice): {seconds:.1f} s."
+        return f"{FRAMES} frames of {raw.name} ({repeated} of them repeated): {seconds:.1f} s."
 
 
 if __name__ == "__main__":
