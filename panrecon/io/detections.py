@@ -208,7 +208,7 @@ def pixels_covered(counts: str) -> int:
     place = np.arange(len(letters)) - np.repeat(first, length)
     numbers = np.add.reduceat((letters & 31) << (5 * place), first) if len(first) else np.zeros(0, np.int64)
     numbers -= np.where(letters[is_last] & 16, 1 << (5 * length), 0)
-    runs = np.concatenate([numbers[:1], numbers[1:]])
+    runs = numbers.copy()
     for parity in (1, 2):
         runs[parity::2] = np.cumsum(numbers[parity::2])
     if (runs < 0).any():
