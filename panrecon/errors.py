@@ -3,8 +3,9 @@
 import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
-from typing import Final
+from typing import Any, Final
 
 # The smallest extra of setup.cfg that brings the package of an imported module and whatever that is used with.
 EXTRA_OF_MODULE: Final = {
@@ -62,6 +63,18 @@ def reason_of_system(error: OSError) -> str:
 def install_command(module: str) -> str:
     """The shell command that installs the optional package of a module, a key of `EXTRA_OF_MODULE`."""
     return f'pip install "panrecon[{EXTRA_OF_MODULE[module]}]"'
+
+
+def import_optional(module: str, *, need: str) -> Any:
+    """A module of an optional package; `need` is how the sentence begins that ends with the way to install it.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise InputError(f"{need}, {install_command(module.partition('.')[0])}.") from error
 
 
 def require_packages(*modules: str) -> None:

@@ -30,7 +30,12 @@ DISTRIBUTION_OF_MODULE = {
     "skimage": "scikit-image",
     "yaml": "pyyaml",
 }
-FINDS_MODULES = {"import_module", "find_spec", "require_packages"}  # functions that take a module's name
+FINDS_MODULES = {
+    "import_module",
+    "import_optional",
+    "find_spec",
+    "require_packages",
+}  # take names of modules
 TORCH_IMPORTS = {"torch.utils.tensorboard": "tensorboard"}  # modules of torch that need a further package
 
 

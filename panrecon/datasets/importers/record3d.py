@@ -38,7 +38,7 @@ from panrecon.datasets.importers.arkit import (
     resized,
 )
 from panrecon.datasets.importers.base import Source, SourceFrame, SourceImage
-from panrecon.errors import InputError, install_command
+from panrecon.errors import InputError, import_optional
 from panrecon.structures import Camera
 
 LIDAR_SIZE: Final = (192, 256)  # width and height of depth, where an old file does not state them
@@ -209,12 +209,7 @@ def import_openexr() -> Any:
     Raises:
         InputError: it is not installed.
     """
-    try:
-        return importlib.import_module("OpenEXR")
-    except ImportError as error:
-        raise InputError(
-            f"The depth of this export of Record3D is EXR; to read it, {install_command('OpenEXR')}."
-        ) from error
+    return import_optional("OpenEXR", need="The depth of this export of Record3D is EXR; to read it")
 
 
 def read_exr(file: Path, size: tuple[int, int]) -> Float[np.ndarray, "h w"]:

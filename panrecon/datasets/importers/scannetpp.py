@@ -9,7 +9,6 @@ depth.bin: float32 metres of all frames as one raw DEFLATE stream; or of every f
 and LZ4 of 16-bit millimetres or raw DEFLATE of float32 metres.
 """
 
-import importlib
 import zlib
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -23,7 +22,7 @@ from panrecon.datasets.importers.arkit import median_camera, resized, sideways_n
 from panrecon.datasets.importers.base import Source, SourceFrame
 from panrecon.datasets.importers.video import Video
 from panrecon.datasets.poses import rigid
-from panrecon.errors import InputError, install_command
+from panrecon.errors import InputError, import_optional
 from panrecon.io.files import read_json
 from panrecon.io.images import read_depth, read_size
 
@@ -198,7 +197,7 @@ def read_packed(file: Path, start: int, length: int) -> Image:
         metres = b""
     if unpacker.eof and len(metres) == HEIGHT * WIDTH * IN_METRES.itemsize:
         return _cleaned(np.frombuffer(metres, IN_METRES).reshape(HEIGHT, WIDTH))
-    lz4 = import_lz4()
+    lz4 = import_optional("lz4.block", need="The depth of this scene is packed with LZ4; to read it")
     try:
         content = lz4.decompress(packed, uncompressed_size=HEIGHT * WIDTH * IN_MILLIMETRES.itemsize)
         return (np.frombuffer(content, IN_MILLIMETRES).reshape(HEIGHT, WIDTH) / np.float32(MILLIMETRES)).astype(
@@ -257,17 +256,3 @@ class DepthStream:
 
 def _cleaned(depth: Image) -> Image:
     return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0)).astype(np.float32)
-
-
-def import_lz4() -> Any:
-    """The module lz4.block, which is optional.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    try:
-        return importlib.import_module("lz4.block")
-    except ImportError as error:
-        raise InputError(
-            f"The depth of this scene is packed with LZ4; to read it, {install_command('lz4')}."
-        ) from error
